@@ -1,0 +1,265 @@
+"""Every way penstock can say no: one tree, so that any door can answer with a code, a status and a line.
+
+    PenstockError            internal              exit 70  HTTP 500
+    ├── RunFailed            run_failed            exit 1   HTTP 200   an awaited run did not succeed
+    ├── UsageError           usage_error           exit 2   HTTP 400
+    ├── SpecInvalid          spec_invalid          exit 3   HTTP 422
+    ├── ConfigInvalid        config_invalid        exit 4   HTTP 500
+    ├── ParameterInvalid     parameter_invalid     exit 5   HTTP 422
+    ├── NotFound             not_found             exit 6   HTTP 404
+    ├── GateClosed           endpoint_disabled     exit 7   HTTP 409
+    ├── Conflict             conflict              exit 8   HTTP 409
+    ├── TargetUnsupported    target_unsupported    exit 9   HTTP 422
+    ├── TargetUnavailable    target_unavailable    exit 10  HTTP 503
+    ├── TargetRefused        dispatch_failed       exit 11  HTTP 502
+    ├── RegistryError        registry_error        exit 12  HTTP 500
+    ├── WaitTimeout          wait_timeout          exit 13  HTTP 504
+    ├── BackendBroken        backend_broken        exit 14  HTTP 500
+    └── PolicyRefused        policy_refused        exit 15  HTTP 403
+
+A class has one exit code and one HTTP status; one class may carry several codes (`version_not_found` and
+`endpoint_not_found` are both `NotFound`). Codes never change their meaning.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+Path = tuple[str | int, ...]
+"""A place inside a document or a request: `("steps", "train", "command", 2)`."""
+
+
+def format_path(path: Path) -> str:
+    """Write a path the way error messages show it: `$.steps.train.command[2]`."""
+    return "$" + "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """A hint that names the nearest known word, else the known words, else nothing."""
+    names = sorted(known)
+    near = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    if near:
+        return f"did you mean `{near[0]}`?"
+    if not names:
+        return ""
+    shown = ", ".join(f"`{name}`" for name in names[:8])
+    return f"known: {shown}" + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+
+
+def one_line(error: BaseException) -> str:
+    """An exception that is not ours as one line: its type and the first line of what it says."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
+@dataclass(frozen=True)
+class Detail:
+    """One thing that is wrong: what (`message`), where in the document (`path`) and in the file (`where`).
+
+    `where` is `file:line:column`, one-based, empty when the value did not come from a file.
+    `hint` says what is known or what to do. `code` is stable.
+    """
+
+    code: str
+    message: str
+    path: Path = ()
+    where: str = ""
+    hint: str = ""
+
+    def at(self, where: str) -> Detail:
+        """The same detail with the place in the file filled in."""
+        return replace(self, where=where)
+
+    def under(self, *prefix: str | int) -> Detail:
+        """The same detail, its path seen from further up in the document."""
+        return replace(self, path=(*prefix, *self.path))
+
+    def __str__(self) -> str:
+        """One line: place in the file, path in the document, what is wrong, hint."""
+        head = f"{self.where}: " if self.where else ""
+        path = f"{format_path(self.path)}: " if self.path else ""
+        tail = f" ({self.hint})" if self.hint else ""
+        return f"{head}{path}{self.message}{tail}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON shape of one detail."""
+        return {
+            "code": self.code,
+            "message": self.message,
+            "path": format_path(self.path) if self.path else None,
+            "where": self.where or None,
+            "hint": self.hint or None,
+        }
+
+
+class PenstockError(Exception):
+    """Root of the tree. `str(error)` is the one line a person reads; it never holds a traceback or a secret."""
+
+    code: str = "internal"
+    exit_code: ClassVar[int] = 70
+    http_status: ClassVar[int] = 500
+
+    def __init__(self, message: str, *, code: str | None = None, details: Iterable[Detail] = ()) -> None:
+        super().__init__(message)
+        self.message = message
+        self.details = tuple(details)
+        if code is not None:
+            self.code = code
+
+    def to_dict(self) -> dict[str, Any]:
+        """The one error shape of every door: `{"error": {"code", "message", "details"}}`."""
+        details = [detail.to_dict() for detail in self.details]
+        return {"error": {"code": self.code, "message": self.message, "details": details}}
+
+
+class RunFailed(PenstockError):
+    """A run that somebody waited for ended `failed` or `canceled`."""
+
+    code = "run_failed"
+    exit_code = 1
+    http_status = 200
+
+
+class UsageError(PenstockError):
+    """The call itself is wrong: an option, a reference, a time that cannot be read."""
+
+    code = "usage_error"
+    exit_code = 2
+    http_status = 400
+
+
+class _Detailed(PenstockError):
+    """An error made of details: the line is the only detail, or counts them."""
+
+    @classmethod
+    def of(cls, details: Iterable[Detail], subject: str = "") -> _Detailed:
+        """Build the error from what is wrong, all of it. `subject` names what was read, for the summary."""
+        found = tuple(details)
+        if len(found) == 1:
+            return cls(str(found[0]), details=found)
+        head = f"{subject}: " if subject else ""
+        return cls(f"{head}{len(found)} problems", details=found)
+
+
+class SpecInvalid(_Detailed):
+    """A document is not a valid spec. When all its problems share one code, the error carries that code."""
+
+    code = "spec_invalid"
+    exit_code = 3
+    http_status = 422
+
+    def __init__(self, message: str, *, code: str | None = None, details: Iterable[Detail] = ()) -> None:
+        found = tuple(details)
+        codes = {detail.code for detail in found}
+        super().__init__(message, code=code or (codes.pop() if len(codes) == 1 else None), details=found)
+
+
+class ConfigInvalid(_Detailed):
+    """The workspace configuration, a target, a backend or a plugin that it names cannot be used."""
+
+    code = "config_invalid"
+    exit_code = 4
+    http_status = 500
+
+
+class ParameterInvalid(_Detailed):
+    """Unknown, missing, mistyped or out-of-range parameters of one trigger, all of them at once."""
+
+    code = "parameter_invalid"
+    exit_code = 5
+    http_status = 422
+
+
+class NotFound(PenstockError):
+    """What was named does not exist; the message lists what does."""
+
+    code = "not_found"
+    exit_code = 6
+    http_status = 404
+
+
+class GateClosed(PenstockError):
+    """A closed gate refused: `endpoint_disabled`, `version_disabled` or `pipeline_disabled`."""
+
+    code = "endpoint_disabled"
+    exit_code = 7
+    http_status = 409
+
+
+class Conflict(PenstockError):
+    """What is asked contradicts what is there.
+
+    Codes: `default_changed`, `label_frozen`, `label_burnt`, `name_taken`, `in_use`, `idempotency_conflict`,
+    `nothing_to_roll_back`, `target_changed`, `run_not_finished`, `ambiguous`, `file_exists`.
+    """
+
+    code = "conflict"
+    exit_code = 8
+    http_status = 409
+
+
+class TargetUnsupported(_Detailed):
+    """The target cannot do what the pipeline asks, or its backend lacks the hook that a verb needs."""
+
+    code = "target_unsupported"
+    exit_code = 9
+    http_status = 422
+
+
+class TargetUnavailable(PenstockError):
+    """The target did not answer; the same call may succeed later. `retry_after` is in seconds."""
+
+    code = "target_unavailable"
+    exit_code = 10
+    http_status = 503
+
+    def __init__(self, message: str, *, retry_after: float = 1.0, code: str | None = None) -> None:
+        super().__init__(message, code=code)
+        self.retry_after = retry_after
+
+
+class TargetRefused(PenstockError):
+    """The target answered no, for good: handing over ends the run `failed` with this code."""
+
+    code = "dispatch_failed"
+    exit_code = 11
+    http_status = 502
+
+
+class RegistryError(PenstockError):
+    """The registry file cannot be used.
+
+    Codes: `registry_read_only`, `registry_corrupt`, `registry_newer`, `registry_network_fs`, `registry_busy`,
+    `registry_disk_full`, `registry_missing`.
+    """
+
+    code = "registry_error"
+    exit_code = 12
+    http_status = 500
+
+
+class WaitTimeout(PenstockError):
+    """A run did not end within the time the caller gave; the run itself goes on."""
+
+    code = "wait_timeout"
+    exit_code = 13
+    http_status = 504
+
+
+class BackendBroken(PenstockError):
+    """A backend or plugin breaks the hook contract: misspelt, missing or unanswered hook, wrong answer type."""
+
+    code = "backend_broken"
+    exit_code = 14
+    http_status = 500
+
+
+class PolicyRefused(PenstockError):
+    """A plugin that wraps the verbs refused this one before anything happened."""
+
+    code = "policy_refused"
+    exit_code = 15
+    http_status = 403
