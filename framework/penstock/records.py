@@ -1,0 +1,210 @@
+"""What the registry remembers, as doors show it: endpoints, published pipelines, runs, history.
+
+Each class is the JSON shape of its thing: attribute names are the keys (a trailing underscore is dropped),
+times are UTC and become RFC 3339 with microseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Generic, Literal, TypeVar
+
+from attrs import field, frozen
+
+from penstock.runs import ENDED, Failure, RunState, StepState
+from penstock.spec import Value
+
+T = TypeVar("T")
+
+
+@frozen(kw_only=True)
+class Caller:
+    """Who calls, and how: for gates, history and plugins.
+
+    `verified` is true when somebody checked who it is (a token); a command line or Python user only says so.
+    """
+
+    actor: str
+    door: str
+    request_id: str
+    verified: bool = False
+
+
+@frozen(kw_only=True)
+class Gate:
+    """A closed gate: since when, by whom and why."""
+
+    since: datetime
+    by: str
+    reason: str = ""
+
+
+@frozen(kw_only=True)
+class PublishedRecord:
+    """A published pipeline: a snapshot frozen under a name and a label on a target."""
+
+    id: str
+    name: str
+    label: str
+    digest: str
+    target: str
+    backend: str
+    description: str
+    tags: Mapping[str, str]
+    enabled: bool
+    gate: Gate | None
+    external: str
+    native: bool
+    gated: bool
+    trigger_url: str | None
+    by: str
+    created: datetime
+    modified: datetime
+    revision: int
+
+
+@frozen(kw_only=True)
+class VersionRecord:
+    """One version of an endpoint and the published pipeline behind it. `enabled` is the version's own gate."""
+
+    version: str
+    published: str
+    pipeline: str
+    label: str
+    digest: str
+    target: str
+    enabled: bool
+    gate: Gate | None
+    published_enabled: bool
+    created: datetime
+
+
+@frozen(kw_only=True)
+class EndpointRecord:
+    """A pipeline endpoint: a stable name in front of versions, one of which may be the default.
+
+    `hidden_versions` counts closed versions that a plain listing leaves out of `versions`.
+    """
+
+    id: str
+    name: str
+    description: str
+    tags: Mapping[str, str]
+    default: str | None
+    enabled: bool
+    gate: Gate | None
+    versions: tuple[VersionRecord, ...]
+    created: datetime
+    modified: datetime
+    revision: int
+    hidden_versions: int = 0
+
+
+@frozen(kw_only=True)
+class StepRecord:
+    """One step of a run as last reported. Value outputs are typed values, artifacts a path or URI."""
+
+    name: str
+    state: StepState
+    attempt: int = 0
+    started: datetime | None = None
+    ended: datetime | None = None
+    exit_code: int | None = None
+    error: Failure | None = None
+    outputs: Mapping[str, Value] = field(factory=dict)
+
+
+@frozen(kw_only=True)
+class RunRecord:
+    """One run: what was asked, what it resolved to, and what became of it.
+
+    `resolved_from` is `default`, `pinned`, `published` or `file`. `endpoint` is the endpoint's name when the
+    run was accepted. `published` is None for a trial run of a file. `external` is what the backend calls it.
+    """
+
+    id: str
+    endpoint: str | None
+    endpoint_id: str | None
+    version: str | None
+    resolved_from: Literal["default", "pinned", "published", "file"]
+    published: str | None
+    pipeline: str
+    label: str | None
+    digest: str
+    target: str
+    experiment: str
+    description: str
+    tags: Mapping[str, str]
+    state: RunState
+    parameters: Mapping[str, Value]
+    by: str
+    verified: bool
+    door: str
+    idempotency_key: str | None
+    rerun_of: str | None
+    cancel_requested: bool
+    created: datetime
+    started: datetime | None
+    ended: datetime | None
+    steps: tuple[StepRecord, ...]
+    outputs: Mapping[str, Value]
+    error: Failure | None
+    external: str | None
+
+    @property
+    def finished(self) -> bool:
+        """Whether the state is final."""
+        return self.state in ENDED
+
+
+@frozen(kw_only=True)
+class HistoryRecord:
+    """One change: who did what to which thing, through which door, when, from what to what, and why.
+
+    `seq` is the registry's own order. `action` is like `default_moved`; `kind` is `endpoint`, `version`,
+    `pipeline` or `run`; `subject` is the name at that time and `subject_id` the identity.
+    """
+
+    seq: int
+    at: datetime
+    action: str
+    kind: str
+    subject_id: str
+    subject: str
+    from_: str | None
+    to: str | None
+    reason: str
+    by: str
+    verified: bool
+    door: str
+    request_id: str
+
+
+@frozen(kw_only=True)
+class Answer:
+    """What a trigger of an endpoint would have run at a time: a version, or the code that would have refused it."""
+
+    at: datetime
+    endpoint: str
+    default: str | None
+    published: str | None
+    pipeline: str | None
+    label: str | None
+    digest: str | None
+    target: str | None
+    refused: str | None
+    message: str
+
+
+@frozen(kw_only=True)
+class Page(Generic[T]):
+    """One page of a listing, newest first. `hidden` counts closed things left out; `more` says that there are more.
+
+    `next` is what to pass as `before` for the next page.
+    """
+
+    items: tuple[T, ...]
+    hidden: int = 0
+    more: bool = False
+    next: str | None = None
