@@ -1,0 +1,66 @@
+"""The one codec: documents to attrs classes and back, canonical form, schemas, and records as plain data.
+
+Everything is loaded on first use: a listing needs `to_data` and should not wait for YAML.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from penstock.codec.canon import canonical, canonical_json, from_canonical
+    from penstock.codec.data import from_time, time_text, to_data
+    from penstock.codec.documents import (
+        checked,
+        load_document,
+        load_pipeline,
+        parse_pipeline,
+        pipeline_in,
+        pipeline_of,
+    )
+    from penstock.codec.emit import to_yaml
+    from penstock.codec.reading import Document, read_yaml
+    from penstock.codec.schemas import KINDS, schema, schema_of
+    from penstock.codec.structuring import structure
+
+_HOMES = {
+    "canon": ("canonical", "canonical_json", "from_canonical"),
+    "data": ("from_time", "time_text", "to_data"),
+    "documents": ("checked", "load_document", "load_pipeline", "parse_pipeline", "pipeline_in", "pipeline_of"),
+    "emit": ("to_yaml",),
+    "reading": ("Document", "read_yaml"),
+    "schemas": ("KINDS", "schema", "schema_of"),
+    "structuring": ("structure",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "KINDS",
+    "Document",
+    "canonical",
+    "canonical_json",
+    "checked",
+    "from_canonical",
+    "from_time",
+    "load_document",
+    "load_pipeline",
+    "parse_pipeline",
+    "pipeline_in",
+    "pipeline_of",
+    "read_yaml",
+    "schema",
+    "schema_of",
+    "structure",
+    "time_text",
+    "to_data",
+    "to_yaml",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+    globals()[name] = value
+    return value

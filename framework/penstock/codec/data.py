@@ -1,0 +1,73 @@
+"""Records as JSON-able data and times as text: all that listings need, so it imports next to nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import PurePath
+from typing import Any
+
+import attrs
+
+from penstock.errors import UsageError
+
+_RFC3339 = re.compile(
+    r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)",
+    re.ASCII,
+)
+_writers: dict[type, Callable[[Any], Any]] = {}
+
+
+def to_data(record: Any) -> Any:
+    """The JSON-able data of any attrs record, and of lists and mappings of them.
+
+    Keys are the attribute names, a trailing underscore dropped; times are RFC 3339 UTC with microseconds, paths
+    text, tuples lists. Raises TypeError for what has no JSON form.
+    """
+    writer = _writers.get(type(record))
+    return (writer or _writer_for(type(record)))(record)
+
+
+def time_text(time: datetime) -> str:
+    """A time as `2026-01-31T12:00:00.000000Z`. A time without a zone counts as UTC, as all our records are."""
+    plain = time if time.tzinfo is None else time.astimezone(UTC).replace(tzinfo=None)
+    return plain.isoformat(timespec="microseconds") + "Z"
+
+
+def from_time(text: str) -> datetime:
+    """The UTC time that an RFC 3339 text names. Raises UsageError (`time_invalid`)."""
+    if _RFC3339.fullmatch(text):
+        try:
+            return datetime.fromisoformat(text.upper()).astimezone(UTC)
+        except (ValueError, OverflowError):
+            pass
+    raise UsageError(f"`{text[:40]}` is not a time: write it like `2026-01-31T12:00:00Z`", code="time_invalid")
+
+
+def _writer_for(cls: type) -> Callable[[Any], Any]:
+    writer = _make_writer(cls)
+    _writers[cls] = writer
+    return writer
+
+
+def _make_writer(cls: type) -> Callable[[Any], Any]:
+    if attrs.has(cls):
+        pairs = [(field.name.rstrip("_"), field.name) for field in attrs.fields(cls)]
+        return lambda record: {key: to_data(getattr(record, name)) for key, name in pairs}
+    if cls in (str, int, float, bool, type(None)):
+        return lambda value: value
+    if issubclass(cls, datetime):
+        return time_text
+    if issubclass(cls, PurePath):
+        return str
+    if issubclass(cls, Mapping):
+        return lambda mapping: {str(key): to_data(value) for key, value in mapping.items()}
+    if issubclass(cls, list | tuple):
+        return lambda items: [to_data(item) for item in items]
+    if issubclass(cls, set | frozenset):
+        return lambda items: sorted(to_data(item) for item in items)
+    for plain in (str, int, float):
+        if issubclass(cls, plain):
+            return plain
+    raise TypeError(f"{cls.__qualname__} has no JSON form")

@@ -1,0 +1,137 @@
+"""Documents with a header: files and texts to pipelines, with everything that is wrong told at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from copy import deepcopy
+from pathlib import Path as FilePath
+from typing import Any
+
+from penstock.codec.canon import canonical
+from penstock.codec.details import located
+from penstock.codec.reading import MAX_BYTES, Document, read_yaml
+from penstock.codec.structuring import structure
+from penstock.errors import Detail, Path, SpecInvalid, did_you_mean
+from penstock.graph import check
+from penstock.spec import API_VERSION, Pipeline
+from penstock.values import describe
+
+_STUBS: Mapping[str, Any] = {"name": "-", "steps": {}, "command": ["-"]}
+"""What stands in for a required key that cannot be read, so that the rest can still be checked."""
+
+
+def load_document(path: FilePath) -> Document:
+    """Read a YAML or JSON file. Raises SpecInvalid: `file_not_found`, `document_not_utf8`, what `read_yaml` says."""
+    source = str(path)
+    try:
+        with path.open("rb") as file:
+            # One byte more than allowed is enough to know, whatever the file is.
+            data = file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        why = (getattr(error, "strerror", None) or str(error)).lower()
+        message = f"`{source}` cannot be read: {why}"
+        raise SpecInvalid(message, details=[Detail("file_not_found", message, where=source)]) from None
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        if len(data) > MAX_BYTES:
+            text = "#" * (MAX_BYTES + 1)  # refused for its size; the cut may have split a character
+        else:
+            line = data.count(b"\n", 0, error.start) + 1
+            detail = Detail("document_not_utf8", "the file is not UTF-8 text", where=f"{source}:{line}:1")
+            raise SpecInvalid.of([detail], source) from None
+    return read_yaml(text, source)
+
+
+def load_pipeline(path: FilePath) -> Pipeline:
+    """Read and check the pipeline in a file. Raises SpecInvalid with all its problems."""
+    return pipeline_in(load_document(path))
+
+
+def parse_pipeline(text: str, source: str = "<text>") -> Pipeline:
+    """Read and check the pipeline in a text. Raises SpecInvalid with all its problems."""
+    return pipeline_in(read_yaml(text, source))
+
+
+def pipeline_in(document: Document) -> Pipeline:
+    """The checked pipeline in a document that was read. Raises SpecInvalid with all its problems."""
+    return _build(document.data, document)
+
+
+def pipeline_of(data: Mapping[str, Any]) -> Pipeline:
+    """The checked pipeline in plain data, header included. Raises SpecInvalid with all its problems."""
+    return _build(data, None)
+
+
+def checked(pipeline: Pipeline) -> Pipeline:
+    """A pipeline made in Python, held to the rules that documents are held to. Raises SpecInvalid."""
+    return pipeline_of(canonical(pipeline))
+
+
+def _build(data: Any, document: Document | None) -> Pipeline:
+    pipeline, details = _read(data)
+    if details or pipeline is None:
+        raise SpecInvalid.of(located(details, document), document.source if document else "")
+    return pipeline
+
+
+def _read(data: Any) -> tuple[Pipeline | None, list[Detail]]:
+    if not isinstance(data, Mapping):
+        return None, [Detail("type_mismatch", f"expected a document, which is an object, got {describe(data)}")]
+    details = [
+        *_header(data, "apiVersion", "api_version_unknown", [API_VERSION]),
+        *_header(data, "kind", "kind_unknown", ["Pipeline"]),
+    ]
+    if any(detail.path == ("kind",) and "kind" in data for detail in details):
+        return None, details  # what else stands here belongs to a kind that is not known
+    body = {key: value for key, value in data.items() if key not in ("apiVersion", "kind")}
+    unread: set[Path] = set()
+    pipeline = None
+    while pipeline is None:
+        try:
+            pipeline = structure(body, Pipeline)
+        except SpecInvalid as error:
+            if not unread:
+                details += error.details
+                body = deepcopy(body)
+            cut = {place for detail in error.details if (place := _cut(body, detail)) is not None}
+            if cut <= unread:
+                return None, details
+            unread |= cut
+    return pipeline, details + check(pipeline, unread=unread)
+
+
+def _header(data: Mapping[str, Any], key: str, code: str, known: Iterable[str]) -> list[Detail]:
+    if key not in data:
+        hint = f"write `{key}: {next(iter(known))}`"
+        return [Detail("missing_key", f"missing key `{key}`", (key,), hint=hint)]
+    value = data[key]
+    if value in known:
+        return []
+    return [Detail(code, f"unknown {key}: {describe(value)}", (key,), hint=did_you_mean(str(value)[:80], known))]
+
+
+def _cut(body: dict[str, Any], detail: Detail) -> Path | None:
+    """Take what cannot be read out of a document, so that the rest can be checked. Returns what was taken."""
+    *above, last = detail.path or ("",)
+    if detail.code == "missing_key" and last in _STUBS:
+        parent = _inside(body, tuple(above))
+        if isinstance(parent, dict):
+            parent[str(last)] = deepcopy(_STUBS[str(last)])
+            return detail.path
+    path = detail.path[:-1] if detail.code == "missing_key" else detail.path
+    while path:
+        parent = _inside(body, path[:-1])
+        if isinstance(parent, dict) and path[-1] in parent:
+            del parent[path[-1]]
+            return path
+        path = path[:-1]
+    return None
+
+
+def _inside(data: Any, path: Path) -> Any:
+    for part in path:
+        if not isinstance(data, dict) or part not in data:
+            return None
+        data = data[part]
+    return data

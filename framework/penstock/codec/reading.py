@@ -1,0 +1,271 @@
+"""YAML 1.2 text to plain data, every value and key with its place, so that any later error can say where."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+from attrs import define, field
+
+from penstock.codec.scalars import resolve
+from penstock.errors import Detail, Path, SpecInvalid
+
+MAX_BYTES = 1_000_000
+"""The largest document, in bytes of UTF-8."""
+MAX_DEPTH = 100
+"""How deep a document may be nested."""
+
+_MOST_PROBLEMS = 50
+_BREAK = re.compile(r"\r\n|[\n\r\x85\u2028\u2029]")
+_REFUSED_CHARACTER = re.compile("[^\t\n\r -~\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+@define
+class _Node:
+    """Where a value begins, and the same for what is inside it. `keys` holds where each key stands."""
+
+    spot: tuple[int, int]
+    inner: dict[str | int, _Node] = field(factory=dict)
+    keys: dict[str | int, tuple[int, int]] = field(factory=dict)
+
+
+class Document:
+    """Plain data as it was read from `source`, and where in it everything stands."""
+
+    def __init__(self, source: str, data: Any, root: _Node) -> None:
+        self.source = source
+        self.data = data
+        self._root = root
+
+    def place(self, path: Path) -> str:
+        """`source:line:column`, one-based, of the value at a path, or of the nearest thing around it."""
+        return self._written(self.spot(path))
+
+    def place_key(self, path: Path) -> str:
+        """The same for the key of the value at a path; items of a list have none, so then it is the item."""
+        return self._written(self.spot_key(path))
+
+    def spot(self, path: Path) -> tuple[int, int]:
+        """Line and column of the value at a path, one-based: what problems are sorted by."""
+        *_, (_, value) = self._walk(path)
+        return value
+
+    def spot_key(self, path: Path) -> tuple[int, int]:
+        """Line and column of the key of the value at a path."""
+        *_, (key, _) = self._walk(path)
+        return key
+
+    def _walk(self, path: Path) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
+        node = self._root
+        yield node.spot, node.spot
+        for part in path:
+            inside = node.inner.get(part)
+            if inside is None:
+                return
+            yield node.keys.get(part, inside.spot), inside.spot
+            node = inside
+
+    def _written(self, spot: tuple[int, int]) -> str:
+        return f"{self.source}:{spot[0]}:{spot[1]}"
+
+
+def read_yaml(text: str, source: str) -> Document:
+    """Read one YAML 1.2 document (JSON is one too). `source` names it in errors.
+
+    Raises SpecInvalid: `document_too_large`, `document_empty`, `document_too_deep`, `yaml_syntax`, `yaml_alias`,
+    `yaml_tag`, `duplicate_key`, `key_invalid`, `text_invalid`.
+    """
+    text = text.removeprefix("\ufeff")
+    _check_text(text, source)
+    composer = _Composer(source)
+    try:
+        for event in _events(text):
+            composer.take(event)
+    except yaml.MarkedYAMLError as error:
+        composer.problem("yaml_syntax", *_syntax(error, text))
+    except yaml.YAMLError as error:
+        composer.problem("yaml_syntax", " ".join(str(error).split()), (1, 1))
+    return composer.finish()
+
+
+def _check_text(text: str, source: str) -> None:
+    try:
+        size = len(text) if len(text) > MAX_BYTES else len(text.encode())
+    except UnicodeEncodeError as error:
+        spot = _spot_of(text, error.start)
+        raise _refused(source, spot, "text_invalid", "a lone surrogate is not Unicode text") from None
+    if size > MAX_BYTES:
+        message = f"the document is larger than {MAX_BYTES:,} bytes"
+        raise _refused(source, (1, 1), "document_too_large", message, "data belongs in files beside it")
+    found = _REFUSED_CHARACTER.search(text)
+    if found:
+        message = f"the control character U+{ord(found[0]):04X} cannot stand in YAML"
+        hint = "inside double quotes, write it with a backslash"
+        raise _refused(source, _spot_of(text, found.start()), "yaml_syntax", message, hint)
+
+
+def _refused(source: str, spot: tuple[int, int], code: str, message: str, hint: str = "") -> SpecInvalid:
+    where = f"{source}:{spot[0]}:{spot[1]}"
+    error = SpecInvalid.of([Detail(code, message, where=where, hint=hint)], source)
+    assert isinstance(error, SpecInvalid)
+    return error
+
+
+def _spot_of(text: str, index: int) -> tuple[int, int]:
+    breaks = [found.end() for found in _BREAK.finditer(text, 0, index)]
+    return len(breaks) + 1, index - (breaks[-1] if breaks else 0) + 1
+
+
+def _events(text: str) -> Iterator[yaml.Event]:
+    # The C parser refuses the surrogate pairs that JSON writes for emoji; the slow one lets us join them.
+    fast = getattr(yaml, "CSafeLoader", None)
+    loader = fast if fast is not None and not _ESCAPED_SURROGATE.search(text) else yaml.SafeLoader
+    events: Iterator[yaml.Event] = yaml.parse(text, Loader=loader)
+    return events
+
+
+def _syntax(error: yaml.MarkedYAMLError, text: str) -> tuple[str, tuple[int, int], str]:
+    mark = error.problem_mark or error.context_mark
+    spot = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+    lines = _BREAK.split(text)
+    line = lines[spot[0] - 1] if spot[0] <= len(lines) else ""
+    indent = line[: len(line) - len(line.lstrip())]
+    if "\t" in indent or line[spot[1] - 1 : spot[1]] == "\t":
+        return "a tab cannot indent YAML", (spot[0], line.index("\t") + 1), "use spaces"
+    message = " ".join(part for part in (error.problem, error.context) if part) or "this is not YAML"
+    return " ".join(message.split()), spot, ""
+
+
+@define
+class _Open:
+    """A list or mapping that is being read; in a mapping, the key whose value comes next."""
+
+    node: _Node
+    data: Any
+    part: str | int
+    key: str | None = None
+    key_spot: tuple[int, int] = (1, 1)
+
+
+class _Composer:
+    """Builds data and places from events, with a stack of its own, so that no nesting can exhaust Python's."""
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self._problems: list[Detail] = []
+        self._stack: list[_Open] = []
+        self._root: tuple[_Node, Any] | None = None
+
+    def problem(self, code: str, message: str, spot: tuple[int, int], hint: str = "") -> None:
+        """Note a problem at the value or key that comes next. Raises SpecInvalid once there are too many."""
+        where = f"{self._source}:{spot[0]}:{spot[1]}"
+        self._problems.append(Detail(code, message, self._path(), where, hint))
+        if len(self._problems) >= _MOST_PROBLEMS:
+            raise SpecInvalid.of(self._problems, self._source)
+
+    def finish(self) -> Document:
+        if self._problems:
+            raise SpecInvalid.of(self._problems, self._source)
+        node, data = self._root or (_Node((1, 1)), None)
+        if data is None:
+            raise _refused(self._source, node.spot, "document_empty", "the document is empty")
+        return Document(self._source, data, node)
+
+    def take(self, event: yaml.Event) -> None:
+        mark = event.start_mark
+        spot = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        if isinstance(event, yaml.DocumentStartEvent) and self._root:
+            self.problem("yaml_syntax", "a second document begins here", spot, "write one document per file")
+        elif isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
+            self._stack.pop()
+        elif isinstance(event, yaml.NodeEvent):
+            self._node(event, spot)
+
+    def _node(self, event: yaml.NodeEvent, spot: tuple[int, int]) -> None:
+        top = self._stack[-1] if self._stack else None
+        if top is not None and isinstance(top.data, dict) and top.key is None:
+            top.key, top.key_spot = self._key(event, top, spot), spot
+            if isinstance(event, yaml.CollectionStartEvent):
+                self._push(_Node(spot), {} if isinstance(event, yaml.MappingStartEvent) else [], top.key)
+            return
+        self._refuse_graph(event, spot)
+        node = _Node(spot)
+        if isinstance(event, yaml.CollectionStartEvent):
+            data: Any = {} if isinstance(event, yaml.MappingStartEvent) else []
+            part = self._part() if self._stack else ""
+            self._attach(node, data)
+            self._push(node, data, part)
+        else:
+            self._attach(node, self._scalar(event, spot) if isinstance(event, yaml.ScalarEvent) else None)
+
+    def _refuse_graph(self, event: yaml.NodeEvent, spot: tuple[int, int]) -> None:
+        """Refuse what makes YAML more than a tree of plain data; an alias bomb cannot even begin."""
+        if event.anchor is not None:
+            alias = isinstance(event, yaml.AliasEvent)
+            what = f"an alias (`*{event.anchor[:40]}`)" if alias else f"an anchor (`&{event.anchor[:40]}`)"
+            self.problem("yaml_alias", f"{what} is not allowed", spot, "write the value where it is used")
+        tag = getattr(event, "tag", None)
+        if tag is not None:
+            self.problem("yaml_tag", f"a tag (`{tag[:40]}`) is not allowed", spot, "write the value without it")
+
+    def _push(self, node: _Node, data: Any, part: str | int) -> None:
+        self._stack.append(_Open(node, data, part))
+        if len(self._stack) > MAX_DEPTH:
+            message = f"the document is nested more than {MAX_DEPTH} deep"
+            raise _refused(self._source, node.spot, "document_too_deep", message)
+
+    def _attach(self, node: _Node, data: Any) -> None:
+        if not self._stack:
+            self._root = self._root or (node, data)
+            return
+        top = self._stack[-1]
+        if isinstance(top.data, list):
+            top.node.inner[len(top.data)] = node
+            top.data.append(data)
+        else:
+            assert top.key is not None
+            top.node.inner[top.key], top.node.keys[top.key] = node, top.key_spot
+            top.data[top.key], top.key = data, None
+
+    def _scalar(self, event: yaml.ScalarEvent, spot: tuple[int, int]) -> Any:
+        text: str = event.value
+        if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
+            text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+            if "\ufffd" in text and "\ufffd" not in event.value:
+                self.problem("text_invalid", "a lone surrogate is not Unicode text", spot)
+        if not event.implicit[0]:
+            return text
+        try:
+            return resolve(text)
+        except ValueError:
+            self.problem("value_invalid", "the number has too many digits", spot, "write it in quotes, as text")
+            return None
+
+    def _key(self, event: yaml.NodeEvent, top: _Open, spot: tuple[int, int]) -> str:
+        self._refuse_graph(event, spot)
+        if isinstance(event, yaml.AliasEvent):
+            return ""
+        written: str = event.value if isinstance(event, yaml.ScalarEvent) else ""
+        value = self._scalar(event, spot) if isinstance(event, yaml.ScalarEvent) else None
+        if isinstance(value, bool) or not isinstance(value, str | int):
+            shown = f"`{written[:40]}`" if written else "this"
+            self.problem("key_invalid", f"a key is text, which {shown} is not", spot, "write it in quotes")
+            return ""
+        # Existing callers have parameters named 1: an integer key is the text that stands there.
+        key = value if isinstance(value, str) else written
+        if key in top.data:
+            top.key = key
+            first = "{}:{}".format(*top.node.keys[key])
+            self.problem("duplicate_key", f"the key `{key[:40]}` is there already, at {first}", spot)
+        return key
+
+    def _path(self) -> Path:
+        around = [top.part for top in self._stack[1:]]
+        return (*around, self._part()) if self._stack and self._part() != "" else tuple(around)
+
+    def _part(self) -> str | int:
+        top = self._stack[-1]
+        return len(top.data) if isinstance(top.data, list) else top.key or ""
