@@ -1,0 +1,29 @@
+"""Snapshots: a pipeline with everything that travels, under one digest that is the same for every target.
+
+`take` makes one from a folder, `archive_data` and `load` put it into a registry and get it back, `verify` tells
+whether the stored archives are what they were, `extract` unpacks one. Functions are loaded on first use.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from penstock.snapshot.types import Archive, Snapshot
+
+if TYPE_CHECKING:
+    from penstock.snapshot.stored import archive_data, load, verify
+    from penstock.snapshot.taking import take
+    from penstock.snapshot.unpacking import extract
+
+_HOME_OF = {"archive_data": "stored", "extract": "unpacking", "load": "stored", "take": "taking", "verify": "stored"}
+
+__all__ = ["Archive", "Snapshot", "archive_data", "extract", "load", "take", "verify"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,107 @@
+"""Packing files into the store: content-addressed, complete or not there at all, whoever else packs or dies."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import tarfile
+import tempfile
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import BinaryIO
+
+from penstock.errors import RegistryError
+from penstock.snapshot.members import digest_of
+from penstock.snapshot.walking import Found, Untravelled, unreadable
+
+_LEFT_OVER = 3600.0
+"""Seconds after which an unfinished file that nobody writes to was left by somebody who died."""
+
+
+def location_of(digest: str, store: Path) -> Path:
+    """Where the archive with a digest lies in a store."""
+    return store / f"{digest.removeprefix('sha256:')}.tar"
+
+
+def pack(files: Iterable[Found], store: Path) -> tuple[str, int]:
+    """Archive files into the store, then hash what the archive holds. Returns its digest and content size.
+
+    Raises Untravelled for a file that cannot be read, RegistryError when the store cannot be written.
+    """
+    try:
+        store.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _sweep(store)
+        handle, name = tempfile.mkstemp(prefix=".", suffix=".partial", dir=store)
+    except OSError as error:
+        raise _unwritable(store, error) from None
+    partial = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as archive:
+            _write(files, archive)
+            archive.flush()
+            os.fsync(archive.fileno())
+        digest, size = digest_of(partial)
+        partial.replace(location_of(digest, store))
+        _sync_folder(store)
+    except OSError as error:
+        raise _unwritable(store, error) from None
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+    return digest, size
+
+
+def _write(files: Iterable[Found], archive: BinaryIO) -> None:
+    with tarfile.open(fileobj=archive, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for found in files:
+            try:
+                handle = os.open(found.source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            except OSError as error:
+                raise unreadable(found.path, error) from None
+            with os.fdopen(handle, "rb") as source:
+                info = tarfile.TarInfo(found.path)
+                status = os.fstat(handle)
+                info.size = status.st_size
+                info.mode = 0o755 if status.st_mode & 0o100 else 0o644
+                tar.addfile(info, _Whole(source, found.path))  # type: ignore[arg-type]  # it only reads
+
+
+class _Whole:
+    """A file that says so, by name, when it became shorter while it was read."""
+
+    def __init__(self, source: BinaryIO, shown: str) -> None:
+        self._source = source
+        self._shown = shown
+
+    def read(self, size: int) -> bytes:
+        try:
+            data = self._source.read(size)
+        except OSError as error:
+            raise unreadable(self._shown, error) from None
+        if len(data) < size:
+            raise Untravelled("file_changed", f"`{self._shown}` became shorter while it was read", "try again")
+        return data
+
+
+def _sweep(store: Path) -> None:
+    for partial in store.glob(".*.partial"):
+        with contextlib.suppress(OSError):
+            if time.time() - partial.stat().st_mtime > _LEFT_OVER:
+                partial.unlink()
+
+
+def _sync_folder(store: Path) -> None:
+    handle = os.open(store, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _unwritable(store: Path, error: OSError) -> RegistryError:
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    why = (error.strerror or str(error)).lower()
+    code = "registry_disk_full" if full else "registry_read_only"
+    return RegistryError(f"cannot write an archive to {store}: {why}", code=code)

@@ -1,0 +1,57 @@
+"""Snapshots as the registry keeps them: to plain data, back again, and whether the archives are still right."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from penstock.codec.canon import from_canonical, to_json
+from penstock.errors import RegistryError
+from penstock.snapshot.members import digest_of
+from penstock.snapshot.types import Archive, Snapshot
+
+
+def snapshot_digest(canonical: str, archives: Mapping[str, Archive]) -> str:
+    """The digest of a snapshot: over the spec's canonical form and the digest of everything that travels."""
+    content = {"archives": {path: archive.digest for path, archive in archives.items()}, "spec": json.loads(canonical)}
+    return f"sha256:{hashlib.sha256(to_json(content).encode()).hexdigest()}"
+
+
+def archive_data(snapshot: Snapshot) -> list[dict[str, Any]]:
+    """What to keep of a snapshot's archives besides the store: path, kind, digest and size of each."""
+    return [
+        {"path": archive.path, "kind": archive.kind, "digest": archive.digest, "size": archive.size}
+        for _, archive in sorted(snapshot.archives.items())
+    ]
+
+
+def load(canonical: str, archives: Sequence[Mapping[str, Any]], store: Path) -> Snapshot:
+    """The snapshot again from what was kept: its canonical JSON and `archive_data`. Archives are not read."""
+    found = {
+        data["path"]: Archive(
+            path=data["path"],
+            kind=data["kind"],
+            digest=data["digest"],
+            size=data["size"],
+            location=store / f"{data['digest'].removeprefix('sha256:')}.tar",
+        )
+        for data in archives
+    }
+    return Snapshot(
+        pipeline=from_canonical(canonical),
+        archives=found,
+        digest=snapshot_digest(canonical, found),
+        canonical=canonical,
+    )
+
+
+def verify(snapshot: Snapshot) -> None:
+    """Read every archive and compare. Raises RegistryError: `archive_missing`, `archive_corrupt`."""
+    for archive in snapshot.archives.values():
+        digest, _ = digest_of(archive.location)
+        if digest != archive.digest:
+            message = f"the archive {archive.location} of `{archive.path}` does not hold what was published"
+            raise RegistryError(message, code="archive_corrupt")

@@ -1,0 +1,122 @@
+"""Taking a snapshot: everything a spec points to beside it is archived, and one digest says what it is."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Literal
+
+from attrs import frozen
+
+from penstock.codec import canonical_json, checked
+from penstock.codec.details import located
+from penstock.errors import Detail, SpecInvalid, did_you_mean
+from penstock.errors import Path as Place
+from penstock.snapshot.packing import location_of, pack
+from penstock.snapshot.stored import snapshot_digest
+from penstock.snapshot.types import Archive, Snapshot
+from penstock.snapshot.walking import Found, Untravelled, checked_name, files_in, resolve_inside
+from penstock.spec import Pipeline
+
+if TYPE_CHECKING:
+    from penstock.codec import Document
+
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+
+
+def take(pipeline: Pipeline, folder: Path, store: Path, *, document: Document | None = None) -> Snapshot:
+    """Freeze a pipeline with its code folders and relative data defaults, which lie in `folder`.
+
+    Archives go to `store`, content-addressed; the same content twice is one archive. `document` is what the
+    pipeline was read from, so that errors can say line and column. Raises SpecInvalid with everything that
+    cannot travel, each at its key: `file_not_found`, `path_outside_folder`, `link_outside_folder`, `link_broken`,
+    `link_loop`, `not_a_folder`, `not_a_file`, `file_special`, `file_unreadable`, `file_changed`, `name_clash`,
+    `name_not_utf8`. Raises RegistryError when the store cannot be written.
+    """
+    pipeline = checked(pipeline)
+    root = Path(os.path.realpath(folder))
+    archives: dict[str, Archive] = {}
+    problems: list[Detail] = []
+    for traveller in _travellers(pipeline):
+        try:
+            digest, size = pack(_files(traveller, root, store), store)
+        except Untravelled as error:
+            problems.append(Detail(error.code, str(error), traveller.place, hint=error.hint))
+            continue
+        archives[traveller.path] = Archive(
+            path=traveller.path, kind=traveller.kind, digest=digest, size=size, location=location_of(digest, store)
+        )
+    if problems:
+        raise SpecInvalid.of(located(problems, document), document.source if document else "")
+    canonical = canonical_json(pipeline)
+    return Snapshot(
+        pipeline=pipeline, archives=archives, digest=snapshot_digest(canonical, archives), canonical=canonical
+    )
+
+
+@frozen
+class _Traveller:
+    """A path that the spec writes at `place`, and what it must be."""
+
+    path: str
+    kind: Literal["code", "directory", "file"]
+    place: Place
+
+
+def _travellers(pipeline: Pipeline) -> Iterator[_Traveller]:
+    known: set[tuple[str, bool]] = set()
+    for each in (*_code(pipeline), *_data(pipeline)):
+        # One path can be code here and a folder of data there: that is the same archive.
+        if (each.path, each.kind == "file") not in known:
+            known.add((each.path, each.kind == "file"))
+            yield each
+
+
+def _code(pipeline: Pipeline) -> Iterator[_Traveller]:
+    for name, step in pipeline.steps.items():
+        if step.code is not None:
+            yield _Traveller(step.code, "code", ("steps", name, "code"))
+        elif pipeline.defaults.code is not None:
+            yield _Traveller(pipeline.defaults.code, "code", ("defaults", "code"))
+
+
+def _data(pipeline: Pipeline) -> Iterator[_Traveller]:
+    for name, parameter in pipeline.parameters.items():
+        path = parameter.default
+        if parameter.is_artifact and path is not None and travels(path):
+            kind: Literal["directory", "file"] = "file" if parameter.type == "file" else "directory"
+            yield _Traveller(path, kind, ("parameters", name, "default"))
+
+
+def travels(path: str) -> bool:
+    """Whether a default of a `file` or `directory` parameter travels: it is relative, and no URI."""
+    return not PurePath(path).is_absolute() and not _URI.match(path)
+
+
+def _files(traveller: _Traveller, root: Path, store: Path) -> list[Found]:
+    path = traveller.path
+    plain = PurePath(os.path.normpath(path))
+    if plain.is_absolute() or plain.parts[:1] == (os.pardir,):
+        hint = "put it beside the spec, or below"
+        raise Untravelled("path_outside_folder", f"`{path}` is outside the spec's folder {root}", hint)
+    source = root / plain
+    if not os.path.lexists(source):
+        raise Untravelled("file_not_found", f"`{path}` does not exist in {root}", _near(source))
+    real = resolve_inside(source, root, path)
+    if traveller.kind == "file":
+        if real.is_dir():
+            raise Untravelled("not_a_file", f"`{path}` is a folder", "write `type: directory`")
+        return [Found(checked_name(source.name, ""), real)]
+    if not real.is_dir():
+        hint = "write `type: file`" if traveller.kind == "directory" else "code is a folder"
+        raise Untravelled("not_a_folder", f"`{path}` is a file", hint)
+    return files_in(real, store)
+
+
+def _near(source: Path) -> str:
+    try:
+        return did_you_mean(source.name, [entry.name for entry in source.parent.iterdir()])
+    except OSError:
+        return ""
