@@ -1,0 +1,29 @@
+"""Configuration: `penstock.yaml`, then `PENSTOCK_*` variables, then flags; every value knows where it came from."""
+
+from penstock.config.model import Config, Setting, TargetConfig, WorkspaceDocument, workspace_schema
+from penstock.config.reading import CONFIG_NAME, find_config, load_config
+from penstock.config.structuring import (
+    ConfiguredTarget,
+    build_plugin,
+    build_target,
+    identity_of,
+    options_json,
+    target_config,
+)
+
+__all__ = [
+    "CONFIG_NAME",
+    "Config",
+    "ConfiguredTarget",
+    "Setting",
+    "TargetConfig",
+    "WorkspaceDocument",
+    "build_plugin",
+    "build_target",
+    "find_config",
+    "identity_of",
+    "load_config",
+    "options_json",
+    "target_config",
+    "workspace_schema",
+]

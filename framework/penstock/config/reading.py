@@ -1,0 +1,248 @@
+"""Finding and reading the configuration: file, then variables, then flags, all problems in one answer."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from penstock.config.model import Config, Setting, TargetConfig, WorkspaceDocument, located
+from penstock.errors import ConfigInvalid, Detail, SpecInvalid, UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from penstock.codec import Document
+
+CONFIG_NAME = "penstock.yaml"
+STATE_NAME = ".penstock"
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
+
+
+def find_config(start: Path) -> Path | None:
+    """The nearest `penstock.yaml` in a folder or above it, or None."""
+    folder = located(_here(), start)
+    return next((file for each in (folder, *folder.parents) if (file := each / CONFIG_NAME).is_file()), None)
+
+
+def load_config(
+    start: Path | None = None,
+    *,
+    file: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    flags: Mapping[str, str] | None = None,
+) -> Config:
+    """Put a workspace's configuration together.
+
+    The file is `file`, else the one `PENSTOCK_CONFIG` names, else the nearest above `start` (default: the
+    current folder). `env` is `os.environ` unless given; `flags` may hold `registry`, `target` and `plugins`.
+    With nothing configured there is one target `local` and a registry in `.penstock` below `start`.
+
+    Raises ConfigInvalid with everything that is wrong, each with its place.
+    """
+    variables = os.environ if env is None else env
+    folder = located(_here(), start or Path())
+    named = file or variables.get("PENSTOCK_CONFIG")
+    found = located(folder, named) if named else find_config(folder)
+    return _Reading(folder, found, variables, flags or {}).config()
+
+
+class _Reading:
+    """One reading of a configuration; `problems` gathers what is wrong on the way."""
+
+    def __init__(self, start: Path, file: Path | None, variables: Mapping[str, str], flags: Mapping[str, str]) -> None:
+        self.start = start
+        self.file = file
+        self.variables = variables
+        self.flags = flags
+        self.base = file.parent if file else start
+        self.problems: list[Detail] = []
+        self.document: Document | None = None
+        self.written = WorkspaceDocument()
+        if file:
+            self.document, self.written = _read(file)
+
+    def config(self) -> Config:
+        """The whole configuration. Raises ConfigInvalid."""
+        given = self.written.targets or {"local": {"backend": "local"}}
+        targets = self._targets(given)
+        target = self._target(tuple(given))
+        plugins = self._plugins()
+        registry = self._registry()
+        if self.problems:
+            raise _invalid(self.problems, self.file)
+        folder = registry.value.parent
+        return Config(
+            file=self.file,
+            base=self.base,
+            home=folder if folder.name == STATE_NAME else folder / STATE_NAME,
+            registry=registry,
+            target=target,
+            targets=targets,
+            plugins=plugins,
+            plugin_options={
+                name: self._options("plugins", name, given) for name, given in self._given_plugins().items()
+            },
+            document=self.document,
+        )
+
+    def _said(self, key: str) -> Setting[str] | None:
+        """What flags and variables say about a top-level key, the stronger of the two."""
+        variable = f"PENSTOCK_{key.upper()}"
+        if self.flags.get(key):
+            return Setting(self.flags[key], f"--{key}")
+        return Setting(self.variables[variable], variable) if self.variables.get(variable) else None
+
+    def _registry(self) -> Setting[Path]:
+        said = self._said("registry")
+        if said is not None:
+            # A flag or variable is written by somebody in the current folder, the file by somebody beside it.
+            return Setting(located(self.start, said.value), said.origin)
+        if self.written.registry is not None:
+            return Setting(located(self.base, self.written.registry), self._place("registry"))
+        return Setting(self.base / STATE_NAME / "registry.db", "default")
+
+    def _target(self, names: Sequence[str]) -> Setting[str]:
+        said = self._said("target")
+        if said is None and self.written.target is not None:
+            said = Setting(self.written.target, self._place("target"))
+        if said is None:
+            if len(names) != 1:
+                hint = f"add `target: {names[0]}`, or choose one with --target"
+                self._problem("target_missing", "several targets and none is the default", ("target",), hint)
+            return Setting(names[0], "default")
+        if said.value not in names:
+            message = f"there is no target `{said.value}`"
+            self.problems.append(
+                Detail("target_unknown", message, ("target",), said.origin, did_you_mean(said.value, names))
+            )
+        return said
+
+    def _plugins(self) -> Setting[tuple[str, ...]]:
+        said = self._said("plugins")
+        if said is not None:
+            return Setting(tuple(dict.fromkeys(filter(None, map(str.strip, said.value.split(","))))), said.origin)
+        names = tuple(self._given_plugins())
+        return Setting(names, self._place("plugins") if names else "default")
+
+    def _given_plugins(self) -> Mapping[str, Mapping[str, Any]]:
+        given = self.written.plugins
+        return given if isinstance(given, Mapping) else {name: {} for name in given}
+
+    def _targets(self, given: Mapping[str, Mapping[str, Any]]) -> dict[str, TargetConfig]:
+        overlays = self._overlays(given)
+        targets: dict[str, TargetConfig] = {}
+        for name, written in given.items():
+            if not _NAME.fullmatch(name):
+                hint = "use letters, digits, - and _"
+                self._problem("name_invalid", f"`{name}` is not a target name", ("targets", name), hint)
+            options = self._options("targets", name, written) | overlays.get(name, {})
+            backend = options.pop("backend", None)
+            if backend is None:
+                self._problem("missing_key", "a target needs a backend", ("targets", name), "add `backend: local`")
+            elif not isinstance(backend.value, str):
+                self.problems.append(
+                    Detail("type_mismatch", "the backend is a name", ("targets", name, "backend"), backend.origin)
+                )
+            else:
+                targets[name] = TargetConfig(name=name, backend=backend, options=options)
+        return targets
+
+    def _options(self, section: str, name: str, written: Mapping[str, Any]) -> dict[str, Setting[Any]]:
+        return {key: Setting(value, self._place(section, name, key)) for key, value in written.items()}
+
+    def _overlays(self, targets: Mapping[str, Any]) -> dict[str, dict[str, Setting[Any]]]:
+        """Options from `PENSTOCK_TARGETS_<NAME>_<OPTION>`. A name that is the start of another yields to it."""
+        spelled: dict[str, list[str]] = {}
+        for name in targets:
+            spelled.setdefault(f"PENSTOCK_TARGETS_{name.upper().replace('-', '_')}_", []).append(name)
+        found: dict[str, dict[str, Setting[Any]]] = {}
+        for variable in sorted(each for each in self.variables if each.startswith("PENSTOCK_TARGETS_")):
+            start = max((each for each in spelled if variable.startswith(each)), key=len, default="")
+            named = spelled.get(start, [])
+            option = variable.removeprefix(start).lower()
+            if len(named) == 1 and option:
+                found.setdefault(named[0], {})[option] = Setting(self._scalar(variable), variable)
+                continue
+            hint = did_you_mean(variable, (f"{each}OPTION" for each in spelled))
+            message = "the variable names no option of a target"
+            if len(named) > 1:
+                hint = "use other names"
+                message = f"the variable cannot tell the targets {' and '.join(f'`{name}`' for name in named)} apart"
+            self.problems.append(Detail("target_unknown", message, (), variable, hint))
+        return found
+
+    def _scalar(self, variable: str) -> Any:
+        from penstock import codec
+        from penstock.codec.scalars import resolve
+
+        text = self.variables[variable]
+        try:
+            if text.startswith(("[", "{")):
+                return codec.read_yaml(text, variable).data
+            return resolve(text) if text else text
+        except SpecInvalid as error:
+            self.problems.extend(error.details)
+        except ValueError:
+            self.problems.append(Detail("value_invalid", "the number has too many digits", (), variable))
+        return text
+
+    def _problem(self, code: str, message: str, path: tuple[str, ...], hint: str) -> None:
+        self.problems.append(Detail(code, message, path, self._place(*path), hint))
+
+    def _place(self, *path: str) -> str:
+        return self.document.place(path) if self.document else "default"
+
+
+def _read(file: Path) -> tuple[Document | None, WorkspaceDocument]:
+    from penstock import codec
+
+    source = min(os.path.relpath(file), str(file), key=len)
+    try:
+        text = file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigInvalid(f"there is no configuration file {source}", code="config_missing") from None
+    except UnicodeDecodeError:
+        raise ConfigInvalid(f"{source} is not UTF-8 text", code="config_unreadable") from None
+    except OSError as error:
+        raise ConfigInvalid(f"{source} cannot be read: {error.strerror}", code="config_unreadable") from None
+    try:
+        document = codec.read_yaml(text, source)
+        plain = _is_plain(document.data)
+        written = (
+            WorkspaceDocument(**document.data) if plain else codec.structure(document.data, WorkspaceDocument, document)
+        )
+    except SpecInvalid as error:
+        if error.code == "document_empty":
+            return None, WorkspaceDocument()
+        raise ConfigInvalid(error.message, code=error.code, details=error.details) from None
+    return document, written
+
+
+def _is_plain(data: Any) -> bool:
+    """Whether no codec is needed: every command reads this file, and importing cattrs alone takes longer."""
+    if not isinstance(data, dict) or data.keys() - {"registry", "target", "targets", "plugins"}:
+        return False
+    targets, plugins = data.get("targets", {}), data.get("plugins", [])
+    return (
+        isinstance(data.get("registry", ""), str)
+        and isinstance(data.get("target", ""), str)
+        and isinstance(targets, dict)
+        and all(isinstance(options, dict) for options in targets.values())
+        and isinstance(plugins, list)
+        and all(isinstance(name, str) for name in plugins)
+    )
+
+
+def _invalid(problems: list[Detail], file: Path | None) -> ConfigInvalid:
+    codes = {problem.code for problem in problems}
+    error = ConfigInvalid.of(problems, file.name if file else "configuration")
+    return ConfigInvalid(error.message, code=codes.pop() if len(codes) == 1 else None, details=problems)
+
+
+def _here() -> Path:
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        raise UsageError("the current folder does not exist any more: change to another one") from None

@@ -1,0 +1,124 @@
+"""Turning configured options into what a backend or plugin declared, with the errors of a spec."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from attrs import Attribute, Factory, asdict, evolve, fields, frozen
+
+from penstock.config.model import Config, Setting, TargetConfig, located
+from penstock.errors import BackendBroken, ConfigInvalid, Detail, SpecInvalid, did_you_mean
+from penstock.target import Target
+
+
+@frozen(kw_only=True)
+class ConfiguredTarget(Target):
+    """A target built from configuration. `written` is `options` with paths still as they were written.
+
+    What identifies a place must not change when the project's folder is moved, so it is read from there.
+    """
+
+    written: Any
+
+
+def target_config(config: Config, name: str) -> TargetConfig:
+    """The configuration of one target. Raises ConfigInvalid `target_unknown`."""
+    if name not in config.targets:
+        hint = did_you_mean(name, config.targets)
+        raise ConfigInvalid(f"there is no target `{name}` ({hint})", code="target_unknown")
+    return config.targets[name]
+
+
+def build_target(config: Config, name: str, options_class: type[Any]) -> ConfiguredTarget:
+    """Structure a target's options into the attrs class of its backend; relative paths start at `config.base`.
+
+    Raises ConfigInvalid with everything that is wrong, each with its place, or code `target_unknown`.
+    """
+    configured = target_config(config, name)
+    written = _structure(config, ("targets", name), configured.options, options_class)
+    return ConfiguredTarget(
+        name=name,
+        backend=configured.backend.value,
+        options=_with_paths(written, config.base),
+        home=config.home,
+        written=written,
+    )
+
+
+def build_plugin(config: Config, name: str, plugin_class: object) -> object:
+    """Make a plugin from its attrs class: its fields are its options, a field `home` gets the state folder.
+
+    Raises ConfigInvalid with everything that is wrong, each with its place, and BackendBroken when the plugin
+    is not an attrs class.
+    """
+    import attrs
+
+    if not isinstance(plugin_class, type) or not attrs.has(plugin_class):
+        raise BackendBroken(f"plugin `{name}`: its entry point is not an attrs class", code="plugin_broken")
+    options = dict(config.plugin_options.get(name, {}))
+    if "home" in options:
+        raise ConfigInvalid(f"{options['home'].origin}: `home` is not an option of plugin `{name}`")
+    if any(option.name == "home" for option in fields(plugin_class)):
+        options["home"] = Setting(str(config.home), "default")
+    return _with_paths(_structure(config, ("plugins", name), options, plugin_class), config.base)
+
+
+def identity_of(target: ConfiguredTarget) -> str:
+    """Which place a target is, as canonical JSON: its backend and the options that the backend marked so.
+
+    Options at their default are left out, and paths are as written: neither a later option nor a moved
+    project folder makes another place.
+    """
+    marked = {
+        option.name: value
+        for option in fields(type(target.written))
+        if option.metadata.get("identity") and (value := getattr(target.written, option.name)) != _default(option)
+    }
+    return _json({"backend": target.backend, **marked})
+
+
+def options_json(target: ConfiguredTarget) -> str:
+    """The effective options of a target as canonical JSON, defaults included, paths as written."""
+    return _json(asdict(target.written))
+
+
+def _structure(config: Config, prefix: tuple[str, ...], options: Mapping[str, Setting[Any]], cls: type[Any]) -> Any:
+    from penstock import codec
+
+    data = {key: setting.value for key, setting in options.items()}
+    try:
+        return codec.structure(data, cls, config.document, prefix)
+    except SpecInvalid as error:
+        details = [_from_variable(detail, options) for detail in error.details]
+        raise ConfigInvalid.of(details, ".".join(prefix)) from None
+
+
+def _from_variable(detail: Detail, options: Mapping[str, Setting[Any]]) -> Detail:
+    """The detail with the variable as its place when the option came from one and not from the document."""
+    setting = options.get(str(detail.path[2])) if len(detail.path) > 2 else None
+    return detail.at(setting.origin) if setting and setting.origin.startswith("PENSTOCK_") else detail
+
+
+def _with_paths(options: Any, base: Path) -> Any:
+    """The same options with every relative path below `base`, also inside lists."""
+
+    def absolute(value: Any) -> Any:
+        if isinstance(value, Path):
+            return located(base, value)
+        if isinstance(value, list | tuple):
+            return type(value)(absolute(item) for item in value)
+        return value
+
+    names = [option.name for option in fields(type(options)) if option.init]
+    return evolve(options, **{name.lstrip("_"): absolute(getattr(options, name)) for name in names})
+
+
+def _default(option: Attribute[Any]) -> Any:
+    return option.default.factory() if isinstance(option.default, Factory) else option.default  # type: ignore[arg-type, union-attr]  # attrs types Factory as a function
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str)

@@ -1,0 +1,133 @@
+"""Finding backends, plugins and commands by entry point: listing reads metadata only, loading imports one.
+
+A backend's entry point names a module or object with its hooks. A plugin's names an attrs class: its fields are
+the plugin's options, a field `home` gets the workspace's state folder, its methods are the hooks. A command's
+names a click command. A broken package hurts only whoever uses it.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Literal
+
+from penstock.errors import BackendBroken, ConfigInvalid, did_you_mean, one_line
+
+if TYPE_CHECKING:
+    from importlib.metadata import Distribution, EntryPoint
+
+Kind = Literal["backend", "plugin", "command"]
+
+_log = logging.getLogger("penstock")
+
+
+def backend_names() -> dict[str, str]:
+    """Every installed backend and the distribution it comes from, as `penstock 0.1.0`; imports none of them."""
+    return _names("backend")
+
+
+def plugin_names() -> dict[str, str]:
+    """Every installed plugin and the distribution it comes from; imports none of them."""
+    return _names("plugin")
+
+
+def command_names() -> dict[str, str]:
+    """Every installed command and the distribution it comes from; imports none of them."""
+    return _names("command")
+
+
+def load_backend(name: str) -> object:
+    """Import one backend and no other.
+
+    Raises ConfigInvalid: `backend_unknown`, `backend_ambiguous` when two distributions bring it, or
+    `backend_unavailable` when a module it needs is not installed. Raises BackendBroken when it fails otherwise.
+    """
+    return _load("backend", name)
+
+
+def load_plugin(name: str) -> object:
+    """Import one plugin and no other. Raises like `load_backend`, with `plugin_...` codes."""
+    return _load("plugin", name)
+
+
+def load_command(name: str) -> object:
+    """Import one command and no other. Raises like `load_backend`, with `command_...` codes."""
+    return _load("command", name)
+
+
+def unavailable(kind: Kind, name: str, error: ImportError) -> ConfigInvalid | BackendBroken:
+    """The error for an import that failed inside a backend, plugin or command: what is missing, how to get it."""
+    found = _found(kind).get(name, [])
+    return _unavailable(kind, name, found[0] if found else None, error)
+
+
+def _names(kind: Kind) -> dict[str, str]:
+    found = _found(kind)
+    return {name: " and ".join(_label(dist) for dist, _ in found[name]) for name in sorted(found)}
+
+
+def _load(kind: Kind, name: str) -> object:
+    known = _found(kind)
+    found = known.get(name, [])
+    if not found:
+        hint = did_you_mean(name, known) or "none is installed"
+        raise ConfigInvalid(f"there is no {kind} `{name}` ({hint})", code=f"{kind}_unknown")
+    if len(found) > 1:
+        labels = " and ".join(_label(dist) for dist, _ in found)
+        raise ConfigInvalid(f"the {kind} `{name}` comes from {labels}: uninstall one of them", code=f"{kind}_ambiguous")
+    dist, entry = found[0]
+    try:
+        loaded: object = entry.load()
+    except ImportError as error:
+        raise _unavailable(kind, name, (dist, entry), error) from error
+    except (Exception, SystemExit) as error:
+        message = f"Failed to load the {name} {kind} from {_label(dist)}: {one_line(error)}"
+        raise BackendBroken(message, code=f"{kind}_broken") from error
+    return loaded
+
+
+def _unavailable(
+    kind: Kind, name: str, found: tuple[Distribution, EntryPoint] | None, error: ImportError
+) -> ConfigInvalid | BackendBroken:
+    head = f"Failed to load the {name} {kind}: "
+    missing = (error.name or "").partition(".")[0]
+    own = found[1].module.partition(".")[0] if found else ""
+    if not isinstance(error, ModuleNotFoundError) or missing in ("", own):
+        return BackendBroken(f"{head}{one_line(error)}", code=f"{kind}_broken")
+    head += f"missing module `{error.name}`."
+    if found is None:
+        return ConfigInvalid(head, code=f"{kind}_unavailable")
+    dist = found[0]
+    extras = {_normal(extra) for extra in dist.metadata.get_all("Provides-Extra") or ()}
+    wanted = f"'{dist.name}[{name}]'" if _normal(name) in extras else dist.name
+    return ConfigInvalid(f"{head} Install it with: pip install {wanted}", code=f"{kind}_unavailable")
+
+
+def _found(kind: Kind) -> dict[str, list[tuple[Distribution, EntryPoint]]]:
+    """Entry points of the group by name, each distribution once: of two copies the first on the path counts."""
+    # entry_points() parses every distribution's file, so that one malformed file would break every command.
+    from importlib.metadata import distributions
+
+    group = f"penstock.{kind}s"
+    found: dict[str, list[tuple[Distribution, EntryPoint]]] = {}
+    seen: set[str] = set()
+    for dist in distributions():
+        try:
+            text = dist.read_text("entry_points.txt")
+            if not text or group not in text or _normal(dist.name) in seen:
+                continue
+            seen.add(_normal(dist.name))
+            entries = [entry for entry in dist.entry_points if entry.group == group]
+        except Exception as error:
+            _log.warning("the entry points of a distribution cannot be read: %s", one_line(error))
+            continue
+        for entry in entries:
+            found.setdefault(entry.name, []).append((dist, entry))
+    return found
+
+
+def _normal(name: str) -> str:
+    return name.lower().replace("_", "-").replace(".", "-")
+
+
+def _label(dist: Distribution) -> str:
+    return f"{dist.name} {dist.version}"
