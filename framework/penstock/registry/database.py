@@ -1,0 +1,162 @@
+"""The one connection to the registry file: transactions, their time, and SQLite's errors in our words."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from penstock.errors import RegistryError, UsageError
+
+BUSY_SECONDS = 30.0
+"""How long a transaction waits for another process's before it gives up."""
+
+Clock = Callable[[], int]
+"""The time in microseconds since 1970 UTC."""
+
+
+def system_clock() -> int:
+    """The machine's clock, in microseconds since 1970 UTC."""
+    return time.time_ns() // 1000
+
+
+class Transaction:
+    """One transaction. `now` is its one time, after everything recorded before; `clock` is the machine's."""
+
+    __slots__ = ("_connection", "clock", "now")
+
+    def __init__(self, connection: sqlite3.Connection, now: int, clock: int) -> None:
+        self._connection = connection
+        self.now = now
+        self.clock = clock
+
+    def one(self, sql: str, *values: object) -> sqlite3.Row | None:
+        """The first row of a query, or None."""
+        row: sqlite3.Row | None = self._connection.execute(sql, values).fetchone()
+        return row
+
+    def all(self, sql: str, *values: object) -> list[sqlite3.Row]:
+        """Every row of a query."""
+        return self._connection.execute(sql, values).fetchall()
+
+    def run(self, sql: str, *values: object) -> int:
+        """Run a statement that changes something; answers how many rows it changed."""
+        return self._connection.execute(sql, values).rowcount
+
+    def insert(self, sql: str, *values: object) -> int:
+        """Run an INSERT of one row; answers its number."""
+        number = self._connection.execute(sql, values).lastrowid
+        assert number is not None
+        return number
+
+
+class Database:
+    """One connection, which the threads of one process take turns with. A forked child opens its own."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection, *, read_only: bool, clock: Clock) -> None:
+        self.path = path
+        self.read_only = read_only
+        self._connection: sqlite3.Connection | None = connection
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._pid = os.getpid()
+
+    @contextmanager
+    def read(self) -> Iterator[Transaction]:
+        """A consistent view of the registry."""
+        with self._begin("BEGIN") as connection:
+            now = self._clock()
+            yield Transaction(connection, now, now)
+
+    @contextmanager
+    def write(self) -> Iterator[Transaction]:
+        """A decision: nobody else decides until it is committed, and then it survives power loss.
+
+        Raises RegistryError `registry_read_only` or `registry_busy`; any exception leaves nothing behind.
+        """
+        if self.read_only:
+            raise RegistryError(
+                f"{self.path}: the registry is read-only for this user, so nothing can be changed; "
+                "check the permissions of the file and its folder",
+                code="registry_read_only",
+            )
+        with self._begin("BEGIN IMMEDIATE") as connection:
+            clock = self._clock()
+            # Clocks jump; the history's times never go back, so that "at that time" has one answer.
+            last = connection.execute("SELECT at FROM history ORDER BY seq DESC LIMIT 1").fetchone()
+            yield Transaction(connection, max(clock, last[0] + 1) if last else clock, clock)
+
+    @contextmanager
+    def connection(self) -> Iterator[sqlite3.Connection]:
+        """The bare connection, for the whole-file work of checks and backups."""
+        if os.getpid() != self._pid:
+            raise RegistryError(f"{self.path}: the registry was opened before a fork; open it again in this process")
+        with self._lock, translated(self.path):
+            if self._connection is None:
+                raise RegistryError(f"{self.path}: the registry is closed")
+            yield self._connection
+
+    def close(self) -> None:
+        """Close the connection; closing twice is closing once."""
+        with self._lock:
+            if self._connection is not None and os.getpid() == self._pid:
+                self._connection.close()
+                self._connection = None
+
+    @contextmanager
+    def _begin(self, begin: str) -> Iterator[sqlite3.Connection]:
+        with self.connection() as connection:
+            connection.execute(begin)
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Turn what SQLite raises into the RegistryError that a person can act on."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise explain(path, error) from error
+    except UnicodeEncodeError:
+        raise UsageError("a text in this call is not Unicode text (it holds a lone surrogate)") from None
+
+
+def explain(path: Path, error: sqlite3.Error) -> RegistryError:
+    """The RegistryError that says what a SQLite error means for this file."""
+    extended = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+    primary = extended & 0xFF
+    if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return RegistryError(
+            f"{path}: another process has kept the registry busy for {BUSY_SECONDS:g} seconds; "
+            "nothing was changed, try again",
+            code="registry_busy",
+        )
+    if primary == sqlite3.SQLITE_FULL or extended == sqlite3.SQLITE_IOERR_SHMSIZE:
+        return RegistryError(
+            f"{path}: the disk is full; nothing was changed, make room and try again", code="registry_disk_full"
+        )
+    if primary in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
+        return RegistryError(
+            f"{path}: the registry cannot be written; check the permissions of the file and its folder",
+            code="registry_read_only",
+        )
+    if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or _strange_schema(primary, error):
+        return RegistryError(
+            f"{path}: not a sound registry file ({error}); restore a backup, or move the file away to start a new one",
+            code="registry_corrupt",
+        )
+    return RegistryError(f"{path}: the registry cannot be used ({error})")
+
+
+def _strange_schema(primary: int, error: sqlite3.Error) -> bool:
+    return primary == sqlite3.SQLITE_ERROR and str(error).startswith(("no such table", "no such column"))

@@ -1,0 +1,215 @@
+"""Endpoints and their versions (law 2): numbers given in one transaction, never twice, never with a gap."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from sqlite3 import Row
+
+from attrs import frozen
+
+from penstock.errors import Conflict
+from penstock.records import Caller, EndpointRecord
+from penstock.registry import outbox, pointer
+from penstock.registry.database import Transaction
+from penstock.registry.gates import refuse_pipeline, refuse_version
+from penstock.registry.history import record
+from penstock.registry.lookup import (
+    all_versions,
+    check_name,
+    find_endpoint,
+    need_endpoint,
+    need_published,
+    need_version,
+)
+from penstock.registry.orders import VersionOutcome
+from penstock.registry.rows import endpoint_record, published_ref, tags_json
+
+
+@frozen
+class Ensured:
+    """A version that is there now, and what had to be made for it."""
+
+    endpoint_id: str
+    version: int
+    created: bool
+    added: bool
+    default_moved: bool
+
+
+def get(tx: Transaction, ref: str, *, all: bool = True) -> EndpointRecord:
+    """One endpoint by name or id, with its versions. Raises NotFound."""
+    row = need_endpoint(tx, ref)
+    return endpoint_record(row, all_versions(tx, row["seq"]), all=all)
+
+
+def identify(tx: Transaction, ref: str) -> str | None:
+    """The id of the live endpoint that a name or id names, or None."""
+    row = find_endpoint(tx, ref)
+    return None if row is None else str(row["id"])
+
+
+def create(
+    tx: Transaction,
+    name: str,
+    published: str,
+    caller: Caller,
+    *,
+    description: str = "",
+    tags: Mapping[str, str] | None = None,
+) -> EndpointRecord:
+    """A new endpoint with a published pipeline as version 0, its default.
+
+    Raises Conflict `name_taken`, NotFound, GateClosed when the published pipeline is closed, UsageError for the name.
+    """
+    check_name("name of an endpoint", name)
+    _refuse_taken(tx, name)
+    row = _insert(tx, name, need_published(tx, published), caller, description=description, tags=tags or {})
+    return get(tx, row["id"])
+
+
+def add_version(
+    tx: Transaction, ref: str, published: str, caller: Caller, *, default: bool = False, expect: str | None = None
+) -> VersionOutcome:
+    """A published pipeline as the endpoint's next version; what it has already is not added again.
+
+    Raises NotFound, Conflict `default_changed`, GateClosed when the default would move onto something closed.
+    """
+    endpoint = need_endpoint(tx, ref)
+    done = ensure_version(tx, endpoint["id"], need_published(tx, published), caller, default=default, expect=expect)
+    return VersionOutcome(
+        endpoint=get(tx, done.endpoint_id),
+        version=str(done.version),
+        added=done.added,
+        default_moved=done.default_moved,
+    )
+
+
+def ensure_version(
+    tx: Transaction, ref: str, published: Row, caller: Caller, *, default: bool, expect: str | None
+) -> Ensured:
+    """The version that a published pipeline has behind an endpoint, making both when they are absent."""
+    foresee(tx, ref, published, default=default, expect=expect)
+    endpoint = find_endpoint(tx, ref)
+    if endpoint is None:
+        endpoint = _insert(tx, ref, published, caller, description="", tags={})
+        return Ensured(endpoint["id"], 0, True, True, True)
+    known = _version_of(tx, endpoint, published)
+    version = _append(tx, endpoint, published, caller) if known is None else int(known["version"])
+    moved = False
+    if default:
+        moved = pointer.move(tx, endpoint, need_version(tx, endpoint, str(version)), caller)
+    return Ensured(endpoint["id"], version, False, known is None, moved)
+
+
+def foresee(tx: Transaction, ref: str, published: Row | None, *, default: bool, expect: str | None) -> None:
+    """Raise what putting a published pipeline (None: a new one) behind an endpoint would raise."""
+    endpoint = find_endpoint(tx, ref)
+    if endpoint is None:
+        check_name("name of an endpoint", ref)
+        _refuse_taken(tx, ref)
+        if expect is not None:
+            raise Conflict(f"endpoint `{ref}` does not exist, so its default is not {expect}", code="default_changed")
+        if published is not None:
+            refuse_pipeline(published_ref(published), published)
+        return
+    pointer.check_expected(endpoint, expect)
+    if not default or published is None:
+        return
+    known = _version_of(tx, endpoint, published)
+    if known is None or known["version"] != endpoint["default_version"]:
+        if known is not None:
+            refuse_version(endpoint["name"], known)
+        refuse_pipeline(published_ref(published), published)
+
+
+def rename(tx: Transaction, ref: str, name: str, caller: Caller) -> EndpointRecord:
+    """Give an endpoint another name; its id stays. Raises Conflict `name_taken`, NotFound, UsageError."""
+    endpoint = need_endpoint(tx, ref)
+    if name != endpoint["name"]:
+        check_name("name of an endpoint", name)
+        _refuse_taken(tx, name)
+        tx.run("UPDATE endpoints SET name = ? WHERE seq = ?", name, endpoint["seq"])
+        outbox.mark(tx, endpoint["seq"])
+        record(tx, caller, "endpoint_renamed", "endpoint", endpoint["id"], name, from_=endpoint["name"], to=name)
+    return get(tx, endpoint["id"])
+
+
+def delete(tx: Transaction, ref: str, caller: Caller) -> EndpointRecord:
+    """Delete an endpoint; its name is free again. Raises Conflict `in_use` while a run of it is unfinished."""
+    endpoint = need_endpoint(tx, ref)
+    run = tx.one(
+        "SELECT id FROM runs INDEXED BY runs_unfinished WHERE ended IS NULL AND endpoint = ? LIMIT 1", endpoint["seq"]
+    )
+    if run is not None:
+        raise Conflict(
+            f"endpoint `{endpoint['name']}` cannot be deleted while run {run['id']} is unfinished; "
+            "wait for it or cancel it",
+            code="in_use",
+        )
+    last = get(tx, endpoint["id"])
+    tx.run("UPDATE endpoints SET deleted = ? WHERE seq = ?", tx.now, endpoint["seq"])
+    outbox.mark(tx, endpoint["seq"])
+    record(tx, caller, "endpoint_deleted", "endpoint", endpoint["id"], endpoint["name"])
+    return last
+
+
+def _refuse_taken(tx: Transaction, name: str) -> None:
+    # An id as a name would make a reference mean two endpoints.
+    if tx.one("SELECT 1 FROM endpoints WHERE name = ? AND deleted IS NULL", name) or tx.one(
+        "SELECT 1 FROM endpoints WHERE id = ?", name
+    ):
+        raise Conflict(
+            f"there is an endpoint `{name}` already; add a version to it, or take another name", code="name_taken"
+        )
+
+
+def _version_of(tx: Transaction, endpoint: Row, published: Row) -> Row | None:
+    return tx.one("SELECT * FROM versions WHERE published = ? AND endpoint = ?", published["seq"], endpoint["seq"])
+
+
+def _insert(
+    tx: Transaction, name: str, published: Row, caller: Caller, *, description: str, tags: Mapping[str, str]
+) -> Row:
+    # The pointer never comes to stand on something closed, not even at birth.
+    refuse_pipeline(published_ref(published), published)
+    number = tx.insert(
+        """INSERT INTO endpoints (id, name, description, tags, default_version, next_version, created, modified)
+            VALUES (?, ?, ?, ?, 0, 0, ?, ?)""",
+        str(uuid.uuid4()),
+        name,
+        description,
+        tags_json(tags),
+        tx.now,
+        tx.now,
+    )
+    row = tx.one("SELECT * FROM endpoints WHERE seq = ?", number)
+    assert row is not None
+    record(tx, caller, "endpoint_created", "endpoint", row["id"], name)
+    _append(tx, row, published, caller)
+    record(tx, caller, "default_moved", "endpoint", row["id"], name, to="0")
+    return row
+
+
+def _append(tx: Transaction, endpoint: Row, published: Row, caller: Caller) -> int:
+    version = int(endpoint["next_version"])
+    tx.run("UPDATE endpoints SET next_version = next_version + 1 WHERE seq = ?", endpoint["seq"])
+    tx.run(
+        "INSERT INTO versions (endpoint, version, published, created) VALUES (?, ?, ?, ?)",
+        endpoint["seq"],
+        version,
+        published["seq"],
+        tx.now,
+    )
+    outbox.add_target(tx, endpoint["seq"], published["target"])
+    outbox.mark(tx, endpoint["seq"])
+    record(
+        tx,
+        caller,
+        "version_added",
+        "version",
+        endpoint["id"],
+        f"{endpoint['name']}@{version}",
+        to=published_ref(published),
+    )
+    return version

@@ -1,0 +1,116 @@
+"""Listings in pages: newest first, each page starting where the last one ended, however much there is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from sqlite3 import Row
+from typing import TypeVar
+
+from penstock.errors import UsageError
+from penstock.records import EndpointRecord, Page, PublishedRecord, RunRecord
+from penstock.registry.database import Transaction
+from penstock.registry.lookup import endpoint_missing, find_endpoint, whole_number
+from penstock.registry.rows import PUBLISHED, RUNS, VERSIONS, endpoint_record, published_record, run_record
+from penstock.runs import RUN_STATES
+
+T = TypeVar("T")
+
+_LAST = 2**63 - 1
+
+
+def before_of(before: str | None) -> int:
+    """The number that a page's `next` stands for. Raises UsageError."""
+    if before is None:
+        return _LAST
+    number = whole_number(before)
+    if number is None:
+        raise UsageError(f"`{before}` is not where a page begins; take it from the `next` of the page before")
+    return number
+
+
+def page_of(rows: list[Row], limit: int, read: Callable[[Row], T], hidden: int = 0) -> Page[T]:
+    """A page of rows that were asked for with one more than fits. Raises UsageError for a limit below one."""
+    if limit < 1:
+        raise UsageError("the limit of a list is at least 1")
+    shown, more = rows[:limit], len(rows) > limit
+    return Page(
+        items=tuple(read(row) for row in shown),
+        hidden=hidden,
+        more=more,
+        next=str(shown[-1]["seq"]) if more else None,
+    )
+
+
+def list_published(
+    tx: Transaction, *, all: bool = False, limit: int = 50, before: str | None = None, name: str | None = None
+) -> Page[PublishedRecord]:
+    """A page of published pipelines; closed ones are only counted without `all`."""
+    named, values = ("AND p.name = ?", (name,)) if name is not None else ("", ())
+    plain = "" if all else "AND p.gate_since IS NULL"
+    rows = tx.all(
+        f"{PUBLISHED} WHERE p.seq < ? AND p.deleted IS NULL {named} {plain} ORDER BY p.seq DESC LIMIT ?",
+        before_of(before),
+        *values,
+        limit + 1,
+    )
+    hidden = 0 if all else _count(tx, f"published p WHERE deleted IS NULL AND gate_since IS NOT NULL {named}", *values)
+    return page_of(rows, limit, published_record, hidden)
+
+
+def list_endpoints(
+    tx: Transaction, *, all: bool = False, limit: int = 50, before: str | None = None
+) -> Page[EndpointRecord]:
+    """A page of endpoints with their versions; what is closed is only counted without `all`."""
+    plain = "" if all else "AND gate_since IS NULL"
+    rows = tx.all(
+        f"SELECT * FROM endpoints WHERE seq < ? AND deleted IS NULL {plain} ORDER BY seq DESC LIMIT ?",
+        before_of(before),
+        limit + 1,
+    )
+    shown = [row["seq"] for row in rows[:limit]]
+    versions: dict[int, list[Row]] = {seq: [] for seq in shown}
+    marks = ", ".join("?" * len(shown))
+    for version in tx.all(f"{VERSIONS} WHERE v.endpoint IN ({marks}) ORDER BY v.endpoint, v.version", *shown):
+        versions[version["endpoint"]].append(version)
+    hidden = 0 if all else _count(tx, "endpoints WHERE deleted IS NULL AND gate_since IS NOT NULL")
+    return page_of(rows, limit, lambda row: endpoint_record(row, versions[row["seq"]], all=all), hidden)
+
+
+def list_runs(
+    tx: Transaction,
+    *,
+    endpoint: str | None = None,
+    experiment: str | None = None,
+    state: str | None = None,
+    pipeline: str | None = None,
+    limit: int = 50,
+    before: str | None = None,
+) -> Page[RunRecord]:
+    """A page of runs, of a deleted endpoint too. Raises NotFound for an unknown endpoint, UsageError for a state."""
+    if state is not None and state not in RUN_STATES:
+        raise UsageError(f"`{state}` is not a state of runs; they are {', '.join(RUN_STATES)}")
+    number = None
+    if endpoint is not None:
+        found = find_endpoint(tx, endpoint, deleted=True)
+        if found is None:
+            raise endpoint_missing(tx, endpoint)
+        number = found["seq"]
+    wanted = {"endpoint": number, "experiment": experiment, "state": state, "pipeline": pipeline}
+    where = {column: value for column, value in wanted.items() if value is not None}
+    filters = "".join(f" AND r.{column} = ?" for column in where)
+    rows = tx.all(
+        f"{RUNS} WHERE r.seq < ?{filters} ORDER BY r.seq DESC LIMIT ?", before_of(before), *where.values(), limit + 1
+    )
+    return page_of(rows, limit, run_record)
+
+
+def unfinished(tx: Transaction, limit: int = 1000) -> list[str]:
+    """The ids of runs that have not ended, oldest first."""
+    rows = tx.all("SELECT id FROM runs INDEXED BY runs_unfinished WHERE ended IS NULL ORDER BY seq LIMIT ?", limit)
+    return [row["id"] for row in rows]
+
+
+def _count(tx: Transaction, what: str, *values: object) -> int:
+    row = tx.one(f"SELECT count(*) AS n FROM {what}", *values)
+    assert row is not None
+    return int(row["n"])

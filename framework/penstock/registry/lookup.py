@@ -1,0 +1,135 @@
+"""From what a person writes to the rows it names, or to an error that says what there is instead."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from sqlite3 import Row
+
+from penstock.errors import Conflict, NotFound, UsageError, did_you_mean
+from penstock.registry.database import Transaction
+from penstock.registry.rows import PUBLISHED, RUNS, VERSIONS, published_ref, run_record
+
+_SHOWN = 8
+_NEAR = 2_000
+"""How many names are looked at for a near one; past that a typo costs more than a hint is worth."""
+
+PREFIX = 6
+"""The least characters of a run's id that name it."""
+
+
+def check_name(what: str, name: str) -> None:
+    """Refuse a name that is empty, too long, not printable or starts or ends with a space. Raises UsageError."""
+    if not name or len(name) > 255 or not name.isprintable() or name != name.strip():
+        shown = name[:40].encode("ascii", "backslashreplace").decode()
+        raise UsageError(
+            f"`{shown}` cannot be the {what}: it takes 1 to 255 printable characters and no space at either end",
+            code="name_invalid",
+        )
+
+
+def whole_number(text: str) -> int | None:
+    """The number that a version or an integer label writes, or None when the text is not one."""
+    return int(text) if re.fullmatch(r"0|[1-9][0-9]{0,17}", text, re.ASCII) else None
+
+
+def find_endpoint(tx: Transaction, ref: str, *, deleted: bool = False) -> Row | None:
+    """The row of an endpoint: by live name, else by id; with `deleted` also what is no more, the latest first."""
+    found = tx.one("SELECT * FROM endpoints WHERE name = ? AND deleted IS NULL", ref)
+    if found is None:
+        found = tx.one(f"SELECT * FROM endpoints WHERE id = ?{'' if deleted else ' AND deleted IS NULL'}", ref)
+    if found is None and deleted:
+        found = tx.one("SELECT * FROM endpoints WHERE name = ? ORDER BY seq DESC LIMIT 1", ref)
+    return found
+
+
+def need_endpoint(tx: Transaction, ref: str) -> Row:
+    """The row of a live endpoint. Raises NotFound `endpoint_not_found`."""
+    found = find_endpoint(tx, ref)
+    if found is None:
+        raise endpoint_missing(tx, ref)
+    return found
+
+
+def endpoint_missing(tx: Transaction, ref: str) -> NotFound:
+    """The error for an endpoint that is not there, with what is."""
+    rows = tx.all("SELECT name FROM endpoints WHERE deleted IS NULL ORDER BY seq DESC LIMIT ?", _NEAR)
+    hint = did_you_mean(ref, [row["name"] for row in rows]) or "there are none yet"
+    return NotFound(f"no endpoint `{ref}` ({hint})", code="endpoint_not_found")
+
+
+def need_version(tx: Transaction, endpoint: Row, version: str) -> Row:
+    """The row of VERSIONS that an endpoint has under a number. Raises NotFound `version_not_found`."""
+    number = whole_number(version)
+    found = None
+    if number is not None:
+        found = tx.one(f"{VERSIONS} WHERE v.endpoint = ? AND v.version = ?", endpoint["seq"], number)
+    if found is None:
+        last = endpoint["next_version"] - 1
+        known = "it has only 0" if last == 0 else f"it has 0 to {last}"
+        raise NotFound(f"endpoint `{endpoint['name']}` has no version {version} ({known})", code="version_not_found")
+    return found
+
+
+def all_versions(tx: Transaction, endpoint: int) -> list[Row]:
+    """Every row of VERSIONS of an endpoint, in order."""
+    return tx.all(f"{VERSIONS} WHERE v.endpoint = ? ORDER BY v.version", endpoint)
+
+
+def find_published(tx: Transaction, ref: str, *, deleted: bool = False) -> list[Row]:
+    """Every row of PUBLISHED that an id, `name:label` or `name:label@target` names; with `deleted` the dead too."""
+    alive = "" if deleted else " AND p.deleted IS NULL"
+    found = {row["seq"]: row for row in tx.all(f"{PUBLISHED} WHERE p.id = ?{alive}", ref)}
+    for name, label, target in _splits(ref):
+        rows = tx.all(f"{PUBLISHED} WHERE p.name = ? AND p.label = ?{alive}", name, label)
+        found.update((row["seq"], row) for row in rows if target in (None, row["target"]))
+    return [found[seq] for seq in sorted(found, reverse=True)]
+
+
+def need_published(tx: Transaction, ref: str) -> Row:
+    """The row of a live published pipeline. Raises NotFound `pipeline_not_found`, Conflict `ambiguous`."""
+    found = find_published(tx, ref)
+    if len(found) > 1:
+        choices = _listed(f"`{published_ref(row)}` ({row['id']})" for row in found)
+        raise Conflict(f"`{ref}` names {len(found)} published pipelines; say which: {choices}", code="ambiguous")
+    if not found:
+        rows = tx.all(
+            "SELECT DISTINCT name, label FROM published WHERE deleted IS NULL ORDER BY seq DESC LIMIT ?", _NEAR
+        )
+        hint = did_you_mean(ref, [f"{row['name']}:{row['label']}" for row in rows]) or "there are none yet"
+        raise NotFound(f"no published pipeline `{ref}` ({hint})", code="pipeline_not_found")
+    return found[0]
+
+
+def need_run(tx: Transaction, ref: str) -> Row:
+    """The row of RUNS that an id or its first characters name.
+
+    Raises NotFound `run_not_found`, Conflict `ambiguous`.
+    """
+    found = tx.one(f"{RUNS} WHERE r.id = ?", ref)
+    if found is not None:
+        return found
+    rows = []
+    if len(ref) >= PREFIX:
+        rows = tx.all(f"{RUNS} WHERE r.id >= ? AND r.id < ? LIMIT ?", ref, ref + "\U0010ffff", _SHOWN + 1)
+    if len(rows) > 1:
+        choices = _listed(run_record(row).id for row in rows)
+        raise Conflict(f"`{ref}` begins the id of several runs: {choices}", code="ambiguous")
+    if not rows:
+        hint = f"; give the id or at least its first {PREFIX} characters" if len(ref) < PREFIX else ""
+        raise NotFound(f"no run `{ref}`{hint}", code="run_not_found")
+    return rows[0]
+
+
+def _splits(ref: str) -> Iterable[tuple[str, str, str | None]]:
+    """Every way to read `name:label` or `name:label@target`: names and labels may hold `:` and `@` themselves."""
+    for colon in (at for at, letter in enumerate(ref) if letter == ":"):
+        name, rest = ref[:colon], ref[colon + 1 :]
+        yield name, rest, None
+        for sign in (at for at, letter in enumerate(rest) if letter == "@"):
+            yield name, rest[:sign], rest[sign + 1 :]
+
+
+def _listed(words: Iterable[str]) -> str:
+    every = list(words)
+    return ", ".join(every[:_SHOWN]) + (" and more" if len(every) > _SHOWN else "")

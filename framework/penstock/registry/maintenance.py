@@ -1,0 +1,130 @@
+"""Looking after the registry file: are SQLite's structures and our laws whole, and how much is in it."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from penstock.registry import migrations
+from penstock.registry.database import Transaction
+from penstock.registry.orders import CheckReport, Counts
+from penstock.runs import RUN_STATES
+
+_LAWS: tuple[tuple[str, str], ...] = (
+    (
+        "a label that has two digests",
+        """SELECT p.name || ':' || p.label FROM published p JOIN labels l ON l.name = p.name AND l.label = p.label
+            WHERE p.digest <> l.digest""",
+    ),
+    (
+        "a published pipeline without its label or publication",
+        """SELECT p.name || ':' || p.label FROM published p
+            LEFT JOIN labels l ON l.name = p.name AND l.label = p.label
+            LEFT JOIN publications b ON b.seq = p.publication
+            WHERE l.seq IS NULL OR b.seq IS NULL OR b.digest <> p.digest OR b.target <> p.target""",
+    ),
+    (
+        "a deleted published pipeline whose label is not burnt",
+        """SELECT p.name || ':' || p.label FROM published p JOIN labels l ON l.name = p.name AND l.label = p.label
+            WHERE p.deleted IS NOT NULL AND NOT l.burnt""",
+    ),
+    (
+        "an endpoint whose versions have a gap",
+        """SELECT e.name FROM endpoints e LEFT JOIN versions v ON v.endpoint = e.seq GROUP BY e.seq
+            HAVING count(v.version) <> e.next_version OR max(v.version) <> e.next_version - 1""",
+    ),
+    (
+        "an endpoint whose default is not one of its versions",
+        """SELECT e.name FROM endpoints e LEFT JOIN versions v ON v.endpoint = e.seq AND v.version = e.default_version
+            WHERE v.version IS NULL""",
+    ),
+    (
+        "a version of a live endpoint whose published pipeline is deleted",
+        """SELECT e.name || '@' || v.version FROM versions v JOIN endpoints e ON e.seq = v.endpoint
+            JOIN published p ON p.seq = v.published WHERE e.deleted IS NULL AND p.deleted IS NOT NULL""",
+    ),
+    (
+        "an endpoint whose stack of defaults has a gap or repeats a version",
+        """SELECT e.name FROM endpoints e JOIN moves m ON m.endpoint = e.seq
+            LEFT JOIN moves n ON n.endpoint = m.endpoint AND n.position = m.position + 1
+            GROUP BY e.seq
+            HAVING count(*) <> max(m.position) + 1
+                OR sum(m.version = coalesce(n.version, e.default_version)) > 0""",
+    ),
+    (
+        "an idempotency key that has two runs",
+        "SELECT scope || ' ' || key FROM runs WHERE key IS NOT NULL GROUP BY scope, key HAVING count(*) > 1",
+    ),
+    (
+        "a run that is lost between acceptance and hand-over",
+        """SELECT r.id FROM runs r LEFT JOIN handovers h ON h.run = r.seq
+            WHERE (r.ended IS NULL AND r.external IS NULL AND h.run IS NULL)
+                OR (h.run IS NOT NULL AND r.ended IS NOT NULL)""",
+    ),
+    (
+        "a run whose acceptance the history does not have once",
+        """SELECT r.id FROM runs r
+            WHERE (SELECT count(*) FROM history h WHERE h.subject_id = r.id AND h.action = 'run_accepted') <> 1""",
+    ),
+    (
+        "a history whose times go back",
+        "SELECT seq FROM (SELECT seq, at, lag(at) OVER (ORDER BY seq) AS previous FROM history) WHERE at < previous",
+    ),
+    (
+        "an endpoint whose default is not where the history left it",
+        """SELECT e.name FROM endpoints e
+            WHERE e.default_version IS NOT (SELECT CAST(h."to" AS INTEGER) FROM history h
+                WHERE h.subject_id = e.id AND h.action IN ('default_moved', 'default_rolled_back')
+                ORDER BY h.seq DESC LIMIT 1)""",
+    ),
+)
+"""Each law as a query for what breaks it."""
+
+
+def check(connection: sqlite3.Connection) -> CheckReport:
+    """Check the whole file: SQLite's own structures, references between tables, and the laws."""
+    broken = _structure(connection)
+    if not broken:
+        for what, query in _LAWS:
+            broken += [f"{what}: {row[0]}" for row in connection.execute(f"{query} LIMIT 5")]
+    if broken:
+        return CheckReport(ok=False, lines=tuple(broken))
+    size = connection.execute("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size").fetchone()[0]
+    return CheckReport(
+        ok=True,
+        lines=(
+            f"the file is whole: {size:,} bytes, schema version {len(migrations.STEPS)}",
+            f"{len(_LAWS)} laws hold",
+        ),
+    )
+
+
+def _structure(connection: sqlite3.Connection) -> list[str]:
+    try:
+        found = [row[0] for row in connection.execute("PRAGMA integrity_check(20)") if row[0] != "ok"]
+        found += [
+            f"row {row[1]} of {row[0]} refers to a row of {row[2]} that is not there"
+            for row in connection.execute("PRAGMA foreign_key_check").fetchmany(20)
+        ]
+    except sqlite3.DatabaseError as error:
+        return [f"the file is damaged: {error}"]
+    return found
+
+
+def counts(tx: Transaction) -> Counts:
+    """How much there is, and how much still waits for a target."""
+    runs: dict[str, int] = dict.fromkeys(RUN_STATES, 0)
+    runs.update((row["state"], row["n"]) for row in tx.all("SELECT state, count(*) AS n FROM runs GROUP BY state"))
+    row = tx.one(
+        """SELECT (SELECT count(*) FROM endpoints WHERE deleted IS NULL) AS endpoints,
+            (SELECT count(*) FROM published WHERE deleted IS NULL) AS published,
+            (SELECT count(*) FROM handovers) AS hand_overs,
+            (SELECT count(*) FROM syncs WHERE due IS NOT NULL) AS syncs"""
+    )
+    assert row is not None
+    return Counts(
+        endpoints=row["endpoints"],
+        published=row["published"],
+        runs=runs,
+        pending_hand_overs=row["hand_overs"],
+        pending_syncs=row["syncs"],
+    )

@@ -1,0 +1,258 @@
+"""The registry's schema as a list of small steps. `PRAGMA user_version` counts those a file has.
+
+A step that was released never changes; a new need is a new step at the end. Every time is in microseconds since
+1970 UTC. Things are numbered (`seq`) in the order they came; `id` is what the world knows them by.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
+
+APPLICATION_ID = 0x70656E73
+"""What marks a SQLite file as ours: `pens`."""
+
+_GATE = "gate_since INTEGER, gate_by TEXT NOT NULL DEFAULT '', gate_reason TEXT NOT NULL DEFAULT ''"
+
+
+def published_pipelines(db: Database) -> None:
+    """Snapshots, what backends call them, and the names and labels they are frozen under."""
+    db.execute(
+        "CREATE TABLE snapshots (digest TEXT PRIMARY KEY, spec TEXT NOT NULL, archives TEXT NOT NULL) WITHOUT ROWID"
+    )
+    db.execute(
+        """CREATE TABLE publications (
+            seq INTEGER PRIMARY KEY,
+            target TEXT NOT NULL,
+            backend TEXT NOT NULL,
+            digest TEXT NOT NULL REFERENCES snapshots (digest),
+            identity TEXT NOT NULL,
+            options TEXT NOT NULL,
+            external TEXT NOT NULL,
+            native INTEGER NOT NULL,
+            gated INTEGER NOT NULL,
+            trigger_url TEXT,
+            details TEXT NOT NULL,
+            retired INTEGER NOT NULL DEFAULT 0,
+            UNIQUE (target, digest, identity)
+        )"""
+    )
+    db.execute(
+        """CREATE TABLE labels (
+            seq INTEGER PRIMARY KEY,
+            name TEXT NOT NULL,
+            label TEXT NOT NULL,
+            number INTEGER,
+            digest TEXT NOT NULL REFERENCES snapshots (digest),
+            burnt INTEGER NOT NULL DEFAULT 0,
+            UNIQUE (name, label)
+        )"""
+    )
+    db.execute("CREATE INDEX labels_number ON labels (name, number)")
+    db.execute("CREATE INDEX labels_digest ON labels (name, digest)")
+    db.execute(
+        f"""CREATE TABLE published (
+            seq INTEGER PRIMARY KEY,
+            id TEXT NOT NULL UNIQUE,
+            name TEXT NOT NULL,
+            label TEXT NOT NULL,
+            target TEXT NOT NULL,
+            digest TEXT NOT NULL,
+            publication INTEGER NOT NULL REFERENCES publications (seq),
+            description TEXT NOT NULL,
+            tags TEXT NOT NULL,
+            {_GATE},
+            by TEXT NOT NULL,
+            created INTEGER NOT NULL,
+            modified INTEGER NOT NULL,
+            revision INTEGER NOT NULL DEFAULT 1,
+            deleted INTEGER
+        )"""
+    )
+    db.execute("CREATE UNIQUE INDEX published_live ON published (name, label, target) WHERE deleted IS NULL")
+    db.execute("CREATE INDEX published_named ON published (name, label)")
+    db.execute("CREATE INDEX published_closed ON published (name) WHERE deleted IS NULL AND gate_since IS NOT NULL")
+    db.execute("CREATE INDEX published_publication ON published (publication) WHERE deleted IS NULL")
+
+
+def endpoints(db: Database) -> None:
+    """Endpoints, their versions, and the stack of defaults that a rollback goes back to."""
+    db.execute(
+        f"""CREATE TABLE endpoints (
+            seq INTEGER PRIMARY KEY,
+            id TEXT NOT NULL UNIQUE,
+            name TEXT NOT NULL,
+            description TEXT NOT NULL,
+            tags TEXT NOT NULL,
+            default_version INTEGER NOT NULL,
+            next_version INTEGER NOT NULL,
+            {_GATE},
+            created INTEGER NOT NULL,
+            modified INTEGER NOT NULL,
+            revision INTEGER NOT NULL DEFAULT 1,
+            deleted INTEGER
+        )"""
+    )
+    db.execute("CREATE UNIQUE INDEX endpoints_live ON endpoints (name) WHERE deleted IS NULL")
+    db.execute("CREATE INDEX endpoints_named ON endpoints (name)")
+    db.execute("CREATE INDEX endpoints_closed ON endpoints (seq) WHERE deleted IS NULL AND gate_since IS NOT NULL")
+    db.execute(
+        f"""CREATE TABLE versions (
+            endpoint INTEGER NOT NULL REFERENCES endpoints (seq),
+            version INTEGER NOT NULL,
+            published INTEGER NOT NULL REFERENCES published (seq),
+            {_GATE},
+            created INTEGER NOT NULL,
+            PRIMARY KEY (endpoint, version)
+        ) WITHOUT ROWID"""
+    )
+    db.execute("CREATE UNIQUE INDEX versions_published ON versions (published, endpoint)")
+    db.execute(
+        """CREATE TABLE moves (
+            endpoint INTEGER NOT NULL,
+            position INTEGER NOT NULL,
+            version INTEGER NOT NULL,
+            PRIMARY KEY (endpoint, position),
+            FOREIGN KEY (endpoint, version) REFERENCES versions (endpoint, version)
+        ) WITHOUT ROWID"""
+    )
+
+
+def runs(db: Database) -> None:
+    """Runs, what the backend gets of each, and the hand-overs that are still to do."""
+    db.execute(
+        """CREATE TABLE runs (
+            seq INTEGER PRIMARY KEY,
+            id TEXT NOT NULL UNIQUE,
+            endpoint INTEGER REFERENCES endpoints (seq),
+            endpoint_name TEXT,
+            version INTEGER,
+            resolved_from TEXT NOT NULL,
+            published INTEGER REFERENCES published (seq),
+            publication INTEGER NOT NULL REFERENCES publications (seq),
+            pipeline TEXT NOT NULL,
+            label TEXT,
+            experiment TEXT NOT NULL,
+            description TEXT NOT NULL,
+            tags TEXT NOT NULL,
+            state TEXT NOT NULL DEFAULT 'queued',
+            parameters TEXT NOT NULL,
+            by TEXT NOT NULL,
+            verified INTEGER NOT NULL,
+            door TEXT NOT NULL,
+            scope TEXT,
+            key TEXT,
+            rerun_of TEXT,
+            created INTEGER NOT NULL,
+            started INTEGER,
+            ended INTEGER,
+            cancel_requested INTEGER,
+            cancel_told INTEGER,
+            external TEXT,
+            error TEXT,
+            steps TEXT NOT NULL DEFAULT '[]',
+            outputs TEXT NOT NULL DEFAULT '{}',
+            CHECK (state IN ('queued', 'running', 'succeeded', 'failed', 'canceled')),
+            CHECK ((ended IS NULL) = (state IN ('queued', 'running')))
+        )"""
+    )
+    db.execute("CREATE UNIQUE INDEX runs_key ON runs (scope, key) WHERE key IS NOT NULL")
+    for column in ("endpoint", "experiment", "state", "pipeline"):
+        db.execute(f"CREATE INDEX runs_{column} ON runs ({column})")
+    db.execute("CREATE INDEX runs_unfinished ON runs (seq) WHERE ended IS NULL")
+    db.execute(
+        """CREATE INDEX runs_cancel ON runs (seq)
+        WHERE ended IS NULL AND cancel_requested IS NOT NULL AND cancel_told IS NULL AND external IS NOT NULL"""
+    )
+    db.execute(
+        """CREATE TABLE requests (
+            run INTEGER PRIMARY KEY REFERENCES runs (seq),
+            "values" TEXT NOT NULL,
+            artifacts TEXT NOT NULL,
+            travelling TEXT NOT NULL
+        )"""
+    )
+    db.execute(
+        """CREATE TABLE handovers (
+            run INTEGER PRIMARY KEY REFERENCES runs (seq),
+            due INTEGER NOT NULL,
+            started INTEGER,
+            tries INTEGER NOT NULL DEFAULT 0,
+            message TEXT NOT NULL DEFAULT ''
+        )"""
+    )
+    db.execute("CREATE INDEX handovers_due ON handovers (due)")
+
+
+def history(db: Database) -> None:
+    """What happened, in order; nothing in it is ever changed or taken out."""
+    db.execute(
+        """CREATE TABLE history (
+            seq INTEGER PRIMARY KEY,
+            at INTEGER NOT NULL,
+            action TEXT NOT NULL,
+            kind TEXT NOT NULL,
+            subject_id TEXT NOT NULL,
+            subject TEXT NOT NULL,
+            "from" TEXT,
+            "to" TEXT,
+            reason TEXT NOT NULL,
+            by TEXT NOT NULL,
+            verified INTEGER NOT NULL,
+            door TEXT NOT NULL,
+            request_id TEXT NOT NULL
+        )"""
+    )
+    db.execute("CREATE INDEX history_subject ON history (subject_id)")
+    db.execute("CREATE INDEX history_at ON history (at)")
+    db.execute("CREATE INDEX history_by ON history (by)")
+    db.execute("CREATE INDEX history_plain ON history (seq) WHERE kind <> 'run'")
+    db.execute("CREATE INDEX history_plain_by ON history (by) WHERE kind <> 'run'")
+    db.execute("CREATE INDEX history_names ON history (subject) WHERE kind = 'endpoint'")
+    for verb in ("UPDATE", "DELETE"):
+        db.execute(
+            f"CREATE TRIGGER history_no_{verb.lower()} BEFORE {verb} ON history "
+            "BEGIN SELECT RAISE(ABORT, 'the history is append-only'); END"
+        )
+    # INSERT OR REPLACE takes rows out without telling the trigger above.
+    db.execute(
+        "CREATE TRIGGER history_no_replace BEFORE INSERT ON history "
+        "WHEN EXISTS (SELECT 1 FROM history WHERE seq = NEW.seq) "
+        "BEGIN SELECT RAISE(ABORT, 'the history is append-only'); END"
+    )
+
+
+def syncs(db: Database) -> None:
+    """Which targets do not know the latest state of an endpoint yet; `due` is empty when they do."""
+    db.execute(
+        """CREATE TABLE syncs (
+            endpoint INTEGER NOT NULL REFERENCES endpoints (seq),
+            target TEXT NOT NULL,
+            due INTEGER,
+            tries INTEGER NOT NULL DEFAULT 0,
+            message TEXT NOT NULL DEFAULT '',
+            PRIMARY KEY (endpoint, target)
+        ) WITHOUT ROWID"""
+    )
+    db.execute("CREATE INDEX syncs_due ON syncs (due) WHERE due IS NOT NULL")
+
+
+STEPS: tuple[Callable[[Database], None], ...] = (published_pipelines, endpoints, runs, history, syncs)
+
+
+def apply(connection: sqlite3.Connection, *, stop_before: str | None = None) -> None:
+    """Bring a file up to the last step (or to just before one), all in the caller's transaction."""
+    # A quarter of a second to import, and needed once in a registry's life per step.
+    from sqlite_utils import Database, Migrations
+
+    migrations = Migrations("penstock.registry")
+    for step in STEPS:
+        migrations()(step)
+    database = Database(connection, recursive_triggers=False, execute_plugins=False)
+    migrations.apply(database, stop_before=stop_before)
+    connection.execute(f"PRAGMA user_version = {len(migrations.applied(database))}")
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")

@@ -1,0 +1,178 @@
+"""Publishing (laws 1 to 3): one (name, label) is one digest for ever, and a whole publish is one transaction."""
+
+from __future__ import annotations
+
+import uuid
+from sqlite3 import Row
+
+from penstock.errors import Conflict
+from penstock.records import Caller, PublishedRecord
+from penstock.registry import endpoints, publications
+from penstock.registry.database import Transaction
+from penstock.registry.history import record
+from penstock.registry.lookup import check_name, need_published, whole_number
+from penstock.registry.orders import DeleteOutcome, PublishOrder, PublishOutcome, PublishPlan
+from penstock.registry.rows import PUBLISHED, published_record, published_ref, tags_json
+
+
+def plan(tx: Transaction, order: PublishOrder) -> PublishPlan:
+    """What a publish would do; raises what it would raise, so that no backend is called for nothing."""
+    label, row = _settle(tx, order)
+    if order.endpoint is not None:
+        endpoints.foresee(tx, order.endpoint, row, default=order.default, expect=order.expect)
+    return PublishPlan(label=label, existing=None if row is None else published_record(row))
+
+
+def publish(tx: Transaction, order: PublishOrder, caller: Caller) -> PublishOutcome:
+    """Publish, and put behind an endpoint when the order says so.
+
+    Raises Conflict `label_frozen`, `label_burnt`, `target_changed`, `default_changed`; GateClosed for a default that
+    would move onto something closed.
+    """
+    label, row = _settle(tx, order)
+    created = row is None
+    if row is None:
+        row = _insert(tx, order, label, caller)
+    if order.endpoint is None:
+        return PublishOutcome(published=published_record(row), created=created)
+    added = endpoints.ensure_version(tx, order.endpoint, row, caller, default=order.default, expect=order.expect)
+    return PublishOutcome(
+        published=published_record(row),
+        created=created,
+        endpoint=endpoints.get(tx, added.endpoint_id),
+        endpoint_created=added.created,
+        version=str(added.version),
+        version_added=added.added,
+        default_moved=added.default_moved,
+    )
+
+
+def get(tx: Transaction, ref: str) -> PublishedRecord:
+    """One published pipeline by id, `name:label` or `name:label@target`. Raises NotFound, Conflict `ambiguous`."""
+    return published_record(need_published(tx, ref))
+
+
+def delete(tx: Transaction, ref: str, caller: Caller) -> DeleteOutcome:
+    """Delete a published pipeline and burn its label. Raises Conflict `in_use`, NotFound."""
+    row = need_published(tx, ref)
+    name = published_ref(row)
+    user = tx.one(
+        """SELECT e.name, v.version FROM versions v JOIN endpoints e ON e.seq = v.endpoint
+            WHERE v.published = ? AND e.deleted IS NULL ORDER BY v.endpoint LIMIT 1""",
+        row["seq"],
+    )
+    if user is not None:
+        raise Conflict(
+            f"published pipeline `{name}` is version {user['version']} of endpoint `{user['name']}`, so it cannot be "
+            "deleted; disable it, or delete the endpoint first",
+            code="in_use",
+        )
+    run = tx.one(
+        "SELECT id FROM runs INDEXED BY runs_unfinished WHERE ended IS NULL AND published = ? LIMIT 1", row["seq"]
+    )
+    if run is not None:
+        raise Conflict(
+            f"published pipeline `{name}` cannot be deleted while run {run['id']} is unfinished; "
+            "wait for it or cancel it",
+            code="in_use",
+        )
+    tx.run(
+        "UPDATE published SET deleted = ?, modified = ?, revision = revision + 1 WHERE seq = ?",
+        tx.now,
+        tx.now,
+        row["seq"],
+    )
+    tx.run("UPDATE labels SET burnt = 1 WHERE name = ? AND label = ?", row["name"], row["label"])
+    record(tx, caller, "pipeline_deleted", "pipeline", row["id"], name)
+    return DeleteOutcome(published=published_record(row), retire=publications.retire_if_unused(tx, row["publication"]))
+
+
+def _settle(tx: Transaction, order: PublishOrder) -> tuple[str, Row | None]:
+    """The label of an order, and the published pipeline that it would give back."""
+    check_name("name of a pipeline", order.name)
+    label = _next_label(tx, order) if order.label is None else order.label
+    check_name("label of a pipeline", label)
+    taken = tx.one("SELECT * FROM labels WHERE name = ? AND label = ?", order.name, label)
+    if taken is None:
+        return label, None
+    row = None
+    if taken["digest"] == order.digest:
+        row = tx.one(
+            f"{PUBLISHED} WHERE p.name = ? AND p.label = ? AND p.target = ? AND p.deleted IS NULL",
+            order.name,
+            label,
+            order.target,
+        )
+    if row is None and taken["burnt"]:
+        raise Conflict(
+            f"`{order.name}:{label}` was deleted, and a deleted label is never used again; take another label or none",
+            code="label_burnt",
+        )
+    if taken["digest"] != order.digest:
+        raise Conflict(
+            f"`{order.name}:{label}` is frozen with the digest {taken['digest']}, this one is {order.digest}; "
+            "take another label or none",
+            code="label_frozen",
+        )
+    if row is not None and row["identity"] != order.identity:
+        raise Conflict(
+            f"`{order.name}:{label}` was published when target `{order.target}` meant {row['identity']}; now it means "
+            f"{order.identity}. Publish under another target name or another label",
+            code="target_changed",
+        )
+    return label, row
+
+
+def _next_label(tx: Transaction, order: PublishOrder) -> str:
+    mine = tx.one(
+        "SELECT label FROM labels WHERE name = ? AND digest = ? AND NOT burnt ORDER BY seq DESC LIMIT 1",
+        order.name,
+        order.digest,
+    )
+    if mine is not None:
+        return str(mine["label"])
+    highest = tx.one("SELECT max(number) AS highest FROM labels WHERE name = ?", order.name)
+    return str((highest["highest"] or 0) + 1 if highest is not None else 1)
+
+
+def _insert(tx: Transaction, order: PublishOrder, label: str, caller: Caller) -> Row:
+    if order.publication is None:
+        raise ValueError("publishing needs the backend's publication")
+    publication = publications.put(
+        tx,
+        target=order.target,
+        backend=order.backend,
+        digest=order.digest,
+        identity=order.identity,
+        options=order.options,
+        publication=order.publication,
+        spec=order.spec,
+        archives=order.archives,
+    )
+    tx.run(
+        "INSERT OR IGNORE INTO labels (name, label, number, digest) VALUES (?, ?, ?, ?)",
+        order.name,
+        label,
+        whole_number(label),
+        order.digest,
+    )
+    number = tx.insert(
+        """INSERT INTO published
+            (id, name, label, target, digest, publication, description, tags, by, created, modified)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+        str(uuid.uuid4()),
+        order.name,
+        label,
+        order.target,
+        order.digest,
+        publication["seq"],
+        order.description,
+        tags_json(order.tags),
+        caller.actor,
+        tx.now,
+        tx.now,
+    )
+    row = tx.one(f"{PUBLISHED} WHERE p.seq = ?", number)
+    assert row is not None
+    record(tx, caller, "pipeline_published", "pipeline", row["id"], published_ref(row), to=order.digest)
+    return row
