@@ -1,0 +1,1 @@
+"""The backend that runs pipelines as processes on this machine."""

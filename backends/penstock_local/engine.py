@@ -1,0 +1,131 @@
+"""The engine of one root: one thread that sleeps until a child ends, somebody wakes it or a time comes.
+
+Started on demand (see `wake`) or by hand: `python -m penstock_local.engine ROOT`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import signal
+import sqlite3
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from penstock.errors import PenstockError
+
+from penstock_local import processes, queue, wake
+from penstock_local.clock import Clock
+from penstock_local.layout import Layout
+from penstock_local.schedule import Schedule
+
+
+class Engine:
+    """The loop. What to do is the schedule's business."""
+
+    def __init__(self, layout: Layout, pipe: int) -> None:
+        self._layout = layout
+        self._pipe = pipe
+        self._leaving = False
+        self._clock = Clock()
+        self._database = queue.connect(layout)
+        self._schedule = Schedule(layout, self._database, self._clock)
+        self._idle_since = time.monotonic()
+        self._selector = selectors.DefaultSelector()
+        self._signals, told = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._selector.register(self._signals, selectors.EVENT_READ)
+        self._selector.register(self._pipe, selectors.EVENT_READ)
+        signal.set_wakeup_fd(told, warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._asked_to_leave)
+        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+
+    def _asked_to_leave(self, number: int, frame: Any) -> None:
+        self._leaving = True
+
+    def run(self) -> None:
+        """Work until there was nothing to do for a while, or until asked to leave. Raises sqlite3.Error, OSError."""
+        try:
+            self._schedule.look()
+            while not self._leaving:
+                self._schedule.settle()
+                if self._schedule.jobs:
+                    self._idle_since = time.monotonic()
+                elif self._left_to_idle() <= 0 and not self._has_to_stay():
+                    return
+                self._wait()
+        finally:
+            if self._pipe >= 0:
+                os.close(self._pipe)
+            try:
+                self._schedule.leave()
+            finally:
+                self._database.close()
+
+    def _left_to_idle(self) -> float:
+        return self._idle_since + self._schedule.idle - time.monotonic()
+
+    def _has_to_stay(self) -> bool:
+        """Stop listening, look once more, and listen again if something has come in between."""
+        self._selector.unregister(self._pipe)
+        os.close(self._pipe)
+        self._pipe = -1
+        self._schedule.look()
+        self._schedule.settle()
+        if not self._schedule.jobs:
+            return False
+        self._pipe = wake.open_pipe(self._layout)
+        self._selector.register(self._pipe, selectors.EVENT_READ)
+        return True
+
+    def _wait(self) -> None:
+        """Sleep until something happens, then take note of it."""
+        due = self._clock.next()
+        times = [] if due is None else [due - time.monotonic()]
+        if not self._schedule.jobs:
+            times.append(self._left_to_idle())
+        for key, _ in self._selector.select(max(0.0, min(times)) if times else None):
+            with contextlib.suppress(BlockingIOError):
+                os.read(key.fd, 65536)
+            if key.fd == self._pipe:
+                self._schedule.look()
+        self._schedule.attempts.reap()
+        self._clock.run()
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Be the engine of `ROOT`. With two more arguments, the lock and the pipe were opened by whoever started us."""
+    layout = Layout(Path(arguments[0]).absolute())
+    os.umask(0o077)
+    # A shell makes what it starts in the background deaf to these; steps would inherit that.
+    for number in (signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
+    try:
+        if len(arguments) == 3:
+            lock, pipe = int(arguments[1]), int(arguments[2])
+        else:
+            layout.make()
+            claim = wake.take(layout)
+            if claim is None:
+                print(f"another engine runs for {layout.root}", file=sys.stderr)
+                return 0
+            lock, pipe = claim
+        os.set_inheritable(lock, False)
+        os.set_inheritable(pipe, False)
+        processes.become_reaper()
+        Engine(layout, pipe).run()
+    except (sqlite3.DatabaseError, OSError, PenstockError) as error:
+        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        with contextlib.suppress(OSError):
+            print(f"{now} the engine of {layout.root} gives up for now: {error}", file=sys.stderr, flush=True)
+            os.utime(layout.log)  # a full disk takes no line, and `heal` looks at the time
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

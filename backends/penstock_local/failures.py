@@ -1,0 +1,49 @@
+"""Why a step came to nothing, in one line that says what happened and where to look."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from penstock_local.jobs import Step
+
+
+def of(step: Step, code: str, message: str) -> dict[str, Any]:
+    """A failure as it is kept: stable code, one line, the step."""
+    return {"code": code, "message": f"step `{step.name}` {message}", "step": step.name}
+
+
+def of_exit(step: Step) -> tuple[str, str]:
+    """Code and message for how a step's process ended; both empty when it ended well."""
+    if step.stopping == "step_timeout":
+        return step.stopping, f"took longer than {step.plan['timeout']:g} seconds"
+    code = step.exit_code or 0
+    if code > 0:
+        return "step_failed", f"exited with code {code}"
+    if code < 0:
+        return "step_failed", f"was ended by signal {_signal_name(-code)}"
+    return "", ""
+
+
+def shown_exit_code(code: int | None) -> int | None:
+    """The exit code as shells show it: 128 and the signal's number when a signal ended the process."""
+    return 128 - code if code is not None and code < 0 else code
+
+
+def not_started(command: Sequence[str], environment: Mapping[str, str], error: OSError | ValueError) -> str:
+    """Why a step's process could not be started."""
+    word = command[0] if command else ""
+    if isinstance(error, FileNotFoundError):
+        where = "in its working folder" if "/" in word else f"on its PATH ({environment['PATH']})"
+        return f"could not start: `{word}`, or the interpreter it names, was not found {where}"
+    if isinstance(error, PermissionError):
+        return f"could not start: `{word}` is not executable"
+    return f"could not start `{word}`: {getattr(error, 'strerror', None) or error}"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time signal
+        return str(number)

@@ -1,0 +1,139 @@
+"""One job in memory: which steps may go, what a failure makes impossible, and what it all comes to. No I/O."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from attrs import define, field
+from penstock.command import Reference, fill
+from penstock.runs import ENDED
+
+
+@define(eq=False)
+class Step:
+    """One step of a job and where it stands. `missing` counts the steps it still waits for.
+
+    `stopping` says why its processes are being ended, `killed` that the time for leaving by themselves is over.
+    """
+
+    job: Job
+    position: int
+    plan: Mapping[str, Any]
+    state: str = "queued"
+    attempt: int = 0
+    failures: int = 0
+    interruptions: int = 0
+    missing: int = 0
+    outputs: dict[str, str] = field(factory=dict)
+    dependents: list[Step] = field(factory=list)
+    token: str = ""
+    process: subprocess.Popen[bytes] | None = None
+    exit_code: int | None = None
+    paths: dict[str, str] = field(factory=dict)
+    stopping: str = ""
+    killed: bool = False
+    slots: int = 1
+
+    def begin(self, token: str, slots: int) -> None:
+        """Another attempt is about to start under this token, in so many slots."""
+        self.state, self.token, self.slots = "running", token, slots
+        self.attempt += 1
+        self.exit_code, self.stopping, self.killed = None, "", False
+
+    @property
+    def name(self) -> str:
+        """The step's name in the pipeline."""
+        return str(self.plan["name"])
+
+    @property
+    def ended(self) -> bool:
+        """Whether its state is final."""
+        return self.state in ENDED
+
+    @property
+    def rank(self) -> tuple[int, int]:
+        """The order in which steps get their slots: older jobs first, then the order of the graph."""
+        return self.job.seq, self.position
+
+
+@define(eq=False)
+class Job:
+    """A run in the making. `open` counts the steps that have not ended; `error` is the first failure."""
+
+    seq: int
+    id: str
+    plan: Mapping[str, Any]
+    request: Mapping[str, Any]
+    started: bool = False
+    canceled: bool = False
+    error: Mapping[str, Any] | None = None
+    steps: dict[str, Step] = field(factory=dict)
+    open: int = 0
+
+    @classmethod
+    def of(cls, seq: int, run: str, plan: Mapping[str, Any], request: Mapping[str, Any]) -> Job:
+        """A job as its publication's plan describes it, no step started yet."""
+        job = cls(seq, run, plan, request)
+        for position, item in enumerate(plan["steps"]):
+            step = job.steps[item["name"]] = Step(job, position, item, missing=len(item["needs"]))
+            for need in item["needs"]:
+                job.steps[need].dependents.append(step)
+        job.open = len(job.steps)
+        return job
+
+    def ready(self) -> list[Step]:
+        """The steps that wait for nothing."""
+        return [step for step in self.steps.values() if step.state == "queued" and not step.missing]
+
+    def end(self, step: Step, state: str, outputs: Mapping[str, str] | None = None) -> list[Step]:
+        """Note the end of a step; answers the steps that may go now."""
+        step.state, step.token = state, ""
+        self.open -= 1
+        if state != "succeeded":
+            return []
+        step.outputs = dict(outputs or {})
+        freed = []
+        for dependent in step.dependents:
+            dependent.missing -= 1
+            if not dependent.missing and dependent.state == "queued":
+                freed.append(dependent)
+        return freed
+
+    def impossible(self, failed: Step) -> Iterator[Step]:
+        """The queued steps that cannot go any more because this one failed, nearest first."""
+        seen = {failed.position}
+        line = [failed]
+        for step in line:
+            for dependent in step.dependents:
+                if dependent.position not in seen:
+                    seen.add(dependent.position)
+                    line.append(dependent)
+                    if dependent.state == "queued":
+                        yield dependent
+
+    def result(self) -> str:
+        """What the job comes to once no step is open."""
+        if self.canceled:
+            return "canceled"
+        return "failed" if self.error else "succeeded"
+
+    def outputs(self) -> dict[str, str]:
+        """The pipeline's outputs as far as they were produced."""
+        found = {}
+        for name, text in self.plan["outputs"].items():
+            try:
+                found[name] = fill(text, self.resolve)
+            except KeyError:
+                continue
+        return found
+
+    def resolve(self, reference: Reference) -> str:
+        """The text of a parameter or of an output of an ended step. Raises KeyError."""
+        if reference.scope == "parameters":
+            name = reference.names[0]
+            values = self.request["values"]
+            return str(values[name] if name in values else self.request["artifacts"][name])
+        step, _, output = reference.names
+        return self.steps[step].outputs[output]

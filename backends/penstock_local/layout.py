@@ -1,0 +1,90 @@
+"""Where everything of one root lies: the only file that knows folder and file names."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+from penstock.errors import TargetUnavailable
+from penstock.target import Target
+
+
+class Layout:
+    """The paths below a root. Folders are made 0700 and files 0600, because runs hold their callers' data."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.queue = root / "queue.db"
+        self.wake = root / "wake"
+        self.lock = root / "engine.lock"
+        self.log = root / "engine.log"
+        self.publications = root / "publications"
+        self.publishing = root / "publications.lock"
+        self.archives = root / "archives"
+        self.endpoints = root / "endpoints"
+        self.runs = root / "runs"
+
+    @classmethod
+    def of(cls, target: Target) -> Layout:
+        """The layout of a target: its `root` option, else a folder below the workspace's state."""
+        return cls(Path(target.options.root or target.home / "local" / target.name).absolute())
+
+    def make(self) -> None:
+        """Make the root and its folders. Raises TargetUnavailable when that is not possible."""
+        try:
+            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for folder in (self.publications, self.archives, self.endpoints, self.runs):
+                folder.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise unusable(self.root, error) from None
+
+    def publication(self, external: str) -> Path:
+        """The compiled document of a publication."""
+        return self.publications / f"{external}.json"
+
+    def archive(self, digest: str) -> Path:
+        """The tar file of an archive, by its content."""
+        return self.archives / f"{digest.rpartition(':')[2]}.tar"
+
+    def run(self, run: str) -> Path:
+        """Everything a run leaves behind."""
+        return self.runs / run
+
+    def log_of(self, run: str, step: str) -> Path:
+        """What a step wrote to stdout and stderr, all attempts in sequence, in the order it was written."""
+        return self.runs / run / "steps" / step / "log"
+
+
+def unusable(path: Path, error: OSError) -> TargetUnavailable:
+    """The one line for a folder or file that the machine does not let us use."""
+    why = error.strerror or str(error)
+    where = error.filename or path
+    return TargetUnavailable(
+        f"cannot use `{where}`: {why}; free some space or give the target a `root` that can be written",
+        retry_after=10.0,
+    )
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all, private and on disk before it gets its name. Raises OSError."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Put a folder's names on disk. Raises OSError."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,95 @@
+"""What this machine can do, and how it is: problems of a pipeline at publish, health of a target."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+
+from penstock.errors import PenstockError
+from penstock.quantity import bytes_text
+from penstock.spec import Pipeline, Resources
+from penstock.target import Health, Problem
+
+from penstock_local import queue, wake
+from penstock_local.layout import Layout
+from penstock_local.options import LocalOptions
+
+Path = tuple[str | int, ...]
+
+
+def problems(pipeline: Pipeline, options: LocalOptions) -> Iterator[Problem]:
+    """What this target cannot do (errors) or does differently (warnings; errors when it is strict)."""
+    if not sys.platform.startswith("linux"):
+        yield Problem(severity="error", code="platform_unsupported", message="the local engine runs on Linux only")
+    for name, parameter in pipeline.parameters.items():
+        scheme = scheme_of(parameter.default) if parameter.is_artifact and parameter.default else ""
+        if scheme not in ("", "file"):
+            yield Problem(
+                severity="error",
+                code="location_unsupported",
+                message=f"this target reads paths and file:// only, not {scheme}://",
+                path=("parameters", name, "default"),
+            )
+    for code, message, path in _differences(pipeline, options):
+        yield Problem(severity="error" if options.strict else "warning", code=code, message=message, path=path)
+
+
+def scheme_of(text: str) -> str:
+    """The scheme of a URI in lower case; empty for a path."""
+    found = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", text)
+    return found[1].lower() if found else ""
+
+
+def _differences(pipeline: Pipeline, options: LocalOptions) -> Iterator[tuple[str, str, Path]]:
+    places: list[tuple[Path, str | None, Resources | None]] = [
+        (("defaults",), pipeline.defaults.image, pipeline.defaults.resources)
+    ]
+    places += [(("steps", name), step.image, step.resources) for name, step in pipeline.steps.items()]
+    for path, image, resources in places:
+        if image is not None:
+            yield "image_ignored", f"the image `{image}` is noted and not used on this target", (*path, "image")
+        if resources is not None:
+            for key, code, message in _beyond(resources, options):
+                yield code, message, (*path, "resources", key)
+
+
+def _beyond(resources: Resources, options: LocalOptions) -> Iterator[tuple[str, str, str]]:
+    slots = options.slots or os.cpu_count() or 1
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if resources.cpu is not None and resources.cpu > slots:
+        yield "cpu", "resources_clipped", f"{resources.cpu} cores are more than the {slots} here; clipped to them"
+    if resources.memory is not None and resources.memory > memory:
+        asked, there = bytes_text(resources.memory), f"{memory / 2**30:.1f}Gi"
+        yield "memory", "resources_clipped", f"{asked} of memory is more than the {there} here; clipped to it"
+    if resources.gpu:
+        yield "gpu", "gpu_ignored", f"{resources.gpu} gpu is noted and not given out on this target"
+
+
+def health(layout: Layout, options: LocalOptions) -> Health:
+    """How the target is: can it be written, is an engine running, what is waiting."""
+    lines = [f"root: {layout.root}"]
+    try:
+        layout.make()
+        free = shutil.disk_usage(layout.root).free
+        lines.append(f"free disk space: {free / 2**30:.1f} GiB")
+        if not os.access(layout.root, os.W_OK):
+            return Health(ok=False, lines=(*lines, "the root cannot be written"))
+        with queue.opened(layout) as database:
+            waiting = queue.counts(database)
+        if waiting:
+            wake.heal(layout)
+        running = "running" if wake.listening(layout) else "not running; it starts with the next run"
+    except PenstockError as error:
+        return Health(ok=False, lines=(*lines, str(error)))
+    publications = sum(1 for _ in layout.publications.glob("[!.]*.json"))
+    endpoints = sum(1 for _ in layout.endpoints.glob("[!.]*.json"))
+    lines += [
+        f"engine: {running}",
+        f"slots: {options.slots or os.cpu_count() or 1}",
+        f"runs: {waiting.get('queued', 0)} queued, {waiting.get('running', 0)} running",
+        f"publications: {publications}, endpoints: {endpoints}",
+    ]
+    return Health(ok=True, lines=tuple(lines))

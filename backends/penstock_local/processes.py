@@ -1,0 +1,166 @@
+"""Processes of steps: spawning, finding and ending whole trees of them. Linux only: it reads /proc.
+
+A step's processes are known by the token in their environment, which children inherit, however far they move
+away. The engine is the reaper of everything below it, so what outlives its parents becomes its own child.
+A process that threw its environment away and left its group and its parents is ended once nothing claims it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import select
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+TOKEN = "PENSTOCK_STEP_TOKEN"
+"""The environment variable that tells a step's processes from all others. The engine sets it last."""
+
+_MARK = TOKEN.encode() + b"="
+_PR_SET_CHILD_SUBREAPER = 36
+_CHILDREN = f"/proc/self/task/{os.getpid()}/children"
+
+
+def become_reaper() -> None:
+    """Make orphans below this process its children. Raises OSError."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "cannot become the reaper of steps")
+
+
+def spawn(
+    command: Sequence[str], folder: Path, environment: Mapping[str, str], log: Path, stdin: int
+) -> subprocess.Popen[bytes]:
+    """Start a process in a session and group of its own, its output appended to the log. Raises OSError, ValueError."""
+    output = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        return subprocess.Popen(
+            [_bytes(word) for word in command],
+            cwd=folder,
+            env={_bytes(name): _bytes(value) for name, value in environment.items()},
+            stdin=stdin,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    finally:
+        os.close(output)
+
+
+def _bytes(text: str) -> bytes:
+    # What the environment had that is not UTF-8 goes back as it came.
+    return text.encode("utf-8", "surrogateescape")
+
+
+def exited() -> Iterator[tuple[int, int]]:
+    """The children that ended and their exit codes (negative: the signal). Each is reaped when the caller goes on.
+
+    Until then its pid is its own, and so is the group of that number.
+    """
+    while True:
+        try:
+            found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT | os.WNOHANG)
+        except ChildProcessError:
+            return
+        if found is None:
+            return
+        status = found.si_status
+        yield found.si_pid, status if found.si_code == os.CLD_EXITED else -status
+        os.waitpid(found.si_pid, 0)
+
+
+def children() -> list[int]:
+    """The pids of this process's children, orphans that came to it among them."""
+    try:
+        with open(_CHILDREN, "rb", buffering=0) as file:  # noqa: PTH123  # read after every step
+            return [int(pid) for pid in file.read(1 << 20).split()]
+    except FileNotFoundError:  # a kernel without CONFIG_PROC_CHILDREN
+        me = os.getpid()
+        return [pid for pid in _pids() if _parent(pid) == me]
+
+
+def token_of(pid: int) -> str | None:
+    """The token of a process; None when it has none, has ended or is between two programs."""
+    try:
+        with open(f"/proc/{pid}/environ", "rb", buffering=0) as file:  # noqa: PTH123
+            data = file.read(1 << 22)
+    except OSError:
+        return None
+    for entry in data.split(b"\0"):
+        if entry.startswith(_MARK):
+            return entry[len(_MARK) :].decode("ascii", "replace")
+    return None
+
+
+def signal_group(group: int, number: signal.Signals) -> None:
+    """Signal a group whose leader has not been reaped yet; nothing happens when nobody is left to hear it."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, number)
+
+
+def signal_child(pid: int, number: signal.Signals) -> None:
+    """Signal a child of ours, whose pid is its own until we reap it."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, number)
+
+
+def signal_tokens(tokens: set[str], number: signal.Signals, also: int | None = None) -> list[int]:
+    """Signal every process that carries one of the tokens, and what descends from it, each once.
+
+    `also` is a child of ours that belongs to them whatever it carries. Answers open handles (pidfd) of what was
+    signalled, for the caller to wait for and close.
+    """
+    below: dict[int, list[int]] = {}
+    line: list[tuple[int, int | None]] = [] if also is None else [(also, os.getpid())]
+    for pid in _pids():
+        below.setdefault(_parent(pid), []).append(pid)
+        if token_of(pid) in tokens:
+            line.append((pid, None))
+    handles: dict[int, int] = {}
+    while line:
+        pid, parent = line.pop()
+        if pid in handles or pid == os.getpid():
+            continue
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            # A handle holds on to one process. A pid that recurred before it was opened is not ours to signal.
+            handle = os.pidfd_open(pid)
+            if (parent is None or _parent(pid) != parent) and token_of(pid) not in tokens:
+                os.close(handle)
+                continue
+            handles[pid] = handle
+            line.extend((child, pid) for child in below.get(pid, ()))
+            signal.pidfd_send_signal(handle, number)
+    return list(handles.values())
+
+
+def end_leftovers(tokens: set[str], patience: float) -> None:
+    """KILL everything that carries one of the tokens and wait until it is gone, at most `patience` seconds."""
+    deadline = time.monotonic() + patience
+    while True:
+        handles = signal_tokens(tokens, signal.SIGKILL)
+        if not handles:
+            return
+        for handle in handles:
+            gone = select.poll()
+            gone.register(handle, select.POLLIN)
+            gone.poll(max(0.0, deadline - time.monotonic()) * 1000)
+            os.close(handle)
+        if time.monotonic() > deadline:
+            raise TimeoutError("processes of an earlier engine do not end")
+
+
+def _pids() -> list[int]:
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208  # hundreds of names
+
+
+def _parent(pid: int) -> int:
+    try:
+        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:  # noqa: PTH123
+            # The name in the middle is in parentheses and may hold anything.
+            return int(file.read(4096).rpartition(b")")[2].split()[1])
+    except (OSError, IndexError):
+        return -1

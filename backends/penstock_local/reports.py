@@ -1,0 +1,76 @@
+"""Rows of the queue in the words of the contract: states, times, failures, outputs, logs."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from penstock.errors import NotFound
+from penstock.runs import ENDED, Failure, LogChunk, RunOutputs, RunReport, StepReport
+
+from penstock_local.layout import Layout, unusable
+
+_CHUNK = 1024 * 1024
+
+
+def run_report(job: sqlite3.Row, steps: Sequence[sqlite3.Row]) -> RunReport:
+    """A run and its steps, in the order of the graph."""
+    return RunReport(
+        state=job["state"],
+        started=_time(job["started"]),
+        ended=_time(job["ended"]),
+        error=_failure(job["error"]),
+        steps=tuple(
+            StepReport(
+                name=row["name"],
+                state=row["state"],
+                attempt=row["attempt"],
+                started=_time(row["started"]),
+                ended=_time(row["ended"]),
+                exit_code=row["exit_code"],
+                error=_failure(row["error"]),
+                outputs=json.loads(row["outputs"] or "{}"),
+            )
+            for row in steps
+        ),
+    )
+
+
+def run_outputs(found: tuple[sqlite3.Row, list[sqlite3.Row]] | None, run: str) -> RunOutputs:
+    """The pipeline's outputs as far as they were produced; none before the end. Raises NotFound."""
+    if found is None:
+        raise NotFound(f"this target does not know the run `{run}`", code="run_not_found")
+    return RunOutputs(outputs=json.loads(found[0]["outputs"] or "{}"))
+
+
+def log_chunk(layout: Layout, run: str, step: str, row: sqlite3.Row | None, offset: int) -> LogChunk:
+    """The next piece of a step's log. `row` was read before, so what ended by then has written everything.
+
+    Raises NotFound, TargetUnavailable.
+    """
+    if row is None:
+        raise NotFound(f"the run `{run}` has no step `{step}` on this target", code="step_not_found")
+    path = layout.log_of(run, step)
+    data, size = b"", 0
+    try:
+        with path.open("rb", buffering=0) as file:
+            size = os.fstat(file.fileno()).st_size
+            file.seek(offset)
+            data = file.read(_CHUNK)
+    except FileNotFoundError:
+        pass  # the step has not started, or never will
+    except OSError as error:
+        raise unusable(path, error) from None
+    end = offset + len(data)
+    return LogChunk(data=data, next_offset=end, complete=row["state"] in ENDED and end >= size)
+
+
+def _time(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+
+
+def _failure(text: str | None) -> Failure | None:
+    return Failure(**json.loads(text)) if text else None

@@ -1,0 +1,142 @@
+"""One attempt at one step: its folders, its arguments and environment, and what it left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import stat
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from penstock.command import Reference, fill
+from penstock.snapshot import Archive, extract
+from penstock.values import MAX_TEXT, ValueInvalid, read_output
+
+from penstock_local.jobs import Step
+from penstock_local.layout import Layout
+from penstock_local.processes import TOKEN
+
+
+class OutputWrong(Exception):
+    """An output is missing or not what was declared. `code` is stable."""
+
+    def __init__(self, message: str, code: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def prepare(layout: Layout, step: Step, plain: Mapping[str, str]) -> tuple[list[str], Path, dict[str, str]]:
+    """Make the folders of the step's next attempt; answers its arguments, working folder and environment.
+
+    `plain` is the environment that all steps share. Raises OSError.
+    """
+    base = _attempt(layout, step)
+    work, private = base / "work", base / "tmp"
+    try:
+        base.mkdir(0o700, parents=True)
+    except FileExistsError:  # prepared by an engine that died before it spawned
+        shutil.rmtree(base)
+        base.mkdir(0o700)
+    private.mkdir(0o700)
+    code = step.plan["code"]
+    if code is None:
+        work.mkdir(0o700)
+    else:
+        _extract(layout, step, code, work)
+    step.paths = {name: str(base / "outputs" / name) for name in step.plan["outputs"]}
+    if step.paths:
+        (base / "outputs").mkdir(0o700)
+    for name, declared in step.plan["outputs"].items():
+        if declared == "directory":
+            os.mkdir(step.paths[name], 0o700)  # noqa: PTH102
+    text = _resolver(layout, step)
+    command = [fill(word, text) for word in step.plan["command"]]
+    environment = {**plain, "TMPDIR": str(private), **step.job.request["environment"]}
+    environment.update((name, fill(value, text)) for name, value in step.plan["env"].items())
+    environment[TOKEN] = step.token
+    return command, work, environment
+
+
+def clean(layout: Layout, step: Step, keep_work: bool) -> None:
+    """Remove what an attempt needed only while it ran. A failed one keeps its working copy, to look into."""
+    base = _attempt(layout, step)
+    for path in (base / "tmp",) if keep_work else (base / "tmp", base / "work"):
+        try:
+            path.rmdir()  # mostly nothing is in it, and looking would take longer
+        except OSError:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def read_outputs(step: Step) -> dict[str, str]:
+    """The step's outputs: canonical text of values, paths of artifacts. Raises OutputWrong."""
+    return {name: _output(name, declared, step.paths[name]) for name, declared in step.plan["outputs"].items()}
+
+
+def mark(layout: Layout, step: Step, why: str) -> None:
+    """Say in the log that another attempt begins."""
+    line = f"--- attempt {step.failures + 1} of {step.plan['attempts']} after: {why} ---\n"
+    with contextlib.suppress(OSError), layout.log_of(step.job.id, step.name).open("a", encoding="utf-8") as log:
+        log.write(line)
+
+
+def _attempt(layout: Layout, step: Step) -> Path:
+    return layout.run(step.job.id) / "steps" / step.name / str(step.attempt)
+
+
+def _resolver(layout: Layout, step: Step) -> Callable[[Reference], str]:
+    inputs: dict[str, str] = {}
+
+    def text(reference: Reference) -> str:
+        if reference.scope == "outputs":
+            return step.paths[reference.names[0]]
+        if reference.scope == "inputs":
+            return inputs[reference.names[0]]
+        travelling = step.job.request["travelling"]
+        if reference.scope == "parameters" and reference.names[0] in travelling:
+            return str(_travelled(layout, step, travelling[reference.names[0]]))
+        return step.job.resolve(reference)
+
+    inputs.update((name, fill(value, text)) for name, value in step.plan["inputs"].items())
+    return text
+
+
+def _travelled(layout: Layout, step: Step, path: str) -> Path:
+    """Where the default that came with the snapshot lies in this run, unpacked when first asked for."""
+    archive: Mapping[str, str] = step.job.plan["archives"][path]
+    folder = layout.run(step.job.id) / "inputs" / archive["digest"].rpartition(":")[2]
+    if not folder.exists():
+        folder.parent.mkdir(0o700, parents=True, exist_ok=True)
+        draft = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
+        _extract(layout, step, path, draft)
+        draft.replace(folder)
+    return folder / Path(path).name if archive["kind"] == "file" else folder
+
+
+def _extract(layout: Layout, step: Step, path: str, folder: Path) -> None:
+    planned = step.job.plan["archives"][path]
+    extract(Archive(path=path, location=layout.archive(planned["digest"]), **planned), folder)
+
+
+def _output(name: str, declared: str, path: str) -> str:
+    try:
+        found = os.lstat(path)
+    except OSError:
+        raise OutputWrong(f"the output `{name}` was not written", "output_missing") from None
+    if stat.S_ISLNK(found.st_mode):
+        raise OutputWrong(f"the output `{name}` is a link; write the content itself", "output_invalid")
+    wanted = stat.S_ISDIR if declared == "directory" else stat.S_ISREG
+    if not wanted(found.st_mode):
+        kind = "directory" if declared == "directory" else "regular file"
+        raise OutputWrong(f"the output `{name}` is not a {kind}", "output_invalid")
+    if declared in ("file", "directory"):
+        return path
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123
+            data = file.read(MAX_TEXT + 1)
+        if len(data) > MAX_TEXT:
+            raise ValueInvalid(f"the value is more than {MAX_TEXT:,} bytes of text", "output_invalid")
+        return read_output(declared, data)  # type: ignore[arg-type]  # a plan holds the spec's own types
+    except (OSError, ValueInvalid) as error:
+        raise OutputWrong(f"the output `{name}`: {error}", "output_invalid") from None

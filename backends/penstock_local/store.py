@@ -1,0 +1,136 @@
+"""Publications on this machine: compiled documents, and the archives they need, by content."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from attrs import asdict
+from penstock.errors import TargetRefused, TargetUnavailable
+from penstock.snapshot import Snapshot
+from penstock.target import Compiled, EndpointState, Publication
+
+from penstock_local import queue
+from penstock_local.layout import Layout, sync_folder, unusable, write_file
+
+
+def publish(layout: Layout, snapshot: Snapshot, compiled: Compiled) -> Publication:
+    """Put a compiled snapshot and its archives under the root. Idempotent. Raises TargetUnavailable."""
+    layout.make()
+    external = _external_of(compiled)
+    try:
+        with _publishing(layout):
+            for archive in snapshot.archives.values():
+                _put(archive.location, layout.archive(archive.digest))
+            if not layout.publication(external).exists():
+                write_file(layout.publication(external), compiled.data)
+    except OSError as error:
+        raise unusable(layout.root, error) from None
+    return Publication(external=external, details={"root": str(layout.root)})
+
+
+def retire(layout: Layout, publication: Publication) -> bool:
+    """Forget a publication and the archives that nothing else needs. Idempotent.
+
+    Raises TargetUnavailable while unfinished runs still need it.
+    """
+    if not layout.publications.exists():
+        return True
+    try:
+        with _publishing(layout):
+            with queue.deciding(layout) as database:
+                waiting = queue.unfinished_of(database, publication.external)
+                if waiting:
+                    raise TargetUnavailable(f"{waiting} unfinished runs still need the publication", retry_after=30.0)
+                layout.publication(publication.external).unlink(missing_ok=True)
+            needed = {layout.archive(item["digest"]) for plan in _plans(layout) for item in plan["archives"].values()}
+            for path in layout.archives.glob("*.tar"):
+                if path not in needed:
+                    path.unlink(missing_ok=True)
+    except OSError as error:
+        raise unusable(layout.root, error) from None
+    return True
+
+
+def read_plan(layout: Layout, external: str) -> dict[str, Any]:
+    """The compiled document of a publication. Raises TargetRefused when it is not there or not readable."""
+    path = layout.publication(external)
+    try:
+        plan: dict[str, Any] = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise TargetRefused(f"the publication `{external}` is not under `{layout.root}`; publish it again") from None
+    except (OSError, ValueError) as error:
+        raise TargetRefused(f"the publication `{path}` cannot be read ({error}); publish it again") from None
+    return plan
+
+
+def write_endpoint(layout: Layout, endpoint: EndpointState) -> None:
+    """Keep the desired state of an endpoint, unless what is kept is newer. Raises TargetUnavailable."""
+    layout.make()
+    path = layout.endpoints / f"{endpoint.id}.json"
+    try:
+        with _publishing(layout):
+            if _revision(path) > endpoint.revision:
+                return
+            if endpoint.deleted:
+                path.unlink(missing_ok=True)
+            else:
+                write_file(path, json.dumps(asdict(endpoint), indent=2, sort_keys=True).encode())
+    except OSError as error:
+        raise unusable(layout.root, error) from None
+
+
+def _revision(path: Path) -> int:
+    try:
+        return int(json.loads(path.read_bytes())["revision"])
+    except (FileNotFoundError, ValueError, KeyError):
+        return -1
+
+
+def _external_of(compiled: Compiled) -> str:
+    """The publication's name here: the snapshot's digest, told apart by the options that went in."""
+    digest = json.loads(compiled.data)["digest"].rpartition(":")[2]
+    return f"{digest}-{hashlib.sha256(compiled.data).hexdigest()[:8]}"
+
+
+def _plans(layout: Layout) -> Iterator[dict[str, Any]]:
+    for path in layout.publications.glob("[!.]*.json"):
+        yield read_plan(layout, path.stem)
+
+
+def _put(source: Path, destination: Path) -> None:
+    if destination.exists():
+        return
+    draft = destination.with_name(f".{destination.name}.{secrets.token_hex(4)}")
+    try:
+        try:
+            os.link(source, draft)
+        except OSError:  # another file system, or one without links
+            shutil.copyfile(source, draft)
+            draft.chmod(0o600)
+            with draft.open("rb") as file:
+                os.fsync(file.fileno())
+        draft.replace(destination)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+    sync_folder(destination.parent)
+
+
+@contextlib.contextmanager
+def _publishing(layout: Layout) -> Iterator[None]:
+    # Retiring looks at what every publication needs; a publish in between would lose its archives.
+    handle = os.open(layout.publishing, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)

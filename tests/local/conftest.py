@@ -1,0 +1,174 @@
+"""A target of its own for every test, and no process left behind after it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+import uuid
+from pathlib import Path
+
+import pytest
+from penstock import snapshot
+from penstock.runs import ENDED, RunRef, RunRequest
+from penstock.spec import Pipeline, Step
+from penstock.target import Target
+from penstock_local import hooks, processes
+from penstock_local.layout import Layout
+from penstock_local.options import LocalOptions
+
+PATIENCE = 20.0
+
+
+def until(condition, message, patience=PATIENCE):
+    """Wait for something that is to happen soon."""
+    deadline = time.monotonic() + patience
+    while not condition():
+        assert time.monotonic() < deadline, message
+        time.sleep(0.01)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process is there and not just waiting to be reaped."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] != b"Z"
+    except OSError:
+        return False
+
+
+class Place:
+    """A local target under a folder of the test, with the hooks as methods."""
+
+    until = staticmethod(until)
+    alive = staticmethod(alive)
+
+    def __init__(self, folder: Path, **options):
+        self.folder = folder
+        self.spec = folder / "spec"
+        self.spec.mkdir(parents=True, exist_ok=True)
+        options = {"slots": 4, "grace": 2.0, "idle": 5.0, **options}
+        self.target = Target(name="here", backend="local", options=LocalOptions(**options), home=folder / "home")
+        self.layout = Layout.of(self.target)
+
+    def pipeline(self, steps, **more) -> Pipeline:
+        made = {name: step if isinstance(step, Step) else Step(command=step) for name, step in steps.items()}
+        return Pipeline(name="test", steps=made, **more)
+
+    def snapshot(self, pipeline: Pipeline):
+        return snapshot.take(pipeline, self.spec, self.folder / "archives")
+
+    def publish(self, steps, **more):
+        taken = self.snapshot(self.pipeline(steps, **more))
+        compiled = hooks.penstock_compile_pipeline(self.target, taken)
+        return hooks.penstock_publish_pipeline(self.target, taken, compiled)
+
+    def submit(self, steps, *, run=None, values=None, artifacts=None, travelling=None, **more) -> RunRef:
+        return self.start(
+            self.publish(steps, **more), run=run, values=values, artifacts=artifacts, travelling=travelling
+        )
+
+    def start(self, publication, *, run=None, values=None, artifacts=None, travelling=None) -> RunRef:
+        run = run or str(uuid.uuid4())
+        request = RunRequest(
+            id=run,
+            publication=publication,
+            pipeline="test",
+            values=values or {},
+            artifacts=artifacts or {},
+            travelling=travelling or {},
+        )
+        external = hooks.penstock_submit_run(self.target, request).external
+        return RunRef(id=run, publication=publication, external=external)
+
+    def get(self, run: RunRef):
+        return hooks.penstock_get_run(self.target, run)
+
+    def steps(self, run: RunRef):
+        return {step.name: step for step in self.get(run).steps}
+
+    def states(self, run: RunRef):
+        return {step.name: step.state for step in self.get(run).steps}
+
+    def wait(self, run: RunRef):
+        until(lambda: self.get(run).state in ENDED, "the run does not end")
+        return self.get(run)
+
+    def log(self, run: RunRef, step: str) -> bytes:
+        data, offset = b"", 0
+        while True:
+            chunk = hooks.penstock_read_logs(self.target, run, step, offset)
+            data += chunk.data
+            if chunk.complete or not chunk.data:
+                return data
+            offset = chunk.next_offset
+
+    def outputs(self, run: RunRef):
+        return dict(hooks.penstock_get_outputs(self.target, run).outputs)
+
+    def cancel(self, run: RunRef) -> bool:
+        return hooks.penstock_cancel_run(self.target, run)
+
+    def engines(self) -> list[int]:
+        return [pid for pid, words in _commands() if _is_engine(words) and str(self.layout.root).encode() in words]
+
+    def engine(self) -> int:
+        until(lambda: len(self.engines()) == 1, "there is not one engine")
+        return self.engines()[0]
+
+
+def _commands():
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                yield int(entry), Path(f"/proc/{entry}/cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+
+
+def _is_engine(words: list[bytes]) -> bool:
+    # The shell that starts an engine has the same words for a moment.
+    return b"penstock_local.engine" in words and words[0] == os.fsencode(sys.executable)
+
+
+def _marked(folder: Path) -> list[int]:
+    found = []
+    for pid, words in _commands():
+        try:
+            inside = str(folder).encode() in Path(f"/proc/{pid}/environ").read_bytes()
+        except OSError:
+            continue
+        ours = _is_engine(words) and any(str(folder).encode() in word for word in words)
+        if ours or (inside and processes.token_of(pid)):
+            found.append(pid)
+    return found
+
+
+@pytest.fixture
+def place(tmp_path):
+    """A fresh target; whatever it started is gone after the test."""
+    yield Place(tmp_path)
+    _clear(tmp_path)
+
+
+@pytest.fixture
+def places(tmp_path):
+    """Targets with options of the test's choice, each in its own folder unless `name` says otherwise."""
+
+    def make(name="place", **options) -> Place:
+        return Place(tmp_path / name, **options)
+
+    yield make
+    _clear(tmp_path)
+
+
+def _clear(folder: Path) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while left := [pid for pid in _marked(folder) if alive(pid)]:
+        assert time.monotonic() < deadline, f"processes left behind: {left}"
+        for pid in left:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        time.sleep(0.01)
