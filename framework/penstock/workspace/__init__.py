@@ -1,0 +1,146 @@
+"""The workspace: a registry, its targets and its plugins, and the one object with the verbs behind every door."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from penstock.config import Config, load_config
+from penstock.spec import Pipeline
+from penstock.workspace.care import Care, Status
+from penstock.workspace.context import Context
+from penstock.workspace.endpoints import Endpoints
+from penstock.workspace.handles import Endpoint, PublishedPipeline, Run
+from penstock.workspace.logs import LogPart
+from penstock.workspace.pipelines import Pipelines, Publishing, Validation
+from penstock.workspace.runs import Runs
+from penstock.workspace.targets import OptionStatus, PluginStatus, Targets, TargetStatus
+from penstock.workspace.triggers import Submitted
+
+__all__ = [
+    "Care",
+    "Endpoint",
+    "Endpoints",
+    "LogPart",
+    "OptionStatus",
+    "Pipelines",
+    "PluginStatus",
+    "PublishedPipeline",
+    "Publishing",
+    "Run",
+    "Runs",
+    "Status",
+    "Submitted",
+    "TargetStatus",
+    "Targets",
+    "Validation",
+    "Workspace",
+]
+
+
+class Workspace:
+    """Open one with `Workspace.open()`. The verbs are in groups (`pipelines`, `endpoints`, `runs`, `targets`,
+    `care`) that answer records; the methods here answer handles, which read better in Python.
+    """
+
+    def __init__(self, config: Config, *, actor: str, verified: bool = False, door: str = "python") -> None:
+        self.config = config
+        self._context = Context(config, actor=actor, verified=verified, door=door)
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path | str | None = None,
+        *,
+        config: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        flags: Mapping[str, str] | None = None,
+        actor: str | None = None,
+        door: str = "python",
+    ) -> Workspace:
+        """Open the workspace of a folder: `penstock.yaml` there or above it, else a `.penstock` of its own.
+
+        `flags` override the configuration (`registry`, `target`, `plugins`). `actor` is who calls, by default
+        `PENSTOCK_ACTOR` or the user of the operating system. Raises ConfigInvalid; nothing is written.
+        """
+        variables = os.environ if env is None else env
+        loaded = load_config(Path(folder) if folder else None, file=config, env=variables, flags=flags)
+        return cls(loaded, actor=actor or variables.get("PENSTOCK_ACTOR") or _system_user(), door=door)
+
+    def __enter__(self) -> Workspace:
+        """The workspace itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close it."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the registry; runs go on."""
+        self._context.close()
+
+    @cached_property
+    def pipelines(self) -> Pipelines:
+        """Verbs of published pipelines."""
+        return Pipelines(self._context)
+
+    @cached_property
+    def endpoints(self) -> Endpoints:
+        """Verbs of endpoints."""
+        return Endpoints(self._context)
+
+    @cached_property
+    def runs(self) -> Runs:
+        """Verbs of runs."""
+        return Runs(self._context)
+
+    @cached_property
+    def targets(self) -> Targets:
+        """Verbs of targets and plugins."""
+        return Targets(self._context)
+
+    @cached_property
+    def care(self) -> Care:
+        """Verbs of the workspace itself and its registry."""
+        return Care(self._context)
+
+    def publish(self, source: Path | str | Pipeline, **arguments: Any) -> PublishedPipeline:
+        """Publish a spec file or a pipeline; the arguments are those of `Pipelines.publish`."""
+        return PublishedPipeline(self, self.pipelines.publish(source, **arguments).published)
+
+    def published(self, ref: str) -> PublishedPipeline:
+        """A published pipeline by id, `name:label` or `name:label@target`."""
+        return PublishedPipeline(self, self.pipelines.get(ref))
+
+    def create_endpoint(self, name: str, published: PublishedPipeline | str, **arguments: Any) -> Endpoint:
+        """Create an endpoint with a published pipeline as its version 0 and default."""
+        ref = published if isinstance(published, str) else published.id
+        return Endpoint(self, self.endpoints.create(name, ref, **arguments))
+
+    def endpoint(self, ref: str) -> Endpoint:
+        """An endpoint by name or id."""
+        return Endpoint(self, self.endpoints.get(ref))
+
+    def submit(self, ref: str, **arguments: Any) -> Run:
+        """Trigger an endpoint, a version, a published pipeline or a file; the arguments are those of `Runs.submit`."""
+        submitted = self.runs.submit(ref, **arguments)
+        return Run(self, submitted.run, submitted.warnings)
+
+    def run(self, ref: str) -> Run:
+        """A run by id or its first characters."""
+        return Run(self, self.runs.get(ref))
+
+
+def _system_user() -> str:
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"

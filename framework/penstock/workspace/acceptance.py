@@ -1,0 +1,97 @@
+"""Parameters of one trigger: read, checked all at once, and made into what every backend gets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+
+from penstock.errors import Detail, ParameterInvalid, did_you_mean
+from penstock.spec import Parameter, Pipeline, Value
+from penstock.target import Location, Problem
+from penstock.values import Text, ValueInvalid, check, normalise, read_text, render
+
+Resolve = Callable[[Location], str | Problem]
+
+
+@frozen(kw_only=True)
+class Settled:
+    """The parameters of one run: typed (`parameters`), as text (`values`), and where its content lies.
+
+    `travelling` names the parameters whose content is in the snapshot, with the archive's path.
+    """
+
+    parameters: Mapping[str, Value]
+    values: Mapping[str, str]
+    artifacts: Mapping[str, str]
+    travelling: Mapping[str, str]
+
+
+def settle(
+    pipeline: Pipeline, given: Mapping[str, Any], *, archived: Collection[str], base: Path | None, resolve: Resolve
+) -> Settled:
+    """Settle every parameter of a trigger, or say everything that is wrong with them.
+
+    `given` holds JSON values, or `Text` to be read by the declared type. `archived` are the paths that travel
+    with the snapshot; `base` is the caller's folder, see `Location`. Raises ParameterInvalid.
+    """
+    declared = pipeline.parameters
+    problems = [
+        Detail("parameter_unknown", "the pipeline has no such parameter", (name,), hint=did_you_mean(name, declared))
+        for name in given
+        if name not in declared
+    ]
+    parameters: dict[str, Value] = {}
+    values: dict[str, str] = {}
+    artifacts: dict[str, str] = {}
+    travelling: dict[str, str] = {}
+    for name, parameter in declared.items():
+        if name not in given and parameter.required:
+            hint = f"a {parameter.type}" + (f": {parameter.description}" if parameter.description else "")
+            problems.append(Detail("parameter_missing", "a value is required", (name,), hint=hint))
+            continue
+        try:
+            value = _read(parameter, given[name]) if name in given else parameter.default
+            found = [detail.under(name) for detail in check(parameter, value)]
+        except ValueInvalid as error:
+            found = [Detail(error.code, str(error), (name,))]
+        if found:
+            problems.extend(found)
+            continue
+        parameters[name] = normalise(parameter.type, value)
+        if not parameter.is_artifact:
+            values[name] = render(parameter.type, value)
+        elif name not in given and value in archived:
+            travelling[name] = value
+        else:
+            # The publisher's own default may be anywhere on the machine; a caller's value only where it may look.
+            location = Location(
+                parameter=name,
+                type="file" if parameter.type == "file" else "directory",
+                text=value,
+                base=base if name in given else Path("/"),
+            )
+            answer = resolve(location)
+            if isinstance(answer, Problem):
+                problems.append(Detail(answer.code, answer.message, (name,)))
+            else:
+                artifacts[name] = parameters[name] = answer
+    if problems:
+        raise ParameterInvalid.of(sorted(problems, key=lambda detail: str(detail.path)), "parameters")
+    return Settled(parameters=parameters, values=values, artifacts=artifacts, travelling=travelling)
+
+
+def same_parameters(pipeline: Pipeline, mine: Settled, stored: Mapping[str, Value]) -> bool:
+    """Whether two settled sets mean the same: equal text for every parameter, so that 1 is not 1.0 in a list."""
+    return dict(_texts(pipeline, mine.parameters)) == dict(_texts(pipeline, stored))
+
+
+def _read(parameter: Parameter, value: Any) -> Value:
+    return read_text(parameter.type, str(value)) if isinstance(value, Text) else value
+
+
+def _texts(pipeline: Pipeline, parameters: Mapping[str, Value]) -> Iterator[tuple[str, str]]:
+    for name, value in parameters.items():
+        yield name, render(pipeline.parameters[name].type, value)

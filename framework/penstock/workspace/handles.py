@@ -1,0 +1,250 @@
+"""Endpoints, published pipelines and runs as objects, for Python: thin handles over the verbs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from penstock.errors import RunFailed
+from penstock.records import Answer, EndpointRecord, HistoryRecord, PublishedRecord, RunRecord, VersionRecord
+from penstock.spec import Value
+
+if TYPE_CHECKING:
+    from penstock.workspace import Workspace
+
+
+class Run:
+    """One triggered execution. Properties show the run as it was last read; `refresh` reads it again."""
+
+    def __init__(self, workspace: Workspace, record: RunRecord, warnings: tuple[str, ...] = ()) -> None:
+        self._workspace = workspace
+        self.record = record
+        self.warnings = warnings
+
+    def __repr__(self) -> str:
+        """Id and state."""
+        return f"<Run {self.id} {self.state}>"
+
+    @property
+    def id(self) -> str:
+        """The run's id: its identity everywhere."""
+        return self.record.id
+
+    @property
+    def state(self) -> str:
+        """`queued`, `running`, `succeeded`, `failed` or `canceled`."""
+        return self.record.state
+
+    @property
+    def version(self) -> str | None:
+        """The endpoint version that the trigger resolved to."""
+        return self.record.version
+
+    @property
+    def parameters(self) -> Mapping[str, Value]:
+        """Every parameter's value, defaults included."""
+        return self.record.parameters
+
+    @property
+    def outputs(self) -> Mapping[str, Value]:
+        """The pipeline's outputs, read again while the run is unfinished: values, and artifacts as path or URI."""
+        if not self.record.finished:
+            self.refresh()
+        return self.record.outputs
+
+    def refresh(self) -> Run:
+        """Read the run again from its target."""
+        self.record = self._workspace.runs.get(self.id)
+        return self
+
+    def wait(
+        self,
+        *,
+        timeout: float | None = None,
+        check: bool = True,
+        watch: Callable[[RunRecord], None] | None = None,
+    ) -> Run:
+        """Wait until the run has ended; `timeout` is in seconds.
+
+        Raises WaitTimeout, and RunFailed when it did not succeed, unless `check` is false.
+        """
+        self.record = self._workspace.runs.wait(self.id, timeout=timeout, watch=watch)
+        if check and self.state != "succeeded":
+            error = self.record.error
+            raise RunFailed(f"run {self.id} {self.state}" + (f": {error.message}" if error else ""))
+        return self
+
+    def cancel(self, *, reason: str = "") -> Run:
+        """Ask the run to end; a run that has ended stays as it is."""
+        self.record = self._workspace.runs.cancel(self.id, reason=reason).run
+        return self
+
+    def logs(self, step: str | None = None, *, follow: bool = False) -> Iterator[tuple[str, bytes]]:
+        """Step name and bytes, piece by piece; with `follow` until the run has ended."""
+        for part in self._workspace.runs.logs(self.id, step=step, follow=follow):
+            yield part.step, part.data
+
+    def rerun(self, *, idempotency_key: str | None = None) -> Run:
+        """Run again what this run resolved to, with the same parameters."""
+        submitted = self._workspace.runs.rerun(self.id, idempotency_key=idempotency_key)
+        return Run(self._workspace, submitted.run, submitted.warnings)
+
+
+class PublishedPipeline:
+    """A snapshot frozen under a name and a label on a target. It can be triggered by itself."""
+
+    def __init__(self, workspace: Workspace, record: PublishedRecord) -> None:
+        self._workspace = workspace
+        self.record = record
+
+    def __repr__(self) -> str:
+        """Name, label and target."""
+        return f"<PublishedPipeline {self.name}:{self.label} on {self.target}>"
+
+    @property
+    def id(self) -> str:
+        """The published pipeline's id."""
+        return self.record.id
+
+    @property
+    def name(self) -> str:
+        """The name it was published under."""
+        return self.record.name
+
+    @property
+    def label(self) -> str:
+        """The label that stands for its digest."""
+        return self.record.label
+
+    @property
+    def digest(self) -> str:
+        """The snapshot's digest, the same on every target."""
+        return self.record.digest
+
+    @property
+    def target(self) -> str:
+        """The target where it was published and where its runs go."""
+        return self.record.target
+
+    @property
+    def enabled(self) -> bool:
+        """Whether its gate is open, as last read."""
+        return self.record.enabled
+
+    def submit(self, **arguments: Any) -> Run:
+        """Trigger it; the arguments are those of `Workspace.submit`."""
+        return self._workspace.submit(self.id, **arguments)
+
+    def disable(self, *, reason: str = "", cancel_runs: bool = False) -> PublishedPipeline:
+        """Close its gate."""
+        self._workspace.pipelines.disable(self.id, reason=reason, cancel_runs=cancel_runs)
+        return self._read()
+
+    def enable(self) -> PublishedPipeline:
+        """Open its gate."""
+        self._workspace.pipelines.enable(self.id)
+        return self._read()
+
+    def delete(self) -> None:
+        """Delete it, when nothing points to it."""
+        self._workspace.pipelines.delete(self.id)
+
+    def _read(self) -> PublishedPipeline:
+        self.record = self._workspace.pipelines.get(self.id)
+        return self
+
+
+class Endpoint:
+    """A stable name in front of versions. Properties show it as it was last read; every verb reads it again."""
+
+    def __init__(self, workspace: Workspace, record: EndpointRecord) -> None:
+        self._workspace = workspace
+        self.record = record
+
+    def __repr__(self) -> str:
+        """Name and default version."""
+        return f"<Endpoint {self.name}, default {self.default}>"
+
+    @property
+    def id(self) -> str:
+        """The endpoint's id, which outlives its name."""
+        return self.record.id
+
+    @property
+    def name(self) -> str:
+        """The endpoint's name."""
+        return self.record.name
+
+    @property
+    def default(self) -> str | None:
+        """The version that a trigger without a version runs."""
+        return self.record.default
+
+    @property
+    def versions(self) -> tuple[VersionRecord, ...]:
+        """All versions, from "0" on."""
+        return self.record.versions
+
+    @property
+    def enabled(self) -> bool:
+        """Whether the endpoint's own gate is open."""
+        return self.record.enabled
+
+    def refresh(self) -> Endpoint:
+        """Read the endpoint again."""
+        self.record = self._workspace.endpoints.get(self.id)
+        return self
+
+    def submit(self, *, version: str | None = None, **arguments: Any) -> Run:
+        """Trigger the default, or the version that is named; more arguments as in `Workspace.submit`."""
+        return self._workspace.submit(self.id, version=version, **arguments)
+
+    def add_version(
+        self, published: PublishedPipeline | str, *, default: bool = False, expect: str | None = None
+    ) -> str:
+        """Add a published pipeline and answer its version; the default moves only when asked."""
+        ref = published if isinstance(published, str) else published.id
+        outcome = self._workspace.endpoints.add_version(self.id, ref, default=default, expect=expect)
+        self.record = outcome.endpoint
+        return outcome.version
+
+    def set_default(self, version: str, *, expect: str | None = None) -> Endpoint:
+        """Move the default, only if it is `expect` when that is said."""
+        self.record = self._workspace.endpoints.set_default(self.id, version, expect=expect).endpoint
+        return self
+
+    def rollback(self, *, expect: str | None = None) -> Endpoint:
+        """Take the last move of the default back."""
+        self.record = self._workspace.endpoints.rollback(self.id, expect=expect).endpoint
+        return self
+
+    def disable(self, version: str | None = None, *, reason: str = "", cancel_runs: bool = False) -> Endpoint:
+        """Close the gate of the endpoint, or of one version."""
+        self._workspace.endpoints.disable(self._gate(version), reason=reason, cancel_runs=cancel_runs)
+        return self.refresh()
+
+    def enable(self, version: str | None = None) -> Endpoint:
+        """Open the gate of the endpoint, or of one version."""
+        self._workspace.endpoints.enable(self._gate(version))
+        return self.refresh()
+
+    def rename(self, name: str) -> Endpoint:
+        """Give it another name."""
+        self.record = self._workspace.endpoints.rename(self.id, name)
+        return self
+
+    def delete(self) -> None:
+        """Delete the endpoint, when it has no unfinished run."""
+        self._workspace.endpoints.delete(self.id)
+
+    def history(self, *, limit: int = 50) -> tuple[HistoryRecord, ...]:
+        """What happened to it, newest first."""
+        return self._workspace.endpoints.history(self.id, limit=limit).items
+
+    def at(self, when: datetime) -> Answer:
+        """What a trigger without a version would have run at that time."""
+        return self._workspace.endpoints.at(self.id, when)
+
+    def _gate(self, version: str | None) -> str:
+        return self.id if version is None else f"{self.id}@{version}"

@@ -1,0 +1,104 @@
+"""The verbs of targets and plugins: what is configured, where each value came from, and whether it works."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import fields, frozen
+
+from penstock import discovery
+from penstock.config import target_config
+from penstock.errors import PenstockError
+from penstock.records import Caller
+from penstock.target import Health
+from penstock.workspace.context import Group, verb
+
+
+@frozen(kw_only=True)
+class OptionStatus:
+    """One option of a target and where its value came from: a place in a file, a variable, or `default`."""
+
+    value: Any
+    origin: str
+
+
+@frozen(kw_only=True)
+class TargetStatus:
+    """One configured target. `problem` says why it cannot be used; other targets do not mind."""
+
+    name: str
+    backend: str
+    distribution: str | None
+    available: bool
+    problem: str | None
+    default: bool
+    origin: str
+    options: Mapping[str, OptionStatus]
+
+
+@frozen(kw_only=True)
+class PluginStatus:
+    """One installed or configured plugin. `origin` is where the configuration names it."""
+
+    name: str
+    distribution: str | None
+    enabled: bool
+    origin: str | None
+
+
+class Targets(Group):
+    """Verbs of targets."""
+
+    @verb("target.list")
+    def list(self, caller: Caller) -> tuple[TargetStatus, ...]:
+        """Every configured target, also those that cannot be used, with the origin of each option."""
+        return tuple(self._status(name) for name in self._context.config.targets)
+
+    @verb("target.check")
+    def check(self, caller: Caller, name: str | None = None) -> Health:
+        """Ask a target how it is. Raises ConfigInvalid when it cannot even be opened."""
+        place = self._context.places.open(name)
+        if not place.operations.has("penstock_check_target"):
+            return Health(ok=True, lines=(f"target `{place.target.name}` opens; its backend has no check of its own",))
+        return place.operations.check(place.target)
+
+    @verb("plugin.list")
+    def plugins(self, caller: Caller) -> tuple[PluginStatus, ...]:
+        """Every plugin that is installed, and whether this workspace uses it."""
+        setting = self._context.config.plugins
+        enabled = setting.value
+        return tuple(
+            PluginStatus(
+                name=name,
+                distribution=distribution,
+                enabled=name in enabled,
+                origin=setting.origin if name in enabled else None,
+            )
+            for name, distribution in sorted(discovery.plugin_names().items())
+        )
+
+    def _status(self, name: str) -> TargetStatus:
+        configured = target_config(self._context.config, name)
+        problem, options = (
+            None,
+            {key: OptionStatus(value=s.value, origin=s.origin) for key, s in configured.options.items()},
+        )
+        try:
+            target = self._context.places.open(name).target
+        except PenstockError as error:
+            problem = str(error)
+        else:
+            for option in fields(type(target.options)):
+                origin = options[option.name].origin if option.name in options else "default"
+                options[option.name] = OptionStatus(value=getattr(target.options, option.name), origin=origin)
+        return TargetStatus(
+            name=name,
+            backend=configured.backend.value,
+            distribution=discovery.backend_names().get(configured.backend.value),
+            available=problem is None,
+            problem=problem,
+            default=name == self._context.places.default,
+            origin=configured.backend.origin,
+            options=options,
+        )

@@ -1,0 +1,109 @@
+"""Fixtures of every suite: a project folder of its own, a workspace in it, and no engine left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+from penstock.workspace import Workspace
+
+SPEC = """\
+apiVersion: penstock/v1
+kind: Pipeline
+name: greet
+description: Writes a greeting.
+parameters:
+  name: {type: string, default: world, maxLength: 20}
+  times: {type: integer, default: 1, minimum: 1, maximum: 5}
+steps:
+  write:
+    command: [sh, -c, 'printf "hello %s x%s" "$1" "$2" > "$3"', sh, "${{ parameters.name }}",
+      "${{ parameters.times }}", "${{ outputs.text }}"]
+    outputs: {text: string}
+outputs:
+  text: "${{ steps.write.outputs.text }}"
+"""
+
+
+@pytest.fixture(autouse=True)
+def _quiet_environment(monkeypatch):
+    """No test sees the configuration of whoever runs it."""
+    for name in [name for name in os.environ if name.startswith("PENSTOCK_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A folder with a spec and two targets, the current folder of the test; its engines end with it."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "greet.yaml").write_text(SPEC)
+    (folder / "penstock.yaml").write_text(
+        "target: laptop\n"
+        "targets:\n"
+        "  laptop: {backend: local, idle: 2s, slots: 4}\n"
+        "  spare: {backend: local, idle: 2s, slots: 4}\n"
+    )
+    monkeypatch.chdir(folder)
+    yield folder
+    end_engines(folder)
+
+
+@pytest.fixture
+def workspace(project):
+    with Workspace.open(project, actor="ada") as opened:
+        yield opened
+
+
+@pytest.fixture
+def distribution(tmp_path, monkeypatch):
+    """Install a little distribution: `distribution("penstock-x", {"penstock.plugins": {"x": "mod:X"}}, mod=source)`."""
+
+    def install(name: str, entry_points: dict[str, dict[str, str]], **modules: str) -> Path:
+        site = tmp_path / "site"
+        site.mkdir(exist_ok=True)
+        info = site / f"{name.replace('-', '_')}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        lines = [
+            line
+            for group, entries in entry_points.items()
+            for line in [f"[{group}]", *(f"{key} = {value}" for key, value in entries.items())]
+        ]
+        (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
+        for module, source in modules.items():
+            (site / f"{module}.py").write_text(textwrap.dedent(source))
+            monkeypatch.delitem(sys.modules, module, raising=False)
+        monkeypatch.syspath_prepend(site)
+        return site
+
+    return install
+
+
+@pytest.fixture(scope="session")
+def engines_end():
+    """`end_engines`, for fixtures that live longer than a test."""
+    return end_engines
+
+
+def end_engines(folder: Path) -> None:
+    """Kill every engine whose root lies below the folder, and wait until it is gone."""
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            arguments = (process / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if b"penstock_local.engine" in arguments and any(str(folder).encode() in one for one in arguments):
+            os.kill(int(process.name), signal.SIGTERM)
+            for _ in range(200):
+                if not process.exists() or b"penstock_local.engine" not in (process / "cmdline").read_bytes():
+                    break
+                time.sleep(0.05)
+            else:
+                os.kill(int(process.name), signal.SIGKILL)

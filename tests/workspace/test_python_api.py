@@ -1,0 +1,158 @@
+"""The Python face: what somebody who knew Azure ML v1 would write."""
+
+from __future__ import annotations
+
+import pytest
+
+import penstock
+from penstock.errors import Conflict, GateClosed, NotFound, ParameterInvalid, RunFailed
+
+
+def greeting(**changes) -> penstock.Pipeline:
+    arguments = {
+        "name": "greet",
+        "description": "Writes a greeting.",
+        "parameters": {
+            "times": penstock.Parameter("integer", default=1, minimum=1, maximum=5),
+            "name": penstock.Parameter("string", default="world", max_length=20),
+        },
+        "steps": {
+            "write": penstock.Step(
+                command=[
+                    "sh", "-c", 'printf "hello %s x%s" "$1" "$2" > "$3"', "sh",
+                    "${{ parameters.name }}", "${{ parameters.times }}", "${{ outputs.text }}",
+                ],
+                outputs={"text": "string"},
+            )
+        },
+        "outputs": {"text": "${{ steps.write.outputs.text }}"},
+    }  # fmt: skip
+    return penstock.Pipeline(**{**arguments, **changes})
+
+
+def test_python_and_yaml_have_the_same_digest(workspace, project):
+    written = workspace.publish(project / "greet.yaml")
+    built = workspace.publish(greeting(), folder=project)
+    assert (built.digest, built.label, built.id) == (written.digest, written.label, written.id)
+
+
+def test_the_main_job(workspace):
+    endpoint = workspace.create_endpoint("hello", workspace.publish(greeting()))
+    endpoint.add_version(workspace.publish(greeting(description="Second.")))
+    assert (endpoint.default, [v.version for v in endpoint.versions]) == ("0", ["0", "1"])
+
+    run = endpoint.submit(experiment="trial", parameters={"name": "Ada", "times": 3}).wait()
+    assert run.outputs == {"text": "hello Ada x3"}
+    assert (run.version, run.record.resolved_from, run.record.experiment) == ("0", "default", "trial")
+
+    pinned = endpoint.submit(version="1").wait()
+    assert (pinned.version, pinned.record.resolved_from) == ("1", "pinned")
+    assert endpoint.submit().version == "0", "a pin must not leak into the next trigger"
+
+    endpoint.set_default("1", expect="0")
+    with pytest.raises(Conflict, match="expected|default") as refused:
+        endpoint.set_default("0", expect="0")
+    assert refused.value.code == "default_changed"
+    endpoint.rollback()
+    assert endpoint.default == "0"
+    with pytest.raises(Conflict) as nothing:
+        endpoint.rollback()
+    assert nothing.value.code == "nothing_to_roll_back"
+
+
+def test_a_closed_gate_refuses_with_since_by_and_why(workspace):
+    endpoint = workspace.create_endpoint("hello", workspace.publish(greeting()))
+    endpoint.disable(reason="quarter close")
+    with pytest.raises(GateClosed, match="quarter close") as refused:
+        endpoint.submit()
+    assert refused.value.code == "endpoint_disabled"
+    assert "ada" in str(refused.value)
+    endpoint.enable().disable("0", reason="bad model")
+    with pytest.raises(GateClosed) as closed:
+        endpoint.submit()
+    assert closed.value.code == "version_disabled"
+    endpoint.enable("0")
+    workspace.published("greet:1").disable()
+    with pytest.raises(GateClosed) as published:
+        endpoint.submit()
+    assert published.value.code == "pipeline_disabled"
+    workspace.published("greet:1").enable()
+    assert endpoint.submit().wait().state == "succeeded"
+
+
+def test_all_wrong_parameters_come_in_one_answer_and_nothing_is_accepted(workspace):
+    endpoint = workspace.create_endpoint("hello", workspace.publish(greeting()))
+    with pytest.raises(ParameterInvalid) as refused:
+        endpoint.submit(parameters={"tmes": 2, "times": 9, "name": 5})
+    assert {(d.code, d.path) for d in refused.value.details} == {
+        ("parameter_unknown", ("tmes",)),
+        ("parameter_range", ("times",)),
+        ("parameter_type", ("name",)),
+    }
+    assert "did you mean `times`" in " ".join(str(detail) for detail in refused.value.details)
+    assert workspace.runs.list().items == ()
+
+
+def test_a_trial_run_of_a_file_is_kept_and_can_be_published(workspace, project):
+    run = workspace.submit(str(project / "greet.yaml"), parameters={"name": "Bo"}).wait()
+    assert (run.record.published, run.record.resolved_from) == (None, "file")
+    assert workspace.pipelines.list().items == ()
+    published = workspace.pipelines.publish_from(run.id, name="kept", endpoint="kept").published
+    assert (published.name, published.digest) == ("kept", run.record.digest)
+    assert workspace.submit("kept").wait().outputs == {"text": "hello world x1"}
+
+
+def test_the_same_snapshot_on_another_target_has_the_same_label_and_digest(workspace):
+    first = workspace.publish(greeting())
+    endpoint = workspace.create_endpoint("hello", first)
+    moved = workspace.pipelines.publish_from("hello", target="spare", endpoint="hello", default=True)
+    assert (moved.published.label, moved.published.digest) == (first.label, first.digest)
+    assert moved.published.id != first.id
+    run = endpoint.refresh().submit().wait()
+    assert (run.version, run.record.target) == ("1", "spare")
+
+
+def test_an_idempotency_key_gives_one_run_even_behind_a_closed_gate(workspace):
+    endpoint = workspace.create_endpoint("hello", workspace.publish(greeting()))
+    first = endpoint.submit(idempotency_key="k", parameters={"times": 2})
+    endpoint.disable()
+    again = endpoint.submit(idempotency_key="k", parameters={"times": 2})
+    assert again.id == first.id
+    with pytest.raises(Conflict) as other:
+        endpoint.submit(idempotency_key="k", parameters={"times": 3})
+    assert other.value.code == "idempotency_conflict"
+
+
+def test_an_idempotency_key_remembers_whether_the_version_was_pinned(workspace):
+    endpoint = workspace.create_endpoint("hello", workspace.publish(greeting()))
+    endpoint.submit(idempotency_key="k")
+    with pytest.raises(Conflict) as other:
+        endpoint.submit(idempotency_key="k", version="0")
+    assert other.value.code == "idempotency_conflict"
+
+
+def test_rerun_repeats_what_was_resolved(workspace):
+    endpoint = workspace.create_endpoint("hello", workspace.publish(greeting()))
+    endpoint.add_version(workspace.publish(greeting(description="Second.")))
+    run = endpoint.submit(parameters={"name": "Ada"}).wait()
+    endpoint.set_default("1")
+    again = run.rerun().wait()
+    assert (again.version, again.outputs, again.record.rerun_of) == ("0", run.outputs, run.id)
+
+
+def test_a_failed_run_raises_when_awaited(workspace):
+    failing = greeting(steps={"no": penstock.Step(command="sh -c 'exit 3'")}, outputs={}, parameters={})
+    run = workspace.create_endpoint("bad", workspace.publish(failing)).submit()
+    with pytest.raises(RunFailed, match="3"):
+        run.wait()
+    assert run.wait(check=False).state == "failed"
+
+
+def test_names_that_do_not_exist_list_what_does(workspace):
+    workspace.create_endpoint("hello", workspace.publish(greeting()))
+    with pytest.raises(NotFound, match="hello") as missing:
+        workspace.submit("helo")
+    assert missing.value.code == "endpoint_not_found"
+    with pytest.raises(NotFound) as version:
+        workspace.submit("hello@7")
+    assert version.value.code == "version_not_found"
