@@ -1,0 +1,1 @@
+"""One JSON line per call of every verb, refused ones too."""
