@@ -1,0 +1,154 @@
+"""What the demo does: the acts around one endpoint, each with the command that a person would have typed."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+
+from penstock.errors import ConfigInvalid, GateClosed, UsageError
+from penstock.workspace import Workspace
+
+ENDPOINT = "digits"
+EXPERIMENT = "demo"
+FILES = (
+    "penstock.yaml",
+    "pipeline.yaml",
+    "pipeline-v2.yaml",
+    "src/prepare.py",
+    "src/train.py",
+    "src/evaluate.py",
+)
+"""What the demo is made of, relative to its folder."""
+
+
+@frozen(kw_only=True)
+class Act:
+    """One act: the command it stands for, what came of it, and the code when it was refused."""
+
+    command: str
+    outcome: str
+    refused: str | None = None
+
+
+def source() -> Path:
+    """The folder with the demo's files: inside the wheel, or `specs/digits` of a checkout."""
+    packed = Path(__file__).parent / "digits"
+    return packed if packed.is_dir() else Path(__file__).parents[3] / "specs" / "digits"
+
+
+def require_extra() -> None:
+    """Raise ConfigInvalid `extra_missing` unless the steps will find what they import."""
+    from importlib.util import find_spec
+
+    missing = [name for name in ("sklearn", "matplotlib") if find_spec(name) is None]
+    if missing:
+        raise ConfigInvalid(
+            f"the demo needs {' and '.join(missing)}, not installed here. "
+            "Install it with: pip install 'penstock[demo]'",
+            code="extra_missing",
+        )
+
+
+def lay_out(folder: Path) -> None:
+    """Put the demo's files into a folder. Raises UsageError rather than write over a file that differs."""
+    try:
+        for name in FILES:
+            place, data = folder / name, (source() / name).read_bytes()
+            if not place.exists():
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.write_bytes(data)
+            elif place.read_bytes() != data:
+                raise UsageError(
+                    f"{place} is not the demo's file: choose another folder with --folder, or move the file away",
+                    code="file_exists",
+                )
+    except OSError as error:
+        raise UsageError(
+            f"cannot lay out the demo in {folder}: {error.strerror or error}; choose another folder with --folder",
+            code="folder_unusable",
+        ) from None
+
+
+class Acts:
+    """The acts, in order. `tell` hears of each as it happened; `runs` are the ids of what was submitted."""
+
+    def __init__(self, workspace: Workspace, folder: Path, tell: Callable[[Act], None]) -> None:
+        self._workspace = workspace
+        self._folder = folder
+        self._tell = tell
+        self.runs: list[str] = []
+
+    def play(self) -> None:
+        """Publish two versions, trigger them, move the default, close and open the gate, roll back."""
+        first = self._publish("pipeline.yaml", "one decision tree")
+        second = self._publish("pipeline-v2.yaml", "a random forest")
+        self._settle(first, second)
+        self._submit(ENDPOINT)
+        self._submit(f"{ENDPOINT}@{second}")
+        self._submit(f"{ENDPOINT}@{second}", {"max_depth": 5, "trees": 20})
+        self._set_default(second)
+        self._submit(ENDPOINT)
+        self._disable("the scanner was dirty")
+        self._submit(ENDPOINT)
+        self._enable(ENDPOINT)
+        moved = self._workspace.endpoints.rollback(ENDPOINT)
+        self._act(f"endpoint rollback {ENDPOINT}", f"the default is {moved.to} again (was {moved.from_})")
+        self._submit(ENDPOINT)
+
+    def _act(self, command: str, outcome: str, refused: str | None = None) -> None:
+        self._tell(Act(command=f"penstock {command}", outcome=outcome, refused=refused))
+
+    def _publish(self, file: str, what: str) -> str:
+        done = self._workspace.pipelines.publish(self._folder / file, endpoint=ENDPOINT)
+        version, default = str(done.version), done.endpoint.default if done.endpoint else None
+        place = f"{ENDPOINT}@{version} on {done.published.target}" + ("" if done.version_added else " already")
+        pointer = "the default" if default == version else f"the default stays {default}"
+        outcome = f"{done.published.name}:{done.published.label}, {what}, is {place}; {pointer}"
+        self._act(f"publish {file} --endpoint {ENDPOINT}", outcome)
+        return version
+
+    def _settle(self, first: str, second: str) -> None:
+        """Bring an endpoint that somebody went on playing with back to where the story starts."""
+        endpoint = self._workspace.endpoints.get(ENDPOINT)
+        if not endpoint.enabled:
+            self._enable(ENDPOINT)
+        for version in endpoint.versions:
+            if version.version in (first, second):
+                if not version.enabled:
+                    self._enable(f"{ENDPOINT}@{version.version}")
+                if not version.published_enabled:
+                    self._workspace.pipelines.enable(version.published)
+                    self._act(f"pipeline enable {version.published}", "its gate is open again")
+        if endpoint.default != first:
+            self._set_default(first)
+
+    def _submit(self, ref: str, parameters: Mapping[str, Any] | None = None) -> None:
+        given = "".join(f" -p {name}={value}" for name, value in (parameters or {}).items())
+        command = f"submit {ref} --experiment {EXPERIMENT}{given}"
+        try:
+            done = self._workspace.runs.submit(ref, parameters=parameters, experiment=EXPERIMENT)
+        except GateClosed as error:
+            self._act(command, f"refused: {error.message}", refused=error.code)
+            return
+        run = done.run
+        self.runs.append(run.id)
+        waiting = "".join(f"; {warning}" for warning in done.warnings)
+        self._act(command, f"{run.endpoint}@{run.version} on {run.target}, run {run.id}{waiting}")
+
+    def _set_default(self, version: str) -> None:
+        moved = self._workspace.endpoints.set_default(ENDPOINT, version)
+        self._act(f"endpoint set-default {ENDPOINT} {version}", f"the default is {moved.to} (was {moved.from_})")
+
+    def _disable(self, reason: str) -> None:
+        self._workspace.endpoints.disable(ENDPOINT, reason=reason)
+        self._act(
+            f"endpoint disable {ENDPOINT} --reason {shlex.quote(reason)}", "its gate is closed; accepted runs go on"
+        )
+
+    def _enable(self, ref: str) -> None:
+        self._workspace.endpoints.enable(ref)
+        self._act(f"endpoint enable {ref}", "its gate is open again")

@@ -1,0 +1,85 @@
+"""Any exception that leaves a command becomes one error of ours, one line and one exit status."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+
+import click
+
+from penstock.cli.output import Output
+from penstock.errors import PenstockError, RegistryError, UsageError, did_you_mean
+
+
+def report(error: BaseException, output: Output) -> int:
+    """Print an exception as the error it means and answer the exit status."""
+    if os.environ.get("PENSTOCK_DEBUG"):
+        traceback.print_exception(error, file=sys.stderr)
+    if isinstance(error, click.exceptions.NoArgsIsHelpError) and not output.json:
+        print(error.format_message(), file=sys.stderr)
+        return UsageError.exit_code
+    if isinstance(error, KeyboardInterrupt | click.Abort):
+        return _interrupted(output)
+    known = _known(error)
+    hint = ""
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        hint = f"see: {error.ctx.command_path} --help"
+    output.failure(known, hint)
+    return known.exit_code
+
+
+def _interrupted(output: Output) -> int:
+    if output.json:
+        output.failure(PenstockError("interrupted", code="interrupted"))
+    else:
+        output.note("interrupted")
+    return 130
+
+
+def _known(error: BaseException) -> PenstockError:
+    """The error of ours that an exception means."""
+    if isinstance(error, PenstockError):
+        return error
+    if isinstance(error, click.ClickException):
+        return UsageError(_usage(error))
+    sqlite3 = sys.modules.get("sqlite3")
+    if sqlite3 is not None and isinstance(error, sqlite3.Error):
+        return RegistryError(f"the registry cannot be used: {error}")
+    if isinstance(error, OSError):
+        file = f": {error.filename}" if error.filename is not None else ""
+        return PenstockError(f"{error.strerror or type(error).__name__}{file}", code="system_error")
+    return _unexpected(error)
+
+
+def _usage(error: click.ClickException) -> str:
+    context = getattr(error, "ctx", None)
+    if isinstance(error, click.exceptions.NoArgsIsHelpError) and context is not None:
+        command = context.command
+        names = command.list_commands(context) if isinstance(command, click.Group) else []
+        return f"`{context.command_path}` needs a command ({did_you_mean('', names)})"
+    if isinstance(error, click.NoSuchOption) and context is not None:
+        name = error.option_name
+        if context.parent is not None and name in {
+            word for one in context.find_root().command.params for word in one.opts
+        }:
+            command = context.command_path.partition(" ")[2]
+            return f"`{name}` stands before the command: `penstock {name} ... {command}`"
+        known = [word for one in context.command.params for word in one.opts if word.startswith("--")]
+        return f"`{context.command_path}` has no option `{name}` ({did_you_mean(name, [*known, '--help'])})"
+    return error.format_message()
+
+
+def _unexpected(error: BaseException) -> PenstockError:
+    """A bug: say where, and keep the traceback in a file that only this user can read."""
+    import tempfile
+
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+    message = f"unexpected {type(error).__name__}{place}"
+    try:
+        with tempfile.NamedTemporaryFile("w", prefix="penstock-", suffix=".log", delete=False) as file:
+            traceback.print_exception(error, file=file)
+    except OSError:
+        return PenstockError(f"{message}; PENSTOCK_DEBUG=1 shows the traceback")
+    return PenstockError(f"{message}; this is a bug, the details are in {file.name}")

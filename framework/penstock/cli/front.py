@@ -1,0 +1,98 @@
+"""The root command and the one place where a command line begins and ends: streams, exit status, errors."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from penstock.cli.group import RootGroup
+from penstock.cli.output import Output
+from penstock.cli.session import Session
+
+COMMANDS = {
+    "init": ("penstock.cli.init", "Write a commented penstock.yaml here."),
+    "demo": ("penstock.cli.demo", "See everything once, on real data."),
+    "status": ("penstock.cli.status", "Show where this workspace is and what is in it."),
+    "validate": ("penstock.cli.validate", "Check spec files; write nothing."),
+    "schema": ("penstock.cli.schema", "Print the JSON Schema of a document."),
+    "publish": ("penstock.cli.publish", "Freeze a pipeline, and put it behind an endpoint."),
+    "pipeline": ("penstock.cli.pipeline", "Published pipelines."),
+    "endpoint": ("penstock.cli.endpoint", "Stable names: versions, default, gates, rollback."),
+    "submit": ("penstock.cli.submit", "Trigger a run."),
+    "run": ("penstock.cli.run", "Runs: state, logs, outputs, cancel, rerun."),
+    "target": ("penstock.cli.target", "Configured places to publish to."),
+    "plugin": ("penstock.cli.plugin", "Installed plugins."),
+    "registry": ("penstock.cli.registry", "Check and back up the registry."),
+    "history": ("penstock.cli.history", "Who changed what, when and why."),
+}
+"""Our own commands in the order of the help: the module, whose attribute has the command's name, and its line."""
+
+EPILOG = """\
+Exit status: 0 done, 1 an awaited run did not succeed, 2 usage, 3 invalid spec, 4 configuration,
+5 parameters, 6 not found, 7 gate closed, 8 conflict, 9 unsupported by the target, 10 target unavailable,
+11 refused by the target, 12 registry, 13 timed out, 14 broken backend, 15 refused by policy, 70 internal,
+130 interrupted, 141 output closed."""
+
+
+def _version(context: click.Context, _: click.Parameter, asked: bool) -> None:
+    if asked and not context.resilient_parsing:
+        from importlib.metadata import version
+
+        number = version("penstock")
+        context.ensure_object(Session).output.answer({"version": number}, [f"penstock {number}"])
+        context.exit()
+
+
+@click.group(cls=RootGroup, table=COMMANDS, epilog=EPILOG)
+@click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="The penstock.yaml to use.")
+@click.option("--registry", metavar="FILE", help="The registry file to use.")
+@click.option("--target", metavar="NAME", help="Another default target.")
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version and exit."
+)
+@click.pass_obj
+def root(session: Session, config: Path | None, registry: str | None, target: str | None) -> None:
+    """Versions, a gate and rollback behind a stable name for your ML pipeline."""
+    session.config = config
+    session.registry = registry
+    session.target = target
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line and answer its exit status; every error ends here as one line or one document."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    output = Output(json=_asks_for_json(given))
+    try:
+        return _run(given, output)
+    except BrokenPipeError:
+        # Whoever read our output has gone; nothing more may be written when Python flushes at exit.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+        return 141
+
+
+def _run(given: list[str], output: Output) -> int:
+    try:
+        with root.make_context("penstock", given, obj=Session(output)) as context:
+            root.invoke(context)
+        status = 0
+    except click.exceptions.Exit as end:
+        status = end.exit_code
+    except BrokenPipeError:
+        raise
+    except BaseException as error:
+        from penstock.cli.failures import report
+
+        status = report(error, output)
+    sys.stdout.flush()
+    return status
+
+
+def _asks_for_json(arguments: list[str]) -> bool:
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    return "--json" in arguments[:end]

@@ -1,0 +1,111 @@
+"""The one place that prints: tables, records, lines, ids and JSON on standard output; the rest on standard error."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, TextIO, TypeAlias
+
+if TYPE_CHECKING:
+    from penstock.cli.tables import Table
+    from penstock.errors import PenstockError
+
+Block: TypeAlias = "str | Table"
+"""Something to show to a person: a line or a table."""
+
+
+class Output:
+    """Where one command line answers: as JSON, as bare ids or for a person."""
+
+    def __init__(self, *, json: bool = False, quiet: bool = False) -> None:
+        self.json = json
+        self.quiet = quiet
+        for stream in (sys.stdout, sys.stderr):
+            # An answer may hold any text; a terminal's encoding must not turn it into an error.
+            getattr(stream, "reconfigure", lambda **_: None)(errors="backslashreplace")
+
+    def answer(self, data: object, blocks: Iterable[Block], ids: Iterable[str] = ()) -> None:
+        """Print the command's one answer: `data` as JSON, `ids` when quiet, else `blocks`."""
+        if self.json:
+            self.document(data)
+        elif self.quiet:
+            for identity in ids:
+                print(printable(identity))
+        else:
+            for block in blocks:
+                self.show(block)
+
+    def document(self, data: object) -> None:
+        """Print one JSON document: records and outcomes, and mappings and lists of them."""
+        from penstock.codec import to_data
+
+        _print_json(to_data(data))
+
+    def show(self, block: Block) -> None:
+        """Print a line or a table on standard output."""
+        if isinstance(block, str):
+            print(printable(block))
+        else:
+            block.print(sys.stdout, rich=is_terminal(sys.stdout))
+
+    def raw(self, data: bytes) -> None:
+        """Write bytes to standard output exactly as they are, at once."""
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+
+    def note(self, line: str) -> None:
+        """Print a line on standard error."""
+        print(printable(line), file=sys.stderr, flush=True)
+
+    def warn(self, lines: Iterable[str]) -> None:
+        """Print warnings on standard error."""
+        for line in lines:
+            print(f"{paint('warning:', 'yellow', sys.stderr)} {printable(line)}", file=sys.stderr, flush=True)
+
+    def failure(self, error: PenstockError, hint: str = "") -> None:
+        """Print an error: one line and a line for each detail, or one JSON document."""
+        if self.json:
+            _print_json(error.to_dict())
+            return
+        sys.stdout.flush()
+        print(f"{paint('error:', 'red', sys.stderr)} {printable(error.message)}", file=sys.stderr)
+        for detail in error.details if not _says_it_all(error) else ():
+            print(f"  {printable(str(detail))}", file=sys.stderr)
+        if hint:
+            print(printable(hint), file=sys.stderr)
+        sys.stderr.flush()
+
+
+def printable(text: str) -> str:
+    """The text on one line, with control characters and lone surrogates written as escapes."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+
+
+def is_terminal(stream: TextIO) -> bool:
+    """Whether the stream is a terminal that can redraw."""
+    return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def paint(text: str, colour: str, stream: TextIO) -> str:
+    """The text in a colour, where the stream is a terminal and nobody set NO_COLOR."""
+    if not is_terminal(stream) or os.environ.get("NO_COLOR"):
+        return text
+    import click
+
+    return click.style(text, fg=colour, bold=True)
+
+
+def _says_it_all(error: PenstockError) -> bool:
+    """Whether the error's line already holds its only detail."""
+    only = error.details[0] if len(error.details) == 1 else None
+    return only is not None and all(part in error.message for part in (only.message, only.where, only.hint))
+
+
+def _print_json(data: Any) -> None:
+    import json
+
+    print(json.dumps(data, ensure_ascii=False, indent=2))

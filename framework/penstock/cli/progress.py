@@ -1,0 +1,140 @@
+"""Waiting for a run in sight: a live table in a terminal, a line for each change everywhere else."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from penstock.cli.output import Output, is_terminal, printable
+from penstock.cli.tables import STYLES, Table
+from penstock.cli.times import span_text
+from penstock.errors import RunFailed, TargetUnsupported
+from penstock.records import RunRecord, StepRecord
+
+if TYPE_CHECKING:
+    from penstock.workspace import Workspace
+
+_TAIL_LINES, _TAIL_BYTES = 20, 64 * 1024
+
+
+def wait_for_end(output: Output, workspace: Workspace, run_id: str, timeout: float | None = None) -> None:
+    """Wait until a run has ended and answer it. Ctrl-C leaves the run alone and exits 130.
+
+    Raises RunFailed when it did not succeed, WaitTimeout.
+    """
+    seen: list[RunRecord] = []
+    try:
+        with _display(output) as show:
+
+            def watch(run: RunRecord) -> None:
+                seen[:] = [run]
+                show(run)
+
+            run = workspace.runs.wait(run_id, timeout=timeout, watch=watch)
+    except KeyboardInterrupt:
+        output.note(f"detached, the run goes on; to wait for it again: penstock run wait {run_id}")
+        if output.json:
+            output.document(seen[0] if seen else workspace.runs.get(run_id))
+        raise click.exceptions.Exit(130) from None
+    if run.state != "succeeded":
+        if not output.quiet:
+            _show_tail(output, workspace, run)
+        if output.json:
+            output.document(run)
+            raise click.exceptions.Exit(RunFailed.exit_code)
+        raise RunFailed(_ending(run))
+    if output.json:
+        output.document(run)
+    elif not output.quiet:
+        output.show(f"succeeded in {span_text(run.started or run.created, run.ended)}")
+        if run.outputs:
+            output.show(Table((), outputs_rows(run.outputs)))
+
+
+def outputs_rows(outputs: Any) -> list[tuple[str, str]]:
+    """Rows of outputs: text as it is, every other value as JSON."""
+    import json
+
+    return [
+        (name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+        for name, value in outputs.items()
+    ]
+
+
+@contextmanager
+def _display(output: Output) -> Iterator[Callable[[RunRecord], None]]:
+    if output.quiet:
+        yield lambda run: None
+    elif output.json or not is_terminal(sys.stderr):
+        yield _lines(output)
+    else:
+        from rich.console import Console
+        from rich.live import Live
+
+        runs: list[RunRecord] = []
+        console = Console(stderr=True, highlight=False)
+        # The table is drawn anew at each refresh, so that the time of a running step goes on.
+        with Live(console=console, get_renderable=lambda: _grid(runs), refresh_per_second=8):
+            yield lambda run: runs.__setitem__(slice(None), [run])
+
+
+def _lines(output: Output) -> Callable[[RunRecord], None]:
+    told: dict[str, str] = {}
+
+    def show(run: RunRecord) -> None:
+        for step in run.steps:
+            state = _state(step)
+            if told.get(step.name) != state and (step.state != "queued" or step.name in told):
+                took = span_text(step.started, step.ended) if step.ended else ""
+                output.note(f"{step.name} {state} {took}".rstrip())
+                told[step.name] = state
+
+    return show
+
+
+def _grid(runs: list[RunRecord]) -> Any:
+    from rich.table import Table as Grid
+    from rich.text import Text
+
+    grid = Grid(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    for run in runs:
+        for step in run.steps:
+            took = span_text(step.started, step.ended)
+            grid.add_row(printable(step.name), Text(_state(step), style=STYLES.get(step.state, "dim")), took)
+        grid.add_row(Text("run", style="bold"), Text(run.state, style=STYLES.get(run.state, "dim")),
+                     span_text(run.started, run.ended))  # fmt: skip
+    return grid
+
+
+def _state(step: StepRecord) -> str:
+    attempt = f" (attempt {step.attempt})" if step.attempt > 1 else ""
+    code = f" (exit code {step.exit_code})" if step.state == "failed" and step.exit_code is not None else ""
+    return f"{step.state}{attempt}{code}"
+
+
+def _ending(run: RunRecord) -> str:
+    if run.state == "canceled":
+        return f"run {run.id} was canceled"
+    return f"run {run.id} failed" + (f": {run.error.message}" if run.error is not None else "")
+
+
+def _show_tail(output: Output, workspace: Workspace, run: RunRecord) -> None:
+    """Show the last lines of the step that failed."""
+    name = next((step.name for step in run.steps if step.state == "failed"), None)
+    if name is None:
+        return
+    tail = b""
+    try:
+        for part in workspace.runs.logs(run.id, step=name):
+            tail = (tail + part.data)[-_TAIL_BYTES:]
+    except TargetUnsupported:
+        return
+    lines = tail.decode(errors="replace").splitlines()[-_TAIL_LINES:]
+    if lines:
+        output.note(f"the last lines of {name}:")
+    for line in lines:
+        output.note(f"  {line}")

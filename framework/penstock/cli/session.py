@@ -1,0 +1,29 @@
+"""What one command line carries to its command: the output and how to open the workspace."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from penstock.cli.output import Output
+
+if TYPE_CHECKING:
+    from penstock.workspace import Workspace
+
+
+class Session:
+    """One command line: its output, and the options that stand before the command."""
+
+    def __init__(self, output: Output | None = None) -> None:
+        self.output = output or Output()
+        self.config: Path | None = None
+        self.registry: str | None = None
+        self.target: str | None = None
+
+    def workspace(self, target: str | None = None) -> Workspace:
+        """Open the workspace; close it by `with`. A target named after the command wins. Raises ConfigInvalid."""
+        from penstock.workspace import Workspace
+
+        said = {"registry": self.registry, "target": target or self.target}
+        flags = {name: value for name, value in said.items() if value is not None}
+        return Workspace.open(config=self.config, flags=flags, door="cli")

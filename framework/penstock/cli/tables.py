@@ -1,0 +1,64 @@
+"""Tables and records for people: by rich in a terminal, as plain aligned text everywhere else."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TextIO
+
+from penstock.cli.output import printable
+
+STYLES: Mapping[str, str] = {
+    "succeeded": "green",
+    "failed": "red",
+    "canceled": "yellow",
+    "running": "cyan",
+    "disabled": "red",
+    "unavailable": "red",
+}
+"""How a cell that is exactly this word is painted in a terminal."""
+
+
+class Table:
+    """Columns and rows of text. Without columns it is a record: two columns, a key and its value."""
+
+    def __init__(self, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+        self.columns = tuple(columns)
+        self.rows = [tuple("" if cell is None else printable(str(cell)) for cell in row) for row in rows]
+
+    def print(self, stream: TextIO, *, rich: bool) -> None:
+        """Print the table. Plain text is never cut; a terminal wraps what is too wide for it."""
+        if rich:
+            self._print_rich(stream)
+            return
+        lines = [*([self.columns] if self.columns else []), *self.rows]
+        widths = [max(map(_width, column)) for column in zip(*lines, strict=True)]
+        for line in lines:
+            cells = (cell + " " * (width - _width(cell)) for cell, width in zip(line, widths, strict=True))
+            stream.write("  ".join(cells).rstrip() + "\n")
+
+    def _print_rich(self, stream: TextIO) -> None:
+        from rich.console import Console
+        from rich.table import Table as Grid
+        from rich.text import Text
+
+        grid = Grid(box=None, show_header=bool(self.columns), pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+        for name in self.columns or ("", ""):
+            grid.add_column(name, overflow="fold")
+        for row in self.rows:
+            cells = [Text(cell, style=STYLES.get(cell, "")) for cell in row]
+            if not self.columns:
+                cells[0].stylize("bold")
+            grid.add_row(*cells)
+        Console(file=stream, highlight=False).print(grid)
+
+
+def record(pairs: Iterable[tuple[str, object]]) -> Table:
+    """A table of keys and values; pairs whose value is None or empty text are left out."""
+    return Table((), [pair for pair in pairs if pair[1] not in (None, "")])
+
+
+def _width(text: str) -> int:
+    return sum(
+        0 if unicodedata.combining(one) else 2 if unicodedata.east_asian_width(one) in "WF" else 1 for one in text
+    )

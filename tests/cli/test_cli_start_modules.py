@@ -1,0 +1,42 @@
+"""What a start imports: a name in `sys.modules` is time that everybody pays for every command."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+ASK = """
+import json, sys
+from penstock.cli import main
+status = main({arguments})
+print(json.dumps([status, sorted(sys.modules)]), file=sys.stderr)
+"""
+
+CLOUDS = {"google", "azure", "kfp", "sklearn", "matplotlib", "numpy"}
+
+
+def imported(arguments, folder):
+    code = ASK.format(arguments=arguments)
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True)
+    status, modules = json.loads(done.stderr.splitlines()[-1])
+    assert status == 0, done.stderr
+    return set(modules)
+
+
+def test_help_imports_click_and_the_front_alone(tmp_path):
+    modules = imported(["--help"], tmp_path)
+    heavy = {"yaml", "attr", "cattrs", "sqlite3", "sqlite_utils", "rich", "pluggy", "importlib.metadata", "logging"}
+    assert not modules & (heavy | CLOUDS)
+    ours = {name for name in modules if name.startswith("penstock")}
+    assert ours == {
+        "penstock",
+        "penstock.cli",
+        *(f"penstock.cli.{name}" for name in ("front", "group", "output", "session")),
+    }
+
+
+def test_a_listing_imports_no_cloud_and_no_terminal_library(tmp_path):
+    modules = imported(["endpoint", "list"], tmp_path)
+    assert not modules & (CLOUDS | {"rich", "pathspec"})
+    assert "penstock.cli.submit" not in modules and "penstock.cli.run" not in modules

@@ -1,0 +1,279 @@
+"""Publishing, endpoints, gates and history through the command line, as a person and as a program see them."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from penstock.cli import main
+
+UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}(Z|\+00:00)")
+
+
+@pytest.fixture
+def second(project):
+    """Another version of the spec."""
+    text = (project / "greet.yaml").read_text().replace("hello", "good day")
+    (project / "second.yaml").write_text(text)
+    return "second.yaml"
+
+
+@pytest.fixture
+def two(project, second, cli):
+    """`greet` with two versions, the first of them the default."""
+    cli("publish", "greet.yaml", "--endpoint", "greet").ok()
+    cli("publish", second, "--endpoint", "greet").ok()
+    return "greet"
+
+
+def test_publish_says_what_it_did(project, second, cli):
+    digest = r"\(sha256:[0-9a-f]{12}…\)"
+    first = cli("publish", "greet.yaml", "--endpoint", "greet").ok().out
+    assert re.fullmatch(rf"published greet:1 on laptop {digest}\ngreet@0 is now the default\n", first)
+    again = cli("publish", "greet.yaml", "--endpoint", "greet").ok().out
+    assert re.fullmatch(
+        rf"already published greet:1 on laptop {digest}\ngreet@0 was there already and is the default\n", again
+    )
+    added = cli("publish", second, "--endpoint", "greet").ok().out
+    assert added.splitlines()[1] == "greet@1 added, default stays 0"
+    moved = cli("publish", second, "--endpoint", "greet", "--default").ok().out
+    assert moved.splitlines()[1] == "greet@1 is now the default"
+
+
+def test_publish_answers_the_id_and_the_record(project, cli):
+    quiet = cli("publish", "greet.yaml", "-q").ok().out.strip()
+    assert UUID.fullmatch(quiet)
+    data = cli("publish", "greet.yaml", "--endpoint", "greet", "--json").ok().json
+    assert data["published"]["id"] == quiet
+    assert data["created"] is False and data["version"] == "0" and data["default_moved"] is True
+    assert data["endpoint"]["name"] == "greet"
+    assert TIME.fullmatch(data["published"]["created"])
+
+
+def test_publish_takes_name_label_and_target(project, cli):
+    options = ["--name", "salute", "--label", "stable", "--target", "spare"]
+    assert cli("publish", "greet.yaml", *options).ok().out.startswith("published salute:stable on spare (")
+
+
+def test_publish_from_moves_the_same_snapshot(two, cli):
+    digest = cli("pipeline", "show", "greet:1", "--json").ok().json["digest"]
+    data = cli("publish", "--from", "greet@0", "--target", "spare", "--json").ok().json
+    assert data["published"]["digest"] == digest and data["published"]["target"] == "spare"
+
+
+def test_warnings_of_a_target_go_to_standard_error(project, cli):
+    text = (project / "greet.yaml").read_text().replace("steps:", "defaults: {image: 'python:3.12'}\nsteps:", 1)
+    (project / "greet.yaml").write_text(text)
+    for arguments in (["publish", "greet.yaml"], ["validate", "greet.yaml"]):
+        answer = cli(*arguments).ok()
+        assert answer.err.startswith("warning: ") and "image" in answer.err
+        assert "warning" not in answer.out
+        data = cli(*arguments, "--json").ok().json
+        warnings = data["warnings"] if "warnings" in data else data["files"][0]["warnings"]
+        assert {"severity", "code", "message", "path"} <= set(warnings[0])
+
+
+def test_validate_writes_nothing_and_checks_every_file(project, second, cli):
+    before = sorted(project.rglob("*"))
+    answer = cli("validate", "greet.yaml", second).ok()
+    assert [line.partition(" (")[0] for line in answer.out.splitlines()] == [
+        "greet.yaml: greet, 1 step, runs on laptop",
+        "second.yaml: greet, 1 step, runs on laptop",
+    ]
+    (project / "bad.yaml").write_text("apiVersion: penstock/v1\nkind: Pipeline\nname: x\nstep: {}\n")
+    mixed = cli("validate", "greet.yaml", "bad.yaml", "gone.yaml").refused(3)
+    assert "greet.yaml: greet" in mixed.out
+    assert mixed.err.startswith("error: 2 of 3 files are not valid\n")
+    assert "bad.yaml:4:1" in mixed.err and "gone.yaml" in mixed.err
+    document = cli("validate", "greet.yaml", "bad.yaml", "gone.yaml", "--json").refused(3)
+    assert len(document.json["error"]["details"]) >= 2
+    (project / "bad.yaml").unlink()
+    assert sorted(project.rglob("*")) == before
+
+
+def test_an_endpoint_lives(two, cli):
+    assert cli("endpoint", "set-default", "greet", "1").ok().out == "greet@1 is now the default, was 0\n"
+    assert cli("endpoint", "set-default", "greet", "1").ok().out == "greet@1 is the default already\n"
+    assert cli("endpoint", "rollback", "greet").ok().out == "greet is rolled back from 1 to 0\n"
+    assert cli("endpoint", "rollback", "greet", "--json").refused(8).json["error"]["code"] == "nothing_to_roll_back"
+    assert cli("endpoint", "set-default", "greet", "1", "--expect", "0", "-q").ok().out == "1\n"
+    refused = cli("endpoint", "set-default", "greet", "0", "--expect", "0", "--json").refused(8)
+    assert refused.json["error"]["code"] == "default_changed"
+    assert cli("endpoint", "rename", "greet", "salute").ok().out == "greet is now salute\n"
+    assert cli("endpoint", "delete", "salute").ok().out == "deleted salute\n"
+    assert cli("endpoint", "list").ok().out == "no endpoints\n"
+
+
+def test_create_and_add_version_answer_ids_and_numbers(project, second, cli):
+    one = cli("publish", "greet.yaml", "-q").ok().out.strip()
+    two = cli("publish", second, "-q").ok().out.strip()
+    assert cli("endpoint", "create", "hi", one).ok().out == "created hi; hi@0 is the default\n"
+    assert cli("endpoint", "add-version", "hi", two).ok().out == "hi@1 added, default stays 0\n"
+    assert cli("endpoint", "add-version", "hi", two).ok().out == "hi@1 was there already, default stays 0\n"
+    assert (
+        cli("endpoint", "add-version", "hi", two, "--default").ok().out
+        == "hi@1 was there already, is now the default\n"
+    )
+    assert cli("endpoint", "create", "ho", "greet:1", "-q").ok().out.strip() != one
+
+
+def test_an_endpoint_has_its_json_shape(two, cli):
+    data = cli("endpoint", "show", "greet", "--json").ok().json
+    assert {"id", "name", "default", "enabled", "versions", "description", "tags", "revision"} <= set(data)
+    assert [one["version"] for one in data["versions"]] == ["0", "1"]
+    for one in data["versions"]:
+        assert {"version", "published", "pipeline", "label", "target", "enabled"} <= set(one)
+    assert TIME.fullmatch(data["created"]) and TIME.fullmatch(data["modified"])
+
+
+def test_lists_align_and_say_what_they_leave_out(two, cli):
+    for number in range(3):
+        cli("endpoint", "create", f"more {number}", "greet:1").ok()
+    cli("endpoint", "disable", "more 1", "--reason", "maintenance").ok()
+    head, *rows, note = cli("endpoint", "list").ok().out.splitlines()
+    assert head.split() == ["NAME", "DEFAULT", "VERSIONS", "STATE", "TARGETS", "MODIFIED"]
+    assert {row[: head.index("DEFAULT")].strip() for row in rows} == {"greet", "more 0", "more 2"}
+    assert {row[head.index("STATE") :].split()[0] for row in rows} == {"enabled"}
+    assert note == "1 closed not shown: --all shows them"
+    everything = cli("endpoint", "list", "--all").ok().out
+    assert "disabled" in everything and "closed not shown" not in everything
+    assert cli("endpoint", "list", "--json").ok().json["hidden"] == 1
+
+
+def test_a_page_says_how_to_go_on(two, cli):
+    for number in range(3):
+        cli("endpoint", "create", f"more {number}", "greet:1").ok()
+    quiet = cli("endpoint", "list", "--limit", "2", "-q").ok()
+    assert len(quiet.out.split()) == 2 and all(map(UUID.fullmatch, quiet.out.split()))
+    token = re.search(r"there are more endpoints: --limit, or --before (\S+)", quiet.err)[1]
+    rest = cli("endpoint", "list", "--before", token, "-q").ok().out.split()
+    assert len(rest) == 2 and not set(rest) & set(quiet.out.split())
+    page = cli("endpoint", "list", "--limit", "2", "--json").ok().json
+    assert set(page) == {"items", "hidden", "more", "next"} and page["more"] is True
+    assert cli("pipeline", "list", "--limit", "1", "--json").ok().json["items"][0]["label"] == "2"
+
+
+@pytest.mark.parametrize(
+    ("noun", "ref", "subject"),
+    [("endpoint", "greet", "greet"), ("endpoint", "greet@1", "greet@1"), ("pipeline", "greet:2", "greet:2")],
+)
+def test_gates_close_and_open(two, cli, noun, ref, subject, monkeypatch):
+    monkeypatch.setenv("PENSTOCK_ACTOR", "ada")
+    closed = cli(noun, "disable", ref, "--reason", "bad data").ok().out
+    assert re.match(rf"{subject}\S* is disabled, since \d{{4}}-\S+ \S+Z by ada: bad data\n", closed)
+    assert " is already disabled, " in cli(noun, "disable", ref).ok().out
+    shown = cli(noun, "show", ref.partition("@")[0]).ok().out
+    assert "by ada: bad data" in shown
+    assert " is enabled\n" in cli(noun, "enable", ref).ok().out
+    assert " is already enabled\n" in cli(noun, "enable", ref).ok().out
+
+
+def test_the_history_tells_who_did_what(two, cli, monkeypatch):
+    monkeypatch.setenv("PENSTOCK_ACTOR", "grace")
+    cli("endpoint", "set-default", "greet", "1").ok()
+    cli("endpoint", "disable", "greet", "--reason", "audit").ok()
+    text = cli("endpoint", "history", "greet").ok().out
+    head, newest, moved, *_ = text.splitlines()
+    assert head.split() == ["WHEN", "ACTION", "SUBJECT", "CHANGE", "BY", "DOOR", "REASON"]
+    assert "grace (self-declared)" in newest and newest.endswith("audit") and " cli " in newest
+    assert "0 -> 1" in moved
+    data = cli("history", "--by", "grace", "--json").ok().json
+    assert {one["by"] for one in data["items"]} == {"grace"} and len(data["items"]) == 2
+    assert {"seq", "at", "action", "kind", "subject", "from", "to", "reason", "by", "verified", "door"} <= set(
+        data["items"][0]
+    )
+    assert cli("history", "--since", "2h", "--json").ok().json["items"]
+    assert cli("history", "--since", "2999-01-01").ok().out == "no changes\n"
+
+
+def test_the_history_answers_what_would_have_run(two, cli):
+    one = cli("endpoint", "history", "greet", "--at", "2999-01-01").ok()
+    assert len(one.out.splitlines()) == 1 and "greet" in one.out
+    data = cli("endpoint", "history", "greet", "--at", "2999-01-01", "--json").ok().json
+    assert data["default"] == "0" and data["refused"] is None
+    before = cli("endpoint", "history", "greet", "--at", "2001-01-01", "--json").ok().json
+    assert before["default"] is None and before["refused"]
+
+
+def test_targets_say_where_each_value_comes_from(project, cli, monkeypatch):
+    monkeypatch.setenv("PENSTOCK_TARGETS_LAPTOP_SLOTS", "3")
+    text = cli("target", "list").ok().out
+    assert re.search(r"laptop \(default\) +local +penstock \S+ +available +penstock.yaml:3:", text)
+    assert re.search(r"laptop +slots +3 +PENSTOCK_TARGETS_LAPTOP_SLOTS", text)
+    assert re.search(r"laptop +idle +2\S* +penstock.yaml:3:", text)
+    data = cli("target", "list", "--json").ok().json
+    assert [one["name"] for one in data["items"]] == ["laptop", "spare"]
+    assert cli("target", "list", "-q").ok().out == "laptop\nspare\n"
+    assert cli("target", "check").ok().out.startswith("laptop: ok\n")
+    assert cli("target", "check", "spare", "--json").ok().json["ok"] is True
+
+
+def test_plugins_are_listed(project, cli):
+    assert re.search(r"audit +penstock \S+ +not used", cli("plugin", "list").ok().out)
+    assert "audit" in cli("plugin", "list", "-q").ok().out.split()
+
+
+def test_the_registry_is_checked_and_copied(two, cli, project):
+    assert cli("registry", "check").ok().out.startswith("ok\n")
+    assert cli("registry", "check", "--json").ok().json["ok"] is True
+    assert cli("registry", "backup", "copy.db").ok().out == "wrote copy.db\n"
+    assert cli("--registry", "copy.db", "endpoint", "list", "--json").ok().json["items"][0]["name"] == "greet"
+    cli("registry", "backup", "copy.db").refused(8)
+
+
+def test_a_damaged_registry_is_said_in_one_line(two, cli, project):
+    file = project / ".penstock" / "registry.db"
+    file.write_bytes(b"no database at all, " * 500)
+    answer = cli("endpoint", "list").refused(12)
+    assert len(answer.err.splitlines()) == 1
+    assert cli("endpoint", "list", "--json").refused(12).json["error"]["code"] == "registry_corrupt"
+
+
+def test_status_before_and_after_the_first_publish(project, cli):
+    before = cli("status").ok().out
+    assert "made by the first publish" in before and not (project / ".penstock").exists()
+    assert cli("status", "--json").ok().json["exists"] is False
+    cli("publish", "greet.yaml", "--endpoint", "greet").ok()
+    data = cli("status", "--json").ok().json
+    assert (data["exists"], data["endpoints"], data["published"], data["target"]) == (True, 1, 1, "laptop")
+
+
+def test_without_any_configuration_it_just_works(tmp_path, monkeypatch, cli, project):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    monkeypatch.chdir(empty)
+    assert cli("publish", project / "greet.yaml").ok().out.startswith("published greet:1 on local (")
+    assert (empty / ".penstock" / "registry.db").is_file()
+
+
+def test_init_writes_a_configuration_that_can_be_read_once(tmp_path, monkeypatch, cli):
+    monkeypatch.chdir(tmp_path)
+    assert cli("init").ok().out == f"wrote {tmp_path / 'penstock.yaml'}\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["penstock.yaml"]
+    text = (tmp_path / "penstock.yaml").read_text()
+    assert cli("target", "list", "-q").ok().out == "laptop\n"
+    answer = cli("init", "--json").refused(8)
+    assert answer.json["error"]["code"] == "config_exists"
+    assert (tmp_path / "penstock.yaml").read_text() == text
+
+
+def test_schemas_are_printed(tmp_path, monkeypatch, cli):
+    monkeypatch.chdir(tmp_path)
+    kinds = cli("schema").ok().out.split()
+    assert "Pipeline" in kinds
+    for kind in kinds:
+        document = cli("schema", kind).ok().json
+        assert document == cli("schema", kind, "--json").ok().json
+        assert "$schema" in document
+    assert "did you mean `Pipeline`?" in cli("schema", "Pipelin").refused(2).err
+
+
+def test_global_options_choose_the_workspace(project, tmp_path, monkeypatch, cli):
+    monkeypatch.chdir(tmp_path)
+    assert (
+        "on spare ("
+        in cli("--config", project / "penstock.yaml", "--target", "spare", "publish", project / "greet.yaml").ok().out
+    )
+    assert (project / ".penstock" / "registry.db").is_file()
+    assert main(["--config", "gone.yaml", "status"]) == 4
