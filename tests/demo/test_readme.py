@@ -1,0 +1,129 @@
+"""README's commands are run as they are written, and what it claims is compared with the code."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from penstock import errors
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+
+
+def section(title: str) -> str:
+    """The text under a heading; under the title itself, what comes before the first heading."""
+    return next(part for part in re.split(r"^##? ", README, flags=re.M) if part.startswith(f"{title}\n"))
+
+
+def blocks(text: str, language: str) -> list[str]:
+    """The code blocks of a language, without those that set a fresh machine up."""
+    found = re.findall(rf"^```{language}\n(.*?)^```$", text, flags=re.M | re.S)
+    return [block for block in found if not block.startswith("python3.11 -m venv")]
+
+
+def script(lines: str) -> str:
+    """The lines as a script that stops at the first that does not end as its comment says (`exit N`)."""
+    checked = re.sub(
+        r"^(penstock .*?)\s+# .*\bexit (\d+)\b.*$", r"code=0; \1 || code=$?; test $code -eq \2", lines, flags=re.M
+    )
+    return f"set -e\n{checked}"
+
+
+@pytest.fixture
+def shell(project, shell_environment):
+    """Run a script in the test's folder and answer its standard output."""
+
+    def run(lines: str, folder: Path = project) -> str:
+        done = subprocess.run(
+            ["bash", "-c", script(lines)],
+            cwd=folder,
+            env=shell_environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    return run
+
+
+@pytest.fixture
+def digits(project):
+    """A copy of the example, as README says."""
+    return Path(shutil.copytree(ROOT / "specs" / "digits", project / "digits"))
+
+
+def test_the_first_screen_is_a_real_play():
+    table = blocks(section("penstock"), "text")[0].splitlines()
+    assert table[0].split("  ")[0] == "RUN"
+    versions = [re.split(r"\s{2,}", line)[1:3] for line in table[1:6]]
+    assert versions == [
+        ["digits@0", "default"],
+        ["digits@1", "pinned"],
+        ["digits@1", "pinned"],
+        ["digits@1", "default"],
+        ["digits@0", "default"],
+    ]
+
+
+def test_the_five_lines(shell, digits):
+    five = blocks(section("penstock"), "sh")[0]
+    assert len(five.splitlines()) == 5
+    said = shell(five, digits)
+    assert "digits@0" in said and "digits@1" in said and "dirty scanner" in said
+
+
+def test_your_own_pipeline(shell):
+    said = shell("\n".join(blocks(section("Your own pipeline in five minutes"), "sh")))
+    for text in ("30.0", "15.0", "20.0", "prices are being corrected", "a median was not asked for", "minimum"):
+        assert text in said
+
+
+def test_digits_by_hand(shell, project):
+    shutil.copytree(ROOT / "specs" / "digits", project / "specs" / "digits")
+    said = shell(blocks(section("Digits by hand"), "sh")[0])
+    assert "confusion_matrix" in said
+
+
+def test_from_python(digits, shell_environment):
+    (code,) = blocks(section("From Python"), "python")
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        cwd=digits,
+        env=shell_environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    accuracy, picture = done.stdout.split()
+    assert 0.8 < float(accuracy) <= 1
+    assert Path(picture).is_file()
+
+
+def test_the_exit_codes_are_those_of_the_errors():
+    shown = {int(code) for code in re.findall(r"\| (\d+) (?=\|)", section("For scripts"))}
+    classes = [
+        kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.PenstockError)
+    ]
+    assert shown == {0, 130} | {kind.exit_code for kind in classes}
+
+
+def test_the_configuration_is_valid(project):
+    from penstock.config import load_config
+
+    (project / "penstock.yaml").write_text(blocks(section("Configuration"), "yaml")[0])
+    config = load_config(project, env={"PENSTOCK_TARGETS_LAPTOP_SLOTS": "3"})
+    assert config.targets["laptop"].options["slots"].value == 3
+
+
+def test_the_tests_and_the_demo_are_set_up_by_the_same_line():
+    first, second = re.findall(r"^python3\.11 -m venv .*$", README, flags=re.M)
+    assert first.removesuffix("penstock demo") == second.removesuffix("python -m pytest")
