@@ -1,0 +1,105 @@
+"""Law 6: whatever is wrong with the parameters of a trigger comes in one answer, each with its path."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from penstock.errors import ParameterInvalid
+from penstock.spec import Parameter, Pipeline, Step
+from penstock.target import Location, Problem
+from penstock.values import Text
+from penstock.workspace.acceptance import same_parameters, settle
+
+DECLARED = {
+    "depth": Parameter("integer", minimum=1, maximum=64),
+    "rate": Parameter("number", exclusive_minimum=0, default=0.5),
+    "mode": Parameter("string", enum=("fast", "exact"), default="fast"),
+    "shuffle": Parameter("boolean", default=True),
+    "layers": Parameter("list", min_items=1, max_items=3),
+    "extra": Parameter("object", default={}),
+    "1": Parameter("string", max_length=3, default="a"),
+}
+PIPELINE = Pipeline(name="p", parameters=DECLARED, steps={"a": Step(command=["true"])})
+
+GOOD = {
+    "depth": [1, 64, 2],
+    "rate": [1, 0.25, 1e308],
+    "mode": ["exact"],
+    "shuffle": [False],
+    "layers": [[1], [2**53 + 1, 1.0]],
+    "extra": [{"b": 1, "a": None}],
+    "1": ["", "äöü"],
+}
+BAD = {
+    "depth": {"parameter_type": [1.0, "2", True, None, [1]], "parameter_range": [0, 65, -(2**70)]},
+    "rate": {
+        "parameter_type": ["0.5", False],
+        "parameter_range": [0, -1.5, 10**400],
+        "parameter_not_finite": [float("nan"), float("inf")],
+    },
+    "mode": {"parameter_type": [1], "parameter_enum": ["slow", ""]},
+    "shuffle": {"parameter_type": [0, "true"]},
+    "layers": {"parameter_type": ["[1]", {"a": 1}, [object()]], "parameter_range": [[], [1, 2, 3, 4]]},
+    "extra": {"parameter_type": [[], "x"], "parameter_not_finite": [{"a": [float("nan")]}]},
+    "1": {"parameter_range": ["four"], "parameter_text": ["\0", "\ud800"]},
+}
+
+
+def local(location: Location) -> str | Problem:
+    raise AssertionError(f"no artifact is declared, yet {location} was looked for")
+
+
+@st.composite
+def triggers(draw):
+    """Given parameters, and what must be said of them: a set of (code, name)."""
+    chosen, expected = {}, set()
+    for name, parameter in DECLARED.items():
+        fate = draw(st.sampled_from(["good", "bad", "absent"]))
+        if fate == "good":
+            chosen[name] = draw(st.sampled_from(GOOD[name]))
+        elif fate == "bad":
+            code = draw(st.sampled_from(sorted(BAD[name])))
+            chosen[name] = draw(st.sampled_from(BAD[name][code]))
+            expected.add((code, name))
+        elif parameter.required:
+            expected.add(("parameter_missing", name))
+    for name in draw(st.sets(st.text(min_size=1, max_size=5).filter(lambda text: text not in DECLARED), max_size=3)):
+        chosen[name] = 1
+        expected.add(("parameter_unknown", name))
+    return chosen, expected
+
+
+@given(triggers())
+def test_everything_wrong_is_said_at_once_and_nothing_else(trigger):
+    chosen, expected = trigger
+    if not expected:
+        settled = settle(PIPELINE, chosen, archived=(), base=None, resolve=local)
+        assert set(settled.parameters) == set(DECLARED) == set(settled.values)
+        return
+    with pytest.raises(ParameterInvalid) as refused:
+        settle(PIPELINE, chosen, archived=(), base=None, resolve=local)
+    assert {(detail.code, detail.path[0]) for detail in refused.value.details} == expected
+    assert refused.value.code == "parameter_invalid"
+    json.dumps(refused.value.to_dict()).encode()
+
+
+@given(triggers())
+def test_text_is_read_by_the_declared_type_to_the_same_values(trigger):
+    chosen, expected = trigger
+    if expected:
+        return
+    typed = settle(PIPELINE, chosen, archived=(), base=None, resolve=local)
+    as_text = {name: Text(typed.values[name]) for name in chosen}
+    again = settle(PIPELINE, as_text, archived=(), base=None, resolve=local)
+    assert again.values == typed.values
+    assert same_parameters(PIPELINE, again, typed.parameters)
+
+
+def test_one_and_one_point_nought_in_a_list_are_another_request():
+    one = settle(PIPELINE, {"depth": 1, "layers": [1]}, archived=(), base=None, resolve=local)
+    other = settle(PIPELINE, {"depth": 1, "layers": [1.0]}, archived=(), base=None, resolve=local)
+    assert not same_parameters(PIPELINE, one, other.parameters)
