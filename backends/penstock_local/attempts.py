@@ -27,9 +27,7 @@ class Attempts:
         self._suspects: dict[int, float] = {}
         self._devnull = os.open(os.devnull, os.O_RDWR)
 
-    def start(
-        self, step: Step, command: Sequence[str], folder: Path, environment: Mapping[str, str], log: Path
-    ) -> None:
+    def start(self, step: Step, command: Sequence[str], folder: str, environment: Mapping[str, str], log: Path) -> None:
         """Spawn a step's process. Raises OSError, ValueError."""
         step.process = processes.spawn(command, folder, environment, log, self._devnull)
         self._live[step.process.pid] = step

@@ -10,7 +10,6 @@ from penstock import graph
 from penstock.snapshot import Snapshot
 from penstock.spec import Step
 from penstock.target import Compiled
-
 from penstock_local.options import LocalOptions
 
 FORMAT = "penstock-local/v1"

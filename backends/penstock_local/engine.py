@@ -17,11 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from penstock.errors import PenstockError
-
 from penstock_local import processes, queue, wake
 from penstock_local.clock import Clock
 from penstock_local.layout import Layout
 from penstock_local.schedule import Schedule
+
+_PATIENCE = 60.0
+"""Seconds to wait for others that write to the queue; to give up would end every step."""
 
 
 class Engine:
@@ -32,7 +34,7 @@ class Engine:
         self._pipe = pipe
         self._leaving = False
         self._clock = Clock()
-        self._database = queue.connect(layout)
+        self._database = queue.connect(layout, _PATIENCE)
         self._schedule = Schedule(layout, self._database, self._clock)
         self._idle_since = time.monotonic()
         self._selector = selectors.DefaultSelector()

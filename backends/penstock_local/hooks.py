@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from penstock.hookspecs import hookimpl
-
 from penstock_local.options import LocalOptions
 
 if TYPE_CHECKING:
@@ -67,7 +66,6 @@ def penstock_submit_run(target: Target, run: RunRequest) -> Submission:
     """Into the queue, durably, and the engine woken. A run that is there already is only looked after."""
     from penstock.errors import TargetRefused
     from penstock.runs import Submission
-
     from penstock_local import queue, store, wake
     from penstock_local.layout import Layout
 
@@ -94,7 +92,6 @@ def penstock_submit_run(target: Target, run: RunRequest) -> Submission:
 def penstock_get_run(target: Target, run: RunRef) -> RunReport | Absent:
     """What the queue says; an engine that died meanwhile is started again."""
     from penstock.runs import Absent
-
     from penstock_local import queue, reports, wake
     from penstock_local.layout import Layout
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from attrs import define, field
+
 from penstock.command import Reference, fill
 from penstock.runs import ENDED
 

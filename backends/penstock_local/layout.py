@@ -24,6 +24,7 @@ class Layout:
         self.archives = root / "archives"
         self.endpoints = root / "endpoints"
         self.runs = root / "runs"
+        self._runs = os.fspath(self.runs)
 
     @classmethod
     def of(cls, target: Target) -> Layout:
@@ -53,7 +54,11 @@ class Layout:
 
     def log_of(self, run: str, step: str) -> Path:
         """What a step wrote to stdout and stderr, all attempts in sequence, in the order it was written."""
-        return self.runs / run / "steps" / step / "log"
+        return self.runs / run / "logs" / f"{step}.log"
+
+    def attempt(self, run: str, kind: str, step: str, attempt: int) -> str:
+        """A folder of one attempt: its `work` copy of the code, its `tmp`, its `outputs`. Text, for speed."""
+        return f"{self._runs}/{run}/{kind}/{step}.{attempt}"
 
 
 def unusable(path: Path, error: OSError) -> TargetUnavailable:

@@ -9,7 +9,6 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from penstock.target import Location, Problem
-
 from penstock_local.machine import scheme_of
 
 

@@ -12,7 +12,6 @@ from penstock.errors import PenstockError
 from penstock.quantity import bytes_text
 from penstock.spec import Pipeline, Resources
 from penstock.target import Health, Problem
-
 from penstock_local import queue, wake
 from penstock_local.layout import Layout
 from penstock_local.options import LocalOptions

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from attrs import field, frozen, validators
+
 from penstock.quantity import seconds_of
 
 

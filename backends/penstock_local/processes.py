@@ -33,9 +33,9 @@ def become_reaper() -> None:
 
 
 def spawn(
-    command: Sequence[str], folder: Path, environment: Mapping[str, str], log: Path, stdin: int
+    command: Sequence[str], folder: str, environment: Mapping[str, str], log: Path, stdin: int
 ) -> subprocess.Popen[bytes]:
-    """Start a process in a session and group of its own, its output appended to the log. Raises OSError, ValueError."""
+    """Start a process in a group of its own, its output appended to the log. Raises OSError, ValueError."""
     output = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:
         return subprocess.Popen(
@@ -45,7 +45,7 @@ def spawn(
             stdin=stdin,
             stdout=output,
             stderr=output,
-            start_new_session=True,
+            process_group=0,
         )
     finally:
         os.close(output)

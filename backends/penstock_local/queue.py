@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 from penstock.errors import TargetUnavailable
-
 from penstock_local.layout import Layout, unusable
 
 VERSION = 1
@@ -59,12 +58,15 @@ Write = tuple[str, Sequence[Any]]
 """One statement and its values, to be written together with others."""
 
 
-def connect(layout: Layout) -> sqlite3.Connection:
-    """Open the queue, making it when it is not there. Raises sqlite3.Error or OSError; see `opened`."""
+def connect(layout: Layout, patience: float = 10.0) -> sqlite3.Connection:
+    """Open the queue, making it when it is not there, and wait up to `patience` seconds for others that write.
+
+    Raises sqlite3.Error or OSError; see `opened`.
+    """
     if not layout.queue.exists():
         # SQLite gives its side files the mode of the main one.
         os.close(os.open(layout.queue, os.O_RDWR | os.O_CREAT, 0o600))
-    database = sqlite3.connect(layout.queue, isolation_level=None, timeout=10.0)
+    database = sqlite3.connect(layout.queue, isolation_level=None, timeout=patience)
     try:
         database.row_factory = sqlite3.Row
         found = database.execute("PRAGMA user_version").fetchone()[0]

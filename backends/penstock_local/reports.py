@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 
 from penstock.errors import NotFound
 from penstock.runs import ENDED, Failure, LogChunk, RunOutputs, RunReport, StepReport
-
 from penstock_local.layout import Layout, unusable
 
 _CHUNK = 1024 * 1024

@@ -12,11 +12,9 @@ import secrets
 import sqlite3
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from penstock.errors import PenstockError
-
 from penstock_local import failures, processes, queue, steps, store, wake
 from penstock_local.attempts import Attempts
 from penstock_local.clock import Clock
@@ -29,7 +27,7 @@ INTERRUPTIONS = 3
 PATIENCE = 10.0
 """Seconds that killed processes have to disappear."""
 
-_Prepared = tuple[Step, list[str], Path, dict[str, str]]
+_Prepared = tuple[Step, list[str], str, dict[str, str]]
 
 
 class Schedule:
@@ -180,7 +178,7 @@ class Schedule:
             self._writes.append(queue.job_started(step.job.seq, now))
         self._writes.append(queue.step_started(step.job.seq, step.position, step.attempt, step.token, now))
 
-    def _spawn(self, step: Step, command: list[str], folder: Path, environment: dict[str, str]) -> None:
+    def _spawn(self, step: Step, command: list[str], folder: str, environment: dict[str, str]) -> None:
         try:
             self.attempts.start(step, command, folder, environment, self._layout.log_of(step.job.id, step.name))
         except (OSError, ValueError) as error:

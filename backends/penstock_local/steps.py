@@ -13,10 +13,11 @@ from pathlib import Path
 from penstock.command import Reference, fill
 from penstock.snapshot import Archive, extract
 from penstock.values import MAX_TEXT, ValueInvalid, read_output
-
 from penstock_local.jobs import Step
 from penstock_local.layout import Layout
 from penstock_local.processes import TOKEN
+
+_KINDS = ("logs", "work", "tmp", "outputs")
 
 
 class OutputWrong(Exception):
@@ -27,33 +28,23 @@ class OutputWrong(Exception):
         self.code = code
 
 
-def prepare(layout: Layout, step: Step, plain: Mapping[str, str]) -> tuple[list[str], Path, dict[str, str]]:
+def prepare(layout: Layout, step: Step, plain: Mapping[str, str]) -> tuple[list[str], str, dict[str, str]]:
     """Make the folders of the step's next attempt; answers its arguments, working folder and environment.
 
-    `plain` is the environment that all steps share. Raises OSError.
+    `plain` is the environment that all steps share. Raises OSError, RegistryError.
     """
-    base = _attempt(layout, step)
-    work, private = base / "work", base / "tmp"
-    try:
-        base.mkdir(0o700, parents=True)
-    except FileExistsError:  # prepared by an engine that died before it spawned
-        shutil.rmtree(base)
-        base.mkdir(0o700)
-    private.mkdir(0o700)
-    code = step.plan["code"]
-    if code is None:
-        work.mkdir(0o700)
-    else:
-        _extract(layout, step, code, work)
-    step.paths = {name: str(base / "outputs" / name) for name in step.plan["outputs"]}
-    if step.paths:
-        (base / "outputs").mkdir(0o700)
-    for name, declared in step.plan["outputs"].items():
-        if declared == "directory":
-            os.mkdir(step.paths[name], 0o700)  # noqa: PTH102
+    work, private = _fresh(layout, step, "work"), _fresh(layout, step, "tmp")
+    if step.plan["code"] is not None:
+        _extract(layout, step, step.plan["code"], Path(work))
+    if step.plan["outputs"]:
+        outputs = _fresh(layout, step, "outputs")
+        step.paths = {name: f"{outputs}/{name}" for name in step.plan["outputs"]}
+        for name, declared in step.plan["outputs"].items():
+            if declared == "directory":
+                os.mkdir(step.paths[name], 0o700)  # noqa: PTH102
     text = _resolver(layout, step)
     command = [fill(word, text) for word in step.plan["command"]]
-    environment = {**plain, "TMPDIR": str(private), **step.job.request["environment"]}
+    environment = {**plain, "TMPDIR": private, **step.job.request["environment"]}
     environment.update((name, fill(value, text)) for name, value in step.plan["env"].items())
     environment[TOKEN] = step.token
     return command, work, environment
@@ -61,10 +52,10 @@ def prepare(layout: Layout, step: Step, plain: Mapping[str, str]) -> tuple[list[
 
 def clean(layout: Layout, step: Step, keep_work: bool) -> None:
     """Remove what an attempt needed only while it ran. A failed one keeps its working copy, to look into."""
-    base = _attempt(layout, step)
-    for path in (base / "tmp",) if keep_work else (base / "tmp", base / "work"):
+    for kind in ("tmp",) if keep_work else ("tmp", "work"):
+        path = layout.attempt(step.job.id, kind, step.name, step.attempt)
         try:
-            path.rmdir()  # mostly nothing is in it, and looking would take longer
+            os.rmdir(path)  # noqa: PTH106  # mostly nothing is in it, and looking would take longer
         except OSError:
             shutil.rmtree(path, ignore_errors=True)
 
@@ -81,8 +72,18 @@ def mark(layout: Layout, step: Step, why: str) -> None:
         log.write(line)
 
 
-def _attempt(layout: Layout, step: Step) -> Path:
-    return layout.run(step.job.id) / "steps" / step.name / str(step.attempt)
+def _fresh(layout: Layout, step: Step, kind: str) -> str:
+    path = layout.attempt(step.job.id, kind, step.name, step.attempt)
+    try:
+        os.mkdir(path, 0o700)  # noqa: PTH102  # twice for every step
+    except FileNotFoundError:  # the first of its run
+        for folder in _KINDS:
+            (layout.run(step.job.id) / folder).mkdir(0o700, parents=True, exist_ok=True)
+        os.mkdir(path, 0o700)  # noqa: PTH102
+    except FileExistsError:  # made by an engine that died before it spawned
+        shutil.rmtree(path)
+        os.mkdir(path, 0o700)  # noqa: PTH102
+    return path
 
 
 def _resolver(layout: Layout, step: Step) -> Callable[[Reference], str]:

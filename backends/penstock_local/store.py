@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from attrs import asdict
+
 from penstock.errors import TargetRefused, TargetUnavailable
 from penstock.snapshot import Snapshot
 from penstock.target import Compiled, EndpointState, Publication
-
 from penstock_local import queue
 from penstock_local.layout import Layout, sync_folder, unusable, write_file
 

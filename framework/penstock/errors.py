@@ -26,7 +26,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 Path = tuple[str | int, ...]
 """A place inside a document or a request: `("steps", "train", "command", 2)`."""
@@ -35,6 +35,13 @@ Path = tuple[str | int, ...]
 def format_path(path: Path) -> str:
     """Write a path the way error messages show it: `$.steps.train.command[2]`."""
     return "$" + "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path)
+
+
+def printable(text: str) -> str:
+    """The text on one line and harmless to a terminal: line breaks and control characters are escaped."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -82,7 +89,7 @@ class Detail:
         head = f"{self.where}: " if self.where else ""
         path = f"{format_path(self.path)}: " if self.path else ""
         tail = f" ({self.hint})" if self.hint else ""
-        return f"{head}{path}{self.message}{tail}"
+        return printable(f"{head}{path}{self.message}{tail}")
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON shape of one detail."""
@@ -135,7 +142,7 @@ class _Detailed(PenstockError):
     """An error made of details: the line is the only detail, or counts them."""
 
     @classmethod
-    def of(cls, details: Iterable[Detail], subject: str = "") -> _Detailed:
+    def of(cls, details: Iterable[Detail], subject: str = "") -> Self:
         """Build the error from what is wrong, all of it. `subject` names what was read, for the summary."""
         found = tuple(details)
         if len(found) == 1:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from penstock.errors import Detail
+from penstock.errors import Detail, printable
 from penstock.spec import Parameter, Type, Value
 
 MAX_TEXT = 64 * 1024
@@ -247,5 +247,5 @@ def _short(value: Any) -> str:
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=True, default=str)
     except (ValueError, RecursionError):
         text = type(value).__name__
-    text = text.encode("ascii", "backslashreplace").decode() if not text.isprintable() else text
+    text = printable(text[:50])
     return text if len(text) <= 40 else text[:37] + "..."

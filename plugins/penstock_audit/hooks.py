@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from attrs import frozen
+
 from penstock.errors import PenstockError, PolicyRefused
 from penstock.hookspecs import VerbRequest, hookimpl
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from penstock.errors import GateClosed, PolicyRefused
 from penstock.hookspecs import VerbRequest
 from penstock.operations import WorkspacePlugins

@@ -5,6 +5,7 @@ Run with `pytest -m benchmark tests/benchmarks/test_engine.py -s` to see the num
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import signal
@@ -15,6 +16,7 @@ import uuid
 from pathlib import Path
 
 import pytest
+
 from penstock import snapshot
 from penstock.runs import ENDED, RunRef, RunRequest
 from penstock.spec import Pipeline, Step
@@ -98,13 +100,11 @@ def test_a_hundred_steps_take_at_most_five_times_what_make_takes(bench, shape):
     drawn = shape(STEPS)
     publication = bench.publish(steps_of(drawn))
     ours, floor = [], []
-    for _ in range(ROUNDS):  # alternating, so that both see the same machine
+    for _ in range(ROUNDS):  # in turns, and the best of each: what else the machine does is not the question
         floor.append(make_seconds(bench.folder, drawn))
         ours.append(bench.run(publication)[1])
-    mine, make = statistics.median(ours), statistics.median(floor)
-    print(
-        f"\n{shape.__name__}: {mine / make:.2f} times make ({1000 * mine / STEPS:.2f} and {1000 * make / STEPS:.2f} ms a step)"
-    )
+    mine, make = min(ours) / STEPS * 1000, min(floor) / STEPS * 1000
+    print(f"\n{shape.__name__}: {mine / make:.2f} times make ({mine:.2f} and {make:.2f} ms a step)")
     assert mine / make <= 5
 
 
@@ -119,6 +119,7 @@ def test_the_idle_engine_is_small(bench):
 def test_a_long_run_does_not_slow_down(bench, shape):
     report, _ = bench.run(bench.publish(steps_of(shape(1000))))
     ends = sorted(step.ended.timestamp() for step in report.steps)
-    first, last = ends[200] - ends[0], ends[-1] - ends[-201]
-    print(f"\n{shape.__name__} of 1,000: the last 200 steps took {last / first:.2f} times the first 200")
+    gaps = [after - before for before, after in itertools.pairwise(ends)]
+    first, last = statistics.median(gaps[:200]), statistics.median(gaps[-200:])
+    print(f"\n{shape.__name__} of 1,000: a step among the last 200 took {last / first:.2f} times one of the first 200")
     assert last / first < 1.5

@@ -8,6 +8,7 @@ import pty
 import sys
 
 import pytest
+
 from penstock.cli.output import Output, printable
 from penstock.cli.tables import Table, record
 from penstock.cli.times import moment_text, span_text
@@ -92,6 +93,7 @@ def test_moments_are_utc_to_the_second():
 )
 def test_moments_are_read_as_utc(text, moment):
     import click
+
     from penstock.cli.times import read_moment
 
     option = click.Option(["--at"])
@@ -100,6 +102,7 @@ def test_moments_are_read_as_utc(text, moment):
 
 def test_ages_count_from_now():
     import click
+
     from penstock.cli.times import read_moment
 
     now = __import__("datetime").datetime.now(__import__("datetime").UTC)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 import pytest
+
 from penstock.cli.front import COMMANDS, EPILOG, root
 
 PROMISED = """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+
 from penstock.cli import main
 
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from penstock import codec
 from penstock.config import (
     Config,
@@ -340,6 +341,4 @@ def test_the_short_way_through_a_document_says_what_the_codec_says(data: Any) ->
 def test_the_schema_in_specs_is_the_one_of_the_types() -> None:
     file = Path(__file__).parents[2] / "specs" / "schema" / "workspace.schema.json"
     written = json.dumps(workspace_schema(), indent=2, ensure_ascii=False) + "\n"
-    assert file.read_text() == written, (
-        "write it again from `penstock.config.workspace_schema()`"
-    )
+    assert file.read_text() == written, "write it again from `penstock.config.workspace_schema()`"

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from attrs import field, frozen, validators
+
 from penstock.config import build_plugin, build_target, identity_of, load_config, options_json
 from penstock.errors import BackendBroken, ConfigInvalid
 from penstock.quantity import seconds_of

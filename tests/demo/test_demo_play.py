@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -54,8 +56,7 @@ def test_the_table_shows_what_the_runs_scored(played, runs):
             run.id[:8],
             f"digits@{run.version}",
             run.resolved_from,
-            f"estimator={run.parameters['estimator']} max_depth={run.parameters['max_depth']} "
-            f"trees={run.parameters['trees']}",
+            *(str(run.parameters[name]) for name in ("estimator", "max_depth", "trees")),
             "succeeded",
             f"{run.outputs['accuracy']:.2f}",
         ]
@@ -98,20 +99,32 @@ def test_it_ends_where_it_began(played):
     assert [version.version for version in endpoint.versions] == ["0", "1"]
 
 
-def test_it_can_be_played_again_and_answers_one_document(played, shell_environment):
+def test_it_can_be_played_again_and_a_run_that_ends_badly_is_its_exit_status(played, shell_environment):
     folder, _ = played
     with Workspace.open(folder / "penstock-demo") as workspace:
         workspace.endpoints.set_default("digits", "1")
         workspace.endpoints.disable("digits@1")
         workspace.endpoints.disable("digits")
-    command = ["penstock", "demo", "--json"]
-    done = subprocess.run(command, cwd=folder, env=shell_environment, capture_output=True, text=True, timeout=300)
-    assert (done.returncode, done.stderr) == (0, "")
-    document = json.loads(done.stdout)
+        before = {run.id for run in workspace.runs.list().items}
+        again = subprocess.Popen(
+            ["penstock", "demo", "--json"], cwd=folder, env=shell_environment, stdout=subprocess.PIPE
+        )
+        with again:
+            new: set[str] = set()
+            while len(new) < 5 and again.poll() is None:
+                new = {run.id for run in workspace.runs.list().items} - before
+                time.sleep(0.05)
+            for run_id in new:
+                workspace.runs.cancel(run_id, reason="seen enough")
+            printed, _ = again.communicate(timeout=300)
+    document = json.loads(printed)
+    assert again.returncode == 1
     assert document["folder"] == str(folder / "penstock-demo")
     assert [act["refused"] for act in document["acts"] if act["refused"]] == ["endpoint_disabled"]
     assert [run["version"] for run in document["runs"]] == ["0", "1", "1", "1", "0"]
-    assert document["picture"] == document["runs"][-1]["outputs"]["confusion_matrix"]
+    assert {run["id"] for run in document["runs"]} == new
+    assert "canceled" in {run["state"] for run in document["runs"]}
+    assert document["picture"] == document["runs"][-1]["outputs"].get("confusion_matrix")
 
 
 def test_the_shown_commands_exist(played):
@@ -120,7 +133,7 @@ def test_the_shown_commands_exist(played):
 
     _, done = played
     shown = [line.removeprefix("$ penstock ") for line in done.stdout.splitlines() if line.startswith("$ ")]
-    assert len(shown) == 11
+    assert len(shown) == 12
     with root.make_context("penstock", ["status"], obj=Session()) as context:
         for command in shown:
             name, *rest = command.split()
@@ -157,14 +170,17 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path, shell_environment):
     assert "file/below" in done.stderr
 
 
-def test_without_the_extra_it_says_what_to_install(monkeypatch):
-    from penstock.cli import demo_acts
-    from penstock.errors import ConfigInvalid
-
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ConfigInvalid, match=r"pip install 'penstock\[demo\]'") as missing:
-        demo_acts.require_extra()
-    assert (missing.value.code, missing.value.exit_code) == ("extra_missing", 4)
+def test_without_the_extra_it_says_what_to_install_and_writes_nothing(tmp_path, shell_environment):
+    # None among the loaded modules is how Python itself marks what cannot be imported.
+    without = (
+        "import sys; sys.modules['sklearn'] = None; from penstock.cli import main; sys.exit(main(['demo', '--json']))"
+    )
+    command = [sys.executable, "-c", without]
+    done = subprocess.run(command, cwd=tmp_path, env=shell_environment, capture_output=True, text=True)
+    error = json.loads(done.stdout)["error"]
+    assert (done.returncode, error["code"]) == (4, "extra_missing")
+    assert "sklearn" in error["message"] and "pip install 'penstock[demo]'" in error["message"]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_demo_is_made_of_the_example():

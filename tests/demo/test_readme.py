@@ -62,7 +62,7 @@ def digits(project):
 
 def test_the_first_screen_is_a_real_play():
     table = blocks(section("penstock"), "text")[0].splitlines()
-    assert table[0].split("  ")[0] == "RUN"
+    assert table[0].split() == ["RUN", "VERSION", "RESOLVED", "ESTIMATOR", "MAX_DEPTH", "TREES", "STATE", "ACCURACY"]
     versions = [re.split(r"\s{2,}", line)[1:3] for line in table[1:6]]
     assert versions == [
         ["digits@0", "default"],

@@ -10,6 +10,7 @@ import uuid
 from pathlib import Path
 
 import pytest
+
 from penstock import snapshot
 from penstock.runs import ENDED, RunRef, RunRequest
 from penstock.spec import Pipeline, Step

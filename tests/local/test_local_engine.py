@@ -9,6 +9,7 @@ import time
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from penstock.runs import ENDED, Absent, RunRef
 from penstock.spec import Resources, Retry, Step
 from penstock_local import queue, wake

@@ -4,10 +4,16 @@ import os
 import signal
 import subprocess
 import sys
+import time
+import uuid
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from penstock.runs import RunRef
 from penstock.spec import Retry, Step
+from penstock_local import processes
 
 DAEMON = (
     'setsid -f sh -c \'echo $$ > "$1.new"; mv "$1.new" "$1"; exec sleep 300\' sh "$1"; '
@@ -197,6 +203,49 @@ def test_a_cancel_while_no_engine_runs_is_acted_on_by_the_next(place, tmp_path):
     assert place.wait(run).state == "canceled"
     assert not place.alive(pid_in(tmp_path / "pid"))
     assert starts(tmp_path) == 1
+
+
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    shape=st.lists(st.sets(st.integers(0, 5), max_size=2), min_size=2, max_size=6),
+    waits=st.lists(st.floats(0.0, 0.25), min_size=1, max_size=2),
+)
+def test_whenever_the_engine_is_killed_no_run_is_lost_and_no_finished_step_runs_again(place, shape, waits):
+    starts = place.folder / str(uuid.uuid4())
+    steps = {}
+    for number, after in enumerate(shape):
+        script = f"echo s{number} >> {starts}; sleep 0.03; printf {number} > $1"
+        steps[f"s{number}"] = Step(
+            command=["sh", "-c", script, "sh", "${{ outputs.x }}"],
+            outputs={"x": "integer"},
+            after=tuple(f"s{other}" for other in sorted(after) if other < number),
+        )
+    run = place.submit(steps)
+    finished: dict[str, int] = {}
+    for seconds in waits:
+        time.sleep(seconds)
+        for pid in place.engines():
+            os.kill(pid, signal.SIGKILL)
+            place.until(lambda pid=pid: not place.alive(pid), "the engine does not die")
+        lines = starts.read_text().split() if starts.exists() else []
+        for name, state in place.states(run).items():
+            if state == "succeeded":
+                finished.setdefault(name, lines.count(name))
+    report = place.wait(run)
+    assert report.state == "succeeded", report.error
+    assert {step.name: step.outputs["x"] for step in report.steps} == {f"s{n}": str(n) for n in range(len(shape))}
+    lines = starts.read_text().split()
+    assert {name: lines.count(name) for name in finished} == finished
+    assert set(lines) == set(steps)
+
+
+def test_children_are_found_without_help_of_the_kernel(monkeypatch):
+    with subprocess.Popen(["sleep", "300"]) as child:
+        found = processes.children()
+        monkeypatch.setattr(processes, "_CHILDREN", "/proc/self/absent")
+        assert child.pid in found
+        assert set(processes.children()) == set(found)
+        child.kill()
 
 
 SUBMIT = """

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from penstock.errors import NotFound
 from penstock.spec import Defaults, Parameter, Retry, Step
 from penstock_local import hooks

@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from penstock.errors import PenstockError, TargetRefused, TargetUnavailable
 from penstock.runs import RunRef
 from penstock.spec import Defaults, Parameter, Pipeline, Resources, Step

@@ -39,7 +39,12 @@ def test_a_run_records_what_it_resolved_to_and_from_what(registry, kit, two):
 def test_a_resolution_carries_everything_frozen(registry, kit):
     kit.publish(registry, "a", identity='{"i":1}', options='{"o":2}', backend="local", endpoint="digits")
     found = registry.resolve(TriggerOrder(kind="endpoint", ref="digits"))
-    assert (found.identity, found.options, found.backend, found.spec) == ('{"i":1}', '{"o":2}', "local", '{"digest":"a"}')
+    assert (found.identity, found.options, found.backend, found.spec) == (
+        '{"i":1}',
+        '{"o":2}',
+        "local",
+        '{"digest":"a"}',
+    )
     assert found.publication.external == "x-a"
 
 
@@ -153,8 +158,13 @@ def test_several_published_pipelines_of_one_reference_are_not_guessed(registry, 
 
 
 json_values = st.recursive(
-    st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(st.characters(codec="utf-8")),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(st.characters(codec="utf-8")), inner, max_size=3),
+    st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(codec="utf-8")),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(st.characters(codec="utf-8")), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 
@@ -170,4 +180,8 @@ def test_parameters_come_back_exactly(registry, kit, parameters):
     filled = accepted(values=values, artifacts={"images": "/data"}, travelling={"labels": "data/labels"})
     run, _ = registry.accept(order, registry.resolve(order), filled, kit.caller)
     request = registry.start_handover(run.id).request
-    assert (request.values, request.artifacts, request.travelling) == (values, {"images": "/data"}, {"labels": "data/labels"})
+    assert (request.values, request.artifacts, request.travelling) == (
+        values,
+        {"images": "/data"},
+        {"labels": "data/labels"},
+    )

@@ -71,7 +71,9 @@ def test_gates_are_independent_and_say_since_when_by_whom_and_why(registry, kit,
     again = registry.set_gate("endpoint", "digits", open=False, caller=kit.caller, reason="other")
     assert (again.changed, again.gate) == (False, closed.gate)
     registry.set_gate("version", "digits", version="0", open=False, caller=kit.caller)
-    with pytest.raises(GateClosed, match=r"endpoint `digits` is disabled since 2027-01-15 .* by ada: moving house") as e:
+    with pytest.raises(
+        GateClosed, match=r"endpoint `digits` is disabled since 2027-01-15 .* by ada: moving house"
+    ) as e:
         kit.submit(registry)
     assert e.value.code == "endpoint_disabled"
     registry.set_gate("endpoint", "digits", open=True, caller=kit.caller)
@@ -121,7 +123,7 @@ def test_an_endpoint_is_its_id_whatever_it_is_called(registry, kit, three):
     assert renamed.revision > before.revision
     assert registry.endpoint_id("digits") is None
     assert registry.endpoint_id("numbers") == registry.endpoint_id(before.id) == before.id
-    with pytest.raises(NotFound, match="no endpoint `number`.*did you mean `numbers`"):
+    with pytest.raises(NotFound, match=r"no endpoint `number`.*did you mean `numbers`"):
         registry.get_endpoint("number")
     kit.publish(registry, "a", endpoint="digits")
     assert kit.code(registry.rename_endpoint, "numbers", "digits", kit.caller) == "name_taken"

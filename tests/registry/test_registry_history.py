@@ -59,7 +59,11 @@ def test_what_changes_nothing_is_not_recorded(registry, kit):
 
 def test_nothing_changes_or_takes_out_what_is_recorded(registry, kit):
     kit.publish(registry, "a")
-    for statement in ("UPDATE history SET by = 'nobody'", "DELETE FROM history", "INSERT OR REPLACE INTO history SELECT * FROM history"):
+    for statement in (
+        "UPDATE history SET by = 'nobody'",
+        "DELETE FROM history",
+        "INSERT OR REPLACE INTO history SELECT * FROM history",
+    ):
         with pytest.raises((RegistryError, sqlite3.Error)):
             kit.sql(registry, statement)
     assert registry.history().items[0].by == "ada"

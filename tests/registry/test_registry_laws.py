@@ -220,9 +220,7 @@ class Machine(RuleBasedStateMachine):
             return self.attach(endpoint, pipeline, default, expect)
 
         done = self.both(
-            lambda: self.registry.add_version(
-                endpoint, pipeline.id, self.kit.caller, default=default, expect=expect
-            ),
+            lambda: self.registry.add_version(endpoint, pipeline.id, self.kit.caller, default=default, expect=expect),
             model,
         )
         if done:
@@ -259,9 +257,7 @@ class Machine(RuleBasedStateMachine):
             self.expect(found, expect)
             return self.move(found, self.version(found, version))
 
-        done = self.both(
-            lambda: self.registry.set_default(endpoint, version, self.kit.caller, expect=expect), model
-        )
+        done = self.both(lambda: self.registry.set_default(endpoint, version, self.kit.caller, expect=expect), model)
         if done:
             assert (done[0].moved, done[0].to) == (done[1], version)
 

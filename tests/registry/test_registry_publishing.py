@@ -117,7 +117,9 @@ def test_a_publication_is_retired_when_nothing_uses_it_and_comes_back(registry, 
     three = kit.publish(registry, "a", label="three").published
     assert registry.delete_published(three.id, kit.caller).retire is not None
     assert registry.find_publication("laptop", "a", "{}") is None
-    assert kit.code(kit.submit, registry, kind="file", digest="a", target="laptop", identity="{}") == "snapshot_not_found"
+    assert (
+        kit.code(kit.submit, registry, kind="file", digest="a", target="laptop", identity="{}") == "snapshot_not_found"
+    )
     registry.record_publication(**trial(kit, "a") | {"publication": Publication(external="again")})
     assert registry.find_publication("laptop", "a", "{}").external == "again"
     assert registry.run_ref(run.id)[0].publication.external == "again"
@@ -164,6 +166,8 @@ def test_listings_leave_closed_ones_out_and_count_them(registry, kit):
     assert ([one.id for one in rest.items], rest.more, rest.next) == ([ids[2], ids[0]], False, None)
     assert [one.id for one in registry.list_published(all=True, name="digits").items] == ids[::-1]
     assert registry.list_published(all=True).hidden == 0
+    assert len(registry.list_published(limit=10**30).items) == 5
+    assert len(registry.list_endpoints(limit=10**30).items) == 0
     for call in ({"limit": 0}, {"before": "soon"}):
         with pytest.raises(UsageError):
             registry.list_published(**call)

@@ -23,6 +23,9 @@ def run(registry, kit):
 def test_a_run_is_due_until_its_target_has_it(registry, kit, run, clock):
     assert registry.due() == [run.id]
     assert registry.waiting(run.id).tries == 0
+    for senseless in (float("inf"), float("nan"), -1.0):
+        registry.defer_handover(run.id, senseless, "?")
+    assert registry.due() == [run.id]
     work = registry.start_handover(run.id)
     assert (work.request.id, work.target, work.identity, work.digest) == (run.id, "laptop", "{}", "a")
     assert (work.request.endpoint, work.request.version, work.request.label) == ("digits", "0", "1")
@@ -69,9 +72,16 @@ def test_a_job_that_vanished_is_lost_but_only_after_its_hand_over(registry, kit,
 
 def test_a_report_is_kept_with_typed_outputs_and_its_times(registry, kit, run):
     kit.hand_over(registry, run)
-    steps = (StepReport(name="train", state="running", attempt=1, started=EARLY), StepReport(name="after", state="queued"))
+    steps = (
+        StepReport(name="train", state="running", attempt=1, started=EARLY),
+        StepReport(name="after", state="queued"),
+    )
     running, _ = registry.report(run.id, RunReport(state="running", started=EARLY, steps=steps), None, {})
-    assert (running.state, running.started, [step.state for step in running.steps]) == ("running", EARLY, ["running", "queued"])
+    assert (running.state, running.started, [step.state for step in running.steps]) == (
+        "running",
+        EARLY,
+        ["running", "queued"],
+    )
     assert registry.report(run.id, RunReport(state="running", started=EARLY, steps=steps), None, {})[1] is False
     end = EARLY + timedelta(seconds=5, microseconds=7)
     failure = Failure(code="step_failed", message="exit 1", step="after")
@@ -88,7 +98,11 @@ def test_a_report_is_kept_with_typed_outputs_and_its_times(registry, kit, run):
     assert (ended.steps[0].attempt, ended.steps[1].exit_code, ended.steps[1].error) == (2, 1, failure)
     assert ended.outputs == {"big": 2**53 + 1}
     assert registry.get_run(run.id) == ended
-    assert [record.action for record in registry.history(subject=run.id).items] == ["run_ended", "run_started", "run_accepted"]
+    assert [record.action for record in registry.history(subject=run.id).items] == [
+        "run_ended",
+        "run_started",
+        "run_accepted",
+    ]
 
 
 def test_an_end_without_a_time_ends_now_and_may_come_straight_from_queued(registry, kit, run, clock):

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from attrs import frozen
+
 from penstock.hookspecs import hookimpl
 from penstock.runs import Absent, LogChunk, RunOutputs, RunRef, RunRequest, Submission
 from penstock.target import Compiled, EndpointState, Health, Location, Publication, Target

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from penstock import discovery
 from penstock.errors import BackendBroken, ConfigInvalid
 

@@ -1,5 +1,6 @@
 """What the managers refuse: each trap of a plugin system that would otherwise be silent."""
 
+import functools
 import types
 from collections.abc import Callable, Generator
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pluggy
 import pytest
 from attrs import frozen
+
 from penstock.errors import BackendBroken
 from penstock.hookspecs import Event, VerbRequest, hookimpl
 from penstock.operations import TargetOperations, WorkspacePlugins, operations_for
@@ -31,8 +33,10 @@ def test_a_misspelt_hook_is_named_with_the_right_spelling(make_backend: Make) ->
 
 def test_a_function_without_the_marker_is_not_overlooked(make_backend: Make) -> None:
     backend = make_backend()
-    backend.penstock_check_target = lambda target: None
-    assert "`penstock_check_target` is not marked with `@penstock.hookimpl`" in str(refused(backend))
+    for overlooked in (lambda target: None, hookimpl(functools.partial(print))):
+        backend.penstock_check_target = overlooked
+        message = "`penstock_check_target` is not a function marked with `@penstock.hookimpl`"
+        assert message in str(refused(backend))
 
 
 def test_an_argument_the_hook_does_not_have_is_named_with_both_signatures(make_backend: Make) -> None:
@@ -216,7 +220,7 @@ def test_backends_never_answer_for_each_other(make_backend: Make) -> None:
         def __init__(self, name: str) -> None:
             self.name = name
             for hook in dir(base):
-                if hook.startswith("penstock_") and hook != "penstock_options_class":
+                if hook.startswith("penstock_"):
                     setattr(self, hook, getattr(base, hook))
 
         def __eq__(self, other: object) -> bool:

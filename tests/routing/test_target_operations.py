@@ -6,11 +6,12 @@ import typing
 from collections.abc import Callable, Generator
 from typing import Any
 
+import pytest
+
 import penstock.runs
 import penstock.snapshot
 import penstock.spec
 import penstock.target
-import pytest
 from penstock.errors import BackendBroken, ConfigInvalid, TargetRefused, TargetUnavailable, TargetUnsupported
 from penstock.hookspecs import BackendHooks, hookimpl
 from penstock.operations import TargetOperations, operations_for

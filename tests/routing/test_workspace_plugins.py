@@ -5,6 +5,7 @@ from collections.abc import Generator
 from typing import Any
 
 import pytest
+
 from penstock.errors import BackendBroken, GateClosed, PolicyRefused
 from penstock.hookspecs import Event, VerbRequest, hookimpl
 from penstock.operations import WorkspacePlugins

@@ -95,15 +95,15 @@ def _answer(output: Output, folder: Path, acts: list[Act], runs: list[RunRecord]
 def _table(runs: list[RunRecord]) -> Table:
     from penstock.cli.tables import Table
 
-    columns = ("RUN", "VERSION", "RESOLVED FROM", "PARAMETERS", "STATE", "ACCURACY")
+    columns = ("RUN", "VERSION", "RESOLVED", *(name.upper() for name in _SHOWN), "STATE", "ACCURACY")
     return Table(columns, [_row(run) for run in runs])
 
 
 def _row(run: RunRecord) -> tuple[str, ...]:
     accuracy = run.outputs.get("accuracy")
-    parameters = " ".join(f"{name}={run.parameters[name]}" for name in _SHOWN)
-    shown = "" if accuracy is None else f"{accuracy:.2f}"
-    return run.id[:8], f"{run.endpoint}@{run.version}", run.resolved_from, parameters, run.state, shown
+    score = "" if accuracy is None else f"{accuracy:.2f}"
+    parameters = [str(run.parameters[name]) for name in _SHOWN]
+    return run.id[:8], f"{run.endpoint}@{run.version}", run.resolved_from, *parameters, run.state, score
 
 
 def _near(path: str | None) -> str:

@@ -19,8 +19,8 @@ from penstock.errors import Detail, did_you_mean
 if TYPE_CHECKING:
     from penstock.codec.reading import Document
 
-_KEY_CODES = frozenset({"unknown_key", "key_invalid", "env_name_invalid", "limit_not_applicable"})
-"""Codes of problems with a key rather than with its value."""
+_KEY_CODES = frozenset({"cycle", "env_name_invalid", "key_invalid", "limit_not_applicable", "unknown_key"})
+"""Codes of problems that are shown at a key rather than at its value."""
 
 
 class Mismatch(ValueError):

@@ -9,7 +9,8 @@ from typing import Any
 
 from penstock.codec.canon import canonical
 from penstock.codec.details import located
-from penstock.codec.reading import MAX_BYTES, Document, read_yaml
+from penstock.codec.parsing import MAX_BYTES
+from penstock.codec.reading import Document, read_yaml
 from penstock.codec.structuring import structure
 from penstock.errors import Detail, Path, SpecInvalid, did_you_mean
 from penstock.graph import check

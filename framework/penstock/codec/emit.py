@@ -44,8 +44,12 @@ def _tag(text: str) -> str:
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     lines = text.split("\n")
-    readable = len(lines) > 1 and all(line.isprintable() and line == line.strip() for line in lines) and lines[0]
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if readable else None)
+    style = None
+    if not all(map(str.isprintable, lines)):
+        style = '"'  # the emitter would take some of these characters for line breaks, as YAML 1.1 did
+    elif len(lines) > 1 and lines[0] and all(line == line.strip() for line in lines):
+        style = "|"
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
 def _number(dumper: yaml.SafeDumper, number: float) -> yaml.ScalarNode:

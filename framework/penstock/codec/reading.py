@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
 import yaml
 from attrs import define, field
 
+from penstock.codec.parsing import check_text, events, refused, syntax, veil
 from penstock.codec.scalars import resolve
 from penstock.errors import Detail, Path, SpecInvalid
 
-MAX_BYTES = 1_000_000
-"""The largest document, in bytes of UTF-8."""
 MAX_DEPTH = 100
 """How deep a document may be nested."""
 
 _MOST_PROBLEMS = 50
-_BREAK = re.compile(r"\r\n|[\n\r\x85\u2028\u2029]")
-_REFUSED_CHARACTER = re.compile("[^\t\n\r -~\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_MOST_PROBLEMS = 50
 
 
 @define
@@ -79,64 +75,17 @@ def read_yaml(text: str, source: str) -> Document:
     `yaml_tag`, `duplicate_key`, `key_invalid`, `text_invalid`.
     """
     text = text.removeprefix("\ufeff")
-    _check_text(text, source)
-    composer = _Composer(source)
+    check_text(text, source)
+    text, veiled = veil(text)
+    composer = _Composer(source, veiled)
     try:
-        for event in _events(text):
+        for event in events(text):
             composer.take(event)
     except yaml.MarkedYAMLError as error:
-        composer.problem("yaml_syntax", *_syntax(error, text))
+        composer.problem("yaml_syntax", *syntax(error, text))
     except yaml.YAMLError as error:
         composer.problem("yaml_syntax", " ".join(str(error).split()), (1, 1))
     return composer.finish()
-
-
-def _check_text(text: str, source: str) -> None:
-    try:
-        size = len(text) if len(text) > MAX_BYTES else len(text.encode())
-    except UnicodeEncodeError as error:
-        spot = _spot_of(text, error.start)
-        raise _refused(source, spot, "text_invalid", "a lone surrogate is not Unicode text") from None
-    if size > MAX_BYTES:
-        message = f"the document is larger than {MAX_BYTES:,} bytes"
-        raise _refused(source, (1, 1), "document_too_large", message, "data belongs in files beside it")
-    found = _REFUSED_CHARACTER.search(text)
-    if found:
-        message = f"the control character U+{ord(found[0]):04X} cannot stand in YAML"
-        hint = "inside double quotes, write it with a backslash"
-        raise _refused(source, _spot_of(text, found.start()), "yaml_syntax", message, hint)
-
-
-def _refused(source: str, spot: tuple[int, int], code: str, message: str, hint: str = "") -> SpecInvalid:
-    where = f"{source}:{spot[0]}:{spot[1]}"
-    error = SpecInvalid.of([Detail(code, message, where=where, hint=hint)], source)
-    assert isinstance(error, SpecInvalid)
-    return error
-
-
-def _spot_of(text: str, index: int) -> tuple[int, int]:
-    breaks = [found.end() for found in _BREAK.finditer(text, 0, index)]
-    return len(breaks) + 1, index - (breaks[-1] if breaks else 0) + 1
-
-
-def _events(text: str) -> Iterator[yaml.Event]:
-    # The C parser refuses the surrogate pairs that JSON writes for emoji; the slow one lets us join them.
-    fast = getattr(yaml, "CSafeLoader", None)
-    loader = fast if fast is not None and not _ESCAPED_SURROGATE.search(text) else yaml.SafeLoader
-    events: Iterator[yaml.Event] = yaml.parse(text, Loader=loader)
-    return events
-
-
-def _syntax(error: yaml.MarkedYAMLError, text: str) -> tuple[str, tuple[int, int], str]:
-    mark = error.problem_mark or error.context_mark
-    spot = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-    lines = _BREAK.split(text)
-    line = lines[spot[0] - 1] if spot[0] <= len(lines) else ""
-    indent = line[: len(line) - len(line.lstrip())]
-    if "\t" in indent or line[spot[1] - 1 : spot[1]] == "\t":
-        return "a tab cannot indent YAML", (spot[0], line.index("\t") + 1), "use spaces"
-    message = " ".join(part for part in (error.problem, error.context) if part) or "this is not YAML"
-    return " ".join(message.split()), spot, ""
 
 
 @define
@@ -153,8 +102,9 @@ class _Open:
 class _Composer:
     """Builds data and places from events, with a stack of its own, so that no nesting can exhaust Python's."""
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, veiled: dict[int, str]) -> None:
         self._source = source
+        self._veiled = veiled
         self._problems: list[Detail] = []
         self._stack: list[_Open] = []
         self._root: tuple[_Node, Any] | None = None
@@ -171,7 +121,7 @@ class _Composer:
             raise SpecInvalid.of(self._problems, self._source)
         node, data = self._root or (_Node((1, 1)), None)
         if data is None:
-            raise _refused(self._source, node.spot, "document_empty", "the document is empty")
+            raise refused(self._source, node.spot, "document_empty", "the document is empty")
         return Document(self._source, data, node)
 
     def take(self, event: yaml.Event) -> None:
@@ -215,7 +165,7 @@ class _Composer:
         self._stack.append(_Open(node, data, part))
         if len(self._stack) > MAX_DEPTH:
             message = f"the document is nested more than {MAX_DEPTH} deep"
-            raise _refused(self._source, node.spot, "document_too_deep", message)
+            raise refused(self._source, node.spot, "document_too_deep", message)
 
     def _attach(self, node: _Node, data: Any) -> None:
         if not self._stack:
@@ -231,7 +181,7 @@ class _Composer:
             top.data[top.key], top.key = data, None
 
     def _scalar(self, event: yaml.ScalarEvent, spot: tuple[int, int]) -> Any:
-        text: str = event.value
+        text = self._text(event)
         if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
             text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
             if "\ufffd" in text and "\ufffd" not in event.value:
@@ -248,7 +198,7 @@ class _Composer:
         self._refuse_graph(event, spot)
         if isinstance(event, yaml.AliasEvent):
             return ""
-        written: str = event.value if isinstance(event, yaml.ScalarEvent) else ""
+        written = self._text(event) if isinstance(event, yaml.ScalarEvent) else ""
         value = self._scalar(event, spot) if isinstance(event, yaml.ScalarEvent) else None
         if isinstance(value, bool) or not isinstance(value, str | int):
             shown = f"`{written[:40]}`" if written else "this"
@@ -261,6 +211,10 @@ class _Composer:
             first = "{}:{}".format(*top.node.keys[key])
             self.problem("duplicate_key", f"the key `{key[:40]}` is there already, at {first}", spot)
         return key
+
+    def _text(self, event: yaml.ScalarEvent) -> str:
+        text: str = event.value
+        return text.translate(self._veiled) if self._veiled else text
 
     def _path(self) -> Path:
         around = [top.part for top in self._stack[1:]]

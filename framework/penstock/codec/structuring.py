@@ -75,11 +75,12 @@ def _field_hook(field: attrs.Attribute[Any]) -> Hook:
     """Structure one field and let its converter and validator speak here, where its name is known."""
     written = shapes.written_type(field)
     convert = field.converter if inspect.isfunction(field.converter) else None
+    read = _converter.get_structure_hook(written)
 
     def hook(data: Any, _: Any) -> Any:
         if data is None and field.type is Any:
             raise Mismatch("expected a value, got nothing", hint="leave the key out")
-        value = _converter.structure(data, written)
+        value = read(data, written)
         converted = convert(value) if convert else value
         if field.validator is not None:
             # One that looks at the instance will speak once there is one.

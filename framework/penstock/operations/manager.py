@@ -88,8 +88,8 @@ class HookManager(pluggy.PluginManager):
 
 def _problem(role: Role, name: str, hook: Callable[..., Any]) -> str | None:
     options = getattr(hook, "penstock_impl", None)
-    if options is None:
-        return f"`{name}` is not marked with `@penstock.hookimpl`, so nobody would call it"
+    if options is None or not inspect.isroutine(hook):
+        return f"`{name}` is not a function marked with `@penstock.hookimpl`, so nobody would call it"
     known = BACKEND_HOOKS if role == "backend" else (*BACKEND_HOOKS, *WORKSPACE_HOOKS)
     if name not in known:
         return None if options["optionalhook"] else f"there is no {role} hook `{name}` ({did_you_mean(name, known)})"

@@ -15,6 +15,8 @@ from penstock.errors import RegistryError, UsageError
 BUSY_SECONDS = 30.0
 """How long a transaction waits for another process's before it gives up."""
 
+_DAY = 86_400.0
+
 Clock = Callable[[], int]
 """The time in microseconds since 1970 UTC."""
 
@@ -33,6 +35,10 @@ class Transaction:
         self._connection = connection
         self.now = now
         self.clock = clock
+
+    def after(self, seconds: float) -> int:
+        """The machine's time in so many seconds, as it is stored; a backend may name a senseless number."""
+        return self.clock + round(min(max(0.0, seconds), _DAY) * 1e6)
 
     def one(self, sql: str, *values: object) -> sqlite3.Row | None:
         """The first row of a query, or None."""

@@ -57,7 +57,7 @@ def start(tx: Transaction, run_id: str) -> Handover | None:
     tx.run(
         "UPDATE handovers SET started = coalesce(started, ?), tries = tries + 1, due = ? WHERE run = ?",
         tx.now,
-        tx.clock + round(LEASE * 1e6),
+        tx.after(LEASE),
         row["seq"],
     )
     publication = _publication(tx, row)
@@ -96,7 +96,7 @@ def defer(tx: Transaction, run_id: str, retry_after: float, message: str) -> Non
     """Note that the target did not take a run now, why, and that it is due again after so many seconds."""
     tx.run(
         "UPDATE handovers SET due = ?, message = ? WHERE run = (SELECT seq FROM runs WHERE id = ?)",
-        tx.clock + round(retry_after * 1e6),
+        tx.after(retry_after),
         message,
         run_id,
     )

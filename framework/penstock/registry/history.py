@@ -7,7 +7,7 @@ from datetime import datetime
 from penstock.errors import NotFound
 from penstock.records import Caller, HistoryRecord, Page
 from penstock.registry.database import Transaction
-from penstock.registry.listing import before_of, page_of
+from penstock.registry.listing import before_of, one_more, page_of
 from penstock.registry.lookup import find_endpoint, find_published, need_run
 from penstock.registry.rows import from_time, history_record
 
@@ -75,7 +75,8 @@ def page(
         values.extend(ids)
     elif not runs:
         where.append("kind <> 'run'")
-    rows = tx.all(f"SELECT * FROM history WHERE {' AND '.join(where)} ORDER BY seq DESC LIMIT ?", *values, limit + 1)
+    values.append(one_more(limit))
+    rows = tx.all(f"SELECT * FROM history WHERE {' AND '.join(where)} ORDER BY seq DESC LIMIT ?", *values)
     return page_of(rows, limit, history_record)
 
 

@@ -10,12 +10,13 @@ from penstock.errors import UsageError
 from penstock.records import EndpointRecord, Page, PublishedRecord, RunRecord
 from penstock.registry.database import Transaction
 from penstock.registry.lookup import endpoint_missing, find_endpoint, whole_number
-from penstock.registry.rows import PUBLISHED, RUNS, VERSIONS, endpoint_record, published_record, run_record
+from penstock.registry.rows import PUBLISHED, RUNS, VERSIONS, endpoint_record, published_record, run_record, to_json
 from penstock.runs import RUN_STATES
 
 T = TypeVar("T")
 
 _LAST = 2**63 - 1
+_MOST = 1_000_000
 
 
 def before_of(before: str | None) -> int:
@@ -28,10 +29,15 @@ def before_of(before: str | None) -> int:
     return number
 
 
-def page_of(rows: list[Row], limit: int, read: Callable[[Row], T], hidden: int = 0) -> Page[T]:
-    """A page of rows that were asked for with one more than fits. Raises UsageError for a limit below one."""
+def one_more(limit: int) -> int:
+    """How many rows to ask for, to know whether a page is the last. Raises UsageError for a limit below one."""
     if limit < 1:
-        raise UsageError("the limit of a list is at least 1")
+        raise UsageError(f"a list of at most {limit} holds nothing; its limit is at least 1")
+    return min(limit, _MOST) + 1
+
+
+def page_of(rows: list[Row], limit: int, read: Callable[[Row], T], hidden: int = 0) -> Page[T]:
+    """A page of rows that were asked for with one more than fits."""
     shown, more = rows[:limit], len(rows) > limit
     return Page(
         items=tuple(read(row) for row in shown),
@@ -51,9 +57,10 @@ def list_published(
         f"{PUBLISHED} WHERE p.seq < ? AND p.deleted IS NULL {named} {plain} ORDER BY p.seq DESC LIMIT ?",
         before_of(before),
         *values,
-        limit + 1,
+        one_more(limit),
     )
-    hidden = 0 if all else _count(tx, f"published p WHERE deleted IS NULL AND gate_since IS NOT NULL {named}", *values)
+    closed = "published p INDEXED BY published_closed WHERE deleted IS NULL AND gate_since IS NOT NULL"
+    hidden = 0 if all else _count(tx, f"{closed} {named}", *values)
     return page_of(rows, limit, published_record, hidden)
 
 
@@ -65,14 +72,16 @@ def list_endpoints(
     rows = tx.all(
         f"SELECT * FROM endpoints WHERE seq < ? AND deleted IS NULL {plain} ORDER BY seq DESC LIMIT ?",
         before_of(before),
-        limit + 1,
+        one_more(limit),
     )
     shown = [row["seq"] for row in rows[:limit]]
     versions: dict[int, list[Row]] = {seq: [] for seq in shown}
-    marks = ", ".join("?" * len(shown))
-    for version in tx.all(f"{VERSIONS} WHERE v.endpoint IN ({marks}) ORDER BY v.endpoint, v.version", *shown):
+    # As one JSON value, because a statement takes only so many question marks.
+    of_shown = "v.endpoint IN (SELECT value FROM json_each(?))"
+    for version in tx.all(f"{VERSIONS} WHERE {of_shown} ORDER BY v.endpoint, v.version", to_json(shown)):
         versions[version["endpoint"]].append(version)
-    hidden = 0 if all else _count(tx, "endpoints WHERE deleted IS NULL AND gate_since IS NOT NULL")
+    closed = "endpoints INDEXED BY endpoints_closed WHERE deleted IS NULL AND gate_since IS NOT NULL"
+    hidden = 0 if all else _count(tx, closed)
     return page_of(rows, limit, lambda row: endpoint_record(row, versions[row["seq"]], all=all), hidden)
 
 
@@ -98,9 +107,8 @@ def list_runs(
     wanted = {"endpoint": number, "experiment": experiment, "state": state, "pipeline": pipeline}
     where = {column: value for column, value in wanted.items() if value is not None}
     filters = "".join(f" AND r.{column} = ?" for column in where)
-    rows = tx.all(
-        f"{RUNS} WHERE r.seq < ?{filters} ORDER BY r.seq DESC LIMIT ?", before_of(before), *where.values(), limit + 1
-    )
+    values = (before_of(before), *where.values(), one_more(limit))
+    rows = tx.all(f"{RUNS} WHERE r.seq < ?{filters} ORDER BY r.seq DESC LIMIT ?", *values)
     return page_of(rows, limit, run_record)
 
 

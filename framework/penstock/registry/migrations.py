@@ -75,6 +75,7 @@ def published_pipelines(db: Database) -> None:
     )
     db.execute("CREATE UNIQUE INDEX published_live ON published (name, label, target) WHERE deleted IS NULL")
     db.execute("CREATE INDEX published_named ON published (name, label)")
+    db.execute("CREATE INDEX published_name ON published (name) WHERE deleted IS NULL")
     db.execute("CREATE INDEX published_closed ON published (name) WHERE deleted IS NULL AND gate_since IS NOT NULL")
     db.execute("CREATE INDEX published_publication ON published (publication) WHERE deleted IS NULL")
 

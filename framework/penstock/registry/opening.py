@@ -10,7 +10,7 @@ from pathlib import Path
 from penstock.errors import Conflict, RegistryError
 from penstock.registry import migrations
 from penstock.registry.database import BUSY_SECONDS, Clock, Database, translated
-from penstock.registry.place import not_writable, prepare_folder, refuse_network
+from penstock.registry.place import not_writable, prepare_folder, refuse_network, sync_folder
 
 
 def open_database(path: Path, *, create: bool, read_only: bool, clock: Clock) -> Database:
@@ -172,11 +172,7 @@ def _put(draft: Path, path: Path) -> None:
         with draft.open("rb") as file:
             os.fsync(file.fileno())
         os.link(draft, path)  # unlike a rename, never replaces what came to be there meanwhile
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(path.parent)
     except FileExistsError:
         raise
     except OSError as error:

@@ -91,7 +91,7 @@ def failed(tx: Transaction, endpoint_id: str, target: str, retry_after: float, m
     tx.run(
         """UPDATE syncs SET due = ?, tries = tries + 1, message = ? WHERE target = ? AND due IS NOT NULL
             AND endpoint = (SELECT seq FROM endpoints WHERE id = ?)""",
-        tx.clock + round(retry_after * 1e6),
+        tx.after(retry_after),
         message,
         target,
         endpoint_id,

@@ -65,6 +65,7 @@ def prepare_folder(folder: Path) -> None:
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir(mode=0o700)
+        sync_folder(folder.parent)
         ignore = folder / ".gitignore"
         ignore.touch(mode=0o600)
         ignore.write_text("*\n", encoding="utf-8")
@@ -73,6 +74,15 @@ def prepare_folder(folder: Path) -> None:
             raise RegistryError(f"{folder}: the registry's folder cannot be made: a file is in its place") from None
     except OSError as error:
         raise not_writable(folder, error) from None
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder survive power loss. Raises OSError."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def not_writable(path: Path, error: OSError) -> RegistryError:

@@ -36,11 +36,11 @@ def members(location: Path) -> Iterator[Member]:
     """
     try:
         with location.open("rb") as file:
-            yield from _members(file)
+            yield from _members(file, location)
     except FileNotFoundError:
         raise RegistryError(f"the archive {location} is missing", code="archive_missing") from None
     except (OSError, ValueError) as error:
-        raise RegistryError(f"the archive {location} cannot be read: {error}", code="archive_corrupt") from None
+        raise _corrupt(location, error) from None
 
 
 def digest_of(location: Path) -> tuple[str, int]:
@@ -57,7 +57,7 @@ def digest_of(location: Path) -> tuple[str, int]:
     return f"sha256:{digest.hexdigest()}", total
 
 
-def _members(file: BinaryIO) -> Iterator[Member]:
+def _members(file: BinaryIO, location: Path) -> Iterator[Member]:
     offset, special = 0, dict[str, str]()
     while True:
         file.seek(offset)
@@ -75,14 +75,9 @@ def _members(file: BinaryIO) -> Iterator[Member]:
             path = special.get("path") or header[:100].rstrip(b"\0").decode("ascii")
             executable = bool(int(header[100:108].rstrip(b"\0 "), 8) & 0o100)
             special = {}
-            yield Member(path, executable, size, _chunks(file, size))
+            yield Member(path, executable, size, _chunks(file, size, location))
         else:
-            raise ValueError(f"it holds something else than files: {path_of(header)}")
-
-
-def path_of(header: bytes) -> str:
-    """The name in a tar header, for messages."""
-    return header[:100].rstrip(b"\0").decode("ascii", "replace")
+            raise ValueError("it holds something else than files")
 
 
 def _pax(data: bytes) -> dict[str, str]:
@@ -97,10 +92,17 @@ def _pax(data: bytes) -> dict[str, str]:
     return records
 
 
-def _chunks(file: BinaryIO, size: int) -> Iterator[bytes]:
+def _chunks(file: BinaryIO, size: int, location: Path) -> Iterator[bytes]:
     while size:
-        chunk = file.read(min(size, _CHUNK))
+        try:
+            chunk = file.read(min(size, _CHUNK))
+        except OSError as error:
+            raise _corrupt(location, error) from None
         if not chunk:
-            raise ValueError("it ends in the middle of a file")
+            raise _corrupt(location, "it ends in the middle of a file")
         size -= len(chunk)
         yield chunk
+
+
+def _corrupt(location: Path, why: object) -> RegistryError:
+    return RegistryError(f"the archive {location} cannot be read: {why}", code="archive_corrupt")

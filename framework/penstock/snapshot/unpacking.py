@@ -23,12 +23,11 @@ def extract(archive: Archive, destination: Path) -> None:
     try:
         destination.mkdir(parents=True, exist_ok=True)
         for member in members(archive.location):
-            folder, _, name = member.path.rpartition("/")
+            _check(member.path, archive)
+            folder = member.path.rpartition("/")[0]
             if folder not in made:
-                _check(folder, archive)
                 (destination / folder).mkdir(parents=True, exist_ok=True)
                 made.add(folder)
-            _check(name, archive)
             handle = os.open(f"{root}/{member.path}", _FLAGS, 0o755 if member.executable else 0o644)
             try:
                 for chunk in member.chunks:

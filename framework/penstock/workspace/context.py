@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import functools
+import os
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -68,6 +71,27 @@ class Context:
         if self._dispatcher is None:
             self._dispatcher = Dispatcher(self.registry(), self.places, self.tell)
         return self._dispatcher
+
+    @contextmanager
+    def publications(self, *, alone: bool) -> Iterator[None]:
+        """Hold deletions off while something is put on a target and recorded; `alone`, hold everybody else off.
+
+        Between what a target has and what the registry says of it nobody else may decide that it is not needed.
+        The lock is a file's: it ends with the process that holds it.
+        """
+        lock = self.config.home / "publications.lock"
+        try:
+            file = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise RegistryError(
+                f"{lock} cannot be written ({error.strerror}); nothing was changed, check the folder's permissions",
+                code="registry_read_only",
+            ) from None
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+            yield
+        finally:
+            os.close(file)
 
     def tell(self, hook: str, event: Event) -> None:
         """Tell the plugins about something that is already committed."""

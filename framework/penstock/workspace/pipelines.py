@@ -87,8 +87,9 @@ class Pipelines(Group):
         """
         place = self._context.places.open(target)
         read = freezing.read(source, folder)
-        taken = freezing.take(read, self._context.store)
         warnings = freezing.check(place, read)
+        self._context.registry(create=True)
+        taken = freezing.take(read, self._context.store)
         order = PublishOrder(
             name=name if name is not None else read.pipeline.name,
             label=label,
@@ -181,10 +182,11 @@ class Pipelines(Group):
     @verb("pipeline.delete")
     def delete(self, caller: Caller, ref: str) -> PublishedRecord:
         """Delete a published pipeline that nothing points to; its label stays burnt. Raises Conflict `in_use`."""
-        outcome = self._context.registry().delete_published(ref, caller)
-        if outcome.retire is not None:
-            target, publication = outcome.retire
-            self._context.dispatcher.retire(target, publication)
+        registry = self._context.registry()
+        with self._context.publications(alone=True):
+            outcome = registry.delete_published(ref, caller)
+            if outcome.retire is not None:
+                self._context.dispatcher.retire(*outcome.retire)
         return outcome.published
 
     def _publish(
@@ -192,11 +194,12 @@ class Pipelines(Group):
     ) -> Publishing:
         from attrs import evolve
 
-        registry = self._context.registry(create=True)
+        registry = self._context.registry()
         registry.plan_publish(order)
         place = self._context.places.open(order.target)
-        publication = freezing.deliver(place, taken)
-        outcome = registry.publish(evolve(order, publication=publication), caller)
+        with self._context.publications(alone=False):
+            publication = freezing.deliver(place, taken)
+            outcome = registry.publish(evolve(order, publication=publication), caller)
         self._tell(outcome)
         self._context.dispatcher.sync()
         return Publishing(

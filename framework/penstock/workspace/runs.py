@@ -23,9 +23,9 @@ from penstock.workspace.triggers import (
     Request,
     Submitted,
     accept,
+    accept_again,
+    accept_file,
     given_by,
-    order_of_digest,
-    order_of_file,
     order_of_reference,
 )
 
@@ -70,10 +70,8 @@ class Runs(Group):
             base=base or Path.cwd(),
         )
         if is_file(ref):
-            order = order_of_file(self._context, Path(ref), target, request)
-        else:
-            order = order_of_reference(self._context, ref, version, request)
-        return accept(self._context, caller, order, request)
+            return accept_file(self._context, caller, Path(ref), target, request)
+        return accept(self._context, caller, order_of_reference(self._context, ref, version, request), request)
 
     @verb("run.rerun")
     def rerun(self, caller: Caller, ref: str, *, idempotency_key: str | None = None) -> Submitted:
@@ -89,12 +87,7 @@ class Runs(Group):
             base=Path("/"),
             rerun_of=run.id,
         )
-        if run.resolved_from == "file":
-            order = order_of_digest(self._context, run.pipeline, run.digest, run.target, request)
-        else:
-            addressed = run.endpoint_id or run.published or ""
-            order = order_of_reference(self._context, addressed, run.version, request)
-        return accept(self._context, caller, order, request)
+        return accept_again(self._context, caller, run, request)
 
     @verb("run.get")
     def get(self, caller: Caller, ref: str) -> RunRecord:

@@ -16,6 +16,7 @@ from penstock.errors import ParameterInvalid
 from penstock.places import Place
 from penstock.records import Caller, RunRecord
 from penstock.registry import Accepted, Resolution, ResolutionMoved, TriggerOrder
+from penstock.snapshot import Snapshot
 from penstock.workspace import freezing
 from penstock.workspace.acceptance import Settled, same_parameters, settle
 from penstock.workspace.context import Context
@@ -57,37 +58,52 @@ def order_of_reference(context: Context, ref: str, version: str | None, request:
     )
 
 
-def order_of_file(context: Context, path: Path, target: str | None, request: Request) -> TriggerOrder:
-    """The order that triggers a spec file: its snapshot is kept and put on the target, but not published."""
+def accept_file(context: Context, caller: Caller, path: Path, target: str | None, request: Request) -> Submitted:
+    """Run a spec file as a trial: its snapshot is kept and put on the target, but not published."""
     place = context.places.open(target)
     source = freezing.read(path)
-    taken = freezing.take(source, context.store)
     freezing.check(place, source)
-    context.registry(create=True).record_publication(
-        target=place.target.name,
-        backend=place.target.backend,
-        digest=taken.digest,
-        identity=place.identity,
-        options=place.options,
-        publication=freezing.deliver(place, taken),
-        spec=taken.canonical,
-        archives=json.dumps(snapshot.archive_data(taken)),
-    )
-    return order_of_digest(context, source.pipeline.name, taken.digest, place.target.name, request)
+    context.registry(create=True)
+    taken = freezing.take(source, context.store)
+    return _accept_trial(context, caller, place, taken, source.pipeline.name, request)
 
 
-def order_of_digest(context: Context, pipeline: str, digest: str, target: str, request: Request) -> TriggerOrder:
-    """The order that triggers a snapshot which is kept and on the target already."""
-    return TriggerOrder(
-        kind="file",
-        ref=pipeline,
-        digest=digest,
-        target=target,
-        identity=context.places.open(target).identity,
-        key=request.key,
-        same=_same(context, request, digest=digest),
-        rerun_of=request.rerun_of,
-    )
+def accept_again(context: Context, caller: Caller, run: RunRecord, request: Request) -> Submitted:
+    """Run once more what a run resolved to; a trial's snapshot is put on its target again if it is gone."""
+    if run.resolved_from != "file":
+        addressed = run.endpoint_id or run.published or ""
+        return accept(context, caller, order_of_reference(context, addressed, run.version, request), request)
+    spec, archives = context.registry().snapshot_data(run.digest)
+    taken = snapshot.load(spec, json.loads(archives), context.store)
+    snapshot.verify(taken)
+    return _accept_trial(context, caller, context.places.open(run.target), taken, run.pipeline, request)
+
+
+def _accept_trial(
+    context: Context, caller: Caller, place: Place, taken: Snapshot, pipeline: str, request: Request
+) -> Submitted:
+    with context.publications(alone=False):
+        context.registry().record_publication(
+            target=place.target.name,
+            backend=place.target.backend,
+            digest=taken.digest,
+            identity=place.identity,
+            options=place.options,
+            publication=freezing.deliver(place, taken),
+            spec=taken.canonical,
+            archives=json.dumps(snapshot.archive_data(taken)),
+        )
+        order = TriggerOrder(
+            kind="file",
+            ref=pipeline,
+            digest=taken.digest,
+            target=place.target.name,
+            identity=place.identity,
+            key=request.key,
+            same=_same(context, request, digest=taken.digest),
+            rerun_of=request.rerun_of,
+        )
+        return accept(context, caller, order, request)
 
 
 def given_by(context: Context, run: RunRecord) -> dict[str, Any]:

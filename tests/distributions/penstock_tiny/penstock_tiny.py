@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from attrs import field, frozen
+
 from penstock.hookspecs import hookimpl
 from penstock.runs import Absent, RunOutputs, RunRef, RunReport, RunRequest, StepReport, Submission
 from penstock.snapshot import Snapshot

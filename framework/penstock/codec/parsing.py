@@ -1,0 +1,90 @@
+"""Text to YAML events, with PyYAML (a parser of YAML 1.1) kept to YAML 1.2 and its complaints put in words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import chain
+
+import yaml
+
+from penstock.errors import Detail, SpecInvalid
+
+MAX_BYTES = 1_000_000
+"""The largest document, in bytes of UTF-8."""
+
+_BREAK = re.compile(r"\r\n|[\n\r]")
+_REFUSED_CHARACTER = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f]")
+_VEILED_CHARACTER = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+_ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+def check_text(text: str, source: str) -> None:
+    """Refuse what need not be parsed to be refused. Raises SpecInvalid."""
+    try:
+        size = len(text) if len(text) > MAX_BYTES else len(text.encode())
+    except UnicodeEncodeError as error:
+        spot = _spot_of(text, error.start)
+        raise refused(source, spot, "text_invalid", "a lone surrogate is not Unicode text") from None
+    if size > MAX_BYTES:
+        message = f"the document is larger than {MAX_BYTES:,} bytes"
+        raise refused(source, (1, 1), "document_too_large", message, "data belongs in files beside it")
+    found = _REFUSED_CHARACTER.search(text)
+    if found:
+        message = f"the control character U+{ord(found[0]):04X} cannot stand in YAML"
+        hint = "inside double quotes, write it with a backslash"
+        raise refused(source, _spot_of(text, found.start()), "yaml_syntax", message, hint)
+
+
+def refused(source: str, spot: tuple[int, int], code: str, message: str, hint: str = "") -> SpecInvalid:
+    """The error of one problem at a line and column."""
+    where = f"{source}:{spot[0]}:{spot[1]}"
+    return SpecInvalid.of([Detail(code, message, where=where, hint=hint)], source)
+
+
+def _spot_of(text: str, index: int) -> tuple[int, int]:
+    breaks = [found.end() for found in _BREAK.finditer(text, 0, index)]
+    return len(breaks) + 1, index - (breaks[-1] if breaks else 0) + 1
+
+
+def veil(text: str) -> tuple[str, dict[int, str]]:
+    """Put private characters for those that YAML 1.2 takes as text and the parser, of YAML 1.1, does not.
+
+    One for one, so that places stay. Returns the text and how to get them back.
+    """
+    found = sorted(set(_VEILED_CHARACTER.findall(text)))
+    spare = (chr(code) for code in chain(range(0xE000, 0xF900), range(0xF0000, 0xFFFFE)) if chr(code) not in text)
+    veil = dict(zip(found, spare, strict=False))
+    return text.translate(str.maketrans(veil)), {ord(private): char for char, private in veil.items()}
+
+
+class _SlowLoader(yaml.SafeLoader):
+    """The parser in Python, taught that JSON may be indented by tabs; the one in C knows."""
+
+    def scan_to_next_token(self) -> None:
+        super().scan_to_next_token()
+        while self.flow_level and self.peek() == "\t":
+            self.forward()
+            super().scan_to_next_token()
+
+
+def events(text: str) -> Iterator[yaml.Event]:
+    """The events of a text. Raises yaml.YAMLError."""
+    # The C parser refuses the surrogate pairs that JSON writes for emoji; the slow one lets us join them.
+    fast = getattr(yaml, "CSafeLoader", None)
+    loader = fast if fast is not None and not _ESCAPED_SURROGATE.search(text) else _SlowLoader
+    found: Iterator[yaml.Event] = yaml.parse(text, Loader=loader)
+    return found
+
+
+def syntax(error: yaml.MarkedYAMLError, text: str) -> tuple[str, tuple[int, int], str]:
+    """What a syntax error says, where it is, and what to do about it."""
+    mark = error.problem_mark or error.context_mark
+    spot = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+    lines = _BREAK.split(text)
+    line = lines[spot[0] - 1] if spot[0] <= len(lines) else ""
+    indent = line[: len(line) - len(line.lstrip())]
+    if "\t" in indent or line[spot[1] - 1 : spot[1]] == "\t":
+        return "a tab cannot indent YAML", (spot[0], line.index("\t") + 1), "use spaces"
+    message = " ".join(part for part in (error.problem, error.context) if part) or "this is not YAML"
+    return " ".join(message.split()), spot, ""

@@ -1,0 +1,169 @@
+"""What a registry that grew by a factor of a thousand still takes to accept a run and to list a page.
+
+Both registries are filled straight with SQL and asked in turns; what is compared are medians of one run.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import statistics
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from penstock.records import Caller
+from penstock.registry import Accepted, PublishOrder, Registry, Resolution, TriggerOrder
+from penstock.target import Publication
+
+pytestmark = pytest.mark.benchmark
+
+VERSIONS = 100
+"""Versions of every endpoint, in both registries: so a page of endpoints holds as much in both."""
+
+SMALL = {"endpoints": 60, "runs": 1_000}
+LARGE = {"endpoints": 1_000, "runs": 1_000_000}
+ROUNDS = 150
+CALLER = Caller(actor="ada", door="python", request_id="request-1")
+
+UUID = """lower(printf('%s-%s-4%s-a%s-%s', hex(randomblob(4)), hex(randomblob(2)), substr(hex(randomblob(2)), 2),
+    substr(hex(randomblob(2)), 2), hex(randomblob(6))))"""
+
+FILL = (
+    "INSERT INTO snapshots SELECT 'digest' || n, '{}', '[]' FROM numbers WHERE n < :versions",
+    """INSERT INTO publications (target, backend, digest, identity, options, external, native, gated, details)
+        SELECT 'laptop', 'local', 'digest' || n, '{}', '{}', 'external' || n, 0, 1, '{}'
+        FROM numbers WHERE n < :versions""",
+    """INSERT INTO labels (name, label, number, digest)
+        SELECT 'pipeline', n, n, 'digest' || n FROM numbers WHERE n < :versions""",
+    f"""INSERT INTO published (id, name, label, target, digest, publication, description, tags, by, created, modified)
+        SELECT {UUID}, 'pipeline', n, 'laptop', 'digest' || n, n + 1, '', '{{}}', 'ada', 1, 1
+        FROM numbers WHERE n < :versions""",
+    f"""INSERT INTO endpoints (id, name, description, tags, default_version, next_version, created, modified)
+        SELECT {UUID}, 'endpoint' || n, '', '{{}}', :versions - 1, :versions, 1, 1 FROM numbers WHERE n < :endpoints""",
+    """INSERT INTO versions (endpoint, version, published, created)
+        SELECT e.n + 1, v.n, v.n + 1, 1 FROM numbers e, numbers v WHERE e.n < :endpoints AND v.n < :versions""",
+    "INSERT INTO syncs (endpoint, target) SELECT n + 1, 'laptop' FROM numbers WHERE n < :endpoints",
+    f"""INSERT INTO runs (id, endpoint, endpoint_name, version, resolved_from, published, publication, pipeline, label,
+            experiment, description, tags, state, parameters, by, verified, door, scope, key, created, started, ended,
+            external, steps, outputs)
+        SELECT {UUID}, n % :endpoints + 1, 'endpoint' || (n % :endpoints), n % :versions, 'pinned', n % :versions + 1,
+            n % :versions + 1, 'pipeline', n % :versions, 'experiment' || (n % 50), '', '{{}}', 'succeeded',
+            '{{"depth":8,"rate":0.5}}', 'ada', 0, 'cli', 'endpoint', n, n, n, n + 1, 'job',
+            '[{{"name":"train","state":"succeeded","attempt":1,"started":1,"ended":2,"exit_code":0,"error":null,'
+            || '"outputs":{{"accuracy":0.9}}}}]', '{{"accuracy":0.9}}'
+        FROM numbers WHERE n < :runs""",
+    """INSERT INTO requests (run, "values", artifacts, travelling)
+        SELECT seq, '{"depth":"8","rate":"0.5"}', '{}', '{}' FROM runs""",
+    """INSERT INTO history (at, action, kind, subject_id, subject, "to", reason, by, verified, door, request_id)
+        SELECT created, 'run_accepted', 'run', id, pipeline, 'endpoint', '', 'ada', 0, 'cli', 'request' FROM runs""",
+)
+
+
+def fill(path: Path, sizes: dict[str, int]) -> None:
+    """Fill an empty registry, without its indexes until all is in."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA synchronous = OFF")
+        connection.execute("PRAGMA cache_size = -400000")
+        connection.execute("PRAGMA temp_store = MEMORY")
+        connection.execute("BEGIN")
+        indexes = connection.execute(
+            "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql <> ''"
+        ).fetchall()
+        for name, _ in indexes:
+            connection.execute(f"DROP INDEX {name}")
+        connection.execute("CREATE TEMP TABLE numbers (n INTEGER PRIMARY KEY)")
+        most = max(sizes.values())
+        connection.execute(
+            "INSERT INTO numbers WITH RECURSIVE r (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM r WHERE n + 1 < ?) "
+            "SELECT n FROM r",
+            (most,),
+        )
+        for statement in FILL:
+            connection.execute(statement, {**sizes, "versions": VERSIONS})
+        for _, sql in indexes:
+            connection.execute(sql)
+        connection.execute("COMMIT")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+@pytest.fixture(scope="module")
+def registries(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Registry, Registry]]:
+    """A small registry and a large one."""
+    folder = tmp_path_factory.mktemp("growth")
+    Registry.open(folder / "small.db").close()
+    shutil.copy(folder / "small.db", folder / "large.db")
+    fill(folder / "small.db", SMALL)
+    fill(folder / "large.db", LARGE)
+    with Registry.open(folder / "small.db") as small, Registry.open(folder / "large.db") as large:
+        yield small, large
+    shutil.rmtree(folder)
+
+
+def ratio(what: str, call: Callable[[Registry, int], object], small: Registry, large: Registry) -> float:
+    """How many times longer the large registry takes: medians of calls that take turns, after a few for the caches."""
+    taken: dict[str, list[float]] = {"small": [], "large": []}
+    for turn in range(ROUNDS):
+        for name, registry in (("small", small), ("large", large)):
+            begin = time.perf_counter()
+            call(registry, turn)
+            if turn >= 10:
+                taken[name].append(time.perf_counter() - begin)
+    medians = {name: statistics.median(times) for name, times in taken.items()}
+    found = medians["large"] / medians["small"]
+    print(f"{what}: {medians['small'] * 1e3:.2f} ms small, {medians['large'] * 1e3:.2f} ms large, {found:.2f} times")
+    return found
+
+
+def accept(registry: Registry, turn: int) -> None:
+    """Accept one run, from the key's look-up to its commit."""
+    order = TriggerOrder(kind="endpoint", ref=f"endpoint{turn % 50}", key=f"key{turn}")
+    resolution = registry.resolve(order)
+    assert isinstance(resolution, Resolution)
+    filled = Accepted(id=str(uuid.uuid4()), experiment="experiment1", parameters={"depth": 8}, values={"depth": "8"})
+    registry.accept(order, resolution, filled, CALLER)
+
+
+def publish(registry: Registry, turn: int) -> None:
+    """Publish one more pipeline and add it to an endpoint."""
+    order = PublishOrder(
+        name="pipeline",
+        digest=f"new{turn}",
+        target="laptop",
+        backend="local",
+        identity="{}",
+        options="{}",
+        publication=Publication(external="x"),
+        spec="{}",
+        archives="[]",
+        endpoint=f"endpoint{turn % 50}",
+    )
+    registry.publish(order, CALLER)
+
+
+def test_accepting_a_run_does_not_grow(registries: tuple[Registry, Registry]) -> None:
+    assert ratio("accepting a run", accept, *registries) <= 1.5
+
+
+def test_a_page_of_runs_does_not_grow(registries: tuple[Registry, Registry]) -> None:
+    assert ratio("a page of runs", lambda registry, _: registry.list_runs(), *registries) <= 1.5
+
+
+def test_a_page_of_one_endpoint_s_runs_does_not_grow(registries: tuple[Registry, Registry]) -> None:
+    def runs(registry: Registry, turn: int) -> None:
+        registry.list_runs(endpoint=f"endpoint{turn % 50}", limit=15)
+
+    assert ratio("runs of an endpoint", runs, *registries) <= 1.5
+
+
+def test_a_page_of_endpoints_does_not_grow(registries: tuple[Registry, Registry]) -> None:
+    assert ratio("a page of endpoints", lambda registry, _: registry.list_endpoints(limit=20), *registries) <= 1.5
+
+
+def test_publishing_and_history_do_not_grow(registries: tuple[Registry, Registry]) -> None:
+    assert ratio("publishing a version", publish, *registries) <= 1.5
+    assert ratio("a page of history", lambda registry, _: registry.history(), *registries) <= 1.5

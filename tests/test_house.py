@@ -1,0 +1,233 @@
+"""The rules of the house, as far as a program can see them."""
+
+import ast
+import importlib
+import inspect
+import io
+import json
+import re
+import subprocess
+import sys
+import tokenize
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+import penstock
+from penstock import errors, hookspecs
+
+ROOT = Path(__file__).parents[1]
+IMPORT_ROOTS = [
+    folder.parent
+    for floor in ("framework", "backends", "plugins")
+    for folder in sorted((ROOT / floor).glob("*/__init__.py"))
+]
+SOURCES = sorted(file for root in IMPORT_ROOTS for file in root.rglob("*.py"))
+EVERYTHING = [*SOURCES, *sorted((ROOT / "tests").rglob("*.py")), *sorted((ROOT / "specs").rglob("*.py"))]
+VENDORS = ("google", "azure", "kfp")
+SLOW = ("rich", "sqlite_utils", "sqlite3", "yaml", "attr", "cattrs", "pluggy", "pathspec", "importlib.metadata")
+
+
+def named(file: Path) -> str:
+    return str(file.relative_to(ROOT))
+
+
+def module_of(file: Path) -> str:
+    root = next(root for root in IMPORT_ROOTS if root in file.parents)
+    parts = file.relative_to(root.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = [module_of(file) for file in SOURCES if file.name != "__main__.py"]
+
+
+def python(code: str, *flags: str, arguments: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, *flags, "-c", code, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+
+
+def test_imports_keep_to_their_floors() -> None:
+    script = Path(sys.executable).with_name("lint-imports")
+    done = subprocess.run([script, "--no-logo", "--no-cache"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+
+
+def test_every_import_root_is_typed() -> None:
+    assert [root.name for root in IMPORT_ROOTS if not (root / "py.typed").is_file()] == []
+    assert {"penstock", "penstock_local", "penstock_audit"} <= {root.name for root in IMPORT_ROOTS}
+
+
+def test_the_public_surface_is_complete_and_sorted() -> None:
+    assert penstock.__all__ == sorted(penstock.__all__)
+    for name in penstock.__all__:
+        assert getattr(penstock, name).__module__.startswith("penstock") or name == "hookimpl"
+    front = ast.parse((ROOT / "framework/penstock/__init__.py").read_text())
+    checked = next(node for node in front.body if isinstance(node, ast.If))
+    imports = [node for node in checked.body if isinstance(node, ast.ImportFrom)]
+    for_type_checkers = {alias.name for node in imports for alias in node.names}
+    assert for_type_checkers == set(penstock.__all__) == set(dir(penstock))
+    with pytest.raises(AttributeError, match="no attribute `Pipelin`"):
+        _ = penstock.Pipelin
+
+
+def test_what_a_module_offers_is_there_and_listed_once() -> None:
+    for module in MODULES:
+        loaded = importlib.import_module(module)
+        offered = getattr(loaded, "__all__", [])
+        assert len(set(offered)) == len(offered), module
+        assert [name for name in offered if not hasattr(loaded, name)] == [], module
+
+
+HOOKS = [
+    (holder, name)
+    for holder in (hookspecs.BackendHooks, hookspecs.WorkspaceHooks)
+    for name in vars(holder)
+    if name.startswith("penstock_")
+]
+
+
+def _words(folder: str) -> dict[str, set[str]]:
+    return {
+        named(file): set(re.findall(r"\w+", file.read_text()))
+        for file in sorted((ROOT / folder).rglob("*.py"))
+        if file != Path(__file__)
+    }
+
+
+def test_every_hook_is_documented_tested_and_implemented_or_told() -> None:
+    tested, backends = _words("tests"), _words("backends")
+    framework = {**_words("framework"), **_words("plugins")}
+    framework.pop("framework/penstock/hookspecs.py")
+    for holder, name in HOOKS:
+        assert inspect.getdoc(getattr(holder, name)), f"{name} has no docstring"
+        assert [file for file, words in tested.items() if name in words], f"{name} is in no test"
+        users = backends if holder is hookspecs.BackendHooks else framework
+        assert [file for file, words in users.items() if name in words], f"nobody implements or tells {name}"
+
+
+def test_help_imports_nothing_slow_and_no_vendor() -> None:
+    code = (
+        "import sys\nfrom penstock.cli import main\nmain(['--help'])\n"
+        f"print([name for name in {(*VENDORS, *SLOW)!r} if name in sys.modules], file=sys.stderr)"
+    )
+    done = python(code)
+    assert done.stderr.splitlines()[-1] == "[]", done.stderr
+
+
+def test_importing_penstock_imports_nothing() -> None:
+    code = f"import sys, penstock\nprint([name for name in {(*VENDORS, *SLOW)!r} if name in sys.modules])"
+    assert python(code).stdout.strip() == "[]"
+
+
+ALONE = """
+import importlib, os, sys, traceback
+import attrs, cattrs, click, logging, pluggy, sqlite3, sqlite_utils, yaml
+for module in sys.argv[1:]:
+    child = os.fork()
+    if not child:
+        try:
+            importlib.import_module(module)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    if os.waitpid(child, 0)[1]:
+        print(module)
+"""
+
+
+def test_every_module_imports_alone_and_without_a_warning() -> None:
+    # A fork of an interpreter that has imported only libraries is as good as a new one, and much quicker.
+    done = python(ALONE, "-W", "error", arguments=MODULES)
+    assert done.stdout.split() == [], done.stderr
+
+
+@pytest.mark.parametrize("file", SOURCES, ids=named)
+def test_a_module_is_short_and_says_why_it_exists(file: Path) -> None:
+    text = file.read_text()
+    docstring = ast.get_docstring(ast.parse(text))
+    assert docstring, "no module docstring"
+    assert len(text.splitlines()) <= 300 or "Longer than" in docstring, "too long, and no sentence says why"
+    assert file.name != "utils.py"
+
+
+def _comments(file: Path) -> Iterator[str]:
+    for token in tokenize.generate_tokens(io.StringIO(file.read_text()).readline):
+        if token.type == tokenize.COMMENT:
+            yield token.string
+
+
+def test_every_exception_to_a_rule_has_its_reason() -> None:
+    reasoned = re.compile(r"#\s*(type: ignore\[[\w, -]+\]|noqa: [A-Z0-9, ]+?)\s+(#\s*)?\S+ \S+")
+    bare = [
+        f"{named(file)}: {comment}"
+        for file in EVERYTHING
+        for comment in _comments(file)
+        if ("type: ignore" in comment or "noqa" in comment) and not reasoned.search(comment)
+    ]
+    assert bare == []
+
+
+def test_no_module_imports_a_vendor_at_its_top() -> None:
+    found = []
+    for file in SOURCES:
+        for node in ast.parse(file.read_text()).body:
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            found += [f"{named(file)}: {name}" for name in names if name.split(".")[0] in VENDORS]
+    assert found == []
+
+
+def test_the_table_of_errors_is_the_tree_of_classes() -> None:
+    rows = re.findall(r"(\w+)\s+(\w+)\s+exit (\d+)\s+HTTP (\d+)", errors.__doc__ or "")
+    table = {name: (code, int(exit_code), int(status)) for name, code, exit_code, status in rows}
+    classes = {
+        name: (found.code, found.exit_code, found.http_status)
+        for name, found in vars(errors).items()
+        if inspect.isclass(found) and issubclass(found, errors.PenstockError) and not name.startswith("_")
+    }
+    assert table == classes
+    assert len({exit_code for _, exit_code, _ in classes.values()}) == len(classes)
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "specs/schema").glob("*.json")), ids=named)
+def test_a_schema_is_the_one_its_types_give(file: Path) -> None:
+    from penstock.codec import KINDS, schema
+    from penstock.config import workspace_schema
+
+    made = {f"{kind.lower()}.schema.json": schema(kind) for kind in KINDS}
+    made["workspace.schema.json"] = workspace_schema()
+    assert json.loads(file.read_text()) == made[file.name]
+
+
+def test_every_kind_of_document_has_its_schema_file() -> None:
+    from penstock.codec import KINDS
+
+    expected = {f"{kind.lower()}.schema.json" for kind in (*KINDS, "Workspace")}
+    assert {file.name for file in (ROOT / "specs/schema").glob("*.json")} == expected
+
+
+def test_no_text_names_this_machine() -> None:
+    own = str(ROOT)
+    texts = [*EVERYTHING, ROOT / "pyproject.toml", ROOT / "requirements.lock", ROOT / "README.md", ROOT / ".ci/run"]
+    assert [named(file) for file in texts if own in file.read_text()] == []
+
+
+def test_the_lock_pins_everything_by_hash_and_names_no_index() -> None:
+    text = (ROOT / "requirements.lock").read_text()
+    assert "://" not in text
+    assert re.search(r"^#\s+uv pip compile .*--universal.*--generate-hashes", text, re.MULTILINE)
+    pins = re.findall(r"^([\w.-]+)==\S+[^\n]*\\\n((?:\s+--hash=sha256:[0-9a-f]{64}[ \\]*\n?)+)", text, re.MULTILINE)
+    names = {name.lower() for name, _ in pins}
+    assert len(pins) == len(re.findall(r"^[\w.-]+==", text, re.MULTILINE))
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    wanted = [
+        *project["project"]["dependencies"],
+        *project["dependency-groups"]["dev"],
+        *project["build-system"]["requires"],
+        *(each for extra in project["project"]["optional-dependencies"].values() for each in extra),
+    ]
+    assert {re.split(r"[<>=!~;\[ ]", each)[0].lower() for each in wanted} <= names
