@@ -16,7 +16,8 @@ from penstock.workspace.context import Context
 from penstock.workspace.endpoints import Endpoints
 from penstock.workspace.handles import Endpoint, PublishedPipeline, Run
 from penstock.workspace.logs import LogPart
-from penstock.workspace.pipelines import Pipelines, Publishing, Validation
+from penstock.workspace.pipelines import Pipelines, Validation
+from penstock.workspace.publishing import Publishing
 from penstock.workspace.runs import Runs
 from penstock.workspace.targets import OptionStatus, PluginStatus, Targets, TargetStatus
 from penstock.workspace.triggers import Submitted

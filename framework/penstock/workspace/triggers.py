@@ -20,6 +20,7 @@ from penstock.snapshot import Snapshot
 from penstock.workspace import freezing
 from penstock.workspace.acceptance import Settled, same_parameters, settle
 from penstock.workspace.context import Context
+from penstock.workspace.publishing import kept_snapshot
 from penstock.workspace.references import locate
 
 
@@ -73,9 +74,7 @@ def accept_again(context: Context, caller: Caller, run: RunRecord, request: Requ
     if run.resolved_from != "file":
         addressed = run.endpoint_id or run.published or ""
         return accept(context, caller, order_of_reference(context, addressed, run.version, request), request)
-    spec, archives = context.registry().snapshot_data(run.digest)
-    taken = snapshot.load(spec, json.loads(archives), context.store)
-    snapshot.verify(taken)
+    taken = kept_snapshot(context, run.digest)
     return _accept_trial(context, caller, context.places.open(run.target), taken, run.pipeline, request)
 
 
