@@ -165,6 +165,7 @@ class Schedule:
             try:
                 chosen.append((step, *steps.prepare(self._layout, step, self._plain)))
             except Exception as error:  # whatever is wrong with one step is not everybody's trouble
+                steps.clean(self._layout, step, keep_work=False)
                 self._attempt_failed(step, "step_not_started", f"could not be prepared: {error}")
                 continue
             self._free -= slots
@@ -183,7 +184,7 @@ class Schedule:
             self.attempts.start(step, command, folder, environment, self._layout.log_of(step.job.id, step.name))
         except (OSError, ValueError) as error:
             self._free += step.slots
-            steps.clean(self._layout, step, keep_work=True)
+            steps.clean(self._layout, step, keep_work=False)
             self._attempt_failed(step, "step_not_started", failures.not_started(command, environment, error))
             return
         if step.plan["timeout"] is not None:

@@ -31,10 +31,12 @@ class OutputWrong(Exception):
 def prepare(layout: Layout, step: Step, plain: Mapping[str, str]) -> tuple[list[str], str, dict[str, str]]:
     """Make the folders of the step's next attempt; answers its arguments, working folder and environment.
 
-    `plain` is the environment that all steps share. Raises OSError, RegistryError.
+    A step without code starts in its temporary folder, which is empty and its own. `plain` is the environment
+    that all steps share. Raises OSError, RegistryError.
     """
-    work, private = _fresh(layout, step, "work"), _fresh(layout, step, "tmp")
+    work = private = _fresh(layout, step, "tmp")
     if step.plan["code"] is not None:
+        work = _fresh(layout, step, "work")
         _extract(layout, step, step.plan["code"], Path(work))
     if step.plan["outputs"]:
         outputs = _fresh(layout, step, "outputs")
@@ -52,7 +54,7 @@ def prepare(layout: Layout, step: Step, plain: Mapping[str, str]) -> tuple[list[
 
 def clean(layout: Layout, step: Step, keep_work: bool) -> None:
     """Remove what an attempt needed only while it ran. A failed one keeps its working copy, to look into."""
-    for kind in ("tmp",) if keep_work else ("tmp", "work"):
+    for kind in ("tmp",) if keep_work or step.plan["code"] is None else ("tmp", "work"):
         path = layout.attempt(step.job.id, kind, step.name, step.attempt)
         try:
             os.rmdir(path)  # noqa: PTH106  # mostly nothing is in it, and looking would take longer
