@@ -86,7 +86,7 @@ def children() -> list[int]:
 def token_of(pid: int) -> str | None:
     """The token of a process; None when it has none, has ended or is between two programs."""
     try:
-        with open(f"/proc/{pid}/environ", "rb", buffering=0) as file:  # noqa: PTH123
+        with open(f"/proc/{pid}/environ", "rb", buffering=0) as file:  # noqa: PTH123  # the path is text, and it is read often
             data = file.read(1 << 22)
     except OSError:
         return None
@@ -159,7 +159,7 @@ def _pids() -> list[int]:
 
 def _parent(pid: int) -> int:
     try:
-        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:  # noqa: PTH123
+        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:  # noqa: PTH123  # the path is text, and it is read often
             # The name in the middle is in parentheses and may hold anything.
             return int(file.read(4096).rpartition(b")")[2].split()[1])
     except (OSError, IndexError):

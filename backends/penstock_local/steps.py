@@ -43,7 +43,7 @@ def prepare(layout: Layout, step: Step, plain: Mapping[str, str]) -> tuple[list[
         step.paths = {name: f"{outputs}/{name}" for name in step.plan["outputs"]}
         for name, declared in step.plan["outputs"].items():
             if declared == "directory":
-                os.mkdir(step.paths[name], 0o700)  # noqa: PTH102
+                os.mkdir(step.paths[name], 0o700)  # noqa: PTH102  # the path is text, and every step asks
     text = _resolver(layout, step)
     command = [fill(word, text) for word in step.plan["command"]]
     environment = {**plain, "TMPDIR": private, **step.job.request["environment"]}
@@ -81,10 +81,10 @@ def _fresh(layout: Layout, step: Step, kind: str) -> str:
     except FileNotFoundError:  # the first of its run
         for folder in _KINDS:
             (layout.run(step.job.id) / folder).mkdir(0o700, parents=True, exist_ok=True)
-        os.mkdir(path, 0o700)  # noqa: PTH102
+        os.mkdir(path, 0o700)  # noqa: PTH102  # the path is text, and every step asks
     except FileExistsError:  # made by an engine that died before it spawned
         shutil.rmtree(path)
-        os.mkdir(path, 0o700)  # noqa: PTH102
+        os.mkdir(path, 0o700)  # noqa: PTH102  # the path is text, and every step asks
     return path
 
 
@@ -136,7 +136,7 @@ def _output(name: str, declared: str, path: str) -> str:
     if declared in ("file", "directory"):
         return path
     try:
-        with open(path, "rb") as file:  # noqa: PTH123
+        with open(path, "rb") as file:  # noqa: PTH123  # the path is text, and it is read often
             data = file.read(MAX_TEXT + 1)
         if len(data) > MAX_TEXT:
             raise ValueInvalid(f"the value is more than {MAX_TEXT:,} bytes of text", "output_invalid")

@@ -6,13 +6,12 @@ backend's submit is create-if-absent.
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Callable, Mapping
 from typing import ParamSpec
 
-from penstock.codec import pipeline_of
+from penstock.codec import from_canonical
 from penstock.command import sole_reference
 from penstock.errors import BackendBroken, PenstockError, TargetRefused, TargetUnavailable
 from penstock.hookspecs import Event
@@ -154,7 +153,7 @@ class Dispatcher:
 
     def _pipeline(self, digest: str) -> Pipeline:
         if digest not in self._pipelines:
-            self._pipelines[digest] = pipeline_of(json.loads(self._registry.snapshot_data(digest)[0]))
+            self._pipelines[digest] = from_canonical(self._registry.snapshot_data(digest)[0])
         return self._pipelines[digest]
 
     def _tell_run(self, record: RunRecord) -> None:

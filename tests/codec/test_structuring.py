@@ -211,7 +211,7 @@ def test_a_class_that_no_document_can_carry_is_the_backends_mistake():
 
     @attrs.define
     class Unresolved:
-        thing: "NotImported"  # noqa: F821
+        thing: "NotImported"  # noqa: F821 - that it is not there is the point
 
     for cls in (Unreadable, Unresolved):
         with pytest.raises(BackendBroken):

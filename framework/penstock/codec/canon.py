@@ -10,18 +10,7 @@ from typing import Any
 import attrs
 
 from penstock.quantity import bytes_of, bytes_text, duration_text, seconds_of
-from penstock.spec import (
-    API_VERSION,
-    Defaults,
-    Output,
-    Parameter,
-    Pipeline,
-    Resources,
-    Retry,
-    Step,
-    Type,
-    document_key,
-)
+from penstock.spec import API_VERSION, Output, Parameter, Pipeline, Type, document_key
 from penstock.values import ValueInvalid, normalise
 
 _QUANTITIES: Mapping[Any, Callable[[Any], str]] = {seconds_of: duration_text, bytes_of: bytes_text}
@@ -45,22 +34,6 @@ def canonical_json(pipeline: Pipeline) -> str:
 def to_json(data: Any) -> str:
     """Compact JSON with sorted keys: the same data, the same text."""
     return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-
-
-def from_canonical(text: str) -> Pipeline:
-    """The pipeline whose canonical JSON this is. It was checked when it was made and is not checked again.
-
-    Raises SpecInvalid for text that is not a pipeline in canonical form.
-    """
-    data = json.loads(text)
-    try:
-        del data["apiVersion"], data["kind"]
-        pipeline: Pipeline = _read(Pipeline, data)
-        return pipeline
-    except (TypeError, ValueError, KeyError, AttributeError):
-        from penstock.codec.documents import pipeline_of
-
-        return pipeline_of(json.loads(text))
 
 
 @cache
@@ -123,37 +96,3 @@ def _limit(type_: Type, limit: Any) -> Any:
     if type_ == "integer" and isinstance(limit, float) and limit.is_integer():
         return int(limit)
     return _normal("number", limit) if type_ == "number" else limit
-
-
-_INSIDE: Mapping[tuple[type, str], type] = {
-    (Pipeline, "defaults"): Defaults,
-    (Defaults, "resources"): Resources,
-    (Defaults, "retry"): Retry,
-    (Step, "resources"): Resources,
-    (Step, "retry"): Retry,
-}
-_INSIDE_EACH: Mapping[tuple[type, str], type] = {
-    (Pipeline, "parameters"): Parameter,
-    (Pipeline, "steps"): Step,
-    (Step, "outputs"): Output,
-}
-
-
-@cache
-def _names(cls: type) -> dict[str, str]:
-    return {document_key(field.name): field.name for field in attrs.fields(cls)}
-
-
-def _read(cls: type, data: Any) -> Any:
-    if cls is Output and isinstance(data, str):
-        return Output(data)  # type: ignore[arg-type]  # it was checked when it was written
-    names = _names(cls)
-    values = {}
-    for key, value in data.items():
-        one, each = _INSIDE.get((cls, key)), _INSIDE_EACH.get((cls, key))
-        if one:
-            value = _read(one, value)
-        elif each:
-            value = {name: _read(each, item) for name, item in value.items()}
-        values[names[key]] = value
-    return cls(**values)

@@ -108,7 +108,7 @@ def _accept_trial(
 def given_by(context: Context, run: RunRecord) -> dict[str, Any]:
     """The parameters that make the same run again: all but those whose content came with the snapshot."""
     spec, archives = context.registry().snapshot_data(run.digest)
-    declared = codec.pipeline_of(json.loads(spec)).parameters
+    declared = codec.from_canonical(spec).parameters
     archived = {archive["path"] for archive in json.loads(archives)}
     return {
         name: value for name, value in run.parameters.items() if not (declared[name].is_artifact and value in archived)
@@ -142,7 +142,7 @@ def accept(context: Context, caller: Caller, order: TriggerOrder, request: Reque
 
 def _settle(place: Place, spec: str, archives: str, request: Request) -> Settled:
     return settle(
-        codec.pipeline_of(json.loads(spec)),
+        codec.from_canonical(spec),
         request.parameters,
         archived={archive["path"] for archive in json.loads(archives)},
         base=request.base,
@@ -168,7 +168,7 @@ def _same(
             and request.experiment in (None, run.experiment)
             and request.description == run.description
             and dict(request.tags) == dict(run.tags)
-            and same_parameters(codec.pipeline_of(json.loads(spec)), settled, run.parameters)
+            and same_parameters(codec.from_canonical(spec), settled, run.parameters)
         )
 
     return same
