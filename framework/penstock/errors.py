@@ -28,6 +28,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
+from penstock.printing import printable
+
 Path = tuple[str | int, ...]
 """A place inside a document or a request: `("steps", "train", "command", 2)`."""
 
@@ -35,13 +37,6 @@ Path = tuple[str | int, ...]
 def format_path(path: Path) -> str:
     """Write a path the way error messages show it: `$.steps.train.command[2]`."""
     return "$" + "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path)
-
-
-def printable(text: str) -> str:
-    """The text on one line and harmless to a terminal: line breaks and control characters are escaped."""
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

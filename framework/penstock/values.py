@@ -11,7 +11,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from penstock.errors import Detail, printable
+from penstock.errors import Detail
+from penstock.printing import printable
 from penstock.spec import Parameter, Type, Value
 
 MAX_TEXT = 64 * 1024

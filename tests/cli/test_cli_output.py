@@ -9,9 +9,10 @@ import sys
 
 import pytest
 
-from penstock.cli.output import Output, printable
+from penstock.cli.output import Output
 from penstock.cli.tables import Table, record
 from penstock.cli.times import moment_text, span_text
+from penstock.printing import printable
 
 WHEN = __import__("datetime").datetime.fromisoformat
 

@@ -32,6 +32,7 @@ def test_help_imports_click_and_the_front_alone(tmp_path):
     assert ours == {
         "penstock",
         "penstock.cli",
+        "penstock.printing",
         *(f"penstock.cli.{name}" for name in ("front", "group", "output", "session")),
     }
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from penstock.errors import Detail, SpecInvalid, printable
+from penstock.errors import Detail, SpecInvalid
+from penstock.printing import printable
 from penstock.spec import Defaults, Output, Parameter, Pipeline, Resources, Retry, Step, document_key
 
 

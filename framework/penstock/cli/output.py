@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TextIO, TypeAlias
 
+from penstock.printing import printable
+
 if TYPE_CHECKING:
     from penstock.cli.tables import Table
     from penstock.errors import PenstockError
@@ -76,13 +78,6 @@ class Output:
         if hint:
             print(printable(hint), file=sys.stderr)
         sys.stderr.flush()
-
-
-def printable(text: str) -> str:
-    """The text on one line, with control characters and lone surrogates written as escapes."""
-    if text.isprintable():
-        return text
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
 def is_terminal(stream: TextIO) -> bool:

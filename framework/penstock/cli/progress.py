@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from penstock.cli.output import Output, is_terminal, printable
+from penstock.cli.output import Output, is_terminal
 from penstock.cli.tables import STYLES, Table
 from penstock.cli.times import span_text
 from penstock.errors import RunFailed, TargetUnsupported
+from penstock.printing import printable
 from penstock.records import RunRecord, StepRecord
 
 if TYPE_CHECKING:
