@@ -48,9 +48,10 @@ class Dispatcher:
         deadline = time.monotonic() + (PATIENCE if patience is None else patience)
         while True:
             why, pause = self._hand_over(run_id)
-            if why is None or time.monotonic() + pause > deadline:
+            left = deadline - time.monotonic()
+            if why is None or pause is None or left <= 0:
                 return self._registry.get_run(run_id), why
-            time.sleep(pause)
+            time.sleep(min(pause, left))
 
     def refresh(self, run_id: str) -> RunRecord:
         """The run as its target sees it now; what the target does not answer stays as it was."""
@@ -66,6 +67,11 @@ class Dispatcher:
         except PenstockError as error:
             _log.info("run %s could not be refreshed: %s", run_id, error)
             return record
+
+    def refresh_all(self) -> None:
+        """Look at every unfinished run: what ended on its target has ended here too."""
+        for run_id in self._registry.unfinished():
+            self.refresh(run_id)
 
     def cancel(self, run_id: str) -> RunRecord:
         """Pass a recorded cancel request on to the target and look at what it answers."""
@@ -107,28 +113,30 @@ class Dispatcher:
             else:
                 self._registry.sync_done(endpoint_id, target, state.revision)
 
-    def _hand_over(self, run_id: str) -> tuple[str | None, float]:
-        """One try: (None, 0) when nothing is left to do, else why not and the seconds to wait."""
+    def _hand_over(self, run_id: str) -> tuple[str | None, float | None]:
+        """One try: why it did not come to anything, None when nothing is left to do; and the seconds to wait, None
+        when waiting would not help.
+        """
         work = self._registry.start_handover(run_id)
         if work is None:
-            return None, 0.0
+            return None, None
         try:
             place = self._places.open_frozen(work.target, work.identity)
             submission = place.operations.submit(place.target, work.request)
         except TargetRefused as error:
             record = self._registry.refuse_handover(run_id, Failure(code=error.code, message=str(error)))
             self._tell_run(record)
-            return None, 0.0
+            return None, None
         except TargetUnavailable as error:
             self._registry.defer_handover(run_id, error.retry_after, str(error))
             return str(error), error.retry_after
         except PenstockError as error:
             self._registry.defer_handover(run_id, _LATER, str(error))
-            return str(error), _LATER
+            return str(error), None
         record = self._registry.finish_handover(run_id, submission)
         if record.cancel_requested and not record.finished:
             _quietly(f"cancel of run {run_id}", self.cancel, run_id)
-        return None, 0.0
+        return None, None
 
     def _find(self, run_id: str) -> tuple[RunRef, Place]:
         ref, target, identity = self._registry.run_ref(run_id)

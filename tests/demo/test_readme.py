@@ -113,7 +113,7 @@ def test_the_exit_codes_are_those_of_the_errors():
     classes = [
         kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.PenstockError)
     ]
-    assert shown == {0, 130} | {kind.exit_code for kind in classes}
+    assert shown == {0, 130, 141} | {kind.exit_code for kind in classes}
 
 
 def test_the_configuration_is_valid(project):
@@ -125,5 +125,5 @@ def test_the_configuration_is_valid(project):
 
 
 def test_the_tests_and_the_demo_are_set_up_by_the_same_line():
-    first, second = re.findall(r"^python3\.11 -m venv .*$", README, flags=re.M)
+    first, second = re.findall(r"^`?(python3\.11 -m venv [^`\n]*)`?$", README, flags=re.M)
     assert first.removesuffix("penstock demo") == second.removesuffix("python -m pytest")

@@ -119,7 +119,7 @@ def test_another_request_under_a_key_is_refused_and_refusals_leave_nothing(regis
     run = kit.submit(registry, key="k", parameters={"depth": 3})
     seen = []
 
-    def same(stored: RunRecord) -> bool:
+    def same(stored: RunRecord, asked: str) -> bool:
         seen.append(registry.snapshot_data(stored.digest))  # the caller may read to compare
         return stored.parameters == {"depth": 4}
 
@@ -130,12 +130,12 @@ def test_another_request_under_a_key_is_refused_and_refusals_leave_nothing(regis
 
 
 def test_a_racing_twin_is_found_when_accepting(registry, kit, two):
-    order = TriggerOrder(kind="endpoint", ref="digits", key="k", same=lambda run: run.experiment == "trials")
+    order = TriggerOrder(kind="endpoint", ref="digits", key="k", same=lambda run, asked: run.experiment == "trials")
     first, second = registry.resolve(order), registry.resolve(order)
     run, replayed = registry.accept(order, first, accepted(), kit.caller)
     assert not replayed
     assert registry.accept(order, second, accepted(), kit.caller) == (run, True)
-    other = TriggerOrder(kind="endpoint", ref="digits", key="k", same=lambda run: False)
+    other = TriggerOrder(kind="endpoint", ref="digits", key="k", same=lambda run, asked: False)
     assert kit.code(registry.accept, other, second, accepted(), kit.caller) == "idempotency_conflict"
 
 

@@ -102,8 +102,17 @@ class Machine(RuleBasedStateMachine):
     def settle(self, name, label, target, digest, identity):
         mine = self.labels.setdefault(name, {})
         if label is None:
+            here = [
+                p.label
+                for p in self.pipelines
+                if (p.name, p.target, p.digest, p.deleted) == (name, target, digest, False)
+            ]
             alive = [known for known, (kept, burnt) in mine.items() if kept == digest and not burnt]
-            label = alive[-1] if alive else str(max([0, *(int(known) for known in mine if known.isdigit())]) + 1)
+            label = (
+                (here or alive)[-1]
+                if here or alive
+                else str(max([0, *(int(known) for known in mine if known.isdigit())]) + 1)
+            )
         if label not in mine:
             return label, None
         kept, burnt = mine[label]
@@ -385,7 +394,7 @@ class Machine(RuleBasedStateMachine):
             return run
 
         order = TriggerOrder(
-            kind=kind, ref=ref, version=version, key=key, same=lambda stored: dict(stored.parameters) == request
+            kind=kind, ref=ref, version=version, key=key, same=lambda stored, asked: dict(stored.parameters) == request
         )
 
         def real():

@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from penstock.codec import canonical_json
 from penstock.errors import ParameterInvalid
 from penstock.spec import Parameter, Pipeline, Step
 from penstock.target import Location, Problem
 from penstock.values import Text
-from penstock.workspace.acceptance import same_parameters, settle
+from penstock.workspace.acceptance import Request, asked, settle
 
 DECLARED = {
     "depth": Parameter("integer", minimum=1, maximum=64),
@@ -47,6 +48,13 @@ BAD = {
     "extra": {"parameter_type": [[], "x"], "parameter_not_finite": [{"a": [float("nan")]}]},
     "1": {"parameter_range": ["four"], "parameter_text": ["\0", "\ud800"]},
 }
+
+
+SPEC = canonical_json(PIPELINE)
+
+
+def request(parameters):
+    return Request(parameters=parameters, experiment=None, description="", tags={}, key="k", base=None)
 
 
 def local(location: Location) -> str | Problem:
@@ -96,10 +104,10 @@ def test_text_is_read_by_the_declared_type_to_the_same_values(trigger):
     as_text = {name: Text(typed.values[name]) for name in chosen}
     again = settle(PIPELINE, as_text, archived=(), base=None, resolve=local)
     assert again.values == typed.values
-    assert same_parameters(PIPELINE, again, typed.parameters)
+    assert asked(SPEC, request(as_text)) == asked(SPEC, request(chosen))
 
 
 def test_one_and_one_point_nought_in_a_list_are_another_request():
-    one = settle(PIPELINE, {"depth": 1, "layers": [1]}, archived=(), base=None, resolve=local)
-    other = settle(PIPELINE, {"depth": 1, "layers": [1.0]}, archived=(), base=None, resolve=local)
-    assert not same_parameters(PIPELINE, one, other.parameters)
+    assert asked(SPEC, request({"layers": [1]})) != asked(SPEC, request({"layers": [1.0]}))
+    assert asked(SPEC, request({"rate": 1})) == asked(SPEC, request({"rate": 1.0}))
+    assert asked(SPEC, request({})) != asked(SPEC, request({"rate": 0.5})), "a default may be another one tomorrow"

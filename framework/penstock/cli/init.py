@@ -18,11 +18,14 @@ TEMPLATE = """\
 registry: .penstock/registry.db
 
 # Where `penstock publish` and trial runs of files go when no target is named.
-target: laptop
+target: local
 
 # Places to run. The target decides where you publish; the version decides where it runs.
 targets:
-  laptop: {backend: local}
+  local: {backend: local}
+
+# A team's would say more:
+#   laptop: {backend: local, slots: 4, pass_env: [HTTPS_PROXY]}
 
 # Plugins see every command, refused ones too. `audit` appends one JSON line for each.
 # plugins: [audit]

@@ -113,8 +113,8 @@ def _grid(runs: list[RunRecord]) -> Any:
 
 def _state(step: StepRecord) -> str:
     attempt = f" (attempt {step.attempt})" if step.attempt > 1 else ""
-    code = f" (exit code {step.exit_code})" if step.state == "failed" and step.exit_code is not None else ""
-    return f"{step.state}{attempt}{code}"
+    why = f" ({step.error.message})" if step.state == "failed" and step.error is not None else ""
+    return f"{step.state}{attempt}{why}"
 
 
 def _ending(run: RunRecord) -> str:

@@ -64,7 +64,7 @@ def list_(
         while every and page.more:
             page = fetch(page.next)
             items.extend(page.items)
-    columns = ("ID", "TRIGGER", "TARGET", "EXPERIMENT", "STATE", "STARTED", "TOOK")
+    columns = ("ID", "TRIGGER", "FROM", "TARGET", "EXPERIMENT", "STATE", "STARTED", "TOOK")
     answer_page(session.output, evolve(page, items=tuple(items)), "runs", columns, _row, lambda one: one.id)
 
 
@@ -187,4 +187,4 @@ def rerun(session: Session, ref: str, idempotency_key: str | None, wait: bool) -
 
 def _row(one: RunRecord) -> tuple[object, ...]:
     times = moment_text(one.started), span_text(one.started, one.ended)
-    return one.id[:8], what(one), one.target, one.experiment, one.state, *times
+    return one.id[:8], what(one), one.resolved_from, one.target, one.experiment, one.state, *times

@@ -27,12 +27,12 @@ class Table:
         self.rows = [tuple("" if cell is None else printable(str(cell)) for cell in row) for row in rows]
 
     def print(self, stream: TextIO, *, rich: bool) -> None:
-        """Print the table. Plain text is never cut; a terminal wraps what is too wide for it."""
+        """Print the table. Nothing is cut or folded; a terminal wraps lines that are too wide for it."""
         if rich:
             self._print_rich(stream)
             return
         lines = [*([self.columns] if self.columns else []), *self.rows]
-        widths = [max(map(_width, column)) for column in zip(*lines, strict=True)]
+        widths = self._widths()
         for line in lines:
             cells = (cell + " " * (width - _width(cell)) for cell, width in zip(line, widths, strict=True))
             stream.write("  ".join(cells).rstrip() + "\n")
@@ -50,7 +50,14 @@ class Table:
             if not self.columns:
                 cells[0].stylize("bold")
             grid.add_row(*cells)
-        Console(file=stream, highlight=False).print(grid)
+        # Wider than the terminal is better than a uuid or a path cut in two: the terminal wraps what can be copied.
+        console = Console(file=stream, highlight=False)
+        console.width = max(console.width, sum(self._widths()) + 2 * len(grid.columns))
+        console.print(grid)
+
+    def _widths(self) -> list[int]:
+        lines = [*([self.columns] if self.columns else []), *self.rows]
+        return [max(map(_width, column)) for column in zip(*lines, strict=True)]
 
 
 def record(pairs: Iterable[tuple[str, object]]) -> Table:

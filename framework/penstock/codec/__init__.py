@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from penstock.codec.canon import canonical, canonical_json
+    from penstock.codec.canon import canonical, canonical_json, to_json
     from penstock.codec.data import from_time, time_text, to_data
     from penstock.codec.documents import (
         checked,
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from penstock.codec.structuring import structure
 
 _HOMES = {
-    "canon": ("canonical", "canonical_json"),
+    "canon": ("canonical", "canonical_json", "to_json"),
     "data": ("from_time", "time_text", "to_data"),
     "documents": ("checked", "load_document", "load_pipeline", "parse_pipeline", "pipeline_in", "pipeline_of"),
     "emit": ("to_yaml",),
@@ -56,6 +56,7 @@ __all__ = [
     "structure",
     "time_text",
     "to_data",
+    "to_json",
     "to_yaml",
 ]
 

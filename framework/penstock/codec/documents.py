@@ -87,18 +87,21 @@ def _read(data: Any) -> tuple[Pipeline | None, list[Detail]]:
         return None, details  # what else stands here belongs to a kind that is not known
     body = {key: value for key, value in data.items() if key not in ("apiVersion", "kind")}
     unread: set[Path] = set()
+    met: set[tuple[str, Path]] = set()
     pipeline = None
     while pipeline is None:
         try:
             pipeline = structure(body, Pipeline)
         except SpecInvalid as error:
-            if not unread:
+            if not met:
                 details += error.details
                 body = deepcopy(body)
-            cut = {place for detail in error.details if (place := _cut(body, detail)) is not None}
-            if cut <= unread:
+            # What was cut may be required: then it is missing next, and a stub takes its place.
+            found = {(detail.code, detail.path) for detail in error.details}
+            if found <= met:
                 return None, details
-            unread |= cut
+            met |= found
+            unread |= {place for detail in error.details if (place := _cut(body, detail)) is not None}
     return pipeline, details + check(pipeline, unread=unread)
 
 

@@ -45,7 +45,7 @@ class _Check:
             yield from (detail.under(*path) for detail in _text(parameter.pattern or "", "pattern"))
         yield from (detail.under("defaults") for detail in self._defaults(pipeline.defaults))
         yield from _keys(pipeline.steps, "steps")
-        if not pipeline.steps and not self._is_unread(("steps",)):
+        if not pipeline.steps and not any(path[:1] == ("steps",) for path in self.unread):
             yield Detail("steps_missing", "a pipeline has at least one step", ("steps",))
         for name, step in pipeline.steps.items():
             yield from (detail.under("steps", name) for detail in self._step(name, step))

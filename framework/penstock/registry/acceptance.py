@@ -120,23 +120,30 @@ def accept(
         tx.now,
     )
     tx.run(
-        'INSERT INTO requests (run, "values", artifacts, travelling) VALUES (?, ?, ?, ?)',
+        'INSERT INTO requests (run, "values", artifacts, travelling, asked) VALUES (?, ?, ?, ?, ?)',
         number,
         to_json(dict(accepted.values)),
         to_json(dict(accepted.artifacts)),
         to_json(dict(accepted.travelling)),
+        accepted.asked,
     )
     tx.run("INSERT INTO handovers (run, due) VALUES (?, ?)", number, tx.clock)
     record(tx, caller, "run_accepted", "run", accepted.id, found.pipeline, from_=found.resolved_from, to=_said(found))
     return run_record(need_run(tx, accepted.id)), False
 
 
-def same_request(order: TriggerOrder, run: RunRecord) -> RunRecord:
-    """The run of a replay, when the order is the request it came from. Raises Conflict `idempotency_conflict`.
+def asked(tx: Transaction, run_id: str) -> str:
+    """What a run's caller had asked for, as it was kept."""
+    row = tx.one("SELECT q.asked FROM requests q JOIN runs r ON r.seq = q.run WHERE r.id = ?", run_id)
+    return "" if row is None else str(row["asked"])
+
+
+def same_request(order: TriggerOrder, run: RunRecord, kept: str) -> RunRecord:
+    """The run of a replay, when the order asks what it was `kept` to have been asked. Raises `idempotency_conflict`.
 
     Outside any transaction: a run's request never changes, and the caller may have to read to compare.
     """
-    if order.same is not None and not order.same(run):
+    if order.same is not None and not order.same(run, kept):
         raise Conflict(
             f"the idempotency key `{order.key}` belongs to run {run.id}, which came from another request; "
             "take a new key for a new request",

@@ -15,7 +15,10 @@ from penstock.errors import RegistryError, UsageError
 BUSY_SECONDS = 30.0
 """How long a transaction waits for another process's before it gives up."""
 
-_DAY = 86_400.0
+LONGEST = 3_600_000_000
+"""How long, in microseconds, anything is put off at the most. What is due later than that was noted by a clock that
+was ahead, and is due now.
+"""
 
 Clock = Callable[[], int]
 """The time in microseconds since 1970 UTC."""
@@ -38,7 +41,7 @@ class Transaction:
 
     def after(self, seconds: float) -> int:
         """The machine's time in so many seconds, as it is stored; a backend may name a senseless number."""
-        return self.clock + round(min(max(0.0, seconds), _DAY) * 1e6)
+        return self.clock + min(round(max(0.0, min(seconds, LONGEST)) * 1e6), LONGEST)
 
     def one(self, sql: str, *values: object) -> sqlite3.Row | None:
         """The first row of a query, or None."""

@@ -16,7 +16,7 @@ from penstock.registry.gates import refuse_pipeline, refuse_version
 from penstock.registry.history import record
 from penstock.registry.lookup import (
     all_versions,
-    check_name,
+    check_endpoint_name,
     find_endpoint,
     need_endpoint,
     need_published,
@@ -62,7 +62,7 @@ def create(
 
     Raises Conflict `name_taken`, NotFound, GateClosed when the published pipeline is closed, UsageError for the name.
     """
-    check_name("name of an endpoint", name)
+    check_endpoint_name(name)
     _refuse_taken(tx, name)
     row = _insert(tx, name, need_published(tx, published), caller, description=description, tags=tags or {})
     return get(tx, row["id"])
@@ -106,7 +106,7 @@ def foresee(tx: Transaction, ref: str, published: Row | None, *, default: bool, 
     """Raise what putting a published pipeline (None: a new one) behind an endpoint would raise."""
     endpoint = find_endpoint(tx, ref)
     if endpoint is None:
-        check_name("name of an endpoint", ref)
+        check_endpoint_name(ref)
         _refuse_taken(tx, ref)
         if expect is not None:
             raise Conflict(f"endpoint `{ref}` does not exist, so its default is not {expect}", code="default_changed")
@@ -127,7 +127,7 @@ def rename(tx: Transaction, ref: str, name: str, caller: Caller) -> EndpointReco
     """Give an endpoint another name; its id stays. Raises Conflict `name_taken`, NotFound, UsageError."""
     endpoint = need_endpoint(tx, ref)
     if name != endpoint["name"]:
-        check_name("name of an endpoint", name)
+        check_endpoint_name(name)
         _refuse_taken(tx, name)
         tx.run("UPDATE endpoints SET name = ? WHERE seq = ?", name, endpoint["seq"])
         outbox.mark(tx, endpoint["seq"])

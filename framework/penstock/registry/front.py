@@ -222,7 +222,7 @@ class Registry:
     def resolve(self, order: TriggerOrder) -> Resolution | RunRecord:
         """What a trigger resolves to now, or the run of its key. Raises NotFound, GateClosed, Conflict."""
         found = self._read(acceptance.resolve, order)
-        return acceptance.same_request(order, found) if isinstance(found, RunRecord) else found
+        return self._replay(order, found) if isinstance(found, RunRecord) else found
 
     def accept(
         self, order: TriggerOrder, resolution: Resolution, accepted: Accepted, caller: Caller
@@ -232,7 +232,10 @@ class Registry:
         Raises ResolutionMoved when it has to be resolved again, NotFound, GateClosed, Conflict.
         """
         run, replayed = self._write(acceptance.accept, order, resolution, accepted, caller)
-        return (acceptance.same_request(order, run) if replayed else run), replayed
+        return (self._replay(order, run) if replayed else run), replayed
+
+    def _replay(self, order: TriggerOrder, run: RunRecord) -> RunRecord:
+        return acceptance.same_request(order, run, self._read(acceptance.asked, run.id))
 
     def due(self, *, now: datetime | None = None, limit: int = 100) -> list[str]:
         """The ids of runs to hand over now, the longest waiting first."""

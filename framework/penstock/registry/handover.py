@@ -8,7 +8,7 @@ from sqlite3 import Row
 
 from penstock.errors import NotFound
 from penstock.records import RunRecord
-from penstock.registry.database import Transaction
+from penstock.registry.database import LONGEST, Transaction
 from penstock.registry.history import ITSELF, record
 from penstock.registry.lookup import need_run
 from penstock.registry.orders import Handover, Waiting
@@ -21,11 +21,10 @@ LEASE = 10.0
 
 def due(tx: Transaction, *, now: datetime | None = None, limit: int = 100) -> list[str]:
     """The ids of runs to hand over now, the longest waiting first."""
-    rows = tx.all(
-        "SELECT r.id FROM handovers h JOIN runs r ON r.seq = h.run WHERE h.due <= ? ORDER BY h.due, h.run LIMIT ?",
-        tx.clock if now is None else from_time(now),
-        limit,
-    )
+    clock = tx.clock if now is None else from_time(now)
+    sql = "SELECT r.id FROM handovers h JOIN runs r ON r.seq = h.run WHERE h.due {} ? ORDER BY h.due, h.run LIMIT ?"
+    rows = tx.all(sql.format("<="), clock, limit)
+    rows += tx.all(sql.format(">"), clock + LONGEST, limit - len(rows))
     return [row["id"] for row in rows]
 
 

@@ -28,6 +28,16 @@ def check_name(what: str, name: str) -> None:
         )
 
 
+def check_endpoint_name(name: str) -> None:
+    """Refuse for an endpoint also what a caller would read as something else: a pinned version or a spec file."""
+    check_name("name of an endpoint", name)
+    if re.search(r"@[0-9]+$|\.(ya?ml|json)$", name, re.IGNORECASE):
+        raise UsageError(
+            f"`{name[:40]}` cannot be the name of an endpoint: it reads as a version (`a@1`) or a file (`a.yaml`)",
+            code="name_invalid",
+        )
+
+
 def whole_number(text: str) -> int | None:
     """The number that a version or an integer label writes, or None when the text is not one."""
     return int(text) if re.fullmatch(r"0|[1-9][0-9]{0,17}", text, re.ASCII) else None

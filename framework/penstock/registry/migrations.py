@@ -174,7 +174,8 @@ def runs(db: Database) -> None:
             run INTEGER PRIMARY KEY REFERENCES runs (seq),
             "values" TEXT NOT NULL,
             artifacts TEXT NOT NULL,
-            travelling TEXT NOT NULL
+            travelling TEXT NOT NULL,
+            asked TEXT NOT NULL
         )"""
     )
     db.execute(

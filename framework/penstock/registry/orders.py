@@ -112,8 +112,9 @@ class GateOutcome:
 class TriggerOrder:
     """One trigger. `kind` says what `ref` is: an endpoint, a published pipeline, or the name of a trial's pipeline.
 
-    `digest`, `target` and `identity` are of a trial only. `key` is the idempotency key; on a replay `same` decides
-    whether the stored run came from the same request (without it, the key alone decides).
+    `digest`, `target` and `identity` are of a trial only. `key` is the idempotency key; on a replay `same` is
+    given the stored run and what was kept as asked, and decides whether the request is the same (without it, the key
+    alone decides).
     """
 
     kind: str
@@ -123,7 +124,7 @@ class TriggerOrder:
     target: str | None = None
     identity: str | None = None
     key: str | None = None
-    same: Callable[[RunRecord], bool] | None = None
+    same: Callable[[RunRecord, str], bool] | None = None
     rerun_of: str | None = None
 
 
@@ -151,7 +152,9 @@ class Resolution:
 
 @frozen(kw_only=True)
 class Accepted:
-    """A run whose parameters were checked: `id` is a new uuid, the other fields are as in `runs.RunRequest`."""
+    """A run whose parameters were checked: `id` is a new uuid, `asked` is the request as `TriggerOrder.same` knows it
+    again, the other fields are as in `runs.RunRequest`.
+    """
 
     id: str
     experiment: str
@@ -161,6 +164,7 @@ class Accepted:
     values: Mapping[str, str] = field(factory=dict)
     artifacts: Mapping[str, str] = field(factory=dict)
     travelling: Mapping[str, str] = field(factory=dict)
+    asked: str = ""
 
 
 @frozen(kw_only=True)

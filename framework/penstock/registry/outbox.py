@@ -6,7 +6,7 @@ import json
 from datetime import datetime
 
 from penstock.errors import NotFound
-from penstock.registry.database import Transaction
+from penstock.registry.database import LONGEST, Transaction
 from penstock.registry.lookup import all_versions
 from penstock.registry.rows import from_time
 from penstock.target import EndpointState, EndpointVersion
@@ -38,8 +38,9 @@ def pending(tx: Transaction, *, now: datetime | None = None, limit: int = 100) -
     """Endpoint ids and targets that are due to be told, the longest waiting first."""
     rows = tx.all(
         """SELECT e.id, s.target FROM syncs s JOIN endpoints e ON e.seq = s.endpoint
-            WHERE s.due IS NOT NULL AND s.due <= ? ORDER BY s.due LIMIT ?""",
+            WHERE s.due IS NOT NULL AND (s.due <= ?1 OR s.due > ?1 + ?2) ORDER BY s.due LIMIT ?3""",
         tx.clock if now is None else from_time(now),
+        LONGEST,
         limit,
     )
     return [(row["id"], row["target"]) for row in rows]

@@ -125,6 +125,12 @@ def _settle(tx: Transaction, order: PublishOrder) -> tuple[str, Row | None]:
 
 def _next_label(tx: Transaction, order: PublishOrder) -> str:
     mine = tx.one(
+        """SELECT label FROM published WHERE name = ? AND digest = ? AND target = ? AND deleted IS NULL
+            ORDER BY seq DESC LIMIT 1""",
+        order.name,
+        order.digest,
+        order.target,
+    ) or tx.one(
         "SELECT label FROM labels WHERE name = ? AND digest = ? AND NOT burnt ORDER BY seq DESC LIMIT 1",
         order.name,
         order.digest,

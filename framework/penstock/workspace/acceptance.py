@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+import os
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from attrs import frozen
 
+from penstock import codec
 from penstock.errors import Detail, ParameterInvalid, did_you_mean
 from penstock.spec import Parameter, Pipeline, Value
 from penstock.target import Location, Problem
 from penstock.values import Text, ValueInvalid, check, normalise, read_text, render
 
 Resolve = Callable[[Location], str | Problem]
+
+
+@frozen(kw_only=True)
+class Request:
+    """What a trigger asks for, apart from what it addresses. `base` is the caller's folder, see `Location`."""
+
+    parameters: Mapping[str, Any]
+    experiment: str | None
+    description: str
+    tags: Mapping[str, str]
+    key: str | None
+    base: Path | None
+    rerun_of: str | None = None
 
 
 @frozen(kw_only=True)
@@ -83,15 +98,38 @@ def settle(
     return Settled(parameters=parameters, values=values, artifacts=artifacts, travelling=travelling)
 
 
-def same_parameters(pipeline: Pipeline, mine: Settled, stored: Mapping[str, Value]) -> bool:
-    """Whether two settled sets mean the same: equal text for every parameter, so that 1 is not 1.0 in a list."""
-    return dict(_texts(pipeline, mine.parameters)) == dict(_texts(pipeline, stored))
+def asked(spec: str, request: Request, *, version: str | None = None, digest: str | None = None) -> str:
+    """What a request asks for, as one text: two requests are the same when their texts are.
+
+    `spec` is the canonical JSON of what it is read against; `version` is what it pins, `digest` the snapshot of
+    a file. Nothing is looked up, so that a repeat is known again whatever became of files and targets.
+    """
+    declared = codec.from_canonical(spec).parameters
+    given = {name: _asked(declared.get(name), value, request.base) for name, value in request.parameters.items()}
+    return codec.to_json(
+        {
+            "parameters": given,
+            "experiment": request.experiment,
+            "description": request.description,
+            "tags": dict(request.tags),
+            "rerun_of": request.rerun_of,
+            "version": version,
+            "digest": digest,
+        }
+    )
+
+
+def _asked(parameter: Parameter | None, value: Any, base: Path | None) -> str:
+    if parameter is None:
+        return repr(value)
+    try:
+        text = render(parameter.type, _read(parameter, value))
+    except ValueInvalid:
+        return repr(value)
+    if parameter.is_artifact and base is not None and "://" not in text:
+        return os.path.normpath(base / text)
+    return text
 
 
 def _read(parameter: Parameter, value: Any) -> Value:
     return read_text(parameter.type, str(value)) if isinstance(value, Text) else value
-
-
-def _texts(pipeline: Pipeline, parameters: Mapping[str, Value]) -> Iterator[tuple[str, str]]:
-    for name, value in parameters.items():
-        yield name, render(pipeline.parameters[name].type, value)

@@ -34,8 +34,11 @@ class Care(Group):
     @verb("workspace.status")
     def status(self, caller: Caller) -> Status:
         """Where this workspace is and what is in it."""
-        config = self._context.config
-        counts = self._context.registry().counts() if self._context.exists else None
+        config, counts = self._context.config, None
+        if self._context.exists:
+            registry = self._context.registry()
+            self._context.dispatcher.refresh_all()
+            counts = registry.counts()
         return Status(
             config=config.file,
             registry=config.registry.value,

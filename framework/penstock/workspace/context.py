@@ -125,10 +125,11 @@ def verb(name: str) -> Callable[[Callable[Concatenate[G, Caller, P], R]], Callab
         def call(self: G, /, *args: P.args, **kwargs: P.kwargs) -> R:
             context = self._context
             caller = context.caller()
-            named = dict(zip(_argument_names(method), args, strict=False)) | kwargs
+            positional = _argument_names(method)
+            named = dict(zip(positional, args, strict=False)) | kwargs
             request = VerbRequest(
                 verb=name,
-                subject=_subject(next(iter(named.values()), "")),
+                subject=_subject(named.get(positional[0], "") if positional else ""),
                 actor=caller.actor,
                 verified=caller.verified,
                 door=caller.door,

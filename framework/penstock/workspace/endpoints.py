@@ -99,7 +99,9 @@ class Endpoints(Group):
     @verb("endpoint.delete")
     def delete(self, caller: Caller, ref: str) -> EndpointRecord:
         """Delete an endpoint. Raises Conflict `in_use` while a run of it is unfinished."""
-        record = self._context.registry().delete_endpoint(ref, caller)
+        registry = self._context.registry()
+        self._context.dispatcher.refresh_all()
+        record = registry.delete_endpoint(ref, caller)
         self._context.dispatcher.sync()
         return record
 

@@ -109,6 +109,7 @@ class Pipelines(Group):
     def delete(self, caller: Caller, ref: str) -> PublishedRecord:
         """Delete a published pipeline that nothing points to; its label stays burnt. Raises Conflict `in_use`."""
         registry = self._context.registry()
+        self._context.dispatcher.refresh_all()
         with self._context.publications(alone=True):
             outcome = registry.delete_published(ref, caller)
             if outcome.retire is not None:

@@ -34,10 +34,11 @@ def split_version(ref: str) -> tuple[str, str | None]:
     return (found[1], found[2]) if found else (ref, None)
 
 
-def locate(registry: Registry, ref: str, version: str | None = None) -> Located:
+def locate(registry: Registry, ref: str, version: str | None = None, *, replay: bool = False) -> Located:
     """Find what a reference names: an endpoint first, then a pinned version, then a published pipeline.
 
-    Raises NotFound, listing what exists.
+    With `replay` a name that nothing has is taken for an endpoint's: it may have been deleted since, and an
+    idempotency key outlives that. Raises NotFound, listing what exists.
     """
     whole = registry.endpoint_id(ref)
     if whole:
@@ -49,6 +50,8 @@ def locate(registry: Registry, ref: str, version: str | None = None) -> Located:
     try:
         return Located(kind="published", id=registry.get_published(ref).id)
     except NotFound:
+        if replay:
+            return Located(kind="endpoint", id=name, version=version if version is not None else pinned)
         if ":" in ref:
             raise
         registry.get_endpoint(name)  # raises with the endpoints that exist

@@ -10,23 +10,23 @@ from typing import Any
 from attrs import evolve
 
 from penstock.dispatcher import run_event
-from penstock.errors import Conflict, TargetUnavailable, TargetUnsupported, WaitTimeout
+from penstock.errors import Conflict, TargetUnavailable, TargetUnsupported, UsageError, WaitTimeout
 from penstock.records import Caller, Page, RunRecord
 from penstock.registry import CancelOutcome
 from penstock.runs import RunState
 from penstock.spec import Value
 from penstock.values import Text
+from penstock.workspace.acceptance import Request
 from penstock.workspace.context import Group, verb
 from penstock.workspace.logs import LogParts, read_logs
-from penstock.workspace.references import is_file
+from penstock.workspace.references import is_file, locate
 from penstock.workspace.triggers import (
-    Request,
     Submitted,
     accept,
     accept_again,
     accept_file,
     given_by,
-    order_of_reference,
+    order_of,
 )
 
 _QUICK, _SLOW = 0.01, 0.5
@@ -71,7 +71,13 @@ class Runs(Group):
         )
         if is_file(ref):
             return accept_file(self._context, caller, Path(ref), target, request)
-        return accept(self._context, caller, order_of_reference(self._context, ref, version, request), request)
+        if target is not None:
+            raise UsageError(
+                f"`{ref}` runs on the target where it was published; only a spec file can be sent to `{target}` "
+                f"(to move it there: `penstock publish --from {ref} --target {target}`)"
+            )
+        found = locate(self._context.registry(), ref, version, replay=idempotency_key is not None)
+        return accept(self._context, caller, order_of(self._context, found, request), request)
 
     @verb("run.rerun")
     def rerun(self, caller: Caller, ref: str, *, idempotency_key: str | None = None) -> Submitted:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +12,15 @@ from attrs import frozen
 
 from penstock import codec, snapshot
 from penstock.dispatcher import run_event
-from penstock.errors import ParameterInvalid
 from penstock.places import Place
 from penstock.records import Caller, RunRecord
 from penstock.registry import Accepted, Resolution, ResolutionMoved, TriggerOrder
 from penstock.snapshot import Snapshot
 from penstock.workspace import freezing
-from penstock.workspace.acceptance import Settled, same_parameters, settle
+from penstock.workspace.acceptance import Request, Settled, asked, settle
 from penstock.workspace.context import Context
 from penstock.workspace.publishing import kept_snapshot
-from penstock.workspace.references import locate
+from penstock.workspace.references import Located
 
 
 @frozen(kw_only=True)
@@ -33,28 +32,14 @@ class Submitted:
     warnings: tuple[str, ...]
 
 
-@frozen(kw_only=True)
-class Request:
-    """What a trigger asks for, apart from what it addresses. `base` is the caller's folder, see `Location`."""
-
-    parameters: Mapping[str, Any]
-    experiment: str | None
-    description: str
-    tags: Mapping[str, str]
-    key: str | None
-    base: Path | None
-    rerun_of: str | None = None
-
-
-def order_of_reference(context: Context, ref: str, version: str | None, request: Request) -> TriggerOrder:
-    """The order that triggers what a reference names. Raises NotFound."""
-    found = locate(context.registry(), ref, version)
+def order_of(context: Context, found: Located, request: Request) -> TriggerOrder:
+    """The order that triggers an endpoint, a version of it or a published pipeline."""
     return TriggerOrder(
         kind=found.kind,
         ref=found.id,
         version=found.version,
         key=request.key,
-        same=_same(context, request, version=found.version),
+        same=_same(context, lambda spec: asked(spec, request, version=found.version)),
         rerun_of=request.rerun_of,
     )
 
@@ -71,9 +56,11 @@ def accept_file(context: Context, caller: Caller, path: Path, target: str | None
 
 def accept_again(context: Context, caller: Caller, run: RunRecord, request: Request) -> Submitted:
     """Run once more what a run resolved to; a trial's snapshot is put on its target again if it is gone."""
-    if run.resolved_from != "file":
-        addressed = run.endpoint_id or run.published or ""
-        return accept(context, caller, order_of_reference(context, addressed, run.version, request), request)
+    if run.endpoint_id is not None:
+        found = Located(kind="endpoint", id=run.endpoint_id, version=run.version)
+        return accept(context, caller, order_of(context, found, request), request)
+    if run.published is not None:
+        return accept(context, caller, order_of(context, Located(kind="published", id=run.published), request), request)
     taken = kept_snapshot(context, run.digest)
     return _accept_trial(context, caller, context.places.open(run.target), taken, run.pipeline, request)
 
@@ -99,7 +86,7 @@ def _accept_trial(
             target=place.target.name,
             identity=place.identity,
             key=request.key,
-            same=_same(context, request, digest=taken.digest),
+            same=_same(context, lambda spec: asked(spec, request, digest=taken.digest)),
             rerun_of=request.rerun_of,
         )
         return accept(context, caller, order, request)
@@ -129,7 +116,8 @@ def accept(context: Context, caller: Caller, order: TriggerOrder, request: Reque
         place = context.places.open_frozen(resolution.target, resolution.identity)
         settled = _settle(place, resolution.spec, resolution.archives, request)
         try:
-            run, replayed = registry.accept(order, resolution, _accepted(resolution, settled, request), caller)
+            accepted = _accepted(order, resolution, settled, request)
+            run, replayed = registry.accept(order, resolution, accepted, caller)
         except ResolutionMoved:
             continue
         if replayed:
@@ -150,31 +138,12 @@ def _settle(place: Place, spec: str, archives: str, request: Request) -> Settled
     )
 
 
-def _same(
-    context: Context, request: Request, *, version: str | None = None, digest: str | None = None
-) -> Callable[[RunRecord], bool]:
-    """Whether a run that has our idempotency key came from the same request."""
-
-    def same(run: RunRecord) -> bool:
-        spec, archives = context.registry().snapshot_data(run.digest)
-        try:
-            settled = _settle(context.places.open(run.target), spec, archives, request)
-        except ParameterInvalid:
-            return False
-        return (
-            digest in (None, run.digest)
-            and version == (run.version if run.resolved_from == "pinned" else None)
-            and request.rerun_of == run.rerun_of
-            and request.experiment in (None, run.experiment)
-            and request.description == run.description
-            and dict(request.tags) == dict(run.tags)
-            and same_parameters(codec.from_canonical(spec), settled, run.parameters)
-        )
-
-    return same
+def _same(context: Context, read: Callable[[str], str]) -> Callable[[RunRecord, str], bool]:
+    """Whether a run that has our idempotency key came from the same request, read against the run's own spec."""
+    return lambda run, kept: read(context.registry().snapshot_data(run.digest)[0]) == kept
 
 
-def _accepted(resolution: Resolution, settled: Settled, request: Request) -> Accepted:
+def _accepted(order: TriggerOrder, resolution: Resolution, settled: Settled, request: Request) -> Accepted:
     return Accepted(
         id=str(uuid.uuid4()),
         experiment=request.experiment or resolution.endpoint or resolution.pipeline,
@@ -184,4 +153,5 @@ def _accepted(resolution: Resolution, settled: Settled, request: Request) -> Acc
         values=settled.values,
         artifacts=settled.artifacts,
         travelling=settled.travelling,
+        asked=asked(resolution.spec, request, version=order.version, digest=order.digest),
     )

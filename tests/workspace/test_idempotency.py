@@ -1,0 +1,79 @@
+"""Law 8 where it is hard: the same request is known again whatever became of what it named."""
+
+from __future__ import annotations
+
+import pytest
+
+from penstock.errors import Conflict
+from penstock.workspace import Workspace
+
+READER = """\
+apiVersion: penstock/v1
+kind: Pipeline
+name: reader
+parameters:
+  table: {type: file}
+  times: {type: integer, default: 1}
+steps:
+  read:
+    inputs: {table: "${{ parameters.table }}"}
+    command: [cp, "${{ inputs.table }}", "${{ outputs.copy }}"]
+    outputs: {copy: file}
+"""
+
+
+@pytest.fixture
+def endpoint(workspace, project):
+    (project / "reader.yaml").write_text(READER)
+    (project / "data.txt").write_text("1")
+    workspace.pipelines.publish(project / "reader.yaml", endpoint="reader")
+    return workspace.endpoint("reader")
+
+
+def test_a_file_that_is_gone_since_makes_no_other_request(endpoint, project):
+    first = endpoint.submit(parameters={"table": "data.txt"}, idempotency_key="k").wait()
+    (project / "data.txt").unlink()
+    again = endpoint.submit(parameters={"table": str(project / "data.txt")}, idempotency_key="k")
+    assert again.id == first.id
+    with pytest.raises(Conflict) as other:
+        endpoint.submit(parameters={"table": "other.txt"}, idempotency_key="k")
+    assert other.value.code == "idempotency_conflict"
+
+
+def test_a_target_that_is_gone_since_makes_no_other_request(endpoint, project):
+    first = endpoint.submit(parameters={"table": "data.txt"}, idempotency_key="k").wait()
+    (project / "penstock.yaml").write_text("targets: {renamed: {backend: local}}\n")
+    with Workspace.open(project, actor="bo") as later:
+        again = later.submit("reader", parameters={"table": "data.txt"}, idempotency_key="k")
+    assert again.id == first.id
+
+
+def test_a_key_outlives_its_endpoint(endpoint, workspace):
+    first = endpoint.submit(parameters={"table": "data.txt"}, idempotency_key="k").wait()
+    endpoint.delete()
+    again = workspace.submit("reader", parameters={"table": "data.txt"}, idempotency_key="k")
+    assert again.id == first.id
+
+
+@pytest.mark.parametrize("change", [{"experiment": "reader"}, {"description": "x"}, {"tags": {"a": "b"}}])
+def test_whatever_is_asked_otherwise_is_another_request(endpoint, change):
+    asked = {"parameters": {"table": "data.txt"}, "idempotency_key": "k"}
+    endpoint.submit(**asked)
+    with pytest.raises(Conflict):
+        endpoint.submit(**asked, **change)
+
+
+def test_text_and_typed_values_are_one_request(endpoint, workspace):
+    typed = {"table": "data.txt", "times": 3}
+    first = endpoint.submit(parameters=typed, idempotency_key="k")
+    as_text = {name: str(value) for name, value in typed.items()}
+    assert workspace.submit("reader", parameters=as_text, text=True, idempotency_key="k").id == first.id
+
+
+def test_a_trial_of_another_snapshot_is_another_request(workspace, project):
+    first = workspace.submit(str(project / "greet.yaml"), idempotency_key="k")
+    assert workspace.submit(str(project / "greet.yaml"), idempotency_key="k").id == first.id
+    spec = project / "greet.yaml"
+    spec.write_text(spec.read_text().replace("default: world", "default: earth"))
+    with pytest.raises(Conflict):
+        workspace.submit(str(spec), idempotency_key="k")
