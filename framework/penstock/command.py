@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 
 from attrs import frozen
 
+from penstock.errors import SpecInvalid
+
 _MARK = re.compile(r"\$\$\{\{|\$\{\{")
 _INSIDE = re.compile(r"\s*([a-z]+(?:\.[A-Za-z0-9_][A-Za-z0-9_-]*)+)\s*\}\}")
 _OPERATORS = "|&;<>()`"
@@ -20,12 +22,11 @@ _SHELL_HINT = "a command is not run by a shell; for shell features write `[bash,
 _LINE_HINT = "end the line before it with a backslash, use `>` instead of `|`, or write `[bash, -c, ...]`"
 
 
-class CommandInvalid(ValueError):
+class CommandInvalid(SpecInvalid, ValueError):
     """A command or placeholder that cannot be read. `code` is stable."""
 
     def __init__(self, message: str, code: str) -> None:
-        super().__init__(message)
-        self.code = code
+        super().__init__(message, code=code)
 
 
 @frozen

@@ -13,7 +13,7 @@ from typing import ParamSpec
 
 from penstock.codec import from_canonical
 from penstock.command import sole_reference
-from penstock.errors import BackendBroken, PenstockError, TargetRefused, TargetUnavailable
+from penstock.errors import BackendBroken, PenstockError, RegistryError, TargetRefused, TargetUnavailable
 from penstock.hookspecs import Event
 from penstock.places import Place, Places
 from penstock.records import RunRecord
@@ -53,8 +53,12 @@ class Dispatcher:
                 return self._registry.get_run(run_id), why
             time.sleep(min(pause, left))
 
-    def refresh(self, run_id: str) -> RunRecord:
-        """The run as its target sees it now; what the target does not answer stays as it was."""
+    def refresh(self, run_id: str, *, must_record: bool = False) -> RunRecord:
+        """The run as its target sees it now; what the target does not answer stays as it was.
+
+        With `must_record` it raises RegistryError when the registry cannot take what the target says: who waits
+        would wait for ever.
+        """
         record = self._registry.get_run(run_id)
         if record.finished:
             return record
@@ -65,6 +69,8 @@ class Dispatcher:
             report = place.operations.get_run(place.target, ref)
             return self._record(place, record, ref, report)
         except PenstockError as error:
+            if must_record and isinstance(error, RegistryError):
+                raise
             _log.info("run %s could not be refreshed: %s", run_id, error)
             return record
 

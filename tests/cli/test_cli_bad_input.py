@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -212,3 +214,29 @@ def test_a_read_only_registry_is_refused(two, cli):
         assert cli("endpoint", "disable", "greet", "--json").refused(12).json["error"]["code"] == "registry_read_only"
     finally:
         folder.chmod(0o700)
+
+
+@pytest.mark.parametrize("name", ["greet@0", "x@12", "spec.yaml", "a.JSON"])
+def test_an_endpoint_is_not_named_like_a_version_or_a_file(two, cli, name):
+    for call in (("endpoint", "create", name, "greet:1"), ("endpoint", "rename", "greet", name)):
+        assert cli(*call, "--json").refused(2).json["error"]["code"] == "name_invalid"
+    assert cli("publish", "greet.yaml", "--endpoint", name, "--json").refused(2).json["error"]["code"] == "name_invalid"
+
+
+def test_only_a_file_can_be_sent_to_another_target(two, cli):
+    answer = cli("submit", "greet", "--target", "laptop").refused(2)
+    assert "publish --from greet --target laptop" in answer.err
+
+
+def test_an_empty_idempotency_key_is_no_key(two, cli):
+    code = cli("submit", "greet", "--idempotency-key", "", "--json").refused(2).json["error"]["code"]
+    assert code == "idempotency_key_invalid"
+
+
+@pytest.mark.parametrize("redirect", [">/dev/full", ">&-"])
+def test_an_answer_that_cannot_be_written_is_no_traceback(two, redirect):
+    command = f"{sys.executable} -m penstock endpoint list --json {redirect}"
+    done = subprocess.run(["bash", "-c", command], cwd=two, capture_output=True, text=True)
+    assert "Traceback" not in done.stderr
+    if redirect == ">/dev/full":
+        assert done.returncode == 141 and "could not be written" in done.stderr

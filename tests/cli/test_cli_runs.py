@@ -124,7 +124,7 @@ def test_waiting_quietly_answers_the_id_alone(steps, cli):
 def test_a_failed_run_exits_1_with_its_last_lines(steps, cli):
     answer = cli("submit", "steps", "-p", "code=3", "--wait").refused(1)
     lines = answer.err.splitlines()
-    assert any(line.startswith("train failed (exit code 3)") for line in lines)
+    assert any(line.startswith("train failed (") and "exited with code 3" in line for line in lines)
     tail = lines[lines.index("the last lines of train:") + 1 : -1]
     assert tail == [f"  {number}" for number in range(11, 31)]
     assert lines[-1].startswith("error: run ") and "failed" in lines[-1]
@@ -166,8 +166,8 @@ def test_a_parameter_file_is_typed_and_its_errors_have_a_place(greet, project, c
 def test_runs_are_listed_shown_and_rerun(steps, cli):
     one = cli("submit", "steps", "--tag", "a=b", "-p", "note=x", "--wait", "-q").ok().out.strip()
     head, row = cli("run", "list").ok().out.splitlines()
-    assert head.split() == ["ID", "TRIGGER", "TARGET", "EXPERIMENT", "STATE", "STARTED", "TOOK"]
-    assert row.split()[:5] == [one[:8], "steps@0", "laptop", "steps", "succeeded"]
+    assert head.split() == ["ID", "TRIGGER", "FROM", "TARGET", "EXPERIMENT", "STATE", "STARTED", "TOOK"]
+    assert row.split()[:6] == [one[:8], "steps@0", "default", "laptop", "steps", "succeeded"]
     text = cli("run", "show", one[:8]).ok().out
     assert re.search(rf"id +{one}\n", text) and "(self-declared) through cli" in text
     assert re.search(r"PARAMETER +VALUE\n", text) and re.search(r"STEP +STATE", text)

@@ -253,7 +253,7 @@ def test_init_writes_a_configuration_that_can_be_read_once(tmp_path, monkeypatch
     assert cli("init").ok().out == f"wrote {tmp_path / 'penstock.yaml'}\n"
     assert [path.name for path in tmp_path.iterdir()] == ["penstock.yaml"]
     text = (tmp_path / "penstock.yaml").read_text()
-    assert cli("target", "list", "-q").ok().out == "laptop\n"
+    assert cli("target", "list", "-q").ok().out == "local\n"
     answer = cli("init", "--json").refused(8)
     assert answer.json["error"]["code"] == "config_exists"
     assert (tmp_path / "penstock.yaml").read_text() == text

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import sqlite3
 import threading
 import time
 
 import pytest
 
 import penstock
-from penstock.errors import Conflict, GateClosed, NotFound, ParameterInvalid, RunFailed
+from penstock.errors import Conflict, GateClosed, NotFound, ParameterInvalid, PenstockError, RunFailed
 from penstock.workspace import Workspace
 
 
@@ -191,3 +192,44 @@ def test_names_that_do_not_exist_list_what_does(workspace):
     with pytest.raises(NotFound) as version:
         workspace.submit("hello@7")
     assert version.value.code == "version_not_found"
+
+
+def test_what_is_wrong_in_python_is_an_error_of_ours(workspace):
+    with pytest.raises(PenstockError) as operator:
+        penstock.Step(command="sort in | uniq")
+    assert (operator.value.code, operator.value.exit_code) == ("shell_operator", 3)
+    endpoint = workspace.create_endpoint("hello", workspace.publish(greeting()))
+    for wrong in (
+        {"idempotency_key": ""},
+        {"idempotency_key": 3},
+        {"experiment": "a\nb"},
+        {"tags": {"a": 1}},
+        {"parameters": {1: 2}},
+    ):
+        with pytest.raises(PenstockError):
+            endpoint.submit(**wrong)
+    assert workspace.runs.list().items == ()
+
+
+def test_a_version_may_be_written_as_a_number(workspace):
+    endpoint = workspace.create_endpoint("hello", workspace.publish(greeting()))
+    endpoint.add_version(workspace.publish(greeting(description="Second.")))
+    assert endpoint.submit(version=1).version == "1"
+    assert endpoint.set_default(1, expect=0).default == "1"
+
+
+def test_a_run_that_ended_unseen_keeps_nothing_from_being_deleted(workspace, project):
+    endpoint = workspace.create_endpoint("hello", workspace.publish(greeting()))
+    run = endpoint.submit()
+    with Workspace.open(project, actor="bo") as other:
+        other.run(run.id).wait()
+    late = endpoint.submit()
+    queue = project / ".penstock/local/laptop/queue.db"
+    with contextlib.closing(sqlite3.connect(queue)) as database:
+        for _ in range(400):
+            if database.execute("SELECT count(*) FROM jobs WHERE ended IS NULL").fetchone() == (0,):
+                break
+            time.sleep(0.02)
+    assert workspace.care.status().runs["succeeded"] == 2
+    endpoint.delete()
+    assert workspace.run(late.id).state == "succeeded"

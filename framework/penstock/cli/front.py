@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -62,17 +63,26 @@ def root(session: Session, config: Path | None, registry: str | None, target: st
     session.target = target
 
 
+_LOST = frozenset({errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EFBIG})
+"""What a stream says that can take no more. Files say their name, and their trouble was told where they are used."""
+
+
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and answer its exit status; every error ends here as one line or one document."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started us
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123  # as long as we run
     output = Output(json=_asks_for_json(given))
     try:
         return _run(given, output)
-    except BrokenPipeError:
-        # Whoever read our output has gone; nothing more may be written when Python flushes at exit.
+    except OSError as error:
+        # Whoever read our output has gone, or its disk is full; nothing more may be written when Python ends.
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
         os.close(nowhere)
+        if not isinstance(error, BrokenPipeError):
+            output.note(f"error: the answer could not be written to standard output: {error.strerror}")
         return 141
 
 
@@ -83,9 +93,9 @@ def _run(given: list[str], output: Output) -> int:
         status = 0
     except click.exceptions.Exit as end:
         status = end.exit_code
-    except BrokenPipeError:
-        raise
     except BaseException as error:
+        if isinstance(error, OSError) and error.filename is None and error.errno in _LOST:
+            raise
         from penstock.cli.failures import report
 
         status = report(error, output)

@@ -41,7 +41,7 @@ def load_document(path: FilePath) -> Document:
             line = data.count(b"\n", 0, error.start) + 1
             detail = Detail("document_not_utf8", "the file is not UTF-8 text", where=f"{source}:{line}:1")
             raise SpecInvalid.of([detail], source) from None
-    return read_yaml(text, source)
+    return read_yaml(text, source, read_on=True)
 
 
 def load_pipeline(path: FilePath) -> Pipeline:
@@ -51,7 +51,7 @@ def load_pipeline(path: FilePath) -> Pipeline:
 
 def parse_pipeline(text: str, source: str = "<text>") -> Pipeline:
     """Read and check the pipeline in a text. Raises SpecInvalid with all its problems."""
-    return pipeline_in(read_yaml(text, source))
+    return pipeline_in(read_yaml(text, source, read_on=True))
 
 
 def pipeline_in(document: Document) -> Pipeline:
@@ -71,8 +71,9 @@ def checked(pipeline: Pipeline) -> Pipeline:
 
 def _build(data: Any, document: Document | None) -> Pipeline:
     pipeline, details = _read(data)
-    if details or pipeline is None:
-        raise SpecInvalid.of(located(details, document), document.source if document else "")
+    written = document.problems if document else ()
+    if written or details or pipeline is None:
+        raise SpecInvalid.of([*written, *located(details, document)], document.source if document else "")
     return pipeline
 
 

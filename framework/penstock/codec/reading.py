@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import yaml
@@ -29,11 +29,15 @@ class _Node:
 
 
 class Document:
-    """Plain data as it was read from `source`, and where in it everything stands."""
+    """Plain data as it was read from `source`, and where in it everything stands.
 
-    def __init__(self, source: str, data: Any, root: _Node) -> None:
+    `problems` are those of the writing that do not stand in the way of reading on; see `read_yaml`.
+    """
+
+    def __init__(self, source: str, data: Any, root: _Node, problems: Sequence[Detail] = ()) -> None:
         self.source = source
         self.data = data
+        self.problems = tuple(problems)
         self._root = root
 
     def place(self, path: Path) -> str:
@@ -68,8 +72,11 @@ class Document:
         return f"{self.source}:{spot[0]}:{spot[1]}"
 
 
-def read_yaml(text: str, source: str) -> Document:
+def read_yaml(text: str, source: str, *, read_on: bool = False) -> Document:
     """Read one YAML 1.2 document (JSON is one too). `source` names it in errors.
+
+    With `read_on` a key that is there twice is noted in the document's `problems`, so that it can be told together
+    with all else that is wrong; the caller must not take a document that has any.
 
     Raises SpecInvalid: `document_too_large`, `document_empty`, `document_too_deep`, `yaml_syntax`, `yaml_alias`,
     `yaml_tag`, `duplicate_key`, `key_invalid`, `text_invalid`.
@@ -85,7 +92,7 @@ def read_yaml(text: str, source: str) -> Document:
         composer.problem("yaml_syntax", *syntax(error, text))
     except yaml.YAMLError as error:
         composer.problem("yaml_syntax", " ".join(str(error).split()), (1, 1))
-    return composer.finish()
+    return composer.finish(read_on)
 
 
 @define
@@ -116,13 +123,13 @@ class _Composer:
         if len(self._problems) >= _MOST_PROBLEMS:
             raise SpecInvalid.of(self._problems, self._source)
 
-    def finish(self) -> Document:
-        if self._problems:
+    def finish(self, read_on: bool) -> Document:
+        if self._problems and not (read_on and all(found.code == "duplicate_key" for found in self._problems)):
             raise SpecInvalid.of(self._problems, self._source)
         node, data = self._root or (_Node((1, 1)), None)
         if data is None:
             raise refused(self._source, node.spot, "document_empty", "the document is empty")
-        return Document(self._source, data, node)
+        return Document(self._source, data, node, self._problems)
 
     def take(self, event: yaml.Event) -> None:
         mark = event.start_mark

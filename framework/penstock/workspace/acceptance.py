@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from attrs import frozen
 
 from penstock import codec
-from penstock.errors import Detail, ParameterInvalid, did_you_mean
+from penstock.errors import Detail, ParameterInvalid, UsageError, did_you_mean
 from penstock.spec import Parameter, Pipeline, Value
 from penstock.target import Location, Problem
-from penstock.values import Text, ValueInvalid, check, normalise, read_text, render
+from penstock.values import Text, ValueInvalid, check, describe, normalise, read_text, render
+
+_LONGEST_KEY = 255
 
 Resolve = Callable[[Location], str | Problem]
 
@@ -29,6 +31,21 @@ class Request:
     key: str | None
     base: Path | None
     rerun_of: str | None = None
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse what is not text where text belongs. Raises UsageError."""
+        texts = {"experiment": self.experiment, "description": self.description, "idempotency key": self.key}
+        texts |= {f"tag `{name}`": value for name, value in self.tags.items()}
+        for what, text in texts.items():
+            if text is not None and not isinstance(text, str):
+                raise UsageError(f"the {what} is text, got {describe(text)}")
+        if self.key == "" or (self.key is not None and len(self.key) > _LONGEST_KEY):
+            raise UsageError(
+                f"an idempotency key is 1 to {_LONGEST_KEY} characters, got {len(self.key)}",
+                code="idempotency_key_invalid",
+            )
+        if self.experiment is not None and not (0 < len(self.experiment) <= 255 and self.experiment.isprintable()):
+            raise UsageError("the name of an experiment is 1 to 255 printable characters", code="name_invalid")
 
 
 @frozen(kw_only=True)
@@ -132,4 +149,6 @@ def _asked(parameter: Parameter | None, value: Any, base: Path | None) -> str:
 
 
 def _read(parameter: Parameter, value: Any) -> Value:
-    return read_text(parameter.type, str(value)) if isinstance(value, Text) else value
+    if isinstance(value, Text):
+        return read_text(parameter.type, str(value))
+    return os.fspath(value) if parameter.is_artifact and isinstance(value, PurePath) else value

@@ -44,7 +44,17 @@ class Context:
     @property
     def exists(self) -> bool:
         """Whether there is a registry yet."""
-        return self._registry is not None or self.config.registry.value.exists()
+        return self._registry is not None or self._is_there()
+
+    def _is_there(self) -> bool:
+        path = self.config.registry.value
+        try:
+            return path.exists()
+        except OSError as error:
+            raise RegistryError(
+                f"{path} cannot be reached ({error.strerror}): the workspace is private to the user who made it",
+                code="registry_read_only",
+            ) from None
 
     @property
     def store(self) -> Path:
@@ -55,7 +65,7 @@ class Context:
         """The registry. Raises RegistryError `registry_missing` when it is not there and not to be made."""
         if self._registry is None:
             path = self.config.registry.value
-            if not create and not path.exists():
+            if not create and not self._is_there():
                 raise RegistryError(
                     f"there is no registry at {path} yet: publish a pipeline first (`penstock publish FILE`), "
                     "or run the command in the project's folder",

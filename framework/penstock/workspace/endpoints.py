@@ -63,9 +63,13 @@ class Endpoints(Group):
         return self._context.registry().list_endpoints(all=all, limit=limit, before=before)
 
     @verb("endpoint.set_default")
-    def set_default(self, caller: Caller, ref: str, version: str, *, expect: str | None = None) -> MoveOutcome:
+    def set_default(
+        self, caller: Caller, ref: str, version: str | int, *, expect: str | int | None = None
+    ) -> MoveOutcome:
         """Move the default, only if it is `expect` when that is said. Raises Conflict, GateClosed, NotFound."""
-        outcome = self._context.registry().set_default(ref, version, caller, expect=expect)
+        outcome = self._context.registry().set_default(
+            ref, str(version), caller, expect=None if expect is None else str(expect)
+        )
         if outcome.moved:
             self._moved(outcome.endpoint)
         self._context.dispatcher.sync()

@@ -25,6 +25,8 @@ def move_gate(
 ) -> GateOutcome:
     """Move one gate, tell plugins and targets, and pass on the cancel requests that were asked for with it."""
     registry = context.registry()
+    if cancel_runs:
+        context.dispatcher.refresh_all()  # what has ended needs no cancelling
     outcome = registry.set_gate(
         kind, ref, open=open, caller=caller, reason=reason, version=version, cancel_runs=cancel_runs
     )

@@ -196,7 +196,7 @@ class Endpoint:
         self.record = self._workspace.endpoints.get(self.id)
         return self
 
-    def submit(self, *, version: str | None = None, **arguments: Any) -> Run:
+    def submit(self, *, version: str | int | None = None, **arguments: Any) -> Run:
         """Trigger the default, or the version that is named; more arguments as in `Workspace.submit`."""
         return self._workspace.submit(self.id, version=version, **arguments)
 
@@ -209,7 +209,7 @@ class Endpoint:
         self.record = outcome.endpoint
         return outcome.version
 
-    def set_default(self, version: str, *, expect: str | None = None) -> Endpoint:
+    def set_default(self, version: str | int, *, expect: str | int | None = None) -> Endpoint:
         """Move the default, only if it is `expect` when that is said."""
         self.record = self._workspace.endpoints.set_default(self.id, version, expect=expect).endpoint
         return self

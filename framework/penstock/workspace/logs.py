@@ -39,7 +39,7 @@ def _parts(context: Context, run_id: str, step: str | None, follow: bool) -> Log
     offsets: dict[str, int] = {}
     complete: set[str] = set()
     while True:
-        run = context.dispatcher.refresh(run_id)
+        run = context.dispatcher.refresh(run_id, must_record=follow)
         wanted = [one.name for one in run.steps if step in (None, one.name) and one.name not in complete]
         quiet = True
         for name in wanted if run.external is not None else ():

@@ -24,8 +24,8 @@ class Located:
 
 
 def is_file(ref: str) -> bool:
-    """Whether a reference means a spec file: it ends as one."""
-    return Path(ref).suffix.lower() in _SUFFIXES
+    """Whether a reference means a spec file: it ends as one, or is a path with a folder to a file that is there."""
+    return Path(ref).suffix.lower() in _SUFFIXES or ("/" in ref and Path(ref).is_file())
 
 
 def split_version(ref: str) -> tuple[str, str | None]:

@@ -42,7 +42,7 @@ class Runs(Group):
         caller: Caller,
         ref: str,
         *,
-        version: str | None = None,
+        version: str | int | None = None,
         parameters: Mapping[str, Any] | None = None,
         text: bool = False,
         experiment: str | None = None,
@@ -58,7 +58,7 @@ class Runs(Group):
         are relative to, the current one by default. `target` is for a file only. Raises NotFound, GateClosed,
         ParameterInvalid, Conflict; then nothing was accepted.
         """
-        given = dict(parameters or {})
+        given = {str(name): value for name, value in (parameters or {}).items()}
         if text:
             given = {name: Text(value) if isinstance(value, str) else value for name, value in given.items()}
         request = Request(
@@ -76,7 +76,9 @@ class Runs(Group):
                 f"`{ref}` runs on the target where it was published; only a spec file can be sent to `{target}` "
                 f"(to move it there: `penstock publish --from {ref} --target {target}`)"
             )
-        found = locate(self._context.registry(), ref, version, replay=idempotency_key is not None)
+        found = locate(
+            self._context.registry(), ref, None if version is None else str(version), replay=idempotency_key is not None
+        )
         return accept(self._context, caller, order_of(self._context, found, request), request)
 
     @verb("run.rerun")
@@ -139,7 +141,7 @@ class Runs(Group):
         deadline = None if timeout is None else time.monotonic() + timeout
         pause, seen = _QUICK, None
         while True:
-            run = self._context.dispatcher.refresh(run_id)
+            run = self._context.dispatcher.refresh(run_id, must_record=True)
             if run != seen:
                 pause, seen = _QUICK, run
                 if watch is not None:
