@@ -9,14 +9,13 @@ import contextlib
 import os
 import selectors
 import signal
-import sqlite3
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from penstock.errors import PenstockError
+from penstock.errors import PenstockError, one_line
 from penstock_local import processes, queue, wake
 from penstock_local.clock import Clock
 from penstock_local.layout import Layout
@@ -24,6 +23,8 @@ from penstock_local.schedule import Schedule
 
 _PATIENCE = 60.0
 """Seconds to wait for others that write to the queue; to give up would end every step."""
+_LONGEST_SLEEP = 3600.0
+"""Seconds; timers of the system overflow after some weeks."""
 
 
 class Engine:
@@ -51,22 +52,27 @@ class Engine:
 
     def run(self) -> None:
         """Work until there was nothing to do for a while, or until asked to leave. Raises sqlite3.Error, OSError."""
+        orderly = False
         try:
-            self._schedule.look()
-            while not self._leaving:
-                self._schedule.settle()
-                if self._schedule.jobs:
-                    self._idle_since = time.monotonic()
-                elif self._left_to_idle() <= 0 and not self._has_to_stay():
-                    return
-                self._wait()
+            self._work()
+            orderly = True
         finally:
             if self._pipe >= 0:
                 os.close(self._pipe)
             try:
-                self._schedule.leave()
+                self._schedule.leave(orderly)
             finally:
                 self._database.close()
+
+    def _work(self) -> None:
+        self._schedule.look()
+        while not self._leaving:
+            self._schedule.settle()
+            if self._schedule.jobs:
+                self._idle_since = time.monotonic()
+            elif self._left_to_idle() <= 0 and not self._has_to_stay():
+                return
+            self._wait()
 
     def _left_to_idle(self) -> float:
         return self._idle_since + self._schedule.idle - time.monotonic()
@@ -87,10 +93,10 @@ class Engine:
     def _wait(self) -> None:
         """Sleep until something happens, then take note of it."""
         due = self._clock.next()
-        times = [] if due is None else [due - time.monotonic()]
+        times = [_LONGEST_SLEEP] if due is None else [_LONGEST_SLEEP, due - time.monotonic()]
         if not self._schedule.jobs:
             times.append(self._left_to_idle())
-        for key, _ in self._selector.select(max(0.0, min(times)) if times else None):
+        for key, _ in self._selector.select(max(0.0, min(times))):
             with contextlib.suppress(BlockingIOError):
                 os.read(key.fd, 65536)
             if key.fd == self._pipe:
@@ -120,10 +126,11 @@ def main(arguments: Sequence[str]) -> int:
         os.set_inheritable(pipe, False)
         processes.become_reaper()
         Engine(layout, pipe).run()
-    except (sqlite3.DatabaseError, OSError, PenstockError) as error:
+    except Exception as error:  # whatever it is, the log gets a line and the next engine another chance
+        why = error if isinstance(error, PenstockError) else one_line(error)
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         with contextlib.suppress(OSError):
-            print(f"{now} the engine of {layout.root} gives up for now: {error}", file=sys.stderr, flush=True)
+            print(f"{now} the engine of {layout.root} gives up for now: {why}", file=sys.stderr, flush=True)
             os.utime(layout.log)  # a full disk takes no line, and `heal` looks at the time
         return 1
     return 0

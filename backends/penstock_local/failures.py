@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,18 +12,18 @@ from penstock_local.jobs import Step
 
 def of(step: Step, code: str, message: str) -> dict[str, Any]:
     """A failure as it is kept: stable code, one line, the step."""
-    return {"code": code, "message": f"step `{step.name}` {message}", "step": step.name}
+    return {"code": code, "message": f"step `{step.name}`: {message}", "step": step.name}
 
 
 def of_exit(step: Step) -> tuple[str, str]:
     """Code and message for how a step's process ended; both empty when it ended well."""
     if step.stopping == "step_timeout":
-        return step.stopping, f"took longer than {step.plan['timeout']:g} seconds"
+        return step.stopping, f"took longer than {step.plan['timeout']:g} s"
     code = step.exit_code or 0
     if code > 0:
         return "step_failed", f"exited with code {code}"
     if code < 0:
-        return "step_failed", f"was ended by signal {_signal_name(-code)}"
+        return "step_failed", f"ended by signal {_signal_name(-code)}"
     return "", ""
 
 
@@ -34,6 +35,9 @@ def shown_exit_code(code: int | None) -> int | None:
 def not_started(command: Sequence[str], environment: Mapping[str, str], error: OSError | ValueError) -> str:
     """Why a step's process could not be started."""
     word = command[0] if command else ""
+    filename = getattr(error, "filename", None)
+    if filename is not None and os.fsdecode(filename) != word:
+        return f"could not start `{word}`: {getattr(error, 'strerror', error)}: `{os.fsdecode(filename)}`"
     if isinstance(error, FileNotFoundError):
         where = "in its working folder" if "/" in word else f"on its PATH ({environment['PATH']})"
         return f"could not start: `{word}`, or the interpreter it names, was not found {where}"

@@ -48,9 +48,8 @@ def penstock_compile_pipeline(target: Target, snapshot: Snapshot) -> Compiled:
 def penstock_publish_pipeline(target: Target, snapshot: Snapshot, compiled: Compiled) -> Publication:
     """Plan and archives under the root."""
     from penstock_local import store
-    from penstock_local.layout import Layout
 
-    return store.publish(Layout.of(target), snapshot, compiled)
+    return store.publish(target, snapshot, compiled)
 
 
 @_hook
@@ -157,11 +156,10 @@ def penstock_sync_endpoint(target: Target, endpoint: EndpointState) -> bool:
 
 @_hook
 def penstock_retire_pipeline(target: Target, publication: Publication) -> bool:
-    """Plan and archives go when nothing else needs them."""
+    """Plan and archives go when no other target under the same root and no other plan needs them."""
     from penstock_local import store
-    from penstock_local.layout import Layout
 
-    return store.retire(Layout.of(target), publication)
+    return store.retire(target, publication)
 
 
 @_hook

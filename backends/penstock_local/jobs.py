@@ -11,11 +11,22 @@ from attrs import define, field
 from penstock.command import Reference, fill
 from penstock.runs import ENDED
 
+_REQUEST = ("values", "artifacts", "travelling", "environment", "settings")
+
+
+def checked_request(request: Any) -> Mapping[str, Any]:
+    """What a run was submitted with, as it was kept. Raises ValueError when something is missing."""
+    missing = [key for key in _REQUEST if not isinstance(request, dict) or not isinstance(request.get(key), dict)]
+    if missing:
+        raise ValueError(f"no usable `{missing[0]}`")
+    return dict(request)
+
 
 @define(eq=False)
 class Step:
     """One step of a job and where it stands. `missing` counts the steps it still waits for.
 
+    `folder` is where its attempt's outputs really lie, links on the way there followed; `paths` name them.
     `stopping` says why its processes are being ended, `killed` that the time for leaving by themselves is over.
     """
 
@@ -32,6 +43,7 @@ class Step:
     token: str = ""
     process: subprocess.Popen[bytes] | None = None
     exit_code: int | None = None
+    folder: str = ""
     paths: dict[str, str] = field(factory=dict)
     stopping: str = ""
     killed: bool = False

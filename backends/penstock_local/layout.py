@@ -20,6 +20,7 @@ class Layout:
         self.lock = root / "engine.lock"
         self.log = root / "engine.log"
         self.publications = root / "publications"
+        self.owners = root / "owners"
         self.publishing = root / "publications.lock"
         self.archives = root / "archives"
         self.endpoints = root / "endpoints"
@@ -35,7 +36,7 @@ class Layout:
         """Make the root and its folders. Raises TargetUnavailable when that is not possible."""
         try:
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            for folder in (self.publications, self.archives, self.endpoints, self.runs):
+            for folder in (self.publications, self.owners, self.archives, self.endpoints, self.runs):
                 folder.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
             raise unusable(self.root, error) from None
@@ -43,6 +44,10 @@ class Layout:
     def publication(self, external: str) -> Path:
         """The compiled document of a publication."""
         return self.publications / f"{external}.json"
+
+    def owners_of(self, external: str) -> Path:
+        """One file for each target that published it; several targets may have this root."""
+        return self.owners / external
 
     def archive(self, digest: str) -> Path:
         """The tar file of an archive, by its content."""

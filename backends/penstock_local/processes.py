@@ -3,6 +3,10 @@
 A step's processes are known by the token in their environment, which children inherit, however far they move
 away. The engine is the reaper of everything below it, so what outlives its parents becomes its own child.
 A process that threw its environment away and left its group and its parents is ended once nothing claims it.
+
+After the death of an engine the next one knows what is left by that token or by stdout or stderr that still go to
+the log of an interrupted step. What it cannot know is a process that had dropped its environment and redirected
+both before the engine was killed, and does not descend from one that is known.
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ import select
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 TOKEN = "PENSTOCK_STEP_TOKEN"
@@ -36,7 +40,7 @@ def spawn(
     command: Sequence[str], folder: str, environment: Mapping[str, str], log: Path, stdin: int
 ) -> subprocess.Popen[bytes]:
     """Start a process in a group of its own, its output appended to the log. Raises OSError, ValueError."""
-    output = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    output = _open_log(log)
     try:
         return subprocess.Popen(
             [_bytes(word) for word in command],
@@ -49,6 +53,15 @@ def spawn(
         )
     finally:
         os.close(output)
+
+
+def _open_log(log: Path) -> int:
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+    try:
+        return os.open(log, flags, 0o600)
+    except FileNotFoundError:  # somebody cleared the logs away
+        log.parent.mkdir(0o700, parents=True, exist_ok=True)
+        return os.open(log, flags, 0o600)
 
 
 def _bytes(text: str) -> bytes:
@@ -108,17 +121,20 @@ def signal_child(pid: int, number: signal.Signals) -> None:
         os.kill(pid, number)
 
 
-def signal_tokens(tokens: set[str], number: signal.Signals, also: int | None = None) -> list[int]:
+def signal_tokens(
+    tokens: set[str], number: signal.Signals, also: int | None = None, logs: frozenset[str] = frozenset()
+) -> list[int]:
     """Signal every process that carries one of the tokens, and what descends from it, each once.
 
-    `also` is a child of ours that belongs to them whatever it carries. Answers open handles (pidfd) of what was
-    signalled, for the caller to wait for and close.
+    What has its stdout or stderr in one of the `logs` (real paths) counts like what carries a token. `also` is a
+    child of ours that belongs to them whatever it carries. Answers open handles (pidfd) of what was signalled, for
+    the caller to wait for and close.
     """
     below: dict[int, list[int]] = {}
     line: list[tuple[int, int | None]] = [] if also is None else [(also, os.getpid())]
     for pid in _pids():
         below.setdefault(_parent(pid), []).append(pid)
-        if token_of(pid) in tokens:
+        if token_of(pid) in tokens or _writes_to(pid, logs):
             line.append((pid, None))
     handles: dict[int, int] = {}
     while line:
@@ -128,7 +144,8 @@ def signal_tokens(tokens: set[str], number: signal.Signals, also: int | None = N
         with contextlib.suppress(ProcessLookupError, PermissionError):
             # A handle holds on to one process. A pid that recurred before it was opened is not ours to signal.
             handle = os.pidfd_open(pid)
-            if (parent is None or _parent(pid) != parent) and token_of(pid) not in tokens:
+            related = parent is not None and _parent(pid) == parent
+            if not related and token_of(pid) not in tokens and not _writes_to(pid, logs):
                 os.close(handle)
                 continue
             handles[pid] = handle
@@ -137,11 +154,15 @@ def signal_tokens(tokens: set[str], number: signal.Signals, also: int | None = N
     return list(handles.values())
 
 
-def end_leftovers(tokens: set[str], patience: float) -> None:
-    """KILL everything that carries one of the tokens and wait until it is gone, at most `patience` seconds."""
+def end_leftovers(tokens: set[str], logs: Iterable[Path], patience: float) -> None:
+    """KILL everything that carries one of the tokens or writes to one of the logs, and wait until it is gone.
+
+    Raises TimeoutError when that takes longer than `patience` seconds.
+    """
     deadline = time.monotonic() + patience
+    real = frozenset(os.path.realpath(log) for log in logs)
     while True:
-        handles = signal_tokens(tokens, signal.SIGKILL)
+        handles = signal_tokens(tokens, signal.SIGKILL, logs=real)
         if not handles:
             return
         for handle in handles:
@@ -151,6 +172,15 @@ def end_leftovers(tokens: set[str], patience: float) -> None:
             os.close(handle)
         if time.monotonic() > deadline:
             raise TimeoutError("processes of an earlier engine do not end")
+
+
+def _writes_to(pid: int, logs: frozenset[str]) -> bool:
+    for number in (1, 2) if logs else ():
+        with contextlib.suppress(OSError):
+            # The kernel says so when somebody has removed the file meanwhile.
+            if str(Path(f"/proc/{pid}/fd/{number}").readlink()).removesuffix(" (deleted)") in logs:
+                return True
+    return False
 
 
 def _pids() -> list[int]:

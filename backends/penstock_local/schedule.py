@@ -11,14 +11,15 @@ import os
 import secrets
 import sqlite3
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from penstock.errors import PenstockError
+from penstock.errors import PenstockError, one_line
 from penstock_local import failures, processes, queue, steps, store, wake
 from penstock_local.attempts import Attempts
 from penstock_local.clock import Clock
-from penstock_local.jobs import Job, Step
+from penstock_local.jobs import Job, Step, checked_request
 from penstock_local.layout import Layout
 from penstock_local.options import LocalOptions
 
@@ -53,72 +54,69 @@ class Schedule:
     def look(self) -> None:
         """Take in the jobs that are new and the cancellations that were asked for. Raises sqlite3.Error, OSError."""
         interrupted: list[Step] = []
+        left: dict[str, Path] = {}
         for row in queue.jobs_after(self._database, self._last):
             self._last = row["seq"]
-            interrupted += self._take(row)
-        if interrupted:
-            processes.end_leftovers({step.token for step in interrupted}, PATIENCE)
+            rows = queue.steps(self._database, row["seq"]) if row["started"] is not None else []
+            left |= {item["token"]: self._layout.log_of(row["id"], item["name"]) for item in rows if item["token"]}
+            interrupted += self._take(row, rows)
+        if left:
+            processes.end_leftovers(set(left), left.values(), PATIENCE)
         for step in interrupted:
             self._resume(step)
         for seq in queue.cancel_asked(self._database):
             if seq in self.jobs and not self.jobs[seq].canceled:
                 self._cancel(self.jobs[seq])
 
-    def _take(self, row: sqlite3.Row) -> list[Step]:
-        """Take in one job; answers its steps that an earlier engine left running."""
-        request = json.loads(row["request"])
-        self._adopt(request["settings"])
+    def _take(self, row: sqlite3.Row, rows: Sequence[sqlite3.Row]) -> list[Step]:
+        """Take in one job; answers its steps that an earlier engine left running.
+
+        Whatever is wrong with a job is its own trouble: it fails, and the others go on.
+        """
         try:
-            job = Job.of(row["seq"], row["id"], store.read_plan(self._layout, row["publication"]), request)
+            plan = store.read_plan(self._layout, row["publication"])
+            request = checked_request(json.loads(row["request"]))
+            job = Job.of(row["seq"], row["id"], plan, request)
+            job.started = row["started"] is not None
+            running = _restore(job, rows)
+            self._adopt(request["settings"])
         except PenstockError as error:
-            self._give_up(row["seq"], error)
+            self._give_up(row["seq"], error.code, str(error))
+            return []
+        except Exception as error:
+            why = f"what the queue holds of the run is damaged ({one_line(error)}); trigger it again"
+            self._give_up(row["seq"], "run_damaged", why)
             return []
         self.jobs[job.seq] = job
-        job.started = row["started"] is not None
-        interrupted = self._restore(job) if job.started else []
         for step in job.ready():
             self._line_up(step)
-        return interrupted
+        for step in running:
+            if not step.token and step.failures:
+                self._line_up_later(step)
+            elif not step.token:
+                self._line_up(step)
+        return [step for step in running if step.token]
 
     def _adopt(self, settings: Mapping[str, Any]) -> None:
         """Go by the settings of the run submitted last."""
-        slots = settings["slots"] or os.cpu_count() or 1
+        slots = int(settings["slots"] or os.cpu_count() or 1)
+        self._grace, self.idle = float(settings["grace"]), float(settings["idle"])
         self._free += slots - self._slots
-        self._slots, self._grace, self.idle = slots, settings["grace"], settings["idle"]
+        self._slots = slots
 
-    def _give_up(self, seq: int, error: PenstockError) -> None:
+    def _give_up(self, seq: int, code: str, message: str) -> None:
         now = time.time()
         for row in queue.steps(self._database, seq):
             if row["ended"] is None:
                 self._writes.append(queue.step_ended(seq, row["position"], "skipped", now, None, None, None))
-        told = {"code": error.code, "message": str(error)}
-        self._writes.append(queue.job_ended(seq, "failed", now, told, {}))
+        self._writes.append(queue.job_ended(seq, "failed", now, {"code": code, "message": message}, {}))
         self._durable = True
-
-    def _restore(self, job: Job) -> list[Step]:
-        interrupted = []
-        for row in queue.steps(self._database, job.seq):
-            step = job.steps[row["name"]]
-            step.attempt, step.failures, step.interruptions = row["attempt"], row["failures"], row["interruptions"]
-            if row["ended"] is not None:
-                job.end(step, row["state"], json.loads(row["outputs"] or "{}"))
-                if row["error"] and job.error is None:
-                    job.error = json.loads(row["error"])
-            elif row["state"] == "running":
-                step.state, step.token = "running", row["token"] or ""
-                if step.token:
-                    interrupted.append(step)
-                elif step.failures:
-                    self._line_up_later(step)
-                else:
-                    self._line_up(step)
-        return interrupted
 
     def _resume(self, step: Step) -> None:
         step.token = ""
         step.interruptions += 1
         if step.interruptions >= INTERRUPTIONS:
-            message = f"was cut short {step.interruptions} times by the death of its engine"
+            message = f"cut short {step.interruptions} times by the death of its engine"
             self._end_step(step, "failed", error=failures.of(step, "step_interrupted", message))
         else:
             self._note_waiting(step)
@@ -154,7 +152,9 @@ class Schedule:
         chosen: list[_Prepared] = []
         while self._ready:
             step = self._ready[0][1]
-            slots = min(step.plan["slots"], self._slots)
+            # A step that may be what kills engines gets its last chance alone, or others would take the blame too.
+            last_chance = step.interruptions >= INTERRUPTIONS - 1
+            slots = self._slots if last_chance else min(step.plan["slots"], self._slots)
             if step.ended:
                 heapq.heappop(self._ready)
                 continue
@@ -261,13 +261,29 @@ class Schedule:
             elif not step.ended:
                 self._end_step(step, "canceled")
 
-    def leave(self) -> None:
-        """End every child, and note that nothing is left of the attempts cut short: they do not count.
+    def leave(self, orderly: bool) -> None:
+        """End every child. After an orderly end note that nothing is left of the attempts cut short: they do not count.
 
-        Raises sqlite3.Error.
+        After any other end they stay on record as running, for the next engine to count. Raises sqlite3.Error.
         """
         cut = list(self.attempts.steps.values())
-        if self.attempts.end_all(PATIENCE):
+        if self.attempts.end_all(PATIENCE) and orderly:
             for step in cut:
                 self._note_waiting(step)
             self._flush()
+
+
+def _restore(job: Job, rows: Sequence[sqlite3.Row]) -> list[Step]:
+    """Bring a job to where an earlier engine left it; answers its steps that were running then."""
+    running = []
+    for row in rows:
+        step = job.steps[row["name"]]
+        step.attempt, step.failures, step.interruptions = row["attempt"], row["failures"], row["interruptions"]
+        if row["ended"] is not None:
+            job.end(step, row["state"], json.loads(row["outputs"] or "{}"))
+            if row["error"] and job.error is None:
+                job.error = json.loads(row["error"])
+        elif row["state"] == "running":
+            step.state, step.token = "running", row["token"] or ""
+            running.append(step)
+    return running

@@ -40,6 +40,7 @@ def prepare(layout: Layout, step: Step, plain: Mapping[str, str]) -> tuple[list[
         _extract(layout, step, step.plan["code"], Path(work))
     if step.plan["outputs"]:
         outputs = _fresh(layout, step, "outputs")
+        step.folder = os.path.realpath(outputs)
         step.paths = {name: f"{outputs}/{name}" for name in step.plan["outputs"]}
         for name, declared in step.plan["outputs"].items():
             if declared == "directory":
@@ -64,6 +65,9 @@ def clean(layout: Layout, step: Step, keep_work: bool) -> None:
 
 def read_outputs(step: Step) -> dict[str, str]:
     """The step's outputs: canonical text of values, paths of artifacts. Raises OutputWrong."""
+    for folder in {os.path.dirname(path) for path in step.paths.values()}:  # noqa: PTH120  # the path is text
+        if os.path.realpath(folder) != step.folder:
+            raise OutputWrong("the folder of its outputs was replaced; write into the folder itself", "output_invalid")
     return {name: _output(name, declared, step.paths[name]) for name, declared in step.plan["outputs"].items()}
 
 

@@ -17,40 +17,53 @@ from attrs import asdict
 
 from penstock.errors import TargetRefused, TargetUnavailable
 from penstock.snapshot import Snapshot
-from penstock.target import Compiled, EndpointState, Publication
+from penstock.target import Compiled, EndpointState, Publication, Target
 from penstock_local import queue
 from penstock_local.layout import Layout, sync_folder, unusable, write_file
+from penstock_local.plan import check
 
 
-def publish(layout: Layout, snapshot: Snapshot, compiled: Compiled) -> Publication:
-    """Put a compiled snapshot and its archives under the root. Idempotent. Raises TargetUnavailable."""
+def publish(target: Target, snapshot: Snapshot, compiled: Compiled) -> Publication:
+    """Put a compiled snapshot and its archives under the root, and note whose they are. Idempotent.
+
+    Raises TargetUnavailable.
+    """
+    layout = Layout.of(target)
     layout.make()
     external = _external_of(compiled)
     try:
         with _publishing(layout):
+            _own(layout, external, target)
             for archive in snapshot.archives.values():
                 _put(archive.location, layout.archive(archive.digest))
-            if not layout.publication(external).exists():
+            if _content(layout.publication(external)) != compiled.data:
                 write_file(layout.publication(external), compiled.data)
     except OSError as error:
         raise unusable(layout.root, error) from None
     return Publication(external=external, details={"root": str(layout.root)})
 
 
-def retire(layout: Layout, publication: Publication) -> bool:
-    """Forget a publication and the archives that nothing else needs. Idempotent.
+def retire(target: Target, publication: Publication) -> bool:
+    """Forget a publication unless another target published it too, and the archives that nothing else needs.
 
-    Raises TargetUnavailable while unfinished runs still need it.
+    Idempotent. Raises TargetUnavailable while unfinished runs still need it.
     """
+    layout = Layout.of(target)
+    owners = layout.owners_of(publication.external)
     if not layout.publications.exists():
         return True
     try:
         with _publishing(layout):
+            mine = owners / _owner(target)
+            if any(path != mine for path in owners.glob("[!.]*")):
+                mine.unlink(missing_ok=True)
+                return True
             with queue.deciding(layout) as database:
                 waiting = queue.unfinished_of(database, publication.external)
                 if waiting:
                     raise TargetUnavailable(f"{waiting} unfinished runs still need the publication", retry_after=30.0)
                 layout.publication(publication.external).unlink(missing_ok=True)
+            shutil.rmtree(owners, ignore_errors=True)
             needed = {layout.archive(item["digest"]) for plan in _plans(layout) for item in plan["archives"].values()}
             for path in layout.archives.glob("*.tar"):
                 if path not in needed:
@@ -61,14 +74,19 @@ def retire(layout: Layout, publication: Publication) -> bool:
 
 
 def read_plan(layout: Layout, external: str) -> dict[str, Any]:
-    """The compiled document of a publication. Raises TargetRefused when it is not there or not readable."""
+    """The compiled document of a publication. Raises TargetRefused when it is not there, not readable or damaged."""
     path = layout.publication(external)
     try:
         plan: dict[str, Any] = json.loads(path.read_bytes())
+        check(plan)
     except FileNotFoundError:
         raise TargetRefused(f"the publication `{external}` is not under `{layout.root}`; publish it again") from None
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise TargetRefused(f"the publication `{path}` cannot be read ({error}); publish it again") from None
+    except (ValueError, TypeError, RecursionError) as error:
+        raise TargetRefused(
+            f"the publication `{path}` is damaged ({error}); publish it again", code="publication_damaged"
+        ) from None
     return plan
 
 
@@ -91,8 +109,33 @@ def write_endpoint(layout: Layout, endpoint: EndpointState) -> None:
 def _revision(path: Path) -> int:
     try:
         return int(json.loads(path.read_bytes())["revision"])
-    except (FileNotFoundError, ValueError, KeyError):
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
         return -1
+
+
+def _own(layout: Layout, external: str, target: Target) -> None:
+    """Note that a target published something; before it is there, so that it never is without an owner."""
+    owners = layout.owners_of(external)
+    if not owners.exists():
+        earlier = layout.publication(external).exists()
+        owners.mkdir(0o700)
+        sync_folder(layout.owners)
+        if earlier:  # from a time without owners: somebody's, nobody knows whose, so it stays
+            write_file(owners / "unknown", b"")
+    mark = owners / _owner(target)
+    if not mark.exists():
+        write_file(mark, os.fsencode(f"{target.home} {target.name}\n"))
+
+
+def _owner(target: Target) -> str:
+    return hashlib.sha256(os.fsencode(f"{target.home.resolve()}\0{target.name}")).hexdigest()[:32]
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
 
 
 def _external_of(compiled: Compiled) -> str:

@@ -133,7 +133,7 @@ def test_kill_of_a_step_fails_it(place, tmp_path):
     place.until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text(), "the step does not start")
     os.kill(pid_in(tmp_path / "pid"), signal.SIGKILL)
     report = place.wait(run)
-    assert report.error.message == "step `one` was ended by signal SIGKILL"
+    assert report.error.message == "step `one`: ended by signal SIGKILL"
 
 
 def interruptible(tmp_path) -> dict[str, Step]:

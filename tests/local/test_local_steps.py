@@ -170,8 +170,8 @@ def test_an_output_that_is_not_what_was_declared_fails_the_step(place, declared,
 @pytest.mark.parametrize(
     ("command", "code", "exit_code", "message"),
     [
-        (["sh", "-c", "exit 3"], "step_failed", 3, "step `one` exited with code 3"),
-        (["sh", "-c", "kill -9 $$"], "step_failed", 137, "step `one` was ended by signal SIGKILL"),
+        (["sh", "-c", "exit 3"], "step_failed", 3, "step `one`: exited with code 3"),
+        (["sh", "-c", "kill -9 $$"], "step_failed", 137, "step `one`: ended by signal SIGKILL"),
         (
             ["no-such-command"],
             "step_not_started",
@@ -246,7 +246,7 @@ def test_a_step_that_takes_too_long_is_ended(place):
     report = place.wait(run)
     one = place.steps(run)["one"]
     assert (report.state, one.state, one.error.code) == ("failed", "failed", "step_timeout")
-    assert "0.2 seconds" in one.error.message
+    assert "0.2 s" in one.error.message
     assert one.exit_code == 128 + signal.SIGTERM
     assert place.states(run)["two"] == "succeeded"
 
