@@ -95,7 +95,7 @@ def penstock_get_run(target: Target, run: RunRef) -> RunReport | Absent:
     from penstock_local.layout import Layout
 
     layout = Layout.of(target)
-    if not layout.queue.exists():
+    if not layout.has_queue():
         return Absent()
     with queue.opened(layout) as database:
         found = queue.job(database, run.id)
@@ -135,7 +135,7 @@ def penstock_cancel_run(target: Target, run: RunRef) -> bool:
     from penstock_local.layout import Layout
 
     layout = Layout.of(target)
-    if not layout.queue.exists():
+    if not layout.has_queue():
         return False
     with queue.deciding(layout) as database:
         taken = queue.ask_cancel(database, run.id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from pathlib import Path
@@ -41,6 +42,19 @@ class Layout:
         except OSError as error:
             raise unusable(self.root, error) from None
 
+    def has_queue(self) -> bool:
+        """Whether anything was ever submitted here. Raises TargetUnavailable when it cannot be known.
+
+        A root that may not be looked into is no empty root: what runs there is not lost.
+        """
+        try:
+            self.queue.stat()
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise unusable(self.queue, error) from None
+        return True
+
     def publication(self, external: str) -> Path:
         """The compiled document of a publication."""
         return self.publications / f"{external}.json"
@@ -70,8 +84,10 @@ def unusable(path: Path, error: OSError) -> TargetUnavailable:
     """The one line for a folder or file that the machine does not let us use."""
     why = error.strerror or str(error)
     where = error.filename or path
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    todo = "free some space" if full else "check its permissions, or give the target a `root` that can be written"
     return TargetUnavailable(
-        f"cannot use `{where}`: {why}; free some space or give the target a `root` that can be written",
+        f"cannot use `{where}`: {why}; {todo}",
         retry_after=10.0,
     )
 

@@ -108,7 +108,7 @@ def opened(layout: Layout) -> Iterator[sqlite3.Connection]:
 @contextlib.contextmanager
 def opened_if_there(layout: Layout) -> Iterator[sqlite3.Connection | None]:
     """The queue for a moment, None when nothing was ever submitted under this root. Raises as `opened`."""
-    if not layout.queue.exists():
+    if not layout.has_queue():
         yield None
         return
     with opened(layout) as database:

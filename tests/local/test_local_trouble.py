@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from penstock.errors import TargetRefused
+from penstock.errors import TargetRefused, TargetUnavailable
 from penstock.runs import RunRef
 from penstock.spec import Retry, Step
 from penstock_local import hooks, wake
+from penstock_local.layout import Layout
 
 DAY = 86400.0
 
@@ -328,3 +329,16 @@ def test_targets_that_publish_and_retire_at_the_same_time_do_not_harm_each_other
     assert missing == []
     assert list(shared.one.layout.publications.iterdir()) == []
     assert list(shared.one.layout.archives.iterdir()) == []
+
+
+def test_a_root_that_may_not_be_looked_into_is_not_an_empty_one(tmp_path, monkeypatch):
+    """Root reads everything, so the machine's refusal is put in where it would come from."""
+    layout = Layout(tmp_path / "root")
+    assert not layout.has_queue()
+
+    def refuse(self, **_):
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "stat", refuse)
+    with pytest.raises(TargetUnavailable, match=r"Permission denied; check its permissions"):
+        layout.has_queue()
