@@ -57,8 +57,8 @@ FILL = (
             '[{{"name":"train","state":"succeeded","attempt":1,"started":1,"ended":2,"exit_code":0,"error":null,'
             || '"outputs":{{"accuracy":0.9}}}}]', '{{"accuracy":0.9}}'
         FROM numbers WHERE n < :runs""",
-    """INSERT INTO requests (run, "values", artifacts, travelling)
-        SELECT seq, '{"depth":"8","rate":"0.5"}', '{}', '{}' FROM runs""",
+    """INSERT INTO requests (run, "values", artifacts, travelling, asked)
+        SELECT seq, '{"depth":"8","rate":"0.5"}', '{}', '{}', '{}' FROM runs""",
     """INSERT INTO history (at, action, kind, subject_id, subject, "to", reason, by, verified, door, request_id)
         SELECT created, 'run_accepted', 'run', id, pipeline, 'endpoint', '', 'ada', 0, 'cli', 'request' FROM runs""",
 )

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from penstock.config import Config, load_config
-from penstock.spec import Pipeline
-from penstock.workspace.care import Care, Status
 from penstock.workspace.context import Context
-from penstock.workspace.endpoints import Endpoints
-from penstock.workspace.handles import Endpoint, PublishedPipeline, Run
-from penstock.workspace.logs import LogPart
-from penstock.workspace.pipelines import Pipelines, Validation
-from penstock.workspace.publishing import Publishing
-from penstock.workspace.runs import Runs
-from penstock.workspace.targets import OptionStatus, PluginStatus, Targets, TargetStatus
-from penstock.workspace.triggers import Submitted
+
+if TYPE_CHECKING:
+    from penstock.spec import Pipeline
+    from penstock.workspace.care import Care, Status
+    from penstock.workspace.endpoints import Endpoints
+    from penstock.workspace.handles import Endpoint, PublishedPipeline, Run
+    from penstock.workspace.logs import LogPart
+    from penstock.workspace.pipelines import Pipelines, Validation
+    from penstock.workspace.publishing import Publishing
+    from penstock.workspace.runs import Runs
+    from penstock.workspace.targets import OptionStatus, PluginStatus, Targets, TargetStatus
+    from penstock.workspace.triggers import Submitted
 
 __all__ = [
     "Care",
@@ -41,6 +44,26 @@ __all__ = [
     "Validation",
     "Workspace",
 ]
+
+# A command uses one group of verbs; building the classes of the others would take longer than most commands.
+_HOMES = {
+    "care": ("Care", "Status"),
+    "endpoints": ("Endpoints",),
+    "handles": ("Endpoint", "PublishedPipeline", "Run"),
+    "logs": ("LogPart",),
+    "pipelines": ("Pipelines", "Validation"),
+    "publishing": ("Publishing",),
+    "runs": ("Runs",),
+    "targets": ("OptionStatus", "PluginStatus", "TargetStatus", "Targets"),
+    "triggers": ("Submitted",),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
 
 
 class Workspace:
@@ -89,52 +112,74 @@ class Workspace:
     @cached_property
     def pipelines(self) -> Pipelines:
         """Verbs of published pipelines."""
+        from penstock.workspace.pipelines import Pipelines
+
         return Pipelines(self._context)
 
     @cached_property
     def endpoints(self) -> Endpoints:
         """Verbs of endpoints."""
+        from penstock.workspace.endpoints import Endpoints
+
         return Endpoints(self._context)
 
     @cached_property
     def runs(self) -> Runs:
         """Verbs of runs."""
+        from penstock.workspace.runs import Runs
+
         return Runs(self._context)
 
     @cached_property
     def targets(self) -> Targets:
         """Verbs of targets and plugins."""
+        from penstock.workspace.targets import Targets
+
         return Targets(self._context)
 
     @cached_property
     def care(self) -> Care:
         """Verbs of the workspace itself and its registry."""
+        from penstock.workspace.care import Care
+
         return Care(self._context)
 
     def publish(self, source: Path | str | Pipeline, **arguments: Any) -> PublishedPipeline:
         """Publish a spec file or a pipeline; the arguments are those of `Pipelines.publish`."""
+        from penstock.workspace.handles import PublishedPipeline
+
         return PublishedPipeline(self, self.pipelines.publish(source, **arguments).published)
 
     def published(self, ref: str) -> PublishedPipeline:
         """A published pipeline by id, `name:label` or `name:label@target`."""
+        from penstock.workspace.handles import PublishedPipeline
+
         return PublishedPipeline(self, self.pipelines.get(ref))
 
     def create_endpoint(self, name: str, published: PublishedPipeline | str, **arguments: Any) -> Endpoint:
         """Create an endpoint with a published pipeline as its version 0 and default."""
+        from penstock.workspace.handles import Endpoint
+
         ref = published if isinstance(published, str) else published.id
         return Endpoint(self, self.endpoints.create(name, ref, **arguments))
 
     def endpoint(self, ref: str) -> Endpoint:
         """An endpoint by name or id."""
+        from penstock.workspace.handles import Endpoint
+
         return Endpoint(self, self.endpoints.get(ref))
 
     def submit(self, ref: str, **arguments: Any) -> Run:
         """Trigger an endpoint, a version, a published pipeline or a file; the arguments are those of `Runs.submit`."""
+        from penstock.workspace.handles import Run
+
         submitted = self.runs.submit(ref, **arguments)
         return Run(self, submitted.run, submitted.warnings)
 
     def run(self, ref: str) -> Run:
         """A run by id or its first characters."""
+        from penstock.workspace.handles import Run
+
         return Run(self, self.runs.get(ref))
 
 
