@@ -36,7 +36,8 @@ class Layout:
     def make(self) -> None:
         """Make the root and its folders. Raises TargetUnavailable when that is not possible."""
         try:
-            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for folder in (*reversed(self.root.parents), self.root):  # `parents=True` would open them to everybody
+                folder.mkdir(mode=0o700, exist_ok=True)
             for folder in (self.publications, self.owners, self.archives, self.endpoints, self.runs):
                 folder.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:

@@ -72,7 +72,9 @@ class Audit:
     def _make_home(self) -> None:
         # The first verb of all may come before there is a registry, which would have made the folder like this.
         self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (self.home / ".gitignore").write_text("*\n", encoding="utf-8")
+        ignore = self.home / ".gitignore"
+        ignore.touch(mode=0o600)
+        ignore.write_text("*\n", encoding="utf-8")
 
 
 def _append(descriptor: int, line: dict[str, Any]) -> None:

@@ -53,7 +53,10 @@ class Table:
         # Wider than the terminal is better than a uuid or a path cut in two: the terminal wraps what can be copied.
         console = Console(file=stream, highlight=False)
         console.width = max(console.width, sum(self._widths()) + 2 * len(grid.columns))
-        console.print(grid)
+        with console.capture() as drawn:
+            console.print(grid)
+        # What rich pads the last column with would wrap into empty lines.
+        stream.write("".join(f"{line.rstrip()}\n" for line in drawn.get().splitlines()))
 
     def _widths(self) -> list[int]:
         lines = [*([self.columns] if self.columns else []), *self.rows]
