@@ -10,8 +10,13 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from penstock.workspace import Workspace
+
+# A slow moment of the machine is no finding; a failure prints how to make it happen again.
+settings.register_profile("house", deadline=None, print_blob=True)
+settings.load_profile("house")
 
 SPEC = """\
 apiVersion: penstock/v1

@@ -210,7 +210,7 @@ def test_an_unknown_default_target_gets_a_hint(write: Write) -> None:
     assert error.code == "target_unknown"
     assert str(error) == "penstock.yaml:2:9: $.target: there is no target `labtop` (did you mean `laptop`?)"
     error = refused(folder, flags={"target": "nope"})
-    assert str(error).startswith("--target: $.target: there is no target `nope` (known: `azure-eu`, ")
+    assert str(error).startswith("--target: there is no target `nope` (known: `azure-eu`, ")
 
 
 def test_several_targets_need_a_default(write: Write) -> None:

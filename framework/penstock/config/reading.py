@@ -114,9 +114,8 @@ class _Reading:
             return Setting(names[0], "default")
         if said.value not in names:
             message = f"there is no target `{said.value}`"
-            self.problems.append(
-                Detail("target_unknown", message, ("target",), said.origin, did_you_mean(said.value, names))
-            )
+            path = ("target",) if said.origin == self._place("target") else ()
+            self.problems.append(Detail("target_unknown", message, path, said.origin, did_you_mean(said.value, names)))
         return said
 
     def _plugins(self) -> Setting[tuple[str, ...]]:
