@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import ParamSpec
 
 from penstock.codec import from_canonical
@@ -35,9 +36,14 @@ _LATER = 30.0
 
 
 class Dispatcher:
-    """Moves runs between the registry and the targets. `tell` is called with every change, after its commit."""
+    """Moves runs between the registry and the targets. `tell` is called with every change, after its commit.
 
-    def __init__(self, registry: Registry, places: Places, tell: Callable[[str, Event], None]) -> None:
+    `store` is the folder of archives that a workspace has since its first publish. Without it the registry is a
+    copy that lies elsewhere: what targets on this machine would say of its runs is not true.
+    """
+
+    def __init__(self, registry: Registry, places: Places, tell: Callable[[str, Event], None], store: Path) -> None:
+        self._store = store
         self._registry = registry
         self._places = places
         self._tell = tell
@@ -127,6 +133,7 @@ class Dispatcher:
         if work is None:
             return None, None
         try:
+            self._be_at_home()
             place = self._places.open_frozen(work.target, work.identity)
             submission = place.operations.submit(place.target, work.request)
         except TargetRefused as error:
@@ -144,7 +151,16 @@ class Dispatcher:
             _quietly(f"cancel of run {run_id}", self.cancel, run_id)
         return None, None
 
+    def _be_at_home(self) -> None:
+        if not self._store.is_dir():
+            raise RegistryError(
+                f"this registry was copied here without its state ({self._store} is missing): "
+                "it can be looked at, but its runs can only be followed from where they were submitted",
+                code="registry_copied",
+            )
+
     def _find(self, run_id: str) -> tuple[RunRef, Place]:
+        self._be_at_home()
         ref, target, identity = self._registry.run_ref(run_id)
         return ref, self._places.open_frozen(target, identity)
 

@@ -235,7 +235,7 @@ class RegistryError(PenstockError):
     """The registry file cannot be used.
 
     Codes: `registry_read_only`, `registry_corrupt`, `registry_newer`, `registry_network_fs`, `registry_busy`,
-    `registry_disk_full`, `registry_missing`.
+    `registry_disk_full`, `registry_missing`, `registry_copied`.
     """
 
     code = "registry_error"

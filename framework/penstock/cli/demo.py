@@ -75,6 +75,7 @@ def _answer(output: Output, folder: Path, acts: list[Act], runs: list[RunRecord]
             "",
             f"The last run's confusion matrix: {_near(picture)}",
             f"Go on there: cd {folder}; then for example",
+            *_on_path(),
             "  penstock run list",
             f"  penstock run logs {runs[-1].id[:8]}",
             "  penstock endpoint history digits",
@@ -104,6 +105,14 @@ def _row(run: RunRecord) -> tuple[str, ...]:
     score = "" if accuracy is None else f"{accuracy:.2f}"
     parameters = [str(run.parameters[name]) for name in _SHOWN]
     return run.id[:8], f"{run.endpoint}@{run.version}", run.resolved_from, *parameters, run.state, score
+
+
+def _on_path() -> list[str]:
+    """How to make `penstock` a command, where it is none."""
+    import shutil
+    import sys
+
+    return [] if shutil.which("penstock") else [f'  export PATH="{Path(sys.executable).parent}:$PATH"']
 
 
 def _near(path: str | None) -> str:

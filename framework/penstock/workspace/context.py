@@ -46,6 +46,16 @@ class Context:
         """Whether there is a registry yet."""
         return self._registry is not None or self._is_there()
 
+    def _make_state_folder(self) -> None:
+        try:
+            for folder in (self.config.home, self.store):
+                folder.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise RegistryError(
+                f"{self.store} cannot be made ({error.strerror}); nothing was changed, check the folder's permissions",
+                code="registry_read_only",
+            ) from None
+
     def _is_there(self) -> bool:
         path = self.config.registry.value
         try:
@@ -72,6 +82,8 @@ class Context:
                     code="registry_missing",
                 )
             self._registry = Registry.open(path, create=create)
+            if create:
+                self._make_state_folder()
             self.dispatcher.catch_up()
         return self._registry
 
@@ -79,7 +91,7 @@ class Context:
     def dispatcher(self) -> Dispatcher:
         """What hands runs over and follows them."""
         if self._dispatcher is None:
-            self._dispatcher = Dispatcher(self.registry(), self.places, self.tell)
+            self._dispatcher = Dispatcher(self.registry(), self.places, self.tell, self.store)
         return self._dispatcher
 
     @contextmanager
