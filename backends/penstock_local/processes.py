@@ -130,28 +130,47 @@ def signal_tokens(
     child of ours that belongs to them whatever it carries. Answers open handles (pidfd) of what was signalled, for
     the caller to wait for and close.
     """
+    handles: dict[int, int] = {}
+    # What is to be killed is stopped first, and looked for until nothing new is found: what was made meanwhile is
+    # seen, and no parent goes before its children are known as such.
+    while _find_more(handles, tokens, also, logs) and number == signal.SIGKILL:
+        _send(handles.values(), signal.SIGSTOP)
+    _send(handles.values(), number)
+    return list(handles.values())
+
+
+def _find_more(handles: dict[int, int], tokens: set[str], also: int | None, logs: frozenset[str]) -> bool:
+    """Add handles of what belongs to the tokens and logs and has none yet; whether there was any."""
+    known = len(handles)
     below: dict[int, list[int]] = {}
     line: list[tuple[int, int | None]] = [] if also is None else [(also, os.getpid())]
     for pid in _pids():
         below.setdefault(_parent(pid), []).append(pid)
-        if token_of(pid) in tokens or _writes_to(pid, logs):
+        if pid in handles or token_of(pid) in tokens or _writes_to(pid, logs):
             line.append((pid, None))
-    handles: dict[int, int] = {}
+    seen = {os.getpid()}
     while line:
         pid, parent = line.pop()
-        if pid in handles or pid == os.getpid():
+        if pid in seen:
             continue
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            # A handle holds on to one process. A pid that recurred before it was opened is not ours to signal.
-            handle = os.pidfd_open(pid)
-            related = parent is not None and _parent(pid) == parent
-            if not related and token_of(pid) not in tokens and not _writes_to(pid, logs):
-                os.close(handle)
-                continue
-            handles[pid] = handle
+            if pid not in handles:
+                # A handle holds on to one process. A pid that recurred before it was opened is not ours to signal.
+                handle = os.pidfd_open(pid)
+                related = parent is not None and _parent(pid) == parent
+                if not related and token_of(pid) not in tokens and not _writes_to(pid, logs):
+                    os.close(handle)
+                    continue
+                handles[pid] = handle
+            seen.add(pid)
             line.extend((child, pid) for child in below.get(pid, ()))
+    return len(handles) > known
+
+
+def _send(handles: Iterable[int], number: signal.Signals) -> None:
+    for handle in handles:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             signal.pidfd_send_signal(handle, number)
-    return list(handles.values())
 
 
 def end_leftovers(tokens: set[str], logs: Iterable[Path], patience: float) -> None:

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 import uuid
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import pytest
 from penstock.errors import TargetRefused, TargetUnavailable
 from penstock.runs import RunRef
 from penstock.spec import Retry, Step
-from penstock_local import hooks, wake
+from penstock_local import hooks, processes, wake
 from penstock_local.layout import Layout
 
 DAY = 86400.0
@@ -342,3 +343,28 @@ def test_a_root_that_may_not_be_looked_into_is_not_an_empty_one(tmp_path, monkey
     monkeypatch.setattr(Path, "stat", refuse)
     with pytest.raises(TargetUnavailable, match=r"Permission denied; check its permissions"):
         layout.has_queue()
+
+
+def test_a_tree_without_tokens_is_ended_whole_however_fast_its_root_dies(place):
+    """The root is known, its descendants only by descent: none may be looked for after its parent has gone."""
+    script = "for i in 1 2 3 4 5 6; do sh -c 'sleep 300 & sleep 300 & wait' & done; echo up; wait"
+    for _ in range(10):
+        root = subprocess.Popen(["env", "-i", "PATH=/usr/bin:/bin", "sh", "-c", script], stdout=subprocess.PIPE)
+        assert root.stdout is not None and root.stdout.readline() == b"up\n"
+        below = _below(root.pid)
+        for handle in processes.signal_tokens(set(), signal.SIGKILL, also=root.pid):
+            os.close(handle)
+        root.wait(timeout=10)
+        root.stdout.close()
+        deadline = time.monotonic() + 10
+        while any(map(place.alive, below)) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        left = [pid for pid in below if place.alive(pid)]
+        for pid in left:
+            os.kill(pid, signal.SIGKILL)
+        assert left == []
+
+
+def _below(pid: int) -> list[int]:
+    found = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return [*found, *(lower for child in found for lower in _below(child))]
