@@ -43,6 +43,12 @@ def _quiet_environment(monkeypatch):
         monkeypatch.delenv(name)
 
 
+@pytest.fixture(scope="session")
+def bound_by_permissions():
+    """What to put before a command so that permissions hold for it: root without its right to pass over them."""
+    return ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
+
+
 @pytest.fixture
 def project(tmp_path, monkeypatch):
     """A folder with a spec and two targets, the current folder of the test; its engines end with it."""

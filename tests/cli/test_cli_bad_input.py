@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -205,15 +206,30 @@ def test_a_registry_that_cannot_be_written_is_one_line(project, cli):
     assert len(answer.err.splitlines()) == 1 and "/proc/registry.db" in answer.err
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_read_only_registry_is_refused(two, cli):
-    folder = two / ".penstock"
-    for path in (folder / "registry.db", folder):
-        path.chmod(0o500 if path.is_dir() else 0o400)
+@pytest.mark.parametrize("mode", [0o500, 0o000], ids=["readable", "private"])
+def test_a_registry_of_somebody_else_is_refused_and_unchanged(two, cli, bound_by_permissions, mode):
+    def penstock(*arguments):
+        command = [*bound_by_permissions, sys.executable, "-m", "penstock", *arguments, "--json"]
+        return subprocess.run(command, cwd=two, capture_output=True, text=True)
+
+    before = cli("endpoint", "show", "greet", "--json").ok().json
+    home = two / ".penstock"
+    files = [path for path in home.iterdir() if path.is_file()]
+    for path in files:
+        path.chmod(0o400)
+    home.chmod(mode)
     try:
-        assert cli("endpoint", "disable", "greet", "--json").refused(12).json["error"]["code"] == "registry_read_only"
+        for refused in (("endpoint", "disable", "greet"), ("publish", "greet.yaml"), ("submit", "greet")):
+            done = penstock(*refused)
+            assert (done.returncode, json.loads(done.stdout)["error"]["code"]) == (12, "registry_read_only")
+            assert "Traceback" not in done.stderr
+        listed = penstock("endpoint", "list")
+        assert listed.returncode == (0 if mode else 12), listed.stderr
     finally:
-        folder.chmod(0o700)
+        home.chmod(0o700)
+        for path in files:
+            path.chmod(0o600)
+    assert cli("endpoint", "show", "greet", "--json").ok().json == before
 
 
 @pytest.mark.parametrize("name", ["greet@0", "x@12", "spec.yaml", "a.JSON"])

@@ -1,7 +1,10 @@
 """Snapshots: what travels, what the digest depends on, and everything that cannot travel."""
 
+import json
 import os
 import socket
+import subprocess
+import sys
 import tarfile
 
 import pytest
@@ -251,12 +254,13 @@ def test_errors_say_line_and_column_when_the_document_is_known(folder, store):
         take(pipeline_in(document), folder, store, document=document)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
-def test_what_may_not_be_read(folder, store):
+def test_what_may_not_be_read(folder, bound_by_permissions):
+    spec = "apiVersion: penstock/v1\nkind: Pipeline\nname: a\ndefaults: {code: ./src}\nsteps: {s: {command: run}}\n"
+    (folder / "spec.yaml").write_text(spec)
     (folder / "src/main.py").chmod(0)
-    with pytest.raises(SpecInvalid) as caught:
-        take(CODE, folder, store)
-    assert caught.value.code == "file_unreadable"
+    command = [*bound_by_permissions, sys.executable, "-m", "penstock", "validate", "spec.yaml", "--json"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert (done.returncode, json.loads(done.stdout)["error"]["code"]) == (3, "file_unreadable")
 
 
 def test_a_pipeline_that_is_wrong_is_not_taken(folder, store):
