@@ -149,8 +149,9 @@ def test_as_many_steps_run_at_once_as_there_are_slots(places, tmp_path):
         assert place.wait(run).state == "succeeded"
     events = (tmp_path / "events").read_text().split()
     assert most_at_once(events) == 2
-    begun = [event[1:] for event in events if event.startswith("+")]
-    assert sorted(begun[:3]) == ["00", "01", "02"]
+    # By when the engine started them: what two processes write at once comes in any order.
+    first, second = ([step.started for step in place.steps(run).values()] for run in runs)
+    assert max(first) <= min(second)
 
 
 def test_a_step_that_needs_more_slots_waits_for_them_and_is_not_overtaken(places, tmp_path):
