@@ -6,6 +6,7 @@ import contextlib
 import sqlite3
 import threading
 import time
+from typing import ClassVar
 
 import pytest
 
@@ -209,6 +210,26 @@ def test_what_is_wrong_in_python_is_an_error_of_ours(workspace):
         with pytest.raises(PenstockError):
             endpoint.submit(**wrong)
     assert workspace.runs.list().items == ()
+
+
+def test_plugins_may_be_given_as_objects(project):
+    class Counting:
+        calls: ClassVar[list[str]] = []
+
+        @penstock.hookimpl(wrapper=True)
+        def penstock_execute_verb(self, request):
+            self.calls.append(request.verb)
+            return (yield)
+
+        @penstock.hookimpl(wrapper=True)
+        def penstock_submit_run(self, run):
+            self.calls.append("submit " + run.id)
+            return (yield)
+
+    config = Workspace.open(project).config
+    with Workspace(config, actor="ada", plugins=[("counting", Counting())]) as workspace:
+        run = workspace.publish("greet.yaml").submit()
+    assert Counting.calls == ["pipeline.publish", "run.submit", f"submit {run.id}"]
 
 
 def test_a_version_may_be_written_as_a_number(workspace):

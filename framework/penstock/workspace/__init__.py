@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -71,9 +71,18 @@ class Workspace:
     `care`) that answer records; the methods here answer handles, which read better in Python.
     """
 
-    def __init__(self, config: Config, *, actor: str, verified: bool = False, door: str = "python") -> None:
+    def __init__(
+        self,
+        config: Config,
+        *,
+        actor: str,
+        verified: bool = False,
+        door: str = "python",
+        plugins: Sequence[tuple[str, object]] = (),
+    ) -> None:
+        """`plugins` are objects with hooks, by name, inside of those that the configuration names."""
         self.config = config
-        self._context = Context(config, actor=actor, verified=verified, door=door)
+        self._context = Context(config, actor=actor, verified=verified, door=door, plugins=plugins)
 
     @classmethod
     def open(

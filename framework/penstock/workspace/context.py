@@ -6,7 +6,7 @@ import fcntl
 import functools
 import os
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -30,12 +30,15 @@ G = TypeVar("G", bound="Group")
 class Context:
     """The shared part of a workspace. The registry is opened on first use, and made by the first verb that writes."""
 
-    def __init__(self, config: Config, *, actor: str, verified: bool, door: str) -> None:
+    def __init__(
+        self, config: Config, *, actor: str, verified: bool, door: str, plugins: Sequence[tuple[str, object]] = ()
+    ) -> None:
         self.config = config
         self._actor = actor
         self._verified = verified
         self._door = door
         loaded = tuple((name, build_plugin(config, name, discovery.load_plugin(name))) for name in config.plugins.value)
+        loaded += tuple(plugins)
         self.plugins = WorkspacePlugins(loaded)
         self.places = Places(config, loaded)
         self._registry: Registry | None = None
