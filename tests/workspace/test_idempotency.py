@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from penstock.errors import Conflict
+from penstock.errors import Conflict, NotFound
 from penstock.workspace import Workspace
 
 READER = """\
@@ -53,6 +53,16 @@ def test_a_key_outlives_its_endpoint(endpoint, workspace):
     endpoint.delete()
     again = workspace.submit("reader", parameters={"table": "data.txt"}, idempotency_key="k")
     assert again.id == first.id
+
+
+def test_a_key_outlives_its_published_pipeline(workspace, project):
+    published = workspace.publish(project / "greet.yaml")
+    first = published.submit(idempotency_key="k").wait()
+    published.delete()
+    for ref in (published.id, "greet:1"):
+        assert workspace.submit(ref, idempotency_key="k").id == first.id
+        with pytest.raises(NotFound):
+            workspace.submit(ref, idempotency_key="another")
 
 
 @pytest.mark.parametrize("change", [{"experiment": "reader"}, {"description": "x"}, {"tags": {"a": "b"}}])

@@ -111,3 +111,9 @@ def test_one_and_one_point_nought_in_a_list_are_another_request():
     assert asked(SPEC, request({"layers": [1]})) != asked(SPEC, request({"layers": [1.0]}))
     assert asked(SPEC, request({"rate": 1})) == asked(SPEC, request({"rate": 1.0}))
     assert asked(SPEC, request({})) != asked(SPEC, request({"rate": 0.5})), "a default may be another one tomorrow"
+
+
+def test_what_no_parameter_takes_is_another_request_than_any_that_was_accepted():
+    accepted = asked(SPEC, request({"1": "5", "depth": 5}))
+    for other in ({"1": 5, "depth": 5}, {"1": "5", "depth": "5"}, {"1": "5", "depth": 10**5000}, {"1": "\ud800"}):
+        assert asked(SPEC, request(other)) != accepted

@@ -136,6 +136,10 @@ class Registry:
         """One published pipeline. Raises NotFound, Conflict `ambiguous`."""
         return self._read(published.get, ref)
 
+    def was_published(self, ref: str) -> bool:
+        """Whether a reference names a published pipeline that is there or was deleted."""
+        return self._read(published.known, ref)
+
     def list_published(
         self, *, all: bool = False, limit: int = 50, before: str | None = None, name: str | None = None
     ) -> Page[PublishedRecord]:

@@ -10,7 +10,7 @@ from penstock.records import Caller, PublishedRecord
 from penstock.registry import endpoints, publications
 from penstock.registry.database import Transaction
 from penstock.registry.history import record
-from penstock.registry.lookup import check_name, need_published, whole_number
+from penstock.registry.lookup import check_name, find_published, need_published, whole_number
 from penstock.registry.orders import DeleteOutcome, PublishOrder, PublishOutcome, PublishPlan
 from penstock.registry.rows import PUBLISHED, published_record, published_ref, tags_json
 
@@ -50,6 +50,11 @@ def publish(tx: Transaction, order: PublishOrder, caller: Caller) -> PublishOutc
 def get(tx: Transaction, ref: str) -> PublishedRecord:
     """One published pipeline by id, `name:label` or `name:label@target`. Raises NotFound, Conflict `ambiguous`."""
     return published_record(need_published(tx, ref))
+
+
+def known(tx: Transaction, ref: str) -> bool:
+    """Whether a reference names a published pipeline that is there or was deleted."""
+    return bool(find_published(tx, ref, deleted=True))
 
 
 def delete(tx: Transaction, ref: str, caller: Caller) -> DeleteOutcome:

@@ -136,13 +136,14 @@ def asked(spec: str, request: Request, *, version: str | None = None, digest: st
     )
 
 
-def _asked(parameter: Parameter | None, value: Any, base: Path | None) -> str:
+def _asked(parameter: Parameter | None, value: Any, base: Path | None) -> str | dict[str, str]:
     if parameter is None:
-        return repr(value)
+        return {"refused": describe(value)}
     try:
         text = render(parameter.type, _read(parameter, value))
     except ValueInvalid:
-        return repr(value)
+        # No accepted request says this: text that reads like the value is another request.
+        return {"refused": describe(value)}
     if parameter.is_artifact and base is not None and "://" not in text:
         return os.path.normpath(base / text)
     return text

@@ -37,8 +37,8 @@ def split_version(ref: str) -> tuple[str, str | None]:
 def locate(registry: Registry, ref: str, version: str | None = None, *, replay: bool = False) -> Located:
     """Find what a reference names: an endpoint first, then a pinned version, then a published pipeline.
 
-    With `replay` a name that nothing has is taken for an endpoint's: it may have been deleted since, and an
-    idempotency key outlives that. Raises NotFound, listing what exists.
+    With `replay` what a name had is found too, and a name that nothing had is taken for an endpoint's: an
+    idempotency key outlives what it was used on. Raises NotFound, listing what exists.
     """
     whole = registry.endpoint_id(ref)
     if whole:
@@ -50,6 +50,8 @@ def locate(registry: Registry, ref: str, version: str | None = None, *, replay: 
     try:
         return Located(kind="published", id=registry.get_published(ref).id)
     except NotFound:
+        if replay and registry.was_published(ref):
+            return Located(kind="published", id=ref)
         if replay:
             return Located(kind="endpoint", id=name, version=version if version is not None else pinned)
         if ":" in ref:
