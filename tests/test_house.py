@@ -122,18 +122,26 @@ def test_importing_penstock_imports_nothing() -> None:
 
 ALONE = """
 import importlib, os, sys, traceback
-import attrs, cattrs, click, logging, pluggy, sqlite3, sqlite_utils, yaml
-for module in sys.argv[1:]:
+import attrs, cattrs, click, hypothesis, hypothesis.stateful, logging, pluggy, pytest, sqlite3, sqlite_utils, yaml
+modules, children = sys.argv[1:], {}
+while modules or children:
+    if not modules or len(children) == os.cpu_count():
+        child, failed = os.wait()
+        module = children.pop(child)
+        if failed:
+            print(module)
+        continue
+    module = modules.pop()
     child = os.fork()
-    if not child:
-        try:
-            importlib.import_module(module)
-        except BaseException:
-            traceback.print_exc()
-            os._exit(1)
-        os._exit(0)
-    if os.waitpid(child, 0)[1]:
-        print(module)
+    if child:
+        children[child] = module
+        continue
+    try:
+        importlib.import_module(module)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+    os._exit(0)
 """
 
 

@@ -43,6 +43,7 @@ run outputs
 run rerun
 target list
 target check
+conformance --other --deep --seed --law --lacks --markdown
 plugin list
 registry check
 registry backup

@@ -61,8 +61,6 @@ def _quoting(quote):
 
     tag = "tag:yaml.org,2002:str"
     Dumper.add_representer(str, lambda dumper, text: dumper.represent_scalar(tag, text, style=quote))
-    number = "tag:yaml.org,2002:float"
-    Dumper.add_representer(float, lambda dumper, value: dumper.represent_scalar(number, repr(value)))
     return Dumper
 
 

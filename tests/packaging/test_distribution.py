@@ -48,6 +48,13 @@ def test_help_works_in_a_clean_environment(environment: Any, tmp_path: Path) -> 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_kit_says_which_extra_it_needs(environment: Any, tmp_path: Path) -> None:
+    done = environment.run([environment.folder / "bin" / "penstock", "conformance", "local"], tmp_path)
+    assert done.returncode == 4, done.stderr
+    assert done.stderr.strip().endswith("Install it with: pip install 'penstock[testing]'")
+    assert len(done.stderr.splitlines()) == 1
+
+
 IMPORT_ALL = """
 import importlib, json, pkgutil
 names = []

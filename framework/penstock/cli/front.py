@@ -26,6 +26,7 @@ COMMANDS = {
     "submit": ("penstock.cli.submit", "Trigger a run."),
     "run": ("penstock.cli.run", "Runs: state, logs, outputs, cancel, rerun."),
     "target": ("penstock.cli.target", "Configured places to publish to."),
+    "conformance": ("penstock.cli.conformance", "Examine a target by the laws."),
     "plugin": ("penstock.cli.plugin", "Installed plugins."),
     "registry": ("penstock.cli.registry", "Check and back up the registry."),
     "history": ("penstock.cli.history", "Who changed what, when and why."),

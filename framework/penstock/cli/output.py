@@ -61,6 +61,16 @@ class Output:
         """Print a line on standard error."""
         print(printable(line), file=sys.stderr, flush=True)
 
+    def verdict(self, word: str, colour: str, line: str) -> None:
+        """Print a word in its colour and a line on standard error, over a fleeting one."""
+        over = "\r\x1b[2K" if is_terminal(sys.stderr) else ""
+        print(f"{over}{paint(word, colour, sys.stderr)}  {printable(line)}", file=sys.stderr, flush=True)
+
+    def fleeting(self, line: str) -> None:
+        """Show a line on standard error until the next verdict, where it is a terminal."""
+        if is_terminal(sys.stderr):
+            print(f"\r\x1b[2K{printable(line)}"[: _columns() - 1], end="", file=sys.stderr, flush=True)
+
     def warn(self, lines: Iterable[str]) -> None:
         """Print warnings on standard error."""
         for line in lines:
@@ -83,6 +93,12 @@ class Output:
 def is_terminal(stream: TextIO) -> bool:
     """Whether the stream is a terminal that can redraw."""
     return stream.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def _columns() -> int:
+    import shutil
+
+    return shutil.get_terminal_size().columns
 
 
 def paint(text: str, colour: str, stream: TextIO) -> str:

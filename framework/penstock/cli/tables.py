@@ -15,6 +15,9 @@ STYLES: Mapping[str, str] = {
     "running": "cyan",
     "disabled": "red",
     "unavailable": "red",
+    "pass": "green",
+    "fail": "red",
+    "skip": "yellow",
 }
 """How a cell that is exactly this word is painted in a terminal."""
 

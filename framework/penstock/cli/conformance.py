@@ -1,0 +1,153 @@
+"""`penstock conformance`: examine a configured target by the laws."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from penstock.cli.group import Command
+from penstock.cli.output import Output
+from penstock.cli.session import Session
+from penstock.cli.tables import Table
+from penstock.errors import BackendBroken, ConfigInvalid, UsageError
+
+if TYPE_CHECKING:
+    from penstock.testing.checking import Check
+    from penstock.testing.examination import Outcome, Report
+
+_COLOURS = {"pass": "green", "fail": "red", "skip": "yellow"}
+
+
+def _lacks(_: click.Context, __: click.Parameter, given: Sequence[str]) -> dict[str, str]:
+    pairs = [one.partition("=") for one in given]
+    wrong = [hook for hook, equals, _ in pairs if not equals]
+    if wrong:
+        raise click.BadParameter(f"write `{wrong[0]}=REASON`, with `not yet`, `upstream` or `never`")
+    return {hook: reason for hook, _, reason in pairs}
+
+
+@click.command(cls=Command)
+@click.argument("target")
+@click.option("--other", metavar="TARGET", help="The target to move to and compare with; by default the same again.")
+@click.option("--deep", is_flag=True, help="A dozen times the examples, longer histories: for a night.")
+@click.option("--seed", type=click.IntRange(0), help="Repeat the examination that had this seed.")
+@click.option("--law", "laws", type=click.IntRange(1, 12), multiple=True, help="Only this law; may be given again.")
+@click.option(
+    "--lacks",
+    multiple=True,
+    metavar="HOOK=REASON",
+    callback=_lacks,
+    help="Why the backend does not offer a hook: `not yet`, `upstream` or `never`.",
+)
+@click.option("--python", default="python", show_default=True, help="How a step on the target calls Python.")
+@click.option("--markdown", "as_markdown", is_flag=True, help="Answer with a table for a README.")
+@click.pass_obj
+def conformance(
+    session: Session,
+    target: str,
+    other: str | None,
+    deep: bool,
+    seed: int | None,
+    laws: tuple[int, ...],
+    lacks: dict[str, str],
+    python: str,
+    as_markdown: bool,
+) -> None:
+    """Examine a target by the laws, and print the matrix of laws by result.
+
+    Runs a few hundred small steps there, from a workspace of its own. Exit status 14 when a law is broken.
+    """
+    _require_extra()
+    from hypothesis.configuration import set_hypothesis_home_dir
+
+    from penstock.testing.examination import examine_laws, new_seed
+    from penstock.testing.profiles import DEEP, DEFAULT
+    from penstock.testing.subject import Subject
+
+    output = session.output
+    if as_markdown and output.json:
+        raise UsageError("`--markdown` and `--json` are two answers: give one of them")
+    with session.workspace() as workspace:
+        config = workspace.config
+    seed = new_seed() if seed is None else seed
+    profile = DEEP if deep else DEFAULT
+    told = _Told(output)
+    folder = Path(tempfile.mkdtemp(prefix="penstock-conformance-"))
+    set_hypothesis_home_dir(folder / "hypothesis")
+    report = None
+    try:
+        subject = Subject.of_config(config, folder, target, other, lacks=lacks, python=python)
+        output.note(f"target {target}, seed {seed}, profile {profile.name}")
+        report = examine_laws(subject, laws, profile=profile, seed=seed, asked=told.asked, told=told.told)
+    finally:
+        if report is None or not report.failed:
+            shutil.rmtree(folder, ignore_errors=True)
+    if report.failed:
+        output.note(f"what was there is kept in {folder}")
+    if as_markdown:
+        for line in markdown(report):
+            output.show(line)
+    else:
+        table = Table(("LAW", "NAME", "RESULT", "REASON"), _rows(report))
+        output.answer(report, [table], [str(one.law) for one in report.failed])
+    if report.failed:
+        click.get_current_context().exit(BackendBroken.exit_code)
+
+
+class _Told:
+    """What is said on standard error while it goes on: each question in a terminal, and each outcome."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+
+    def asked(self, check: Check) -> None:
+        """Show the question until its outcome is there."""
+        if not self._output.quiet:
+            self._output.fleeting(f"{'':13}{_laws(check)}: {check.question}")
+
+    def told(self, outcome: Outcome) -> None:
+        """Say what a check came to, and what a failure has to show."""
+        if self._output.quiet and outcome.result != "fail":
+            return
+        looked = f" ({'; '.join(outcome.told)})" if outcome.told else ""
+        reason = f": {outcome.reason}" if outcome.reason else ""
+        line = f"{outcome.seconds:5.1f} s  {_laws(outcome.check)}: {outcome.check.question}{looked}{reason}"
+        self._output.verdict(outcome.result, _COLOURS[outcome.result], line)
+        for detail in outcome.details:
+            for part in detail.splitlines():
+                self._output.note(part)
+
+
+def _laws(check: Check) -> str:
+    return f"law{'s' * (len(check.laws) > 1)} {', '.join(map(str, check.laws))}"
+
+
+def markdown(report: Report) -> list[str]:
+    """The lines of a table for a README."""
+    lines = [f"| law | `{report.target}` | |", "|---|---|---|"]
+    for number, name, result, reason in _rows(report):
+        lines.append(f"| {number} {name} | {result} | {reason.replace('|', chr(92) + '|')} |".replace("|  |", "| |"))
+    return lines
+
+
+def _rows(report: Report) -> list[tuple[int, str, str, str]]:
+    from penstock.testing.laws import LAWS
+
+    names = {law.number: law.name for law in LAWS}
+    return [(one.law, names[one.law], one.result, one.reason) for one in report.laws]
+
+
+def _require_extra() -> None:
+    from importlib.util import find_spec
+
+    if find_spec("hypothesis") is None:
+        raise ConfigInvalid(
+            "the conformance kit needs hypothesis, not installed here. "
+            "Install it with: pip install 'penstock[testing]'",
+            code="extra_missing",
+        )

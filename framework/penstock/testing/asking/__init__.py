@@ -1,0 +1,1 @@
+"""What checks have in common: things published, refusals, looks at runs, ways in."""

@@ -1,0 +1,107 @@
+"""Runs at the hooks of a target, with no core between: what a backend itself says, look by look."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from attrs import frozen
+
+from penstock import snapshot
+from penstock.runs import ENDED, Absent, RunRef, RunReport, RunRequest
+from penstock.snapshot import Snapshot
+from penstock.spec import Pipeline, Value
+from penstock.target import Publication
+from penstock.testing.bench import Bench
+from penstock.testing.laws import LawBroken, Untested
+from penstock.testing.probes.pipelines import written
+
+_PAUSE = 0.005
+"""Seconds between looks."""
+
+
+@frozen(kw_only=True)
+class Put:
+    """A snapshot on a target, and what the target calls it."""
+
+    snapshot: Snapshot
+    publication: Publication
+
+
+def taken(bench: Bench, pipeline: Pipeline, folder: Path | None = None) -> Snapshot:
+    """The snapshot of a pipeline of the kit's, its archives in the subject's own store."""
+    store = bench.subject.config.home / "archives"
+    store.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return snapshot.take(pipeline, folder or bench.spec_folder, store)
+
+
+def put(bench: Bench, pipeline: Pipeline) -> Put:
+    """Publish a pipeline of the kit's by the target's hooks. Raises Untested when the target refuses it."""
+    operations, target = bench.operations, bench.place.target
+    errors = [problem for problem in operations.validate(target, pipeline) if problem.severity == "error"]
+    if errors:
+        raise Untested(f"the target does not take the pipeline `{pipeline.name}`: {errors[0].message}")
+    made = taken(bench, pipeline)
+    return Put(snapshot=made, publication=operations.publish(target, made, operations.compile(target, made)))
+
+
+def request(made: Put, **values: Value) -> RunRequest:
+    """A new run of what was put: every parameter as text, those that are not given by their defaults."""
+    declared = made.snapshot.pipeline.parameters
+    chosen = {name: values.get(name, parameter.default) for name, parameter in declared.items()}
+    return RunRequest(
+        id=str(uuid.uuid4()),
+        publication=made.publication,
+        pipeline=made.snapshot.pipeline.name,
+        experiment="conformance",
+        values={name: written(value) for name, value in chosen.items()},
+    )
+
+
+def start(bench: Bench, made: Put, **values: Value) -> RunRef:
+    """Submit a new run of what was put."""
+    run = request(made, **values)
+    receipt = bench.operations.submit(bench.place.target, run)
+    return RunRef(id=run.id, publication=run.publication, external=receipt.external)
+
+
+def look(bench: Bench, run: RunRef, law: int = 9) -> RunReport:
+    """The run as the target sees it now. One that it does not know breaks the law."""
+    report = bench.operations.get_run(bench.place.target, run)
+    if isinstance(report, Absent):
+        raise LawBroken(law, f"the target does not know run {run.id}, which it took")
+    return report
+
+
+def until(
+    bench: Bench, run: RunRef, enough: Callable[[RunReport], bool], *, law: int = 9, what: str = "end"
+) -> list[RunReport]:
+    """Every look at a run up to the first that is `enough`. One that never is breaks the law: `what` does not come."""
+    deadline = time.monotonic() + bench.profile.patience
+    looks = [look(bench, run, law)]
+    while not enough(looks[-1]):
+        if time.monotonic() > deadline:
+            raise LawBroken(law, f"run {run.id} is `{looks[-1].state}` and its {what} does not come")
+        time.sleep(_PAUSE)
+        looks.append(look(bench, run, law))
+    return looks
+
+
+def is_over(report: RunReport) -> bool:
+    """Whether the run has ended."""
+    return report.state in ENDED
+
+
+@contextmanager
+def slow_run(bench: Bench, made: Put, **values: Value) -> Iterator[RunRef]:
+    """A run that is ended when the check is done with it, however it is done."""
+    run = start(bench, made, **values)
+    try:
+        yield run
+    finally:
+        if bench.has("penstock_cancel_run") and not is_over(look(bench, run)):
+            bench.operations.cancel(bench.place.target, run)
+            until(bench, run, is_over)

@@ -1,0 +1,58 @@
+"""Publishing and running what a strategy drew: what a target does not take says nothing, what it takes must run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from penstock.errors import ParameterInvalid, TargetUnsupported
+from penstock.records import RunRecord
+from penstock.spec import Pipeline
+from penstock.testing.bench import Bench
+from penstock.testing.laws import LawBroken, Untested, hold
+from penstock.workspace import PublishedPipeline, Workspace
+
+
+class Tries:
+    """The tries of one check in one workspace. A target may refuse a pipeline at publish (law 6 allows it)."""
+
+    def __init__(self, bench: Bench, workspace: Workspace) -> None:
+        self.bench = bench
+        self.workspace = workspace
+        self.taken = 0
+        self.refusals: list[TargetUnsupported] = []
+
+    def publish(self, pipeline: Pipeline, target: str | None = None) -> PublishedPipeline | None:
+        """The published pipeline, or None when the target does not take it."""
+        try:
+            published = self.workspace.publish(pipeline, folder=self.bench.spec_folder, target=target)
+        except TargetUnsupported as error:
+            self.refusals.append(error)
+            return None
+        self.taken += 1
+        return published
+
+    def submit(self, published: PublishedPipeline, parameters: Mapping[str, Any]) -> str:
+        """The id of an accepted run; the parameters are within their limits."""
+        try:
+            return self.workspace.runs.submit(published.id, parameters=parameters).run.id
+        except ParameterInvalid as error:
+            told = "; ".join(str(detail) for detail in error.details)
+            raise LawBroken(6, f"parameters within their limits are refused: {told}") from None
+
+    def run(self, law: int, pipeline: Pipeline, parameters: Mapping[str, Any]) -> RunRecord | None:
+        """A run that must succeed, after its end, or None when the target does not take the pipeline."""
+        published = self.publish(pipeline)
+        if published is None:
+            return None
+        run = self.bench.wait(self.workspace, self.submit(published, parameters), law)
+        why = "; ".join(f"step `{one.name}`: {one.error.message}" for one in run.steps if one.error)
+        why = why or (run.error.message if run.error else "no error is given")
+        hold(law, run.state == "succeeded", f"a run that must succeed is {run.state}: {why}")
+        return run
+
+    def done(self) -> None:
+        """Raise Untested when the target took nothing at all."""
+        if not self.taken and self.refusals:
+            count = len(self.refusals)
+            raise Untested(f"the target refused all of {count} pipelines, the last one so: {self.refusals[-1].message}")

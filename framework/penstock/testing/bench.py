@@ -1,0 +1,143 @@
+"""What a check works with: the subject opened, fresh registries, the probe's folder, and patience."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from penstock.errors import WaitTimeout
+from penstock.operations import TargetOperations
+from penstock.places import Place, Places
+from penstock.records import RunRecord
+from penstock.testing.laws import LawBroken, Untested
+from penstock.testing.probes import probe
+from penstock.testing.profiles import Profile
+from penstock.testing.subject import Subject
+from penstock.workspace import Workspace
+
+
+class Bench:
+    """One examination: a subject, a profile and a seed. `folder` is the kit's own, below the subject's home."""
+
+    def __init__(self, subject: Subject, profile: Profile, seed: int) -> None:
+        subject.ready()
+        self.subject = subject
+        self.profile = profile
+        self.seed = seed
+        self.folder = subject.config.home.parent / "conformance"
+        self.code.mkdir(parents=True, exist_ok=True)
+        shutil.copy(probe.__file__, self.code / "probe.py")
+        self.told: list[str] = []
+        self._template: Path | None = None
+        self._marks: bool | None = None
+        self.place: Place = Places(subject.config).open(subject.target)
+
+    @property
+    def operations(self) -> TargetOperations:
+        """The examined target's hooks, without the core in front of them."""
+        return self.place.operations
+
+    def has(self, hook: str) -> bool:
+        """Whether the backend offers an optional hook."""
+        return self.operations.has(hook)
+
+    @property
+    def spec_folder(self) -> Path:
+        """The folder of the kit's pipelines: their code `./src` holds the probe."""
+        return self.folder / "pipelines"
+
+    @property
+    def code(self) -> Path:
+        """The folder with the probe."""
+        return self.spec_folder / "src"
+
+    def new_registry(self) -> str:
+        """The name of a registry nobody else uses, which is there and empty."""
+        name = f"r-{uuid.uuid4().hex[:12]}"
+        home = self.subject.config.home
+        if self._template is None:
+            from penstock.registry import Registry
+
+            home.mkdir(mode=0o700, parents=True, exist_ok=True)
+            (home / "archives").mkdir(mode=0o700, exist_ok=True)
+            template = home / "template.db"
+            Registry.open(template).close()
+            self._template = template
+        shutil.copy(self._template, home / f"{name}.db")
+        return name
+
+    @contextmanager
+    def workspace(
+        self, registry: str | None = None, *, actor: str = "ada", plugins: Sequence[tuple[str, object]] = ()
+    ) -> Iterator[Workspace]:
+        """An open workspace, by default on a new registry."""
+        with self.subject.open(registry or self.new_registry(), actor=actor, plugins=plugins) as workspace:
+            yield workspace
+
+    def wait(self, workspace: Workspace, run: str, law: int = 12) -> RunRecord:
+        """The run after its end. One that does not end within the profile's patience breaks the law."""
+        try:
+            return workspace.runs.wait(run, timeout=self.profile.patience)
+        except WaitTimeout as error:
+            raise LawBroken(law, f"a run of the kit's does not end: {error}") from None
+
+    def marks(self) -> Path:
+        """A new folder in which executions leave marks (see `probe`). Raises Untested when the target cannot."""
+        if self._marks is None:
+            self._marks = self._can_mark()
+        if not self._marks:
+            raise Untested("executions cannot be counted: steps on this target do not see this machine's files")
+        return self._new_folder()
+
+    def counting(self) -> Path | None:
+        """A new folder for marks, or None where executions cannot be counted."""
+        try:
+            return self.marks()
+        except Untested:
+            return None
+
+    def tell(self, what: str) -> None:
+        """Say what a check looked at; it is shown beside the check."""
+        self.told.append(what)
+
+    def forall(self, body: Callable[..., None], *, examples: int, **strategies: Any) -> None:
+        """Hold a property for that many examples (times the profile's thoroughness), by the examination's seed."""
+        from hypothesis import HealthCheck, Phase, given, seed, settings
+
+        phases = [Phase.explicit, Phase.generate] + ([Phase.shrink] if self.profile.shrink else [])
+        limits = settings(
+            max_examples=self.profile.examples(examples),
+            deadline=None,
+            database=None,
+            phases=phases,
+            suppress_health_check=list(HealthCheck),
+            report_multiple_bugs=False,
+        )
+        limits(seed(self.seed)(given(**strategies)(body)))()
+
+    def _new_folder(self) -> Path:
+        return Path(tempfile.mkdtemp(prefix="marks-", dir=self.folder))
+
+    def _can_mark(self) -> bool:
+        from penstock.testing.probes.pipelines import variant
+
+        folder = self._new_folder()
+        with self.workspace() as workspace:
+            published = workspace.publish(variant(self.subject.python, "a"), folder=self.spec_folder)
+            run = workspace.submit(published.id, parameters={"marks": str(folder)})
+            self.wait(workspace, run.id)
+        return bool(list(folder.iterdir()))
+
+
+def executions(marks: Path) -> dict[str, int]:
+    """How often each step has left a mark in a folder, by the step's name."""
+    counts: dict[str, int] = {}
+    for found in marks.iterdir():
+        name = found.name.rpartition(".")[0]
+        counts[name] = counts.get(name, 0) + 1
+    return counts

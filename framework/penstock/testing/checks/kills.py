@@ -1,0 +1,187 @@
+"""Law 12: the target's own processes killed in the middle of runs, and whoever waits for a run."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from signal import SIGKILL
+
+from attrs import frozen
+
+from penstock.records import RunRecord
+from penstock.runs import Absent
+from penstock.spec import Defaults, Parameter, Pipeline, Step
+from penstock.testing.bench import Bench, executions
+from penstock.testing.checking import check
+from penstock.testing.faults.scenes import PAUSE, Scene, publishes
+from penstock.testing.laws import LawBroken, hold, same
+from penstock.testing.probes.pipelines import probe, variant
+from penstock.testing.processes.apart import Apart, Died
+from penstock.testing.processes.killing import kill_naming, naming
+
+AT_ONCE = 3
+"""How many histories go on at the same time: they sleep for the most part."""
+STEPS = ("s0", "s1", "s2")
+
+
+@frozen(kw_only=True)
+class Moment:
+    """When the target's processes are killed: once a step has come to a state, or right after the submit.
+
+    With `orphans` the processes of steps are left alive.
+    """
+
+    step: str | None = None
+    state: str = ""
+    orphans: bool = False
+
+    def __str__(self) -> str:
+        when = "right after the submit" if self.step is None else f"when step {self.step} was {self.state}"
+        return when + (", but for the steps' own" if self.orphans else "")
+
+
+MOMENTS = (
+    Moment(),
+    Moment(step="s0", state="running"),
+    Moment(step="s0", state="running", orphans=True),
+    Moment(step="s0", state="succeeded"),
+    Moment(step="s2", state="running"),
+    Moment(step="s2", state="running", orphans=True),
+)
+"""Before, during and between the steps of a chain."""
+
+
+def slow_chain(python: str) -> Pipeline:
+    """Steps `s0`, `s1`, `s2` in a row that mark themselves in the folder `marks`, and in the folder `alone` when they
+    run twice at once, and then sleep for the number of `seconds`.
+    """
+    steps = {
+        name: Step(
+            command=probe(
+                python,
+                *("mark", "${{ parameters.marks }}", name, "alone", "${{ parameters.alone }}", name),
+                *("sleep", "${{ parameters.seconds }}", "put", "${{ outputs.name }}", name),
+            ),
+            outputs={"name": "string"},
+            after=STEPS[number - 1 : number] if number else (),
+        )
+        for number, name in enumerate(STEPS)
+    }
+    return Pipeline(
+        name="slow chain",
+        parameters={name: Parameter("string", default="") for name in ("marks", "alone")}
+        | {"seconds": Parameter("number", default=0.3, minimum=0)},
+        defaults=Defaults(code="./src"),
+        steps=steps,
+        outputs={name: f"${{{{ steps.{name}.outputs.name }}}}" for name in STEPS},
+    )
+
+
+@check(12)
+def killed_targets_go_on(bench: Bench) -> str | None:
+    """Is a run resumed or reported, and no step of it doubled, when every process of its target is killed?"""
+    bench.new_registry()  # the first one is not made twice at once
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        found = list(pool.map(partial(_survives, bench), MOMENTS))
+    if not any(found):
+        return "the target has no processes on this machine that could be killed"
+    bench.tell(f"{sum(found)} of its processes killed at {sum(map(bool, found))} moments")
+    return None
+
+
+def _survives(bench: Bench, moment: Moment) -> int:
+    """Kill at one moment; answers how many processes were killed."""
+    scene = Scene.on(bench, alone=True)
+    alone = scene.folder / "alone"
+    alone.mkdir()
+    try:
+        with scene.open() as workspace:
+            published = publishes(workspace, scene, slow_chain(scene.subject.python))
+            given = scene.parameters(alone=str(alone) if scene.marks else "")
+            run = workspace.runs.submit(published.id, parameters=given).run
+            if moment.step is not None:
+                scene.until_reported(run, moment.state, moment.step)
+            before = _succeeded(scene, run)
+            killed = _kill(scene, moment)
+        with scene.open() as workspace:
+            after = scene.ended(workspace, run.id)
+        _judge(scene, after, before)
+        _nothing_left(scene)
+    except LawBroken as error:
+        raise LawBroken(error.law, f"the target's processes killed {moment}: {error.message}") from None
+    finally:
+        kill_naming(scene.folder)
+    return killed
+
+
+def _kill(scene: Scene, moment: Moment) -> int:
+    steps = set(naming(scene.marks)) if moment.orphans and scene.marks else set()
+    return kill_naming(scene.folder, spare=steps.__contains__)
+
+
+def _succeeded(scene: Scene, run: RunRecord) -> set[str]:
+    """The steps that the target says have succeeded."""
+    report = scene.reported(run)
+    return set() if isinstance(report, Absent) else {step.name for step in report.steps if step.state == "succeeded"}
+
+
+def _judge(scene: Scene, run: RunRecord, before: set[str]) -> None:
+    hold(12, run.state == "succeeded" or (run.state == "failed" and run.error), f"it is {run.state} without a reason")
+    states = {step.name: step.state for step in run.steps}
+    if run.state == "succeeded":
+        same(12, run.outputs, {name: name for name in STEPS}, "the outputs of the run")
+    for name in before:
+        same(12, states.get(name), "succeeded", f"what became of {name}, which had succeeded")
+    if scene.marks is None:
+        return
+    ran = executions(scene.marks)
+    for name in STEPS:
+        times = ran.get(name, 0)
+        if name in before:
+            same(12, times, 1, f"how often {name} ran, which had succeeded")
+        hold(12, times <= 2, f"{name} was cut short once and ran {times} times")
+        hold(12, times >= 1 or states.get(name) != "succeeded", f"{name} is said to have succeeded and never ran")
+    twice = [file.name for file in (scene.folder / "alone").iterdir() if file.suffix != ".lock"]
+    hold(12, not twice, f"ran twice at once: {twice}")
+
+
+def _nothing_left(scene: Scene) -> None:
+    """No process of a step outlives its run."""
+    deadline = time.monotonic() + scene.patience
+    while scene.marks is not None and naming(scene.marks):
+        hold(12, time.monotonic() < deadline, "processes of steps are left after the end of their run")
+        time.sleep(PAUSE)
+
+
+@check(12)
+def runs_need_nobody_to_wait(bench: Bench) -> str | None:
+    """Do runs go on, once, when whoever waits for them is killed, and when everybody has left?"""
+    scene = Scene.on(bench)
+    with scene.open() as workspace:
+        published = publishes(workspace, scene, variant(scene.subject.python, "a"))
+        run = workspace.runs.submit(published.id, parameters=scene.parameters(seconds=0.3)).run
+    waiting: Apart[RunRecord] = Apart(_wait, scene, run.id)
+    deadline = time.monotonic() + scene.patience
+    while not scene.acknowledged() and waiting.process.is_alive() and time.monotonic() < deadline:
+        time.sleep(PAUSE)
+    waiting.process.kill()
+    try:
+        waiting.result()
+    except Died as death:
+        same(12, death.signal, SIGKILL, "what ended the process that waits")
+    with scene.open() as workspace:
+        after = scene.ended(workspace, run.id)
+        same(12, after.state, "succeeded", "the end of a run whose waiting process was killed")
+        report = workspace.care.check()
+        hold(12, report.ok, f"the registry is not sound: {'; '.join(report.lines)}")
+    scene.executed({"tell": 1})
+    return None
+
+
+def _wait(scene: Scene, run: str) -> RunRecord:
+    with scene.open() as workspace:
+        return workspace.runs.wait(run, timeout=scene.patience, watch=lambda record: scene.acknowledge(record.state))
+
+
+CHECKS = (runs_need_nobody_to_wait, killed_targets_go_on)

@@ -1,0 +1,146 @@
+"""Law 6: whatever is wrong with a trigger is said at once, before anything is accepted or the target is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from typing import Any
+
+from hypothesis import strategies as st
+
+from penstock.errors import ParameterInvalid, PenstockError
+from penstock.hookspecs import hookimpl
+from penstock.runs import RunRequest, Submission
+from penstock.spec import Parameter
+from penstock.testing.asking.given import given, unique
+from penstock.testing.asking.refusals import refusal
+from penstock.testing.asking.tries import Tries
+from penstock.testing.bench import Bench
+from penstock.testing.checking import check
+from penstock.testing.laws import hold, same
+from penstock.testing.probes.pipelines import VALUE_TYPES, echo
+from penstock.testing.strategies.parameters import declarations, wrong_values
+from penstock.testing.strategies.values import refused
+from penstock.workspace import Workspace
+
+_DECLARED = {
+    "text": Parameter("string", min_length=2, max_length=3, pattern="^[a-z]+$"),
+    "word": Parameter("string", enum=("fast", "exact")),
+    "whole": Parameter("integer", minimum=1, maximum=9, multiple_of=2),
+    "rate": Parameter("number", exclusive_minimum=0, exclusive_maximum=1, multiple_of=0.1),
+    "flag": Parameter("boolean"),
+    "items": Parameter("list", min_items=1, max_items=2, unique_items=True),
+    "extra": Parameter("object", min_properties=1, max_properties=2),
+    "free": Parameter("object", default={"a": 1}),
+}
+"""Every limit there is, once."""
+
+_RIGHT = {"text": "ab", "word": "fast", "whole": 2, "rate": 0.3, "flag": True, "items": [1], "extra": {"a": 1}}
+
+_WRONG: dict[str, tuple[Any, str]] = {
+    "text": ("A", "parameter_range"),
+    "word": ("slow", "parameter_enum"),
+    "whole": (11, "parameter_range"),
+    "rate": (0.25, "parameter_range"),
+    "flag": ("true", "parameter_type"),
+    "items": ([1, 1], "parameter_range"),
+    "free": ({"a": float("nan")}, "parameter_not_finite"),
+    "txt": ("abc", "parameter_unknown"),
+}
+"""Something wrong with each but `extra`, which is missing."""
+
+
+class _Heard:
+    """A plugin that counts the runs that the target is handed."""
+
+    def __init__(self) -> None:
+        self.runs = 0
+
+    @hookimpl(wrapper=True)
+    def penstock_submit_run(self, run: RunRequest) -> Generator[None, Submission, Submission]:
+        """Count, change nothing."""
+        self.runs += 1
+        return (yield)
+
+
+@check(6)
+def everything_is_said_at_once(bench: Bench) -> None:
+    """Are all that is unknown, missing, mistyped or out of range in one answer, each by name, and nothing else?"""
+    heard = _Heard()
+    with bench.workspace(plugins=[("heard", heard)]) as ws:
+        tries = Tries(bench, ws)
+        published = given(bench, ws, echo(bench.subject.python, _DECLARED))
+        wrong = {name: code for name, (_, code) in _WRONG.items()} | {"extra": "parameter_missing"}
+        _refused(ws, published.id, {name: value for name, (value, _) in _WRONG.items()}, wrong)
+        for name, parameter in _DECLARED.items():
+            for value, code in refused(parameter):
+                _refused(ws, published.id, {**_RIGHT, name: value}, {name: code})
+
+        def body(declared: Mapping[str, Parameter], data: st.DataObject) -> None:
+            published = tries.publish(echo(bench.subject.python, declared))
+            if published is not None:
+                for _ in range(2):
+                    _refused(ws, published.id, *data.draw(wrong_values(declared)))
+
+        bench.forall(body, examples=15, declared=declarations(VALUE_TYPES, most=6), data=st.data())
+        tries.done()
+        same(6, ws.runs.list(limit=1).items, (), "what was accepted with wrong parameters")
+        same(6, heard.runs, 0, "the number of runs that the target was handed with wrong parameters")
+
+
+@check(6)
+def everything_in_its_turn(bench: Bench) -> None:
+    """Is a trigger decided in the order key, existence, gates, parameters, and does a refusal leave nothing behind?"""
+    heard = _Heard()
+    with bench.workspace(plugins=[("heard", heard)]) as ws:
+        endpoint = ws.create_endpoint("one", given(bench, ws, "a", name=unique("turn")))
+        wrong, submit = {"depth": 99, "dept": 1}, ws.runs.submit
+        first = submit("one", parameters={"depth": 2}, idempotency_key="k").run
+        invalid, closed, conflict = "parameter_invalid", "endpoint_disabled", "idempotency_conflict"
+        refusal(6, invalid, "a trigger with wrong parameters", submit, "one", parameters=wrong)
+        refusal(6, "endpoint_not_found", "a trigger of an endpoint that is not there", submit, "two", parameters=wrong)
+        ws.endpoints.disable("one")
+        refusal(6, closed, "wrong parameters at a closed gate", submit, "one", parameters=wrong)
+        missing = "a version that is not there, behind a closed gate, with wrong parameters"
+        refusal(6, "version_not_found", missing, submit, "one@7", parameters=wrong)
+        refusal(6, closed, "a new key at a closed gate", submit, "one", parameters=wrong, idempotency_key="new")
+        again = submit("one", parameters={"depth": 2}, idempotency_key="k")
+        same(6, (again.run.id, again.replayed), (first.id, True), "the run of a repeated key behind a closed gate")
+        for value in (99, None, "\ud800", 10**5000, float("nan"), [float("inf")], {1: 2}):
+            what = "a known key with other parameters, wrong ones, at a closed gate"
+            parameters = {"depth": value, "dept": value}
+            refusal(6, conflict, what, submit, "one", parameters=parameters, idempotency_key="k")
+        ws.endpoints.enable("one")
+        refusal(6, invalid, "wrong parameters with a new key", submit, "one", parameters=wrong, idempotency_key="new")
+        runs = [run.id for run in ws.runs.list().items]
+        same(6, runs, [first.id], "what was accepted when everything but one trigger was refused")
+        last = submit(endpoint.id, parameters={"depth": 3}, idempotency_key="new")
+        hold(6, not last.replayed, "a key that was refused is taken to be known")
+        for run in (first, last.run):
+            bench.wait(ws, run.id, 6)
+        same(6, heard.runs, 2, "the number of runs that the target was handed when two were accepted")
+
+
+def _refused(ws: Workspace, ref: str, values: Mapping[str, Any], wrong: Mapping[str, str]) -> None:
+    """Submit what must be refused, and hold the answer to all that is wrong: the code for each name."""
+    try:
+        run = ws.runs.submit(ref, parameters=values).run
+    except ParameterInvalid as error:
+        told: dict[str, set[str]] = {}
+        for detail in error.details:
+            hold(6, detail.path, f"the path of what is wrong is not told: {detail.message}")
+            told.setdefault(str(detail.path[0]), set()).add(detail.code)
+        same(6, error.code, "parameter_invalid", "the code of a refusal of wrong parameters")
+        same(6, sorted(told), sorted(wrong), "the names of the parameters that are said to be wrong")
+        for name, code in wrong.items():
+            hold(
+                6,
+                code in told[name],
+                f"what is wrong with `{name}` is said to be {sorted(told[name])}, expected {code}",
+            )
+    except PenstockError as error:
+        hold(6, False, f"wrong parameters are refused with `{error.code}` ({error.message})")
+    else:
+        hold(6, False, f"run {run.id} is accepted although these parameters are wrong: {dict(wrong)}")
+
+
+CHECKS = (everything_in_its_turn, everything_is_said_at_once)

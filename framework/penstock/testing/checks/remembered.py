@@ -1,0 +1,187 @@
+"""Law 10: every change leaves its row, nothing else does, and what was the case at a time can be said for ever."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from attrs import frozen
+
+from penstock.records import HistoryRecord
+from penstock.testing.asking.changes import Row, changes
+from penstock.testing.asking.given import given
+from penstock.testing.asking.refusals import refusal, verdict
+from penstock.testing.bench import Bench
+from penstock.testing.checking import check
+from penstock.testing.faults.handover import WhenAccepted
+from penstock.testing.laws import hold, same
+from penstock.testing.probes.pipelines import variant
+from penstock.workspace import Workspace
+
+_ALL = 10_000
+
+
+@check(10)
+def every_change_is_a_row(bench: Bench) -> None:
+    """Does each verb leave just its rows, with who, through which door, when, from, to and why?"""
+    registry = bench.new_registry()
+    with bench.workspace(registry) as ws:
+        first, second = (f"{word}:1@{ws.config.target.value}" for word in "ab")
+        digests: dict[str, str] = {}
+        ids: dict[str, str] = {}
+        before: tuple[HistoryRecord, ...] = ()
+        for number, (what, act, rows) in enumerate(changes(bench, first, second, digests)):
+            actor = f"actor {number}"
+            started = datetime.now().astimezone()
+            with bench.workspace(registry, actor=actor) as other:
+                act(other)
+            after = ws.care.history(limit=_ALL).items
+            same(10, after[len(after) - len(before) :], before, f"the earlier history after {what}")
+            new = after[: len(after) - len(before)][::-1]
+            same(10, [_said(row) for row in new], rows(), f"what the history says of {what}")
+            for row in new:
+                who = (row.by, row.verified, row.door)
+                same(10, who, (actor, False, "python"), f"who did {what}, and through which door,")
+                ids.setdefault(f"{row.kind} {row.subject}", row.subject_id)
+                hold(10, row.at >= started - timedelta(seconds=1), f"{what} is said to have been at {row.at}")
+            same(10, len({row.request_id for row in new}), min(1, len(new)), f"the number of requests of {what}")
+            before = after
+        seqs = [row.seq for row in before]
+        hold(10, seqs == sorted(set(seqs), reverse=True), "the history's rows are not in their order")
+        times = [row.at for row in before]
+        hold(10, times == sorted(times, reverse=True), "the history's times go back")
+        same(10, len(ws.care.history(by="actor 3", limit=_ALL).items), 1, "the number of rows of the fourth actor")
+
+
+@check(10)
+def refusals_leave_nothing(bench: Bench) -> None:
+    """Does a refused verb leave no row?"""
+    with bench.workspace() as ws:
+        zero = given(bench, ws, "a", name="a", endpoint="one")
+        given(bench, ws, "b", name="b", endpoint="one")
+        verbs, pipelines = ws.endpoints, ws.pipelines
+        verbs.disable("one@1", reason="flood")
+        before = ws.care.history(runs=True, limit=_ALL).items
+        other = variant(bench.subject.python, "z")
+        for what, code, call in (
+            ("a closed version", "version_disabled", lambda: ws.submit("one@1")),
+            ("a wrong parameter", "parameter_invalid", lambda: ws.submit("one", parameters={"depth": 0})),
+            ("an unknown endpoint", "endpoint_not_found", lambda: ws.submit("none")),
+            ("an unknown version", "version_not_found", lambda: ws.submit("one@7")),
+            ("a default on a closed version", "version_disabled", lambda: verbs.set_default("one", "1")),
+            ("a wrong expectation", "default_changed", lambda: verbs.set_default("one", "0", expect="1")),
+            ("a rollback to nowhere", "nothing_to_roll_back", lambda: verbs.rollback("one")),
+            ("a name that is taken", "name_taken", lambda: verbs.create("one", zero.id)),
+            ("deleting what is used", "in_use", lambda: pipelines.delete(zero.id)),
+            ("another digest", "label_frozen", lambda: given(bench, ws, other, name="a", label="1")),
+            (
+                "a publish whose endpoint refuses",
+                "default_changed",
+                lambda: given(bench, ws, other, name="z", endpoint="one", default=True, expect="1"),
+            ),
+        ):
+            refusal(10, code, what, call)
+            same(10, ws.care.history(runs=True, limit=_ALL).items, before, f"the history after refusing {what}")
+
+
+@check(10)
+def nothing_changed_is_no_row(bench: Bench) -> None:
+    """Does a verb that changes nothing leave no row?"""
+    with bench.workspace() as ws:
+        zero = given(bench, ws, "a", endpoint="one")
+        verbs = ws.endpoints
+        verbs.disable("one@0", reason="flood")
+        before = ws.care.history(limit=_ALL).items
+        for what, call in (
+            ("publishing again", lambda: given(bench, ws, "a", endpoint="one")),
+            ("adding a version again", lambda: verbs.add_version("one", zero.id)),
+            ("moving the default to where it is", lambda: verbs.set_default("one", "0")),
+            ("closing a closed gate", lambda: verbs.disable("one@0", reason="another")),
+            ("opening an open gate", lambda: verbs.enable("one")),
+            ("renaming to the same name", lambda: verbs.rename("one", "one")),
+            ("looking", lambda: (verbs.get("one"), verbs.list(), ws.pipelines.list(), verbs.history("one"))),
+        ):
+            call()
+            same(10, ws.care.history(limit=_ALL).items, before, f"the history after {what}")
+
+
+@check(10)
+def runs_are_remembered(bench: Bench) -> None:
+    """Are a run's acceptance, start and end in the history, with who, from what and to what?"""
+    accepted = WhenAccepted()
+    with bench.workspace(plugins=[("accepted", accepted)]) as ws:
+        endpoint = ws.create_endpoint("one", given(bench, ws, "a", name="a"))
+        run = bench.wait(ws, endpoint.submit().id, 10)
+        rows = [_said(row) for row in ws.care.history(subject=run.id).items][::-1]
+        same(10, rows[0], ("run_accepted", "run", "a", "default", "one@0", ""), "the first row of a run")
+        same(10, (rows[-1][0], rows[-1][4]), ("run_ended", "succeeded"), "the last row of a run")
+        states = [("queued" if row[0] == "run_accepted" else row[4]) for row in rows]
+        same(10, [row[3] for row in rows[1:]], states[:-1], "from what each row of a run takes it on")
+        accepted.once(lambda one: ws.runs.cancel(one, reason="never mind"))
+        ended = endpoint.submit(version="0")
+        rows = [_said(row) for row in ws.care.history(subject=ended.id).items][::-1]
+        expected = [
+            ("run_accepted", "run", "a", "pinned", "one@0", ""),
+            ("run_ended", "run", "a", "queued", "canceled", "never mind"),
+        ]
+        same(10, rows, expected, "the rows of a run that was canceled before its hand-over")
+        plain = {row.kind for row in ws.care.history(limit=_ALL).items}
+        hold(10, "run" not in plain, "rows of runs are in the plain history")
+
+
+@check(10)
+def any_time_has_an_answer(bench: Bench) -> None:
+    """Is it known for every moment what a trigger would have run then, or by what it would have been refused?"""
+    registry, moments = bench.new_registry(), list[_Moment]()
+    with bench.workspace(registry) as ws:
+        target = ws.config.target.value
+        for what, act, _ in changes(bench, f"a:1@{target}", f"b:1@{target}", {}):
+            act(ws)
+            rows = ws.care.history(limit=1).items
+            if rows:
+                moments.append(_now(ws, what, rows[0]))
+    with bench.workspace(registry, actor="grace") as ws:
+        endpoint = next(moment.endpoint for moment in moments if moment.endpoint)
+        for moment, after in zip(moments, [*moments[1:], None], strict=True):
+            times = [moment.at] if after is None else [moment.at, after.at - timedelta(microseconds=1)]
+            for when in times:
+                found = ws.endpoints.at(endpoint, when)
+                answer = (found.refused or "", found.default, found.published)
+                same(10, answer, moment.answer, f"what is said of the time after {moment.what}, at {when}")
+        same(
+            10, ws.endpoints.at(endpoint, moments[-1].at + timedelta(days=1)).refused, "endpoint_not_found", "tomorrow"
+        )
+
+
+CHECKS = (
+    every_change_is_a_row,
+    refusals_leave_nothing,
+    nothing_changed_is_no_row,
+    any_time_has_an_answer,
+    runs_are_remembered,
+)
+
+
+@frozen(kw_only=True)
+class _Moment:
+    """What was the case after a change: the code of a refused trigger or "", the default, and what that published."""
+
+    what: str
+    at: datetime
+    endpoint: str | None
+    answer: tuple[str, str | None, str | None]
+
+
+def _now(ws: Workspace, what: str, row: HistoryRecord) -> _Moment:
+    """What is the case now, by asking for it: a trigger that gets past the gates comes to a wrong parameter."""
+    found = ws.endpoints.list(all=True).items
+    if not found:
+        return _Moment(what=what, at=row.at, endpoint=None, answer=("endpoint_not_found", None, None))
+    (endpoint,) = found
+    code = verdict(ws.submit, endpoint.id, parameters={"depth": 99})
+    published = {one.version: one.published for one in endpoint.versions}[str(endpoint.default)]
+    answer = ("" if code == "parameter_invalid" else code, endpoint.default, published)
+    return _Moment(what=what, at=row.at, endpoint=endpoint.id, answer=answer)
+
+
+def _said(row: HistoryRecord) -> Row:
+    return row.action, row.kind, row.subject, row.from_, row.to, row.reason

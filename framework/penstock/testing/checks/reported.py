@@ -1,0 +1,134 @@
+"""Law 9 in the registry: whatever a target says of a run, the record goes forward and its end is final."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+from penstock.errors import TargetRefused
+from penstock.hookspecs import hookimpl
+from penstock.records import RunRecord
+from penstock.runs import ENDED, RUN_STATES, Absent, Failure, RunOutputs, RunReport, StepReport
+from penstock.testing.asking.given import given
+from penstock.testing.asking.looks import forward, rank
+from penstock.testing.bench import Bench
+from penstock.testing.checking import check
+from penstock.testing.faults.handover import AtHandOver
+from penstock.testing.laws import hold, same
+from penstock.testing.probes.pipelines import chain
+
+_ATTEMPTS = 3
+
+
+@check(9)
+def record_goes_forward(bench: Bench) -> None:
+    """Does the record of a run only go forward while it is waited for?"""
+    with bench.workspace() as ws:
+        run = given(bench, ws, chain(bench.subject.python)).submit(parameters={"seconds": 0.02})
+        seen: list[RunRecord] = [run.record]
+        ws.runs.wait(run.id, timeout=bench.profile.patience, watch=seen.append)
+        seen += [ws.runs.get(run.id) for _ in range(3)]
+        forward(seen)
+        last = seen[-1]
+        same(9, last.state, "succeeded", "a chain that was waited for")
+        hold(9, last.started and last.ended, "a run that succeeded has no times")
+        assert last.started and last.ended
+        hold(9, last.started <= last.ended, "a run ended before it started")
+        same(9, {step.state for step in last.steps}, {"succeeded"}, "the states of the steps of a run that succeeded")
+
+
+@check(9)
+def backward_is_ignored(bench: Bench) -> None:
+    """Is a report ignored that would take a run, or one of its steps, back?"""
+    from hypothesis import strategies as st
+
+    told = _Told()
+    with bench.workspace(plugins=[("told", told)]) as ws:
+        published = given(bench, ws, "a")
+
+        def holds(reports: list[RunReport | Absent]) -> None:
+            told.say = None
+            run = published.submit()
+            seen = [run.record]
+            for report in reports:
+                told.say = report
+                seen.append(ws.runs.get(run.id))
+                forward(seen[-2:])
+                state = "failed" if isinstance(report, Absent) else report.state
+                if rank(state) > rank(seen[-2].state):
+                    same(9, seen[-1].state, state, f"a run that was `{seen[-2].state}`, after a later report,")
+
+        step = st.builds(_step, st.sampled_from([*RUN_STATES, "skipped"]), st.integers(1, _ATTEMPTS))
+        report = st.builds(_report, st.sampled_from(RUN_STATES), step)
+        unended = st.builds(_report, st.sampled_from(["queued", "running"]), step)
+        some = st.lists(unended, min_size=2, max_size=5)
+        scripts = st.builds(lambda first, then: [*first, *then], some, st.lists(report | st.just(Absent()), max_size=3))
+        bench.forall(holds, examples=8, reports=scripts)
+
+
+@check(9)
+def lost_is_failed(bench: Bench) -> None:
+    """Does a run fail that its target does not know any more, and stay so when it turns up again?"""
+    told = _Told()
+    with bench.workspace(plugins=[("told", told)]) as ws:
+        run = given(bench, ws, "a").submit()
+        told.say = Absent()
+        lost = run.refresh().record
+        same(9, (lost.state, lost.error and lost.error.code), ("failed", "run_lost"), "a run that its target has lost")
+        told.say = None
+        same(9, run.refresh().record, lost, "a lost run that turned up again")
+
+
+@check(9)
+def refused_is_failed(bench: Bench) -> None:
+    """Does a run end failed that its target refuses for good, and is it never handed over again?"""
+    registry, held = bench.new_registry(), AtHandOver()
+
+    def refuse() -> None:
+        raise TargetRefused("no room for this one, ever")
+
+    with bench.workspace(registry, plugins=[("held", held)]) as ws:
+        held.once(refuse)
+        run = given(bench, ws, "a").submit()
+        found = (run.state, run.record.error and run.record.error.code)
+        same(9, found, ("failed", "dispatch_failed"), "a run that its target refused")
+    with bench.workspace(registry, plugins=[("held", held)]) as ws:
+        same(9, ws.runs.get(run.id), run.record, "a refused run, later,")
+        same(9, held.handed, [], "what was handed over after it was refused")
+
+
+CHECKS = (refused_is_failed, lost_is_failed, backward_is_ignored, record_goes_forward)
+
+
+class _Told:
+    """A plugin by which a target says what it is told to say of runs, when it is told anything."""
+
+    def __init__(self) -> None:
+        self.say: RunReport | Absent | None = None
+
+    @hookimpl(wrapper=True)
+    def penstock_get_run(self) -> Generator[None, Any, Any]:
+        """Say that instead of what the target says."""
+        found = yield
+        return found if self.say is None else self.say
+
+    @hookimpl(wrapper=True)
+    def penstock_get_outputs(self) -> Generator[None, Any, Any]:
+        """Say that there are none."""
+        try:
+            found = yield
+        except Exception:
+            # Of a run that has not really ended, a target may refuse to say.
+            found = RunOutputs()
+        return found if self.say is None else RunOutputs()
+
+
+def _report(state: Any, step: StepReport) -> RunReport:
+    error = Failure(code="step_failed", message="it was said to fail") if state == "failed" else None
+    return RunReport(state=state, steps=(step,), error=error)
+
+
+def _step(state: Any, attempt: int) -> StepReport:
+    # None before it starts, and the last one is that which it ends with.
+    tried = _ATTEMPTS if state in ENDED else 0 if state == "queued" else attempt
+    return StepReport(name="tell", state=state, attempt=tried)

@@ -1,0 +1,119 @@
+"""A registry that a crowd calls on, watched: what was answered there must be explained by some order of the calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+from attrs import field, frozen
+
+from penstock.runs import ENDED
+from penstock.testing.bench import Bench
+from penstock.testing.crowds.crowd import Round, moments, observed, play
+from penstock.testing.crowds.order import Observed, explain
+from penstock.testing.histories.model import Model
+from penstock.testing.histories.player import Answer, Player
+from penstock.testing.laws import Untested, hold, same
+from penstock.testing.strategies.histories import Call
+
+Parts: TypeAlias = tuple[Sequence[Call], ...]
+"""The calls of each process of a crowd on one registry."""
+
+
+@frozen(kw_only=True)
+class Watched:
+    """One registry with versions 0, 1 and 2 of an endpoint `one`; what the kit calls there, and what was observed."""
+
+    player: Player
+    registry: str
+    seen: list[Observed] = field(factory=list)
+
+    @classmethod
+    def set(cls, bench: Bench) -> Watched:
+        """A new one. Raises Untested when the target refuses what it takes."""
+        registry = bench.new_registry()
+        player = Player(bench.subject, registry, spec_folder=bench.spec_folder, patience=bench.profile.patience)
+        watched = cls(player=player, registry=registry)
+        for which in "abc":
+            if watched.ask("publish", variant=which, endpoint="one").get("refused") == "target_unsupported":
+                player.close()
+                raise Untested("the target refuses the kit's smallest pipeline")
+        return watched
+
+    def ask(self, verb: str, **arguments: Any) -> Answer:
+        """Make one call, in front of or behind those of the crowd."""
+        self.seen.append(observed(self.player, "ada", verb, arguments))
+        answer: Answer = self.seen[-1].answer
+        return answer
+
+    def take(self, calls: Sequence[Observed]) -> None:
+        """Take in what the crowd observed, and which runs it started."""
+        for call in calls:
+            if call.answer.get("refused") == "target_unsupported":
+                continue  # A target may refuse any pipeline at publish, and then nothing has happened.
+            self.seen.extend(moments(call))
+            if call.verb in ("submit", "rerun") and "run" in call.answer:
+                self.player.runs[call.arguments["run"]] = call.answer["run"]["id"]
+
+    def finish_runs(self) -> None:
+        """Wait for every run, so that it is seen what it ran."""
+        for run in list(self.player.runs):
+            self.ask("wait", run=run)
+
+    def triggers_passed(self) -> None:
+        """Hold that every trigger passed open gates and took the default, in the order that the history itself has."""
+        closed, defaults, behind = set[str](), dict[str, str](), dict[str, str]()
+        for row in self.player.call("history", runs=True)["rows"]:
+            subject, to = row["subject"], row["to"]
+            if row["action"] in ("gate_closed", "gate_opened"):
+                (closed.add if row["action"] == "gate_closed" else closed.discard)(subject)
+            elif row["action"] == "version_added":
+                behind[subject] = to
+            elif row["kind"] == "endpoint" and row["action"].startswith("default_"):
+                defaults[subject] = f"{subject}@{to}"
+            elif row["action"] == "endpoint_deleted":
+                closed = {gate for gate in closed if gate.partition("@")[0] != subject}
+            elif row["action"] == "run_accepted":
+                endpoint = to.partition("@")[0]
+                passed = {endpoint, to, behind[to]} if to in behind else {to}
+                shut = ", ".join(f"`{gate}`" for gate in sorted(passed & closed))
+                hold(5, not shut, f"run {row['subject_id']} was accepted through {shut} after that was closed")
+                if row["from"] == "default":
+                    same(
+                        4,
+                        to,
+                        defaults[endpoint],
+                        f"what run {row['subject_id']} took for the default when it was accepted",
+                    )
+
+    def leave(self, bench: Bench) -> None:
+        """End what still runs, and close."""
+        if bench.has("penstock_cancel_run"):
+            for run in self.player.call("runs").get("items", ()):
+                if run["state"] not in ENDED:
+                    self.player.call("cancel", run=run["id"])
+        self.player.close()
+
+
+def explained(bench: Bench, crowds: Sequence[Parts], after: Callable[[Watched], None]) -> list[Watched]:
+    """Let crowds make their calls, each on a registry of its own; `after` asks the kit's own questions when it is done.
+
+    Raises LawBroken unless what was seen of each can be put in order, and Untested as `Watched.set`.
+    """
+    all_watched: list[Watched] = []
+    try:
+        all_watched.extend(Watched.set(bench) for _ in crowds)
+        rounds = [
+            Round(registry=one.registry, parts=tuple(tuple(part) for part in parts))
+            for one, parts in zip(all_watched, crowds, strict=True)
+        ]
+        played = play(bench.subject, rounds, spec_folder=bench.spec_folder, patience=bench.profile.patience)
+        for one, calls in zip(all_watched, played, strict=True):
+            one.take(calls)
+            one.triggers_passed()
+            after(one)
+            explain(one.seen, Model(remember=False))
+    finally:
+        for one in all_watched:
+            one.leave(bench)
+    return all_watched

@@ -1,0 +1,112 @@
+"""A history of calls as it is made: each goes to a player, its answer to the model, and itself on the list."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+from typing import Any, TypeAlias
+
+from penstock.testing.bench import Bench
+from penstock.testing.histories.model import Model
+from penstock.testing.histories.player import Answer, Player
+from penstock.testing.laws import LawBroken
+
+Call: TypeAlias = tuple[str, Mapping[str, Any]]
+"""A verb and its arguments, see `player`."""
+
+_OPTIONAL = ("by", "reason", "cancel_runs", "name", "label", "target", "default", "expect", "key", "depth", "all")
+
+
+class Play:
+    """Calls on a new registry. `history` is what was called; `published` whether the target took any pipeline."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.history: list[Call] = []
+        self.published = False
+        self.model = Model()
+        self._player = Player(
+            bench.subject,
+            bench.new_registry(),
+            spec_folder=bench.spec_folder,
+            patience=bench.profile.patience,
+        )
+        self._can_cancel = bench.has("penstock_cancel_run")
+
+    def __enter__(self) -> Play:
+        """The play itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close it."""
+        self.close()
+
+    def __call__(self, verb: str, **arguments: Any) -> Answer:
+        """Make one call. Raises LawBroken when its answer is not what it should be."""
+        self.history.append((verb, arguments))
+        answer = self._player.call(verb, **arguments)
+        if answer.get("refused") == "target_unsupported" and verb.startswith("publish"):
+            return answer  # A target may refuse any pipeline here, and then nothing has happened.
+        self.model.check(verb, arguments, answer)
+        self.published = self.published or "published" in answer
+        return answer
+
+    def close(self) -> None:
+        """Let no run of it go on, where the target can end runs, and close the registry."""
+        if self._can_cancel:
+            for run in self.model.maybe_running():
+                self._player.call("cancel", run=run)
+        self._player.close()
+
+
+def replay(bench: Bench, history: Iterable[Call]) -> tuple[LawBroken, list[Call]] | None:
+    """Make a history of calls again, on a new registry: what it breaks and the calls up to there, or None.
+
+    One that names a moment before it gives it that name breaks nothing.
+    """
+    with Play(bench) as play:
+        try:
+            for verb, arguments in history:
+                play(verb, **arguments)
+        except LawBroken as broken:
+            return broken, play.history
+        except KeyError:
+            return None
+    return None
+
+
+def shortest(bench: Bench, history: list[Call], broken: LawBroken, tries: int = 200) -> tuple[LawBroken, list[Call]]:
+    """A history without the calls and arguments that it can do without to break the same law, and how it ends then.
+
+    When the history does not break the law again, it is answered as it was.
+    """
+    again = replay(bench, history)
+    if again is None or again[0].law != broken.law:
+        return broken, history
+    found, size = again, len(again[1])
+    while size and tries > 0:
+        # From the end: what comes late depends on what came before.
+        for start in range(len(found[1]) - size, -1, -size):
+            tries -= 1
+            less = replay(bench, found[1][:start] + found[1][start + size :])
+            if less is not None and less[0].law == broken.law and tries >= 0:
+                found = less
+        size //= 2
+    return _plainest(bench, found, tries)
+
+
+def _plainest(bench: Bench, found: tuple[LawBroken, list[Call]], tries: int) -> tuple[LawBroken, list[Call]]:
+    """The same calls without the arguments that they can do without."""
+    for number in range(len(found[1])):
+        verb, arguments = found[1][number] if number < len(found[1]) else ("", {})
+        for name in [name for name in arguments if name in _OPTIONAL or (name, verb[:7]) == ("endpoint", "publish")]:
+            calls = found[1]
+            if tries <= 0 or number >= len(calls):
+                break
+            tries -= 1
+            plain = {key: value for key, value in calls[number][1].items() if key != name}
+            less = replay(bench, [*calls[:number], (verb, plain), *calls[number + 1 :]])
+            if less is not None and less[0].law == found[0].law:
+                found = less
+    return found

@@ -1,0 +1,1 @@
+"""Processes of the kit's own, and those of a target that it kills."""

@@ -1,0 +1,167 @@
+"""Faults in what survives a kill and in what becomes of repeated, lost and late answers (laws 8, 9 and 12)."""
+
+from __future__ import annotations
+
+from attrs import evolve
+
+from penstock.operations.target import TargetOperations
+from penstock.registry import acceptance, front, handover, reports
+from penstock.runs import Absent, RunRef, Submission
+from penstock.workspace import Workspace
+
+_submit = TargetOperations.submit
+_get_run = TargetOperations.get_run
+
+
+def _known(operations, target, run):
+    return not isinstance(_get_run(operations, target, RunRef(id=run.id, publication=run.publication)), Absent)
+
+
+def a_second_submit_starts_a_second_run():
+    """The target starts another run when the same run is handed over again, and gives the same receipt."""
+
+    def submit(self, target, run):
+        if _known(self, target, run):
+            _submit(self, target, evolve(run, id=f"{run.id}-again"))
+            return Submission(external=run.id)
+        return _submit(self, target, run)
+
+    TargetOperations.submit = submit
+
+
+def a_second_submit_is_called_otherwise():
+    """The target gives another name to a run that is handed over again."""
+
+    def submit(self, target, run):
+        known = _known(self, target, run)
+        receipt = _submit(self, target, run)
+        return evolve(receipt, external=f"{receipt.external}-again") if known else receipt
+
+    TargetOperations.submit = submit
+
+
+def the_key_is_kept_with_the_receipt():
+    """The idempotency key is recorded when the hand-over is, not when the run is accepted."""
+    accept, finish, keys = acceptance.accept, handover.finish, {}
+
+    def accepts(tx, order, *rest):
+        run, replayed = accept(tx, order, *rest)
+        if not replayed:
+            keys[run.id] = order.key
+            tx.run("UPDATE runs SET key = NULL WHERE id = ?", run.id)
+        return run, replayed
+
+    def finishes(tx, run_id, submission):
+        tx.run("UPDATE runs SET key = coalesce(key, ?) WHERE id = ?", keys.get(run_id), run_id)
+        return finish(tx, run_id, submission)
+
+    acceptance.accept, handover.finish = accepts, finishes
+
+
+def a_run_is_known_to_its_submitter_only():
+    """The target knows a run only as long as the process that submitted it."""
+    mine = set()
+
+    def submit(self, target, run):
+        mine.add(run.id)
+        return _submit(self, target, run)
+
+    def get_run(self, target, run):
+        return _get_run(self, target, run) if run.id in mine else Absent()
+
+    TargetOperations.submit, TargetOperations.get_run = submit, get_run
+
+
+def acceptance_takes_two_transactions():
+    """The run is committed before what is to be handed over."""
+    accept = front.Registry.accept
+
+    def accepts(self, order, resolution, accepted, caller):
+        run, replayed = accept_without(self, order, resolution, accepted, caller)
+        if not replayed:
+            self._write(lambda tx: tx.run(
+                "INSERT INTO handovers (run, due) SELECT seq, ? FROM runs WHERE id = ?", tx.clock, run.id
+            ))  # fmt: skip
+        return run, replayed
+
+    def accept_without(self, *arguments):
+        real = acceptance.accept
+
+        def bare(tx, *rest):
+            run, replayed = real(tx, *rest)
+            if not replayed:
+                tx.run("DELETE FROM handovers WHERE run = (SELECT seq FROM runs WHERE id = ?)", run.id)
+            return run, replayed
+
+        acceptance.accept = bare
+        try:
+            return accept(self, *arguments)
+        finally:
+            acceptance.accept = real
+
+    front.Registry.accept = accepts
+
+
+def a_started_hand_over_is_never_due_again():
+    """What one process began to hand over is left to it for ever."""
+    due = handover.due
+
+    def never(tx, **arguments):
+        begun = {
+            row["id"]
+            for row in tx.all("SELECT id FROM runs JOIN handovers ON run = seq WHERE handovers.started NOT NULL")
+        }
+        return [run for run in due(tx, **arguments) if run not in begun]
+
+    handover.due = never
+
+
+def a_hand_over_is_not_noted_before_the_target_is_called():
+    """A run that the target may have already looks as if nobody had touched it."""
+    start = handover.start
+
+    def starts(tx, run_id):
+        work = start(tx, run_id)
+        tx.run("UPDATE handovers SET started = NULL WHERE run = (SELECT seq FROM runs WHERE id = ?)", run_id)
+        return work
+
+    handover.start = starts
+
+
+def closing_takes_the_runs_along():
+    """A workspace that is closed cancels what goes on."""
+    close = Workspace.close
+
+    def closes(self):
+        if self._context.exists:
+            for run in self.runs.list().items:
+                if not run.finished:
+                    self.runs.cancel(run.id)
+        close(self)
+
+    Workspace.close = closes
+
+
+def an_old_report_revives_a_run():
+    """A report that comes after the end of the run is taken for news."""
+    report = reports.report
+
+    def reported(tx, run_id, told, *rest):
+        if not isinstance(told, Absent) and told.state == "running":
+            tx.run("UPDATE runs SET ended = NULL, state = 'queued' WHERE id = ?", run_id)
+        return report(tx, run_id, told, *rest)
+
+    reports.report = reported
+
+
+FAULTS = {
+    8: (a_second_submit_starts_a_second_run, a_second_submit_is_called_otherwise, the_key_is_kept_with_the_receipt),
+    9: (an_old_report_revives_a_run,),
+    12: (
+        a_run_is_known_to_its_submitter_only,
+        acceptance_takes_two_transactions,
+        a_started_hand_over_is_never_due_again,
+        a_hand_over_is_not_noted_before_the_target_is_called,
+        closing_takes_the_runs_along,
+    ),
+}

@@ -1,0 +1,91 @@
+"""Histories for the tests of kill points; other processes import them from here."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+from penstock.testing.laws import hold
+
+
+def steps(folder: Path, points) -> None:
+    """One durable step of each kind, and some that are none."""
+    (folder / "not-yet").mkdir()
+    with points.armed(), closing(sqlite3.connect(folder / "kept.db", isolation_level=None)) as database:
+        database.execute("CREATE TABLE things (name TEXT)")
+        database.execute("BEGIN")
+        database.execute("SELECT * FROM things").fetchall()
+        database.execute("COMMIT")
+        database.execute("BEGIN IMMEDIATE")
+        database.execute("INSERT INTO things VALUES ('; UPDATE nothing')")
+        database.execute("UPDATE things SET name = 'kept'")
+        database.execute("COMMIT")
+        database.execute("BEGIN IMMEDIATE")
+        database.execute("DELETE FROM things")
+        database.execute("ROLLBACK")
+        (folder / "made").mkdir()
+        (folder / "made").mkdir(exist_ok=True)
+        (folder / ".draft.1a2b3c4d").write_text("whole")
+        (folder / ".draft.1a2b3c4d").replace(folder / "report-1a2b3c4d.txt")
+        (folder / "report-1a2b3c4d.txt").read_text()
+        os.link(folder / "report-1a2b3c4d.txt", folder / "second.txt")
+        (folder / "second.txt").unlink()
+        (folder / "second.txt").unlink(missing_ok=True)
+        subprocess.run([sys.executable, "-S", "-c", f"open({str(folder / 'ran')!r}, 'w')"], check=True)
+
+
+NAMES = [
+    "write in kept.db: create things",
+    "commit in kept.db: insert things, update things",
+    "mkdir made",
+    "open .*.*",
+    "rename report-*.txt",
+    "link second.txt",
+    "remove second.txt",
+    f"process {Path(sys.executable).name}",
+]
+"""The points of `steps`."""
+
+
+def found(folder: Path) -> list[bool]:
+    """Which of the steps have been taken."""
+    with closing(sqlite3.connect(folder / "kept.db", isolation_level=None)) as database:
+        tables = database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        rows = database.execute("SELECT name FROM things").fetchall() if tables else []
+    report, linked, ran = folder / "report-1a2b3c4d.txt", folder / "second.txt", folder / "ran"
+    return [
+        bool(tables),
+        rows == [("kept",)],
+        (folder / "made").exists(),
+        (folder / ".draft.1a2b3c4d").exists() or report.exists(),
+        report.exists(),
+        linked.exists() or ran.exists() or (folder / "unlinked").exists(),
+        report.exists() and not linked.exists() and (folder / "unlinked").exists(),
+        ran.exists(),
+    ]
+
+
+def exactly_the_steps_before(folder: Path, point) -> None:
+    """Every step before the point was taken, and no other."""
+    number = NAMES.index(point.name)
+    if number > NAMES.index("remove second.txt"):
+        (folder / "unlinked").touch()
+    elif number == NAMES.index("remove second.txt"):
+        hold(12, (folder / "second.txt").exists(), "the link is there")
+    hold(12, found(folder)[:number] == [True] * number, f"taken were {json.dumps(found(folder))}")
+    hold(12, not any(found(folder)[number:]), f"taken were {json.dumps(found(folder))}")
+
+
+def nothing_at_all(folder: Path, point) -> None:
+    """A judge that finds a law broken once anything is there."""
+    hold(1, len(list(folder.iterdir())) < 3, "something is there")
+
+
+def all_of_it(folder: Path, point) -> None:
+    """A judge of a history that came to its end."""
+    hold(12, (folder / "ran").exists(), "the last step was taken")

@@ -1,0 +1,100 @@
+"""Troubled answers: each kind of trouble does what it says, once, and to the call that it names."""
+
+from __future__ import annotations
+
+import pytest
+
+from penstock.errors import TargetUnavailable
+from penstock.places import Places
+from penstock.runs import Absent, RunReport
+from penstock.target import Publication
+from penstock.testing.bench import Bench
+from penstock.testing.faults.answers import Answers, Trouble
+from penstock.testing.faults.scenes import Scene
+from penstock.testing.probes.pipelines import variant
+from penstock.testing.profiles import DEFAULT
+from penstock.testing.subject import Subject
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory, engines_end):
+    folder = tmp_path_factory.mktemp("answers")
+    yield Bench(Subject.of_options(folder, {"backend": "local", "idle": "1s"}), DEFAULT, seed=1)
+    engines_end(folder)
+
+
+@pytest.fixture
+def troubled(bench):
+    """A submit with one trouble in it: the plugin, the run after its end, and the scene."""
+
+    def play(hook, fault, number=0, meanwhile=lambda: None):
+        scene = Scene.on(bench)
+        answers = Answers(Places(scene.subject.config), Trouble(hook=hook, number=number, fault=fault), meanwhile)
+        with scene.open(("answers", answers)) as workspace:
+            published = workspace.publish(variant("python", "a"), folder=scene.specs)
+            run = workspace.runs.submit(published.id, parameters=scene.parameters()).run
+            scene.until_reported(run, "succeeded")
+            return answers, workspace.runs.get(run.id), scene
+
+    return play
+
+
+@pytest.mark.parametrize("fault", ["lost before", "lost after"])
+def test_a_lost_answer_is_asked_for_again(troubled, fault):
+    answers, run, scene = troubled("penstock_submit_run", fault)
+    assert (answers.met, answers.calls["penstock_submit_run"]) == (True, 2)
+    assert run.state == "succeeded"
+    scene.executed({"tell": 1})
+
+
+def test_a_publish_that_is_lost_is_told_to_the_caller(bench):
+    scene = Scene.on(bench)
+    trouble = Trouble(hook="penstock_publish_pipeline", number=0, fault="lost after")
+    answers = Answers(Places(scene.subject.config), trouble)
+    with scene.open(("answers", answers)) as workspace:
+        with pytest.raises(TargetUnavailable, match="the answer is lost"):
+            workspace.publish(variant("python", "a"), folder=scene.specs)
+        assert workspace.publish(variant("python", "a"), folder=scene.specs).label == "1"
+
+
+def test_a_late_answer_lets_others_go_first(troubled):
+    seen = []
+    answers, run, _ = troubled("penstock_submit_run", "late", meanwhile=lambda: seen.append("others"))
+    assert (answers.met, seen, run.state) == (True, ["others"], "succeeded")
+
+
+def test_an_answer_that_comes_twice_is_the_same(troubled):
+    answers, run, scene = troubled("penstock_submit_run", "twice")
+    assert (answers.met, answers.differing, run.state) == (True, "", "succeeded")
+    scene.executed({"tell": 1})
+
+
+def test_it_is_noted_when_a_target_answers_a_repeat_differently(bench):
+    answers = Answers(Places(bench.subject.config), Trouble(hook="penstock_publish_pipeline", number=0, fault="twice"))
+    names = iter(["first", "second"])
+    call = answers._answer("penstock_publish_pipeline", lambda: Publication(external=next(names)))
+    next(call)
+    with pytest.raises(StopIteration) as answer:
+        call.send(Publication(external=next(names)))
+    assert answer.value.value.external == "second"
+    assert "'first'" in answers.differing and "'second'" in answers.differing
+
+
+def test_old_news_is_what_was_said_before(bench):
+    answers = Answers(Places(bench.subject.config), Trouble(hook="penstock_get_run", number=1, fault="stale"))
+    told = [RunReport(state="running"), RunReport(state="succeeded"), RunReport(state="succeeded")]
+    heard = []
+    for report in told:
+        call = answers._answer("penstock_get_run", lambda: None, "a run")
+        next(call)
+        with pytest.raises(StopIteration) as answer:
+            call.send(report)
+        heard.append(answer.value.value.state)
+    assert heard == ["running", "running", "succeeded"]
+
+
+def test_a_run_that_is_lost_stays_lost(troubled):
+    answers, run, scene = troubled("penstock_get_run", "absent")
+    assert answers.met
+    assert (run.state, run.error.code) == ("failed", "run_lost")
+    assert not isinstance(scene.reported(run), Absent)

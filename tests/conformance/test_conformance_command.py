@@ -1,0 +1,96 @@
+"""`penstock conformance`: the matrix for a person, a program and a README, and what a broken target looks like."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FORGETFUL = '''
+"""The local backend, except that it swallows the last line of every log."""
+import penstock
+from penstock.runs import LogChunk
+from penstock_local.hooks import *
+from penstock_local import hooks
+
+
+@penstock.hookimpl
+def penstock_read_logs(target, run, step, offset):
+    chunk = hooks.penstock_read_logs(target, run, step, offset)
+    if not chunk.complete:
+        return chunk
+    kept = chunk.data[: chunk.data.rstrip(b"\\n").rfind(b"\\n") + 1]
+    return LogChunk(data=kept, next_offset=offset + len(kept), complete=True)
+'''
+
+
+@pytest.fixture
+def conformance(project, tmp_path, monkeypatch, engines_end):
+    """Call `penstock conformance` in a project, with a temporary folder of its own."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+
+    def call(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "penstock", "conformance", *arguments]
+        return subprocess.run(command, cwd=project, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+
+    call.temporary = temporary
+    yield call
+    engines_end(tmp_path)
+
+
+def test_the_matrix_for_a_program_and_nothing_of_it_stays(conformance, project):
+    before = sorted(project.rglob("*"))
+    done = conformance("laptop", "--law", "7", "--seed", "7", "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert set(report) == {"target", "seed", "laws"}
+    assert (report["target"], report["seed"]) == ("laptop", 7)
+    assert [set(one) for one in report["laws"]] == [{"law", "result", "reason"}] * 12
+    assert [one["law"] for one in report["laws"]] == list(range(1, 13))
+    assert report["laws"][6]["result"] == "pass"
+    assert {(one["result"], one["reason"]) for one in report["laws"] if one["law"] != 7} == {("skip", "not asked")}
+    assert "seed 7" in done.stderr
+    assert sorted(project.rglob("*")) == before
+    assert list(conformance.temporary.iterdir()) == []
+
+
+def test_the_matrix_for_a_person(conformance):
+    shown = conformance("laptop", "--law", "11")
+    assert shown.returncode == 0, shown.stderr
+    head, *rows = shown.stdout.splitlines()
+    assert head.split() == ["LAW", "NAME", "RESULT", "REASON"]
+    assert rows[10].split()[:5] == ["11", "The", "same", "everywhere", "pass"]
+    assert [line for line in shown.stderr.splitlines() if line.startswith("pass")]
+
+
+def test_a_broken_target_is_told_by_the_law_it_breaks(conformance, project, distribution, monkeypatch):
+    site = distribution("penstock-forgetful", {"penstock.backends": {"forgetful": "forgetful"}}, forgetful=FORGETFUL)
+    monkeypatch.setenv("PYTHONPATH", str(site))
+    (project / "penstock.yaml").write_text("targets: {odd: {backend: forgetful, idle: 2s}}\n")
+    done = conformance("odd", "--law", "11", "--json")
+    assert done.returncode == 14, done.stdout + done.stderr
+    law = json.loads(done.stdout)["laws"][10]
+    assert law["result"] == "fail" and law["reason"]
+    assert "Traceback" not in done.stderr
+    kept = Path(done.stderr.splitlines()[-1].rpartition(" ")[2])
+    assert kept.is_dir() and kept.parent == conformance.temporary
+
+
+def test_what_is_called_wrongly_is_one_line(conformance):
+    for arguments, status, said in [
+        (("laptpo",), 4, "did you mean `laptop`?"),
+        (("laptop", "--lacks", "penstock_read_lgos=never"), 2, "did you mean `penstock_read_logs`?"),
+        (("laptop", "--lacks", "penstock_read_logs=soon"), 2, "not yet"),
+        (("laptop", "--lacks", "penstock_read_logs"), 2, "penstock_read_logs=REASON"),
+        (("laptop", "--law", "13"), 2, "13"),
+        (("laptop", "--markdown", "--law", "3", "--json"), 2, "two answers"),
+    ]:
+        done = conformance(*arguments)
+        assert done.returncode == status, done.stderr
+        assert said in done.stdout + done.stderr
+        assert "Traceback" not in done.stderr and list(conformance.temporary.iterdir()) == []

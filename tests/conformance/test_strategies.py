@@ -1,0 +1,140 @@
+"""The kit's strategies: what they say is valid is, what they say is refused is, and they reach what they promise."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import find, given, settings
+from hypothesis import strategies as st
+
+from penstock.codec import checked
+from penstock.errors import ParameterInvalid
+from penstock.graph import check as problems
+from penstock.spec import TYPES, Parameter, Pipeline, Step
+from penstock.testing.probes.pipelines import VALUE_TYPES
+from penstock.testing.strategies import (
+    declarations,
+    hostile_text,
+    keys,
+    parameters,
+    pipelines,
+    runnable_pipelines,
+    values_for,
+    values_of,
+    values_outside,
+    wrong_values,
+)
+from penstock.testing.strategies.text import literal
+from penstock.testing.strategies.values import refused
+from penstock.values import check, render
+from penstock.workspace.acceptance import settle
+
+LIMITS = [
+    Parameter("integer", minimum=1, maximum=3),
+    Parameter("integer", exclusive_minimum=1, exclusive_maximum=3),
+    Parameter("integer", minimum=0.5, maximum=2.5),
+    Parameter("integer", multiple_of=3, minimum=1, maximum=9),
+    Parameter("number", minimum=0.5, maximum=0.5),
+    Parameter("number", exclusive_minimum=0, exclusive_maximum=1),
+    Parameter("number", multiple_of=0.1, minimum=0, exclusive_maximum=1),
+    Parameter("number", enum=(1, 0.1)),
+    Parameter("string", min_length=2, max_length=2),
+    Parameter("string", pattern="^[a-z]{1,8}$"),
+    Parameter("string", enum=("fast", "")),
+    Parameter("boolean", enum=(True,)),
+    Parameter("list", min_items=1, max_items=2, unique_items=True),
+    Parameter("object", min_properties=1, max_properties=1),
+    Parameter("file", min_length=6),
+    *(Parameter(type_) for type_ in TYPES),
+]
+
+
+@settings(max_examples=60, deadline=None)
+@given(parameters(), st.data())
+def test_values_are_inside_of_every_limit_or_outside_as_it_is_said(parameter, data):
+    assert list(check(parameter, data.draw(values_for(parameter)))) == []
+    value, code = data.draw(values_outside(parameter))
+    assert code in {detail.code for detail in check(parameter, value)}
+
+
+@pytest.mark.parametrize("parameter", LIMITS, ids=str)
+def test_each_limit_is_kept_and_broken(parameter):
+    @settings(max_examples=15, deadline=None, database=None)
+    @given(values_for(parameter))
+    def kept(value):
+        assert list(check(parameter, value)) == []
+
+    kept()
+    for value, code in refused(parameter):
+        assert code in {detail.code for detail in check(parameter, value)}, repr(value)[:80]
+
+
+@settings(max_examples=25, deadline=None)
+@given(declarations(VALUE_TYPES), st.data())
+def test_triggers_are_taken_or_refused_as_it_is_said(declared, data):
+    pipeline = Pipeline(name="p", parameters=declared, steps={"a": Step(command=["true"])})
+
+    def settled(values):
+        return settle(pipeline, values, archived=(), base=None, resolve=lambda location: location.text)
+
+    assert settled(data.draw(values_of(declared))).parameters.keys() == declared.keys()
+    values, wrong = data.draw(wrong_values(declared))
+    with pytest.raises(ParameterInvalid) as refusal:
+        settled(values)
+    told = {(detail.path[0], detail.code) for detail in refusal.value.details}
+    assert {name for name, _ in told} == wrong.keys()
+    assert set(wrong.items()) <= told
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.one_of(pipelines(), runnable_pipelines("python", marks=True)))
+def test_pipelines_are_valid(pipeline):
+    assert problems(pipeline) == []
+    assert checked(pipeline) == pipeline
+
+
+@settings(max_examples=40, deadline=None)
+@given(hostile_text())
+def test_hostile_text_can_be_an_argument_and_a_literal_stays_what_it_is(text):
+    assert render("string", text) == text
+    step = Step(command=["run", literal(text)])
+    assert problems(Pipeline(name="p", steps={"a": step})) == []
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        lambda key: key.isdigit(),
+        lambda key: key.startswith("_"),
+        lambda key: "--" in key,
+        lambda key: key in ("true", "null", "no"),
+    ],
+)
+def test_keys_have_the_oddities_that_are_allowed(wanted):
+    assert find(keys(), wanted, settings=settings(max_examples=2000, database=None))
+
+
+def test_runnable_pipelines_have_every_shape():
+    seen = Counter()
+
+    @settings(max_examples=80, deadline=None, database=None, derandomize=True)
+    @given(runnable_pipelines("python", marks=True))
+    def look(pipeline):
+        sources = [text for step in pipeline.steps.values() for text in step.inputs.values()]
+        read = Counter(text.split(".")[1] for text in sources if text.startswith("${{ steps."))
+        seen["chain"] += any("${{ steps." in text for text in sources)
+        seen["fan"] += max(read.values(), default=0) > 1
+        seen["join"] += any(
+            len({text.split(".")[1] for text in step.inputs.values() if "steps." in text}) > 1
+            for step in pipeline.steps.values()
+        )
+        seen["after"] += any(step.after for step in pipeline.steps.values())
+        seen["retry"] += any(step.retry for step in pipeline.steps.values())
+        seen["env"] += any(step.env for step in pipeline.steps.values())
+        seen["exit"] += any("exit" in step.command for step in pipeline.steps.values())
+        for type_ in TYPES:
+            seen[type_] += any(one.type == type_ for step in pipeline.steps.values() for one in step.outputs.values())
+
+    look()
+    assert {shape for shape, count in seen.items() if not count} == set()

@@ -1,0 +1,161 @@
+"""The class that strangers inherit, in sessions of pytest of their own; and the front door it comes through."""
+
+import ast
+import inspect
+import re
+import subprocess
+import sys
+
+import pytest
+
+from penstock import testing
+
+QUESTIONS = '''
+from pathlib import Path
+
+from hypothesis import strategies as st
+
+import penstock.testing.checks
+from penstock.testing import LawBroken, Untested, check
+
+
+@check(1)
+def well(bench):
+    """Is all well?"""
+    return "it is"
+
+
+@check(2, 1)
+def doubled(bench):
+    """Is each given once?"""
+    error = LawBroken(2, "two is given twice")
+    error.add_note("play.publish(variant='a')")
+    raise error
+
+
+@check(3, needs=("penstock_made_up",))
+def pointed(bench):
+    """Does it point?"""
+
+
+@check(4)
+def unseen(bench):
+    """Can it be seen?"""
+    raise Untested("steps here are not seen")
+
+
+@check(5)
+def drawn(bench):
+    """Is the same drawn again?"""
+    numbers = []
+    bench.forall(lambda number: numbers.append(number), examples=9, number=st.integers())
+    Path("drawn").write_text(f"{bench.seed} {numbers}")
+
+
+penstock.testing.checks.CHECKS = (well, doubled, pointed, unseen, drawn)
+'''
+
+CLASS = """
+import pytest
+from penstock.testing import Conformance
+
+
+class TestMine(Conformance):
+    lacks = {"penstock_read_logs": "upstream"}
+    seed = 11
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def options(cls):
+        return {"backend": "local"}
+"""
+
+
+def pytest_in(folder, *arguments):
+    """How a session of the class in that folder ends, and what it says."""
+    (folder / "conftest.py").write_text(QUESTIONS)
+    command = [sys.executable, "-m", "pytest", "-q", "-rs", "-W", "error", "-p", "no:cacheprovider", *arguments]
+    command += ["--basetemp", str(folder / "scratch"), "--rootdir", str(folder)]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def five(tmp_path_factory):
+    """Everything asked with the seed 5: the folder, how it ended, what was said."""
+    folder = tmp_path_factory.mktemp("five")
+    (folder / "test_mine.py").write_text(CLASS)
+    return folder, *pytest_in(folder, "--hypothesis-seed=5")
+
+
+def test_each_question_is_a_test_that_says_what_it_found(five):
+    _, status, told = five
+    assert status == 1, told
+    assert "2 failed, 2 passed, 2 skipped" in told
+    assert "law 2 (Counted) is broken: versions count from 0" in told
+    assert "asked: Is each given once?\nfound: two is given twice\nplay.publish(variant='a')\n" in told
+    assert "to see it again: --hypothesis-seed=5 -k law02-01-doubled" in told
+    assert "Traceback" not in told
+    assert "`penstock_made_up`: not yet" in told
+    assert "the backend offers `penstock_read_logs` by now: take it out of `lacks`" in told
+
+
+def test_the_session_ends_with_the_seed_and_the_laws_by_result(five):
+    _, _, told = five
+    assert "test_mine.py::TestMine: backend local =" in told
+    assert "\nseed 5, profile default\n" in told
+    assert re.findall(r"^ ?(\d+) [A-Z][\w -]+? +(pass|fail|skip)\b(.*)$", told, re.MULTILINE)[:6] == [
+        ("1", "skip", " doubled stopped when law 2 broke"),
+        ("2", "fail", " doubled: two is given twice"),
+        ("3", "skip", " `penstock_made_up`: not yet"),
+        ("4", "skip", " steps here are not seen"),
+        ("5", "pass", ""),
+        ("6", "skip", " nothing asked about it"),
+    ]
+
+
+@pytest.mark.parametrize("seed", ["5", "None"])
+def test_a_seed_draws_the_same_whoever_gives_it(five, tmp_path, seed):
+    (tmp_path / "test_mine.py").write_text(CLASS.replace("seed = 11", f"seed = {seed}"))
+    status, told = pytest_in(tmp_path, "-k", "drawn or well")
+    assert status == 0, told
+    drawn, before = (tmp_path / "drawn").read_text(), (five[0] / "drawn").read_text()
+    assert (drawn == before) is (seed == "5")
+    assert f"seed {drawn.split()[0]}, profile default" in told
+    assert " 1 Frozen               skip 1 of its questions were not asked\n" in told
+
+
+def test_a_seed_that_is_no_number_is_refused_in_a_line(tmp_path):
+    (tmp_path / "test_mine.py").write_text(CLASS)
+    status, told = pytest_in(tmp_path, "-k", "well", "--hypothesis-seed=lucky")
+    assert status != 0
+    assert "--hypothesis-seed: the conformance kit takes a number, not `lucky`" in told
+
+
+def test_the_front_door_is_complete_and_says_how_to_begin():
+    front = ast.parse(inspect.getsource(testing))
+    checked = next(node for node in front.body if isinstance(node, ast.If))
+    imports = [node for node in checked.body if isinstance(node, ast.ImportFrom)]
+    assert {alias.name for node in imports for alias in node.names} == set(testing.__all__) == set(dir(testing))
+    for name in testing.__all__:
+        assert getattr(testing, name) is not None
+    with pytest.raises(AttributeError, match="no attribute `Conformanse`"):
+        _ = testing.Conformanse
+    for word in (*testing.REASONS, "--hypothesis-seed", "penstock conformance", "lacks", "DEEP", "one fixture"):
+        assert word in testing.__doc__, word
+
+
+def test_the_example_at_the_front_door_is_a_suite(tmp_path):
+    shown = testing.__doc__.partition("        import pytest\n")[2].partition("\n    `options` are")[0]
+    source = "import pytest\n" + inspect.cleandoc("\n" + shown).replace("\n        \n", "\n\n")
+    (tmp_path / "test_shown.py").write_text(source)
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-W", "error", "--rootdir", str(tmp_path)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "test_shown.py::TestTiny::test_what_it_lacks_is_not_there" in done.stdout
+
+
+def test_the_front_door_imports_nothing_before_it_is_used():
+    code = "import sys, penstock.testing; print([n for n in ('pytest', 'hypothesis', 'attr') if n in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    assert done.stdout.strip() == "[]", done.stderr
