@@ -18,6 +18,9 @@ from penstock.workspace import Workspace
 settings.register_profile("house", deadline=None, print_blob=True)
 settings.load_profile("house")
 
+# A stranger's suite is run where the stranger's distribution is installed.
+collect_ignore = ["distributions"]
+
 SPEC = """\
 apiVersion: penstock/v1
 kind: Pipeline

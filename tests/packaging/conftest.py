@@ -4,7 +4,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -49,14 +49,25 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
 
 
 @pytest.fixture(scope="session")
-def environment(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Environment:
-    """Install the wheel with the dependencies it declares, at the versions of the lock, from the index."""
-    folder = tmp_path_factory.mktemp("clean")
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
-    pins = re.findall(r"^([\w.-]+==[^\\\n]+?) *\\?$", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
-    constraints = folder / "constraints.txt"
-    constraints.write_text("\n".join(pins))
-    command = [sys.executable, "-m", "pip", "--python", folder / "bin" / "python", "install", "--quiet", "--no-input"]
-    done = subprocess.run([*command, "-c", constraints, built.wheel], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return Environment(folder)
+def clean(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Environment]:
+    """Make an environment with these wheels and what they declare, at the versions of the lock, from the index."""
+
+    def make(*wheels: Path | str) -> Environment:
+        folder = tmp_path_factory.mktemp("clean")
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+        pins = re.findall(r"^([\w.-]+==[^\\\n]+?) *\\?$", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
+        constraints = folder / "constraints.txt"
+        constraints.write_text("\n".join(pins))
+        pip = [sys.executable, "-m", "pip", "--python", folder / "bin" / "python"]
+        command = [*pip, "install", "--quiet", "--no-input", "-c", constraints, *wheels]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return Environment(folder)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def environment(built: Built, clean: Callable[..., Environment]) -> Environment:
+    """The wheel and what it declares, nothing else."""
+    return clean(built.wheel)

@@ -16,6 +16,7 @@ targets:
   poor: {backend: needy}
   twice: {backend: shared}
   unknown: {backend: tinny}
+  mute: {backend: mute, folder: muted}
 """
 SPEC = """\
 apiVersion: penstock/v1
@@ -50,7 +51,7 @@ def refusal(done: subprocess.CompletedProcess[str]) -> tuple[int, str, str]:
 
 def test_targets_are_listed_with_where_they_come_from_and_what_is_wrong(penstock: Penstock, tmp_path: Path) -> None:
     found = {item["name"]: item for item in answer(penstock("target", "list", "--json"))["items"]}
-    assert list(found) == ["small", "broken", "poor", "twice", "unknown"]
+    assert list(found) == ["small", "broken", "poor", "twice", "unknown", "mute"]
     small = found["small"]
     assert (small["backend"], small["distribution"], small["available"]) == ("tiny", "penstock-tiny 3.1", True)
     assert small["options"]["folder"] == {"value": str(tmp_path / "runs"), "origin": "penstock.yaml:3:34"}
@@ -66,7 +67,7 @@ def test_a_strangers_backend_does_the_main_job_beside_broken_ones(penstock: Pens
     run = answer(penstock("submit", "nil", "--wait", "--json"))
     assert (run["state"], run["target"], run["version"]) == ("succeeded", "small", "0")
     assert [step["name"] for step in run["steps"]] == ["one", "two"]
-    assert [file.name for file in (tmp_path / "runs").iterdir()] == [run["id"]]
+    assert [file.name for file in (tmp_path / "runs" / "runs").iterdir()] == [run["id"]]
     assert penstock("endpoint", "list").returncode == 0
 
 
@@ -85,6 +86,6 @@ def test_a_broken_backend_hurts_only_whoever_uses_it(penstock: Penstock) -> None
 
 
 def test_what_a_target_lacks_is_said_and_what_it_has_works(penstock: Penstock) -> None:
-    run = answer(penstock("submit", "nothing.yaml", "--wait", "--json"))
+    run = answer(penstock("submit", "nothing.yaml", "--target", "mute", "--wait", "--json"))
     assert refusal(penstock("run", "logs", run["id"], "--json"))[:2] == (9, "target_unsupported")
-    assert answer(penstock("target", "check", "--json"))["ok"] is True
+    assert answer(penstock("target", "check", "mute", "--json"))["ok"] is True

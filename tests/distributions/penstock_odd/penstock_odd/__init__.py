@@ -1,1 +1,1 @@
-"""Backends that cannot be used."""
+"""Backends that cannot be used, or not for everything."""
