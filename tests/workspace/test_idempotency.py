@@ -65,6 +65,15 @@ def test_a_key_outlives_its_published_pipeline(workspace, project):
             workspace.submit(ref, idempotency_key="another")
 
 
+@pytest.mark.parametrize(("ref", "code"), [("greet:9", "pipeline_not_found"), ("nobody", "endpoint_not_found")])
+def test_what_never_was_is_not_found_with_a_key_too(workspace, project, ref, code):
+    workspace.publish(project / "greet.yaml", endpoint="hello")
+    for key in (None, "k"):
+        with pytest.raises(NotFound) as missing:
+            workspace.submit(ref, idempotency_key=key)
+        assert missing.value.code == code
+
+
 @pytest.mark.parametrize("change", [{"experiment": "reader"}, {"description": "x"}, {"tags": {"a": "b"}}])
 def test_whatever_is_asked_otherwise_is_another_request(endpoint, change):
     asked = {"parameters": {"table": "data.txt"}, "idempotency_key": "k"}

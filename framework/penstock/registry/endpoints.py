@@ -43,6 +43,11 @@ def get(tx: Transaction, ref: str, *, all: bool = True) -> EndpointRecord:
     return endpoint_record(row, all_versions(tx, row["seq"]), all=all)
 
 
+def known(tx: Transaction, ref: str) -> bool:
+    """Whether a reference names an endpoint that is there or was deleted."""
+    return find_endpoint(tx, ref, deleted=True) is not None
+
+
 def identify(tx: Transaction, ref: str) -> str | None:
     """The id of the live endpoint that a name or id names, or None."""
     row = find_endpoint(tx, ref)

@@ -217,6 +217,10 @@ class Registry:
         """The id of the live endpoint that a name or id names, or None."""
         return self._read(endpoints.identify, ref)
 
+    def was_endpoint(self, ref: str) -> bool:
+        """Whether a reference names an endpoint that is there or was deleted."""
+        return self._read(endpoints.known, ref)
+
     def list_endpoints(self, *, all: bool = False, limit: int = 50, before: str | None = None) -> Page[EndpointRecord]:
         """A page of endpoints, newest first; closed endpoints and versions only with `all`."""
         return self._read(listing.list_endpoints, all=all, limit=limit, before=before)

@@ -37,8 +37,8 @@ def split_version(ref: str) -> tuple[str, str | None]:
 def locate(registry: Registry, ref: str, version: str | None = None, *, replay: bool = False) -> Located:
     """Find what a reference names: an endpoint first, then a pinned version, then a published pipeline.
 
-    With `replay` what a name had is found too, and a name that nothing had is taken for an endpoint's: an
-    idempotency key outlives what it was used on. Raises NotFound, listing what exists.
+    With `replay` what was deleted is found too: an idempotency key outlives what it was used on. Raises NotFound,
+    listing what exists.
     """
     whole = registry.endpoint_id(ref)
     if whole:
@@ -52,7 +52,7 @@ def locate(registry: Registry, ref: str, version: str | None = None, *, replay: 
     except NotFound:
         if replay and registry.was_published(ref):
             return Located(kind="published", id=ref)
-        if replay:
+        if replay and registry.was_endpoint(name):
             return Located(kind="endpoint", id=name, version=version if version is not None else pinned)
         if ":" in ref:
             raise
