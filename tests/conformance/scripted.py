@@ -10,12 +10,20 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+from penstock.testing.bench import Bench
+from penstock.testing.checks import CHECKS
+from penstock.testing.examination import ask
+from penstock.testing.faults.answers import Answers
+from penstock.testing.faults.points import Point, Points
 from penstock.testing.laws import hold
+from penstock.testing.profiles import DEFAULT
+from penstock.testing.subject import Subject
 
 
 def steps(folder: Path, points) -> None:
     """One durable step of each kind, and some that are none."""
     (folder / "not-yet").mkdir()
+    (folder / "log.txt").touch(0o644)
     with points.armed(), closing(sqlite3.connect(folder / "kept.db", isolation_level=None)) as database:
         database.execute("CREATE TABLE things (name TEXT)")
         database.execute("BEGIN")
@@ -36,6 +44,18 @@ def steps(folder: Path, points) -> None:
         os.link(folder / "report-1a2b3c4d.txt", folder / "second.txt")
         (folder / "second.txt").unlink()
         (folder / "second.txt").unlink(missing_ok=True)
+        database.execute("SAVEPOINT outer")
+        database.execute("SAVEPOINT inner")
+        database.execute("DELETE FROM things")
+        database.execute("ROLLBACK TO inner")
+        database.execute("INSERT INTO things VALUES ('saved')")
+        database.execute("RELEASE inner")
+        database.execute("RELEASE outer")
+        with (folder / "log.txt").open("r+") as log:
+            for word in ("one", "two", "three"):
+                log.write(word)
+                log.flush()
+        (folder / "log.txt").chmod(0o600)
         subprocess.run([sys.executable, "-S", "-c", f"open({str(folder / 'ran')!r}, 'w')"], check=True)
 
 
@@ -47,6 +67,10 @@ NAMES = [
     "rename report-*.txt",
     "link second.txt",
     "remove second.txt",
+    "commit in kept.db: delete things, insert things",
+    "write log.txt",
+    "write log.txt, number 2",
+    "chmod log.txt",
     f"process {Path(sys.executable).name}",
 ]
 """The points of `steps`."""
@@ -57,22 +81,28 @@ def found(folder: Path) -> list[bool]:
     with closing(sqlite3.connect(folder / "kept.db", isolation_level=None)) as database:
         tables = database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
         rows = database.execute("SELECT name FROM things").fetchall() if tables else []
+    log = folder / "log.txt"
+    words = log.read_text()
     report, linked, ran = folder / "report-1a2b3c4d.txt", folder / "second.txt", folder / "ran"
     return [
         bool(tables),
-        rows == [("kept",)],
+        ("kept",) in rows,
         (folder / "made").exists(),
         (folder / ".draft.1a2b3c4d").exists() or report.exists(),
         report.exists(),
         linked.exists() or ran.exists() or (folder / "unlinked").exists(),
         report.exists() and not linked.exists() and (folder / "unlinked").exists(),
+        ("saved",) in rows,
+        bool(words),
+        words == "onetwothree",
+        log.stat().st_mode & 0o777 == 0o600,
         ran.exists(),
     ]
 
 
 def exactly_the_steps_before(folder: Path, point) -> None:
     """Every step before the point was taken, and no other."""
-    number = NAMES.index(point.name)
+    number = NAMES.index(str(point))
     if number > NAMES.index("remove second.txt"):
         (folder / "unlinked").touch()
     elif number == NAMES.index("remove second.txt"):
@@ -83,9 +113,43 @@ def exactly_the_steps_before(folder: Path, point) -> None:
 
 def nothing_at_all(folder: Path, point) -> None:
     """A judge that finds a law broken once anything is there."""
-    hold(1, len(list(folder.iterdir())) < 3, "something is there")
+    hold(1, len(list(folder.iterdir())) < 4, "something is there")
 
 
 def all_of_it(folder: Path, point) -> None:
     """A judge of a history that came to its end."""
     hold(12, (folder / "ran").exists(), "the last step was taken")
+
+
+def break_deaf() -> None:
+    """No point is ever noticed."""
+    Points.reach = lambda self, name: None
+
+
+def break_alive() -> None:
+    """Points are noticed, and nobody is killed there."""
+    Points.reach = lambda self, name: self.passed.append(Point(name)) if self._armed else None
+
+
+def break_untroubled() -> None:
+    """Answers are counted, and none is troubled."""
+    answer = Answers._answer
+
+    def answers(self, *asked):
+        self._trouble = None
+        return (yield from answer(self, *asked))
+
+    Answers._answer = answers
+
+
+def break_uncounted() -> None:
+    """No answer is ever noticed."""
+    Answers._answer = lambda self, *asked: (yield)
+
+
+def asked(folder: Path, check: str, breaking: str) -> tuple[str, str]:
+    """What a check comes to when the kit does not make the trouble that it means to."""
+    sys.path.insert(0, str(Path(__file__).parent))
+    subject = Subject.of_options(folder, {"backend": "local", "idle": "1s"}, prepare=(f"scripted:break_{breaking}",))
+    outcome = ask(Bench(subject, DEFAULT, seed=1), {one.name: one for one in CHECKS}[check])
+    return outcome.result, outcome.reason

@@ -5,13 +5,18 @@ from __future__ import annotations
 import pytest
 
 from penstock.errors import TargetUnavailable
+from penstock.operations import TargetOperations
+from penstock.operations.target import ANSWERS
 from penstock.places import Places
-from penstock.runs import Absent, RunReport
+from penstock.runs import Absent, RunRef, RunReport
 from penstock.target import Publication
 from penstock.testing.bench import Bench
+from penstock.testing.checks.answers import HISTORIES
 from penstock.testing.faults.answers import Answers, Trouble
+from penstock.testing.faults.reaching import REACHING
 from penstock.testing.faults.scenes import Scene
 from penstock.testing.probes.pipelines import variant
+from penstock.testing.processes.apart import apart
 from penstock.testing.profiles import DEFAULT
 from penstock.testing.subject import Subject
 
@@ -72,8 +77,11 @@ def test_an_answer_that_comes_twice_is_the_same(troubled):
 def test_it_is_noted_when_a_target_answers_a_repeat_differently(bench):
     answers = Answers(Places(bench.subject.config), Trouble(hook="penstock_publish_pipeline", number=0, fault="twice"))
     names = iter(["first", "second"])
-    call = answers._answer("penstock_publish_pipeline", lambda: Publication(external=next(names)))
+    target = answers._places.open(bench.subject.target).target
+    call = answers._answer("penstock_publish_pipeline", target, None, None)
     next(call)
+    operations = answers._places.open(target.name).operations
+    operations.publish = lambda *asked: Publication(external=next(names))
     with pytest.raises(StopIteration) as answer:
         call.send(Publication(external=next(names)))
     assert answer.value.value.external == "second"
@@ -85,7 +93,7 @@ def test_old_news_is_what_was_said_before(bench):
     told = [RunReport(state="running"), RunReport(state="succeeded"), RunReport(state="succeeded")]
     heard = []
     for report in told:
-        call = answers._answer("penstock_get_run", lambda: None, "a run")
+        call = answers._answer("penstock_get_run", bench.place.target, RunRef(id="a run", publication=None))
         next(call)
         with pytest.raises(StopIteration) as answer:
             call.send(report)
@@ -98,3 +106,26 @@ def test_a_run_that_is_lost_stays_lost(troubled):
     assert answers.met
     assert (run.state, run.error.code) == ("failed", "run_lost")
     assert not isinstance(scene.reported(run), Absent)
+
+
+def test_the_answers_of_every_hook_that_reaches_the_target_are_troubled():
+    assert {hook for history in HISTORIES for hook in history.hooks} == set(REACHING)
+    assert {name for name in vars(Answers) if name.startswith("penstock_")} == set(REACHING)
+    assert all(callable(getattr(TargetOperations, method)) for method in REACHING.values())
+
+
+def test_hooks_that_do_not_reach_the_target_are_known_by_name():
+    told_once = {"penstock_target_options", "penstock_validate_pipeline", "penstock_compile_pipeline"}
+    assert set(ANSWERS) - set(REACHING) == told_once | {"penstock_resolve_location", "penstock_check_target"}
+
+
+@pytest.mark.parametrize(("breaking", "reason"), [
+    ("uncounted", "no answer was there to be troubled: `penstock_read_logs`"),
+    ("untroubled", "4 of 4 answers could not be troubled: answer 1 of `penstock_read_logs` lost before, "),
+])  # fmt: skip
+def test_a_history_that_is_not_troubled_is_not_passed(breaking, reason, tmp_path, engines_end):
+    import scripted
+
+    result, said = apart(scripted.asked, tmp_path, "troubled_logs_are_whole", breaking)
+    engines_end(tmp_path)
+    assert (result, said[: len(reason)]) == ("skip", reason)

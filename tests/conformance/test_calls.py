@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import sys
 
 import pytest
 
@@ -10,6 +12,7 @@ from penstock.errors import Conflict
 from penstock.testing.asking.refusals import refusal, verdict
 from penstock.testing.laws import LawBroken, Untested
 from penstock.testing.processes.anew import anew
+from penstock.testing.processes.apart import Died
 
 
 def refuse(code):
@@ -22,6 +25,21 @@ def order_of_a_set(words):
 
 def crash():
     raise RuntimeError("the pump has stopped")
+
+
+class Unspeakable(Exception):
+    """What cannot be pickled."""
+
+    def __reduce__(self):
+        raise TypeError("not this one")
+
+
+def speechless():
+    raise Unspeakable("no words")
+
+
+def killed():
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_a_refusal_is_known_by_its_code():
@@ -47,6 +65,22 @@ def test_another_interpreter_hashes_in_its_own_way():
     assert anew(order_of_a_set, ("a", "b"), hash_seed=7)[1] != anew(order_of_a_set, ("a", "b"), hash_seed=8)[1]
 
 
-def test_an_interpreter_that_fails_proves_nothing():
-    with pytest.raises(Untested, match="the pump has stopped"):
+def test_what_fails_in_another_interpreter_is_raised_as_what_it_is():
+    with pytest.raises(RuntimeError, match="the pump has stopped"):
+        anew(crash, hash_seed=1)
+    with pytest.raises(Conflict, match="no") as met:
+        anew(refuse, "in_use", hash_seed=1)
+    assert met.value.code == "in_use"
+    with pytest.raises(RuntimeError, match="Unspeakable: no words"):
+        anew(speechless, hash_seed=1)
+    with pytest.raises(Died, match="killed by signal 9"):
+        anew(killed, hash_seed=1)
+
+
+def test_an_interpreter_that_cannot_start_proves_nothing(monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    with pytest.raises(Untested, match="cannot be started: No such file"):
+        anew(crash, hash_seed=1)
+    monkeypatch.setattr(sys, "executable", "false")
+    with pytest.raises(Untested, match="cannot be started: it said nothing"):
         anew(crash, hash_seed=1)

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from penstock.testing.checking import check
+from penstock.testing.examination import examine_laws
+from penstock.testing.laws import LawBroken
+from penstock.testing.subject import Subject
 
 FORGETFUL = '''
 """The local backend, except that it swallows the last line of every log."""
@@ -87,6 +93,7 @@ def test_what_is_called_wrongly_is_one_line(conformance):
         (("laptop", "--lacks", "penstock_read_lgos=never"), 2, "did you mean `penstock_read_logs`?"),
         (("laptop", "--lacks", "penstock_read_logs=soon"), 2, "not yet"),
         (("laptop", "--lacks", "penstock_read_logs"), 2, "penstock_read_logs=REASON"),
+        (("laptop", "--lacks", "penstock_read_logs=never"), 2, "take it out of `lacks`"),
         (("laptop", "--law", "13"), 2, "13"),
         (("laptop", "--markdown", "--law", "3", "--json"), 2, "two answers"),
     ]:
@@ -94,3 +101,32 @@ def test_what_is_called_wrongly_is_one_line(conformance):
         assert done.returncode == status, done.stderr
         assert said in done.stdout + done.stderr
         assert "Traceback" not in done.stderr and list(conformance.temporary.iterdir()) == []
+
+
+def test_a_law_that_broke_is_told_though_another_was_asked_for(tmp_path, monkeypatch):
+    @check(3)
+    def crooked(bench):
+        """Does it break what it was not asked about?"""
+        raise LawBroken(11, "it does")
+
+    monkeypatch.setattr("penstock.testing.checks.CHECKS", (crooked,))
+    subject = Subject.of_options(tmp_path, {"backend": "local"})
+    report = examine_laws(subject, (3,), seed=1)
+    assert [(one.law, one.reason) for one in report.failed] == [(11, "crooked: it does")]
+    assert report.laws[2].result == "skip"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_somebody_who_wants_it_to_end_is_obeyed(project, tmp_path, monkeypatch, number):
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    command = [sys.executable, "-m", "penstock", "conformance", "laptop", "--law", "9"]
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    told = [running.stderr.readline() for _ in range(4)]
+    running.send_signal(number)
+    _, rest = running.communicate(timeout=60)
+    assert running.returncode == 130, (told, rest)
+    assert rest.splitlines()[-1] == "interrupted"
+    assert [line for line in [*told, *rest.splitlines()] if line.startswith("fail")] == []
+    assert list(temporary.iterdir()) == []

@@ -66,9 +66,9 @@ def test_runs_of_two_callers_have_different_names(parts):
 
 def test_a_verb_that_nobody_knows_and_a_past_without_moments_are_refused():
     with pytest.raises(ValueError, match="no verb `submt`"):
-        histories(verbs=("submit", "submt")).example()
+        histories(verbs=("submit", "submt"))
     with pytest.raises(ValueError, match="needs the verb `moment`"):
-        histories(verbs=("endpoint", "endpoint_at")).example()
+        histories(verbs=("endpoint", "endpoint_at"))
 
 
 def test_the_model_explains_every_history_that_one_caller_makes(bench):

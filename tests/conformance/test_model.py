@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from penstock.testing.asking.tally import MAIN, OTHER, Tally
 from penstock.testing.bench import Bench
 from penstock.testing.histories.machine import explore
 from penstock.testing.histories.model import Model
@@ -193,7 +194,7 @@ def test_the_seed_decides_the_histories(bench, monkeypatch):
     for seed in (1, 1, 2):
         played.append([])
         bench.seed = seed
-        assert explore(bench, 4) is None
+        assert explore(bench, 4, Tally(MAIN, OTHER)) is None
     assert played[0] == played[1] != played[2]
 
 

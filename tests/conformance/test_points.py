@@ -11,6 +11,7 @@ from penstock.testing.bench import Bench
 from penstock.testing.checks import interruptions
 from penstock.testing.faults.points import Point, kill_at_each, points_of
 from penstock.testing.laws import LawBroken
+from penstock.testing.processes.apart import apart
 from penstock.testing.processes.killing import kill_naming, naming
 from penstock.testing.profiles import DEFAULT
 from penstock.testing.subject import Subject
@@ -45,7 +46,7 @@ def test_a_process_dies_right_before_each_step(new_folder):
 def test_what_is_judged_names_the_point(new_folder):
     import scripted
 
-    points = [Point(name) for name in scripted.NAMES]
+    points = [Point(name) for name in scripted.NAMES if "number" not in name]
     with pytest.raises(LawBroken, match=r"killed before `open .\*.\*`: something is there") as broken:
         kill_at_each(points[2:], scripted.steps, scripted.nothing_at_all, new_folder)
     assert broken.value.law == 1
@@ -57,6 +58,19 @@ def test_a_point_that_is_not_reached_is_not_one_where_it_died(new_folder):
     far = Point("rename report-*.txt", 1)
     assert str(far) == "rename report-*.txt, number 2"
     assert kill_at_each([far], scripted.steps, scripted.all_of_it, new_folder) == []
+
+
+@pytest.mark.parametrize(("breaking", "reason"), [
+    ("deaf", "the moment before `call of penstock_get_run` was not seen"),
+    ("alive", "5 of 5 points were not reached: `call of penstock_get_run`, "),
+])  # fmt: skip
+def test_a_history_that_is_not_interrupted_is_not_passed(breaking, reason, new_folder, engines_end):
+    import scripted
+
+    folder = new_folder()
+    result, said = apart(scripted.asked, folder, "a_killed_look_changes_nothing", breaking)
+    engines_end(folder)
+    assert (result, said[: len(reason)]) == ("skip", reason)
 
 
 def _names(history, scene):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import combinations
 
 import pytest
-from hypothesis import find, given, settings
+from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 
 from penstock.codec import checked
 from penstock.errors import ParameterInvalid
 from penstock.graph import check as problems
+from penstock.graph.limits import _LIMITS as ALL_LIMITS
 from penstock.spec import TYPES, Parameter, Pipeline, Step
 from penstock.testing.probes.pipelines import VALUE_TYPES
 from penstock.testing.strategies import (
@@ -45,9 +47,28 @@ LIMITS = [
     Parameter("boolean", enum=(True,)),
     Parameter("list", min_items=1, max_items=2, unique_items=True),
     Parameter("object", min_properties=1, max_properties=1),
+    Parameter("integer", minimum=1, exclusive_minimum=1, maximum=4, exclusive_maximum=3),
+    Parameter("number", minimum=1, exclusive_minimum=0.5, maximum=2, exclusive_maximum=2),
+    Parameter("string", pattern="^[a-z]{1,8}$", min_length=2, max_length=5),
     Parameter("file", min_length=6),
+    Parameter("file", pattern="^s3://"),
+    Parameter("file", pattern="^s3://", max_length=12),
+    Parameter("directory", max_length=1),
+    Parameter("directory", pattern="^x*$"),
     *(Parameter(type_) for type_ in TYPES),
 ]
+
+TOGETHER = {
+    ("exclusive_minimum", "minimum"),
+    ("exclusive_maximum", "maximum"),
+    ("exclusive_maximum", "minimum"),
+    ("minimum", "multiple_of"),
+    ("max_length", "pattern"),
+    ("min_length", "pattern"),
+    ("max_length", "min_length"),
+    ("max_items", "unique_items"),
+}
+"""Limits that must also meet: each pair is one that the reader of a value could get wrong."""
 
 
 @settings(max_examples=60, deadline=None)
@@ -56,6 +77,23 @@ def test_values_are_inside_of_every_limit_or_outside_as_it_is_said(parameter, da
     assert list(check(parameter, data.draw(values_for(parameter)))) == []
     value, code = data.draw(values_outside(parameter))
     assert code in {detail.code for detail in check(parameter, value)}
+
+
+@pytest.mark.parametrize("type_", TYPES)
+def test_parameters_have_every_limit_of_their_type_alone_and_beside_others(type_):
+    legal = {name for name, types in ALL_LIMITS.items() if type_ in types}
+    seen = set()
+
+    @settings(max_examples=200, deadline=None, database=None, derandomize=True, phases=[Phase.generate])
+    @given(parameters((type_,)))
+    def look(parameter):
+        given_ = frozenset(name for name in ALL_LIMITS if getattr(parameter, name) not in (None, False))
+        seen.update(given_, combinations(sorted(given_), 2), ["enum"] if parameter.enum else [])
+        assert given_ <= legal
+
+    look()
+    assert legal | {"enum"} <= seen
+    assert {pair for pair in TOGETHER if set(pair) <= legal} <= seen
 
 
 @pytest.mark.parametrize("parameter", LIMITS, ids=str)
@@ -131,6 +169,9 @@ def test_runnable_pipelines_have_every_shape():
         )
         seen["after"] += any(step.after for step in pipeline.steps.values())
         seen["retry"] += any(step.retry for step in pipeline.steps.values())
+        seen["timeout"] += any(step.timeout for step in pipeline.steps.values())
+        seen["resources"] += any(step.resources for step in pipeline.steps.values())
+        seen["plain"] += not any(step.timeout or step.resources for step in pipeline.steps.values())
         seen["env"] += any(step.env for step in pipeline.steps.values())
         seen["exit"] += any("exit" in step.command for step in pipeline.steps.values())
         for type_ in TYPES:

@@ -52,7 +52,21 @@ def drawn(bench):
     Path("drawn").write_text(f"{bench.seed} {numbers}")
 
 
-penstock.testing.checks.CHECKS = (well, doubled, pointed, unseen, drawn)
+@check(6)
+def halved(bench):
+    """Is it whole?"""
+    for _ in range(2):
+        bench.leave_out("half of it was left out")
+    return "and nobody knows"
+
+
+@check(7)
+def stumbled(bench):
+    """Does it stand?"""
+    raise OSError("the pump has stopped")
+
+
+penstock.testing.checks.CHECKS = (well, doubled, pointed, unseen, halved, stumbled, drawn)
 '''
 
 CLASS = """
@@ -91,7 +105,7 @@ def five(tmp_path_factory):
 def test_each_question_is_a_test_that_says_what_it_found(five):
     _, status, told = five
     assert status == 1, told
-    assert "2 failed, 2 passed, 2 skipped" in told
+    assert "3 failed, 2 passed, 3 skipped" in told
     assert "law 2 (Counted) is broken: versions count from 0" in told
     assert "asked: Is each given once?\nfound: two is given twice\nplay.publish(variant='a')\n" in told
     assert "to see it again: --hypothesis-seed=5 -k law02-01-doubled" in told
@@ -104,13 +118,15 @@ def test_the_session_ends_with_the_seed_and_the_laws_by_result(five):
     _, _, told = five
     assert "test_mine.py::TestMine: backend local =" in told
     assert "\nseed 5, profile default\n" in told
-    assert re.findall(r"^ ?(\d+) [A-Z][\w -]+? +(pass|fail|skip)\b(.*)$", told, re.MULTILINE)[:6] == [
+    assert re.findall(r"^ ?(\d+) [A-Z][\w -]+? +(pass|fail|skip)\b(.*)$", told, re.MULTILINE)[:8] == [
         ("1", "skip", " doubled stopped when law 2 broke"),
         ("2", "fail", " doubled: two is given twice"),
         ("3", "skip", " `penstock_made_up`: not yet"),
         ("4", "skip", " steps here are not seen"),
         ("5", "pass", ""),
-        ("6", "skip", " nothing asked about it"),
+        ("6", "skip", " half of it was left out"),
+        ("7", "fail", " stumbled: the check met an error that it did not expect: OSError: the pump has stopped"),
+        ("8", "skip", " nothing asked about it"),
     ]
 
 

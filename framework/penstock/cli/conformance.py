@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
@@ -66,6 +69,7 @@ def conformance(
     from hypothesis.configuration import set_hypothesis_home_dir
 
     from penstock.testing.examination import examine_laws, new_seed
+    from penstock.testing.processes.killing import kill_naming
     from penstock.testing.profiles import DEEP, DEFAULT
     from penstock.testing.subject import Subject
 
@@ -83,11 +87,15 @@ def conformance(
     try:
         subject = Subject.of_config(config, folder, target, other, lacks=lacks, python=python)
         output.note(f"target {target}, seed {seed}, profile {profile.name}")
-        report = examine_laws(subject, laws, profile=profile, seed=seed, asked=told.asked, told=told.told)
+        with _interruptible(told):
+            report = examine_laws(subject, laws, profile=profile, seed=seed, asked=told.asked, told=told.told)
     finally:
         if report is None or not report.failed:
+            kill_naming(folder)
             shutil.rmtree(folder, ignore_errors=True)
     if report.failed:
+        broken = " ".join(f"--law {one.law}" for one in report.failed)
+        output.note(f"to see it again: penstock conformance {target} --seed {seed}{' --deep' * deep} {broken}")
         output.note(f"what was there is kept in {folder}")
     if as_markdown:
         for line in markdown(report):
@@ -99,8 +107,28 @@ def conformance(
         click.get_current_context().exit(BackendBroken.exit_code)
 
 
+@contextmanager
+def _interruptible(told: _Told) -> Iterator[None]:
+    """End the examination when somebody wants it to end, whatever a check makes of being interrupted."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        told.unwanted = True
+        raise KeyboardInterrupt
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(number, end) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
 class _Told:
     """What is said on standard error while it goes on: each question in a terminal, and each outcome."""
+
+    unwanted = False
+    """Whether the examination was interrupted: what a check says from then on is not true."""
 
     def __init__(self, output: Output) -> None:
         self._output = output
@@ -111,7 +139,9 @@ class _Told:
             self._output.fleeting(f"{'':13}{_laws(check)}: {check.question}")
 
     def told(self, outcome: Outcome) -> None:
-        """Say what a check came to, and what a failure has to show."""
+        """Say what a check came to, and what a failure has to show. Raises KeyboardInterrupt when that is not known."""
+        if self.unwanted:
+            raise KeyboardInterrupt
         if self._output.quiet and outcome.result != "fail":
             return
         looked = f" ({'; '.join(outcome.told)})" if outcome.told else ""

@@ -33,20 +33,21 @@ What is asked
     lost when processes are killed between any two durable steps, or answers come late, twice or never. `LAWS` has the
     laws in a line each. Most is asked through the same verbs that your users call, the rest through your hooks.
     What your target cannot do it refuses when a pipeline is published (`penstock_validate_pipeline`), and no question
-    is asked about that. What it accepts it has to keep.
+    is asked about that; how much it refused is said beside the law. What it accepts it has to keep.
 
 What is not there
     An optional hook is offered by being implemented. A question that needs one you do not offer is skipped, by the
     hook's name and with a reason, which is one of three: `not yet` (nobody wrote it), `upstream` (the place itself
     cannot do it), `never` (it makes no sense there). `lacks` says which; without it the reason is `not yet`. A hook
-    that `lacks` excuses and that is there fails a test of its own, so that the excuse goes when the hook comes.
+    that `lacks` excuses and that is there fails a test of its own, and `penstock conformance` is refused with it, so
+    that the excuse goes when the hook comes.
 
 How to read the result
     The end of the session shows each law: `pass`, `fail` or `skip`. A law passes when all that was asked about it
     passed; what could not be asked for want of a hook is named beside it. It is skipped, never passed, when something
-    about it could not be tested: steps that do not see this machine's files cannot be counted, questions that were
-    deselected were not asked, and where another law broke first the rest was left. A skip is no failure; nor is it
-    a promise.
+    about it could not be tested: steps that do not see this machine's files cannot be counted, a target that took no
+    pipeline cannot be compared, questions that were deselected were not asked, and where another law broke first the
+    rest was left. A skip is no failure; nor is it a promise.
 
 A failure
     says which law is broken, what was asked, what was found, and the seed. A history of calls that goes wrong is made

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from penstock.errors import WaitTimeout
+from penstock.errors import TargetUnsupported, WaitTimeout
 from penstock.operations import TargetOperations
 from penstock.places import Place, Places
 from penstock.records import RunRecord
@@ -19,6 +21,12 @@ from penstock.testing.probes import probe
 from penstock.testing.profiles import Profile
 from penstock.testing.subject import Subject
 from penstock.workspace import Workspace
+
+_GLANCE = 3.0
+"""Seconds between two looks at why a run is not handed over."""
+
+_LONG = 15.0
+"""Seconds: a hand-over that is put off for longer met something that does not pass by itself."""
 
 
 class Bench:
@@ -33,6 +41,7 @@ class Bench:
         self.code.mkdir(parents=True, exist_ok=True)
         shutil.copy(probe.__file__, self.code / "probe.py")
         self.told: list[str] = []
+        self.left_out: list[str] = []
         self._template: Path | None = None
         self._marks: bool | None = None
         self.place: Place = Places(subject.config).open(subject.target)
@@ -82,7 +91,7 @@ class Bench:
     def wait(self, workspace: Workspace, run: str, law: int = 12) -> RunRecord:
         """The run after its end. One that does not end within the profile's patience breaks the law."""
         try:
-            return workspace.runs.wait(run, timeout=self.profile.patience)
+            return wait_for(workspace, run, self.profile.patience)
         except WaitTimeout as error:
             raise LawBroken(law, f"a run of the kit's does not end: {error}") from None
 
@@ -91,19 +100,25 @@ class Bench:
         if self._marks is None:
             self._marks = self._can_mark()
         if not self._marks:
-            raise Untested("executions cannot be counted: steps on this target do not see this machine's files")
+            raise Untested("executions could not be counted: steps on this target do not see this machine's files")
         return self._new_folder()
 
     def counting(self) -> Path | None:
-        """A new folder for marks, or None where executions cannot be counted."""
+        """A new folder for marks, or None where executions cannot be counted: then that is left out of the check."""
         try:
             return self.marks()
-        except Untested:
+        except Untested as error:
+            self.leave_out(str(error))
             return None
 
     def tell(self, what: str) -> None:
         """Say what a check looked at; it is shown beside the check."""
         self.told.append(what)
+
+    def leave_out(self, what: str) -> None:
+        """Remember that the check which is asked left something essential out: it ends as skipped, by these reasons."""
+        if what not in self.left_out:
+            self.left_out.append(what)
 
     def forall(self, body: Callable[..., None], *, examples: int, **strategies: Any) -> None:
         """Hold a property for that many examples (times the profile's thoroughness), by the examination's seed."""
@@ -128,10 +143,34 @@ class Bench:
 
         folder = self._new_folder()
         with self.workspace() as workspace:
-            published = workspace.publish(variant(self.subject.python, "a"), folder=self.spec_folder)
+            try:
+                published = workspace.publish(variant(self.subject.python, "a"), folder=self.spec_folder)
+            except TargetUnsupported as error:
+                raise Untested(f"the target refuses the kit's smallest pipeline: {error.message}") from None
             run = workspace.submit(published.id, parameters={"marks": str(folder)})
             self.wait(workspace, run.id)
         return bool(list(folder.iterdir()))
+
+
+def wait_for(workspace: Workspace, run: str, patience: float) -> RunRecord:
+    """A run after its end. Raises WaitTimeout after so many seconds, and at once when its target is broken.
+
+    A target that is away is asked again soon; one that fails in a hook is left alone for longer than the kit waits
+    for anything of its own.
+    """
+    from penstock.registry import Registry
+
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            return workspace.runs.wait(run, timeout=min(_GLANCE, max(0.0, deadline - time.monotonic())))
+        except WaitTimeout as error:
+            with Registry.open(workspace.config.registry.value, create=False, read_only=True) as registry:
+                waiting = registry.waiting(run)
+            why = f"; it waits for its target: {waiting.message}" if waiting is not None and waiting.message else ""
+            stuck = bool(why) and waiting is not None and waiting.due > datetime.now(UTC) + timedelta(seconds=_LONG)
+            if stuck or time.monotonic() >= deadline:
+                raise WaitTimeout(f"{error}{why}") from None
 
 
 def executions(marks: Path) -> dict[str, int]:

@@ -10,7 +10,10 @@ from attrs import frozen
 from penstock.testing.bench import Bench
 
 Body = Callable[[Bench], str | None]
-"""A check's function: it raises LawBroken, or Untested. What it returns is said of its law: what was left out."""
+"""A check's function: it raises LawBroken, or Untested. What it returns is said beside a pass: what a target refused.
+
+What is essential and left out is no pass: `Bench.leave_out`.
+"""
 
 
 @frozen(kw_only=True)

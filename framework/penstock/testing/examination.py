@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from attrs import evolve, frozen
 
-from penstock.errors import PenstockError, one_line
+from penstock.errors import PenstockError, UsageError, one_line
 from penstock.testing.bench import Bench
 from penstock.testing.checking import Check
 from penstock.testing.laws import LAWS, LawBroken, Untested
@@ -19,6 +19,9 @@ from penstock.testing.profiles import DEFAULT, Profile
 from penstock.testing.subject import Subject
 
 Result = Literal["pass", "fail", "skip"]
+
+_UNEXPECTED = "the check met an error that it did not expect: "
+"""How a failure begins that nobody put into words: the first law of the check has it."""
 
 
 @frozen(kw_only=True)
@@ -67,10 +70,16 @@ def new_seed() -> int:
 
 
 def ask(bench: Bench, check: Check) -> Outcome:
-    """Ask one check. Never raises for what the target or penstock does: a failure is an outcome."""
+    """Ask one check. Never raises for what the target or penstock does: a failure is an outcome.
+
+    One that left something essential out (`Bench.leave_out`) is skipped, not passed.
+    """
     started = time.monotonic()
     bench.told.clear()
+    bench.left_out.clear()
     outcome = _asked(bench, check)
+    if outcome.result == "pass" and bench.left_out:
+        outcome = evolve(outcome, result="skip", reason="; ".join(bench.left_out))
     return evolve(outcome, seconds=time.monotonic() - started, told=tuple(bench.told))
 
 
@@ -87,9 +96,9 @@ def _asked(bench: Bench, check: Check) -> Outcome:
     except LawBroken as error:
         law, reason, details = error.law, error.message, _notes(error)
     except PenstockError as error:
-        reason, details = f"`{error.code}`: {error.message}", (_place(error), *_notes(error))
+        reason, details = f"{_UNEXPECTED}`{error.code}`: {error.message}", (_place(error), *_notes(error))
     except Exception as error:
-        reason, details = one_line(error), (_place(error), *_notes(error))
+        reason, details = f"{_UNEXPECTED}{one_line(error)}", (_place(error), *_notes(error))
     return Outcome(check=check, result="fail", reason=reason, law=law, details=details)
 
 
@@ -101,6 +110,12 @@ def _place(error: BaseException) -> str:
     """Which line of which check met an error that it does not expect."""
     frames = [frame for frame in extract_tb(error.__traceback__) if "checks" in Path(frame.filename).parts]
     return f"met at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "met before any check"
+
+
+def come_by_now(bench: Bench) -> str | None:
+    """What is wrong when the subject's `lacks` excuses hooks that the backend offers, or None."""
+    there = [f"`{hook}`" for hook in bench.subject.lacks if bench.has(hook)]
+    return f"the backend offers {', '.join(there)} by now: take it out of `lacks`" if there else None
 
 
 def examine(
@@ -115,9 +130,12 @@ def examine(
 ) -> Report:
     """Ask every check of a subject. `asked` hears each question before, `told` each outcome after it was asked.
 
-    With `until_broken` the first failure ends it. Raises PenstockError when the target cannot even be opened.
+    With `until_broken` the first failure ends it. Raises PenstockError when the target cannot even be opened, and
+    UsageError when the subject is said to lack what is there.
     """
     bench = Bench(subject, profile, seed)
+    if come := come_by_now(bench):
+        raise UsageError(come)
     outcomes: list[Outcome] = []
     for check in checks:
         asked(check)
@@ -131,7 +149,7 @@ def examine(
 def examine_laws(subject: Subject, laws: Collection[int] = (), **more: Any) -> Report:
     """`examine` with every check about these laws, or about any; importable, so that another process can do it.
 
-    Of a law that was not asked for, nothing is said, even when it was touched.
+    Of a law that was not asked for, nothing is said but that it broke.
     """
     from penstock.testing.checks import CHECKS
 
@@ -139,7 +157,9 @@ def examine_laws(subject: Subject, laws: Collection[int] = (), **more: Any) -> R
         return examine(subject, CHECKS, **more)
     report = examine(subject, [check for check in CHECKS if set(laws) & set(check.laws)], **more)
     left = {law.number: LawResult(law=law.number, result="skip", reason="not asked") for law in LAWS}
-    return evolve(report, laws=tuple(one if one.law in laws else left[one.law] for one in report.laws))
+    return evolve(
+        report, laws=tuple(one if one.law in laws or one.result == "fail" else left[one.law] for one in report.laws)
+    )
 
 
 def result_of(law: int, outcomes: Sequence[Outcome]) -> LawResult:

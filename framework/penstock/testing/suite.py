@@ -7,10 +7,11 @@ from typing import Any, ClassVar
 
 import pytest
 
+from penstock.errors import PenstockError
 from penstock.testing.bench import Bench
 from penstock.testing.checking import Check
 from penstock.testing.checks import CHECKS
-from penstock.testing.examination import LawResult, Outcome, ask, new_seed, result_of
+from penstock.testing.examination import LawResult, Outcome, ask, come_by_now, new_seed, result_of
 from penstock.testing.laws import LAWS
 from penstock.testing.profiles import DEFAULT, Profile
 from penstock.testing.subject import Subject
@@ -47,11 +48,14 @@ class Conformance:
     ) -> Bench:
         """What the questions are asked of, made once for the class."""
         folder = tmp_path_factory.mktemp("conformance")
-        subject = Subject.of_options(
-            folder, options, other_options, lacks=cls.lacks, python=cls.python, prepare=cls.prepare
-        )
         seed = _seed_given(request.config, cls.seed)
-        bench = Bench(subject, cls.profile, new_seed() if seed is None else seed)
+        try:
+            subject = Subject.of_options(
+                folder, options, other_options, lacks=cls.lacks, python=cls.python, prepare=cls.prepare
+            )
+            bench = Bench(subject, cls.profile, new_seed() if seed is None else seed)
+        except PenstockError as error:
+            pytest.fail(f"the target cannot be examined: {error}", pytrace=False)
         _Matrix.of(request.config).add(request.node.nodeid, bench)
         return bench
 
@@ -73,9 +77,8 @@ class Conformance:
 
     def test_what_it_lacks_is_not_there(self, bench: Bench) -> None:
         """A hook that `lacks` excuses is not implemented: one that has come is noticed, and tested from then on."""
-        there = [f"`{hook}`" for hook in self.lacks if bench.has(hook)]
-        if there:
-            pytest.fail(f"the backend offers {', '.join(there)} by now: take it out of `lacks`", pytrace=False)
+        if come := come_by_now(bench):
+            pytest.fail(come, pytrace=False)
 
 
 def _failure(bench: Bench, outcome: Outcome) -> str:

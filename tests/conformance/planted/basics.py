@@ -585,3 +585,12 @@ def _steps_as(change):
 
 def _replace(module, name, function):
     setattr(importlib.import_module(module), name, function)
+
+
+CHECKS = {
+    "gates_not_mirrored": "told_everything",
+    "canceled_run_goes_on": "canceled_stays",
+    "canceled_run_is_revived": "canceled_stays",
+    "finished_run_is_canceled": "finished_is_not_canceled",
+}
+"""The check that catches what others come to late: it alone is asked."""

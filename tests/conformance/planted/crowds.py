@@ -90,7 +90,7 @@ def moves_that_push_an_older_default():
 
     def look_then_move(self, endpoint, *arguments, **more):
         seen[endpoint] = int(self.get_endpoint(endpoint).default)
-        time.sleep(_MOMENT)
+        time.sleep(4 * _MOMENT)
         return set_default(self, endpoint, *arguments, **more)
 
     def move_from_seen(tx, endpoint, version, caller):
@@ -277,3 +277,17 @@ FAULTS = {
     ),
 }
 """What breaks each law."""
+CHECKS = {
+    "versions_counted_before_the_transaction": "everybody_publishes",
+    "versions_counted_by_every_process_for_itself": "everybody_publishes",
+    "labels_chosen_before_the_transaction": "everybody_publishes",
+    "expectations_checked_before_the_transaction": "everybody_moves_the_default",
+    "moves_that_push_an_older_default": "everybody_moves_the_default",
+    "rollbacks_to_what_was_on_top": "everybody_moves_the_default",
+    "defaults_resolved_before_the_transaction": "moved_while_deciding",
+    "gates_looked_at_before_the_transaction": "triggers_while_gates_move",
+    "keys_looked_up_before_the_transaction": "one_key_from_everybody",
+    "runs_looked_for_before_they_are_started": "handed_over_by_everybody",
+    "another_name_for_every_caller": "handed_over_again",
+}
+"""The check that catches a fault: it alone is asked."""

@@ -178,3 +178,8 @@ FAULTS = {
     8: (closed_gate_ends_the_keys,),
     10: (moves_are_told_as_the_first_movers, cancel_requests_are_not_remembered, deleted_endpoint_has_no_past),
 }
+CHECKS = {
+    "closed_gate_ends_the_keys": "key_keeps_its_run",
+    "cancel_requests_are_not_remembered": "histories",
+}
+"""The check that catches what others come to late: it alone is asked."""

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 from attrs import evolve
 
+from penstock.dispatcher import Dispatcher
+from penstock.errors import Conflict, TargetUnavailable
 from penstock.operations.target import TargetOperations
 from penstock.registry import acceptance, front, handover, reports
-from penstock.runs import Absent, RunRef, Submission
+from penstock.runs import Absent, LogChunk, RunOutputs, RunRef, Submission
+from penstock.testing.checks import kills
 from penstock.workspace import Workspace
 
 _submit = TargetOperations.submit
@@ -154,6 +160,98 @@ def an_old_report_revives_a_run():
     reports.report = reported
 
 
+def a_log_is_given_once():
+    """What was asked for is taken as read, although the answer was lost."""
+    read_logs, given = TargetOperations.read_logs, set()
+
+    def reads(self, target, run, step, offset):
+        if (run.id, step, offset) in given:
+            return LogChunk(data=b"", next_offset=offset, complete=True)
+        given.add((run.id, step, offset))
+        return read_logs(self, target, run, step, offset)
+
+    TargetOperations.read_logs = reads
+
+
+def lost_outputs_are_none():
+    """When the answer with the outputs is lost, the run is taken to have none."""
+    get_outputs = TargetOperations.get_outputs
+
+    def gets_outputs(self, target, run):
+        try:
+            return get_outputs(self, target, run)
+        except TargetUnavailable:
+            return RunOutputs(outputs={})
+
+    TargetOperations.get_outputs = gets_outputs
+
+
+def a_delete_fails_when_its_target_is_away():
+    """What was deleted is said not to be, because the target did not answer."""
+
+    def retire(self, target, publication):
+        place = self._places.open(target)
+        place.operations.retire(place.target, publication)
+
+    Dispatcher.retire = retire
+
+
+def a_cancel_fails_when_its_answer_is_lost():
+    """A request that is recorded is said not to be, because the target did not answer."""
+    cancel = Dispatcher.cancel
+
+    def cancels(self, run_id):
+        try:
+            return cancel(self, run_id)
+        except TargetUnavailable as error:
+            raise Conflict(f"run {run_id} was not canceled: {error.message}", code="not_canceled") from None
+
+    Dispatcher.cancel = cancels
+
+
+def a_late_answer_counts_for_what_came_after():
+    """A target that was told an old state of an endpoint is taken to know the newest."""
+    done = front.Registry.sync_done
+
+    def sync_done(self, endpoint_id, target, revision):
+        done(self, endpoint_id, target, self.endpoint_state(endpoint_id, target).revision)
+
+    front.Registry.sync_done = sync_done
+
+
+def a_run_is_lost_with_whoever_waits_for_it():
+    """A run counts as lost when the process that waits for it is gone."""
+    refresh = Dispatcher.refresh
+
+    def refreshes(self, run_id, *, must_record=False):
+        waiting = self._store.with_name(f"{run_id}.waiting")
+        if must_record and not waiting.exists():
+            waiting.write_text(str(os.getpid()))
+        if waiting.exists() and not Path(f"/proc/{waiting.read_text()}").exists():
+            return self._registry.report(run_id, Absent(), None, {})[0]
+        return refresh(self, run_id, must_record=must_record)
+
+    Dispatcher.refresh = refreshes
+
+
+def a_killed_target_forgets_what_was_done():
+    """Steps that had succeeded before the target was killed are not said to have succeeded any more."""
+    kill, killed = kills.kill_naming, []
+
+    def kill_naming(folder, **spared):
+        killed.append(str(folder))
+        return kill(folder, **spared)
+
+    def get_run(self, target, run):
+        report = _get_run(self, target, run)
+        if isinstance(report, Absent) or not any(str(target.home).startswith(folder) for folder in killed):
+            return report
+        steps = [evolve(step, state="skipped") if step.state == "succeeded" else step for step in report.steps]
+        return evolve(report, steps=tuple(steps))
+
+    kills.kill_naming, TargetOperations.get_run = kill_naming, get_run
+
+
 FAULTS = {
     8: (a_second_submit_starts_a_second_run, a_second_submit_is_called_otherwise, the_key_is_kept_with_the_receipt),
     9: (an_old_report_revives_a_run,),
@@ -163,5 +261,30 @@ FAULTS = {
         a_started_hand_over_is_never_due_again,
         a_hand_over_is_not_noted_before_the_target_is_called,
         closing_takes_the_runs_along,
+        a_log_is_given_once,
+        lost_outputs_are_none,
+        a_delete_fails_when_its_target_is_away,
+        a_cancel_fails_when_its_answer_is_lost,
+        a_late_answer_counts_for_what_came_after,
+        a_run_is_lost_with_whoever_waits_for_it,
+        a_killed_target_forgets_what_was_done,
     ),
 }
+
+CHECKS = {
+    "the_key_is_kept_with_the_receipt": "one_key_from_everybody",
+    "an_old_report_revives_a_run": "histories",
+    "a_run_is_known_to_its_submitter_only": "runs_need_nobody_to_wait",
+    "acceptance_takes_two_transactions": "a_killed_submit_can_be_canceled",
+    "a_started_hand_over_is_never_due_again": "troubled_answers_change_nothing",
+    "a_hand_over_is_not_noted_before_the_target_is_called": "a_killed_submit_can_be_canceled",
+    "closing_takes_the_runs_along": "runs_need_nobody_to_wait",
+    "a_log_is_given_once": "troubled_logs_are_whole",
+    "lost_outputs_are_none": "troubled_answers_change_nothing",
+    "a_delete_fails_when_its_target_is_away": "troubled_deletes_take_nothing_else",
+    "a_cancel_fails_when_its_answer_is_lost": "troubled_answers_to_cancel_change_nothing",
+    "a_late_answer_counts_for_what_came_after": "troubled_targets_are_told_the_rest",
+    "a_run_is_lost_with_whoever_waits_for_it": "runs_need_nobody_to_wait",
+    "a_killed_target_forgets_what_was_done": "killed_targets_go_on",
+}
+"""The check that catches what others come to late: it alone is asked."""

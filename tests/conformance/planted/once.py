@@ -107,3 +107,13 @@ FAULTS = {
     )
 }
 """What breaks the law."""
+CHECKS = {
+    "a_submit_after_the_end_starts_it_again": "handed_over_again",
+    "keys_are_one_for_all_endpoints": "key_of_what_is_addressed",
+    "a_key_is_its_letters_in_any_case": "key_of_what_is_addressed",
+    "a_key_goes_with_what_it_was_used_on": "key_keeps_its_run",
+    "any_request_passes_under_a_key": "another_request_is_refused",
+    "a_pinned_request_is_the_default_one": "another_request_is_refused",
+    "refused_keys_are_spent": "another_request_is_refused",
+}
+"""The check that catches each fault: it alone is asked."""

@@ -255,3 +255,28 @@ FAULTS = {
         second_target_shows_other_outputs,
     ),
 }
+CHECKS = {
+    "integer_goes_through_a_float": "arguments_arrive",
+    "negative_zero_loses_its_sign": "arguments_arrive",
+    "value_is_stripped": "arguments_arrive",
+    "line_ends_are_translated": "arguments_arrive",
+    "text_is_normalised": "arguments_arrive",
+    "json_is_written_anew": "arguments_arrive",
+    "value_is_expanded_again": "text_around_stays",
+    "long_value_is_cut": "long_values_arrive",
+    "argument_is_split_at_spaces": "arguments_arrive",
+    "argument_of_nothing_is_dropped": "arguments_arrive",
+    "variables_end_at_their_first_line": "environment_arrives",
+    "last_log_line_is_lost": "logs_are_the_same",
+    "log_is_complete_too_early": "logs_can_be_followed",
+    "log_is_never_said_to_end_at_once": "logs_are_the_same",
+    "log_counts_characters": "logs_are_the_same",
+    "number_output_becomes_an_integer": "types_are_kept",
+    "string_output_is_read_as_json": "types_are_kept",
+    "skipped_step_is_said_to_have_succeeded": "logs_can_be_followed",
+    "artifact_is_cut_short": "contents_are_the_same",
+    "after_is_ignored": "logs_can_be_followed",
+    "retries_are_ignored": "runs_are_the_same",
+    "second_target_shows_other_outputs": "types_are_kept",
+}
+"""The check that catches each fault: it alone is asked."""

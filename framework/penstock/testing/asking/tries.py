@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from penstock.errors import ParameterInvalid, TargetUnsupported
+from penstock.errors import ParameterInvalid, TargetUnsupported, format_path
 from penstock.records import RunRecord
 from penstock.spec import Pipeline
+from penstock.testing.asking.tally import Tally
 from penstock.testing.bench import Bench
-from penstock.testing.laws import LawBroken, Untested, hold
+from penstock.testing.laws import LawBroken, hold
 from penstock.workspace import PublishedPipeline, Workspace
 
 
@@ -19,17 +20,17 @@ class Tries:
     def __init__(self, bench: Bench, workspace: Workspace) -> None:
         self.bench = bench
         self.workspace = workspace
-        self.taken = 0
-        self.refusals: list[TargetUnsupported] = []
+        self._tally = Tally(bench.subject.target, bench.subject.other)
 
     def publish(self, pipeline: Pipeline, target: str | None = None) -> PublishedPipeline | None:
         """The published pipeline, or None when the target does not take it."""
+        asked = target or self.bench.subject.target
         try:
-            published = self.workspace.publish(pipeline, folder=self.bench.spec_folder, target=target)
+            published = self.workspace.publish(pipeline, folder=self.bench.spec_folder, target=asked)
         except TargetUnsupported as error:
-            self.refusals.append(error)
+            self._tally.refused(asked, [format_path(one.path) for one in error.details if one.path], error.message)
             return None
-        self.taken += 1
+        self._tally.took(asked)
         return published
 
     def submit(self, published: PublishedPipeline, parameters: Mapping[str, Any]) -> str:
@@ -51,8 +52,6 @@ class Tries:
         hold(law, run.state == "succeeded", f"a run that must succeed is {run.state}: {why}")
         return run
 
-    def done(self) -> None:
-        """Raise Untested when the target took nothing at all."""
-        if not self.taken and self.refusals:
-            count = len(self.refusals)
-            raise Untested(f"the target refused all of {count} pipelines, the last one so: {self.refusals[-1].message}")
+    def done(self) -> str | None:
+        """What was refused, in a line, or None. Raises Untested when a target that was asked took nothing at all."""
+        return self._tally.done()

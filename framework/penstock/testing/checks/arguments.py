@@ -48,33 +48,33 @@ _LONG = {"multibyte": "é" * (MAX_BYTES // 2), "words": "a b'" * (MAX_BYTES // 4
 
 
 @check(7)
-def arguments_arrive(bench: Bench) -> None:
+def arguments_arrive(bench: Bench) -> str | None:
     """Does every value arrive as one argument of its own, byte for byte?"""
-    _try(bench, _alone, *_fixed())
+    return _try(bench, _alone, *_fixed())
 
 
 @check(7)
-def text_around_stays(bench: Bench) -> None:
+def text_around_stays(bench: Bench) -> str | None:
     """Does a value stay inside its argument, with the text around it as it was written, and is it expanded once?"""
     values = {"a": "${{ parameters.b }}", "b": "$${{ parameters.a }}", "c": "${{ inputs.x }} $(echo a) `b` $PATH *"}
     declared = {name: Parameter("string") for name in values}
-    _try(bench, partial(_around, before="${{ parameters.a }} $", after="$${{ '"), declared, values)
+    return _try(bench, partial(_around, before="${{ parameters.a }} $", after="$${{ '"), declared, values)
 
 
 @check(7)
-def environment_arrives(bench: Bench) -> None:
+def environment_arrives(bench: Bench) -> str | None:
     """Does every value arrive byte for byte in an environment variable?"""
-    _try(bench, _in_environment, *_fixed())
+    return _try(bench, _in_environment, *_fixed())
 
 
 @check(7)
-def outputs_arrive(bench: Bench) -> None:
+def outputs_arrive(bench: Bench) -> str | None:
     """Does a value that a step writes keep its type, and arrive byte for byte in the next step?"""
-    _try(bench, _passed_on, *_fixed())
+    return _try(bench, _passed_on, *_fixed())
 
 
 @check(7)
-def long_values_arrive(bench: Bench) -> None:
+def long_values_arrive(bench: Bench) -> str | None:
     """Do the largest values that are accepted arrive whole, in an argument and as an output?"""
     with bench.workspace() as ws:
         tries = Tries(bench, ws)
@@ -85,11 +85,11 @@ def long_values_arrive(bench: Bench) -> None:
                 for where in ("argument", "output"):
                     arrived = run.outputs[f"{where}-{name}"] == wanted
                     hold(7, arrived, f"a text of {len(text.encode())} bytes ({name}) does not arrive whole as {where}")
-        tries.done()
+        return tries.done()
 
 
 @check(7)
-def any_value_arrives(bench: Bench) -> None:
+def any_value_arrives(bench: Bench) -> str | None:
     """Do all values that a parameter takes arrive, alone, inside of text, in the environment and from step to step?"""
     with bench.workspace() as ws:
         tries = Tries(bench, ws)
@@ -101,14 +101,16 @@ def any_value_arrives(bench: Bench) -> None:
             _passed_on(tries, *given)
 
         bench.forall(body, examples=6, given=_given(), before=hostile_text(), after=hostile_text())
-        tries.done()
+        return tries.done()
 
 
-def _try(bench: Bench, ask: Callable[..., None], declared: Mapping[str, Parameter], values: Mapping[str, Any]) -> None:
+def _try(
+    bench: Bench, ask: Callable[..., None], declared: Mapping[str, Parameter], values: Mapping[str, Any]
+) -> str | None:
     with bench.workspace() as ws:
         tries = Tries(bench, ws)
         ask(tries, declared, values)
-        tries.done()
+        return tries.done()
 
 
 def _alone(tries: Tries, declared: Mapping[str, Parameter], values: Mapping[str, Any]) -> None:
@@ -226,7 +228,9 @@ def _digests(python: str, names: Sequence[str]) -> Pipeline:
 def _pipeline(declared: Mapping[str, Parameter], steps: Mapping[str, Step]) -> Pipeline:
     """The steps as a pipeline whose outputs are all of theirs, by the same names."""
     outputs = {key: f"${{{{ steps.{name}.outputs.{key} }}}}" for name, step in steps.items() for key in step.outputs}
-    return Pipeline(name="words", parameters=declared, defaults=Defaults(code="./src"), steps=steps, outputs=outputs)
+    # What a step says of a variable goes before what the pipeline says.
+    defaults = Defaults(code="./src", env={"PROBE_0": "the pipeline's", "PROBE_1": ""})
+    return Pipeline(name="words", parameters=declared, defaults=defaults, steps=steps, outputs=outputs)
 
 
 def _same(what: str, found: Sequence[str], wanted: Sequence[str], names: Sequence[str]) -> None:

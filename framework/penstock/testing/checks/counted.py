@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from penstock.testing.asking.given import given, unique
-from penstock.testing.asking.refusals import refusal
+from penstock.testing.asking.refusals import refusal, verdict
 from penstock.testing.bench import Bench
 from penstock.testing.checking import check
 from penstock.testing.laws import hold, same
@@ -107,18 +107,23 @@ def rollback_walks_back(bench: Bench) -> None:
         refusal(3, "nothing_to_roll_back", "a rollback before any move", ws.endpoints.rollback, "one")
         for version in ("1", "2"):
             endpoint.set_default(version)
-        back = [endpoint.rollback().default, endpoint.rollback().default]
+        back = [_rolled_back(ws), _rolled_back(ws)]
         same(3, back, ["1", "0"], "the default, rolled back twice from 0, 1, 2,")
         refusal(3, "nothing_to_roll_back", "a third rollback of two moves", ws.endpoints.rollback, "one")
         moves = ["2", "2", "0", "1"]  # the second one moves nothing
         done = [ws.endpoints.set_default("one", version).moved for version in moves]
         same(3, done, [True, False, True, True], f"whether moves to {', '.join(moves)} moved anything")
-        same(3, endpoint.rollback().default, "0", "the default after one rollback")
+        same(3, _rolled_back(ws), "0", "the default after one rollback")
         endpoint.set_default("2")
-        found = [endpoint.rollback().default for _ in range(3)]
+        found = [_rolled_back(ws) for _ in range(3)]
         same(3, found, ["0", "2", "0"], "the default, rolled back past a move that came after a rollback,")
         refusal(3, "nothing_to_roll_back", "a rollback of the last move", ws.endpoints.rollback, "one")
         same(3, endpoint.refresh().default, "0", "the default after a refused rollback")
+        endpoint.set_default("2")
+        endpoint.delete()
+        ws.create_endpoint("one", given(bench, ws, "a"))
+        what = "a rollback of an endpoint that has the name of another"
+        refusal(3, "nothing_to_roll_back", what, ws.endpoints.rollback, "one")
 
 
 @check(3)
@@ -192,6 +197,11 @@ CHECKS = (
     versions_move_between_targets,
     running_stays,
 )
+
+
+def _rolled_back(ws: Workspace) -> str | None:
+    """The default after a rollback, or the code with which that is refused."""
+    return verdict(ws.endpoints.rollback, "one") or ws.endpoint("one").default
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from penstock.spec import Defaults, Parameter, Pipeline, Step, Type
 from penstock.testing.asking.tries import Tries
 from penstock.testing.bench import Bench, executions
 from penstock.testing.checking import check
-from penstock.testing.laws import Untested, hold, same
+from penstock.testing.laws import hold, same
 from penstock.testing.probes.expected import Expected, expected
 from penstock.testing.probes.pipelines import probe
 from penstock.testing.strategies.runnable import FOLDER, SHEET, TRAVELLING, lay_out, runnable_pipelines, triggers_of
@@ -32,7 +32,7 @@ _SPELT: tuple[tuple[Type, str, str], ...] = (
 @check(11)
 def runs_are_the_same(bench: Bench) -> str | None:
     """Does every pipeline come to the same on both targets, and to what its spec says?"""
-    untold = _marks(bench)
+    marked = bench.counting() is not None
     targets = (bench.subject.target, bench.subject.other)
     lay_out(bench.spec_folder)
     with bench.workspace() as ws:
@@ -40,26 +40,25 @@ def runs_are_the_same(bench: Bench) -> str | None:
 
         def body(pipeline: Pipeline, data: st.DataObject) -> None:
             given = data.draw(triggers_of(pipeline))
-            _run_on(tries, targets, pipeline, given, marked=untold is None)
+            _run_on(tries, targets, pipeline, given, marked=marked)
 
-        pipelines = runnable_pipelines(bench.subject.python, marks=untold is None)
+        pipelines = runnable_pipelines(bench.subject.python, marks=marked)
         bench.forall(body, examples=10, pipeline=pipelines, data=st.data())
-        tries.done()
-    return untold
+        return tries.done()
 
 
 @check(11)
-def failures_are_the_same(bench: Bench) -> None:
+def failures_are_the_same(bench: Bench) -> str | None:
     """When a step fails, are those that need it skipped, do the others go on, and has the run failed, everywhere?"""
     targets = (bench.subject.target, bench.subject.other)
     with bench.workspace() as ws:
         tries = Tries(bench, ws)
         _run_on(tries, targets, _failing(bench.subject.python), {}, marked=False)
-        tries.done()
+        return tries.done()
 
 
 @check(11)
-def types_are_kept(bench: Bench) -> None:
+def types_are_kept(bench: Bench) -> str | None:
     """Does a value that a step writes keep the type it was declared with, on both targets?"""
     words: list[str] = []
     for _, name, text in _SPELT:
@@ -70,17 +69,17 @@ def types_are_kept(bench: Bench) -> None:
     with bench.workspace() as ws:
         tries = Tries(bench, ws)
         _run_on(tries, (bench.subject.target, bench.subject.other), pipeline, {}, marked=False)
-        tries.done()
+        return tries.done()
 
 
 @check(11)
-def contents_are_the_same(bench: Bench) -> None:
+def contents_are_the_same(bench: Bench) -> str | None:
     """Do files and folders reach the steps that read them with every byte, on both targets?"""
     lay_out(bench.spec_folder)
     with bench.workspace() as ws:
         tries = Tries(bench, ws)
         _run_on(tries, (bench.subject.target, bench.subject.other), _contents(bench.subject.python), {}, marked=False)
-        tries.done()
+        return tries.done()
 
 
 def _run_on(
@@ -119,15 +118,6 @@ def _outputs(law: int, found: Mapping[str, Any], values: Mapping[str, Any], arti
     for name, value in values.items():
         one, other = json_text(found[name]), json_text(value)
         hold(law, one == other, f"the output `{name}` {of} is {one[:300]}, expected {other[:300]}")
-
-
-def _marks(bench: Bench) -> str | None:
-    """Why executions cannot be counted here, or None when they can."""
-    try:
-        bench.marks()
-    except Untested as error:
-        return f"without retries: {error}"
-    return None
 
 
 def _failing(python: str) -> Pipeline:

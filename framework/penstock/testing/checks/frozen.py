@@ -11,7 +11,7 @@ from attrs import evolve
 
 from penstock.hookspecs import hookimpl
 from penstock.records import PublishedRecord
-from penstock.spec import Defaults, Parameter, Pipeline, Step
+from penstock.spec import Defaults, Parameter, Pipeline, Resources, Retry, Step
 from penstock.target import Publication
 from penstock.testing.asking.directly import put, taken
 from penstock.testing.asking.given import given, unique
@@ -40,6 +40,34 @@ def compiled_alike(bench: Bench) -> None:
     same(1, again, here, "the digest and compiled form of a pipeline, the second time,")
     there = anew(_compiled_apart, bench.subject, pipelines, hash_seed=bench.seed % 2**31 + 1)
     same(1, there, here, "the digest and compiled form of a pipeline in another process")
+
+
+@check(1)
+def any_difference_counts(bench: Bench) -> None:
+    """Is a pipeline that differs in anything at all another one, by its digest?"""
+    plain = chain(bench.subject.python, 2)
+    first, last = plain.steps["s0"], plain.steps["s1"]
+    digests = {"nothing": taken(bench, plain).digest}
+    for what, other in (
+        ("its description", evolve(plain, description="Another.")),
+        ("a variable for all steps", evolve(plain, defaults=Defaults(code="./src", env={"A": "1"}))),
+        ("the value of that", evolve(plain, defaults=Defaults(code="./src", env={"A": "2"}))),
+        *(
+            (f"a step's {next(iter(change))}", evolve(plain, steps={"s0": first, "s1": evolve(last, **change)}))
+            for change in (
+                {"env": {"A": "1"}},
+                {"timeout": 60.0},
+                {"retry": Retry(attempts=2)},
+                {"after": ("s0",)},
+                {"command": (*last.command, "")},
+                {"resources": Resources(cpu=2)},
+            )
+        ),
+    ):
+        digest = taken(bench, other).digest
+        known = next((one for one, found in digests.items() if found == digest), None)
+        hold(1, known is None, f"a pipeline has the same digest with {what} and with {known} changed")
+        digests[what] = digest
 
 
 @check(1)
@@ -186,6 +214,7 @@ CHECKS = (
     labels_stand,
     labels_burn,
     compiled_alike,
+    any_difference_counts,
     code_frozen,
     used_stays_on_target,
     published_alike,

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from penstock.errors import TargetUnavailable
+from penstock.testing.asking.given import given
 from penstock.testing.asking.refusals import refusal, verdict
 from penstock.testing.asking.ways import ENDPOINT, PIPELINE, VERSION, Stage, staged
 from penstock.testing.bench import Bench
@@ -81,6 +82,29 @@ def opened_gate_lets_run(bench: Bench) -> None:
             runs.append(stage.endpoint.submit().id)
         for run in runs:
             same(5, bench.wait(stage.ws, run, 5).outputs.get("which"), "a", "what ran after its gate was opened")
+
+
+@check(5)
+def nothing_else_opens(bench: Bench) -> None:
+    """Do closed gates stay closed, as they are, whatever else is done to what they are of?"""
+    with staged(bench) as stage:
+        gates = (ENDPOINT, VERSION, PIPELINE)
+        for gate in gates:
+            stage.move(gate, open=False, reason="because of the flood")
+        before = [stage.gate(gate) for gate in gates]
+        ws, verbs, first = stage.ws, stage.ws.endpoints, stage.zero.id
+        stage.endpoint.set_default("1")
+        for what, change in (
+            ("a new version", lambda: verbs.add_version("one", given(bench, ws, "c").id, default=True)),
+            ("a version that is there", lambda: verbs.add_version("one", first)),
+            ("a rollback", lambda: verbs.rollback("one")),
+            ("a move of the default", lambda: verbs.set_default("one", "2")),
+            ("another name and the old one", lambda: (verbs.rename("one", "two"), verbs.rename("two", "one"))),
+            ("publishing it again", lambda: ws.pipelines.publish_from(first)),
+            ("publishing it on the other target", lambda: ws.pipelines.publish_from(first, target=bench.subject.other)),
+        ):
+            change()
+            same(5, [stage.gate(gate) for gate in gates], before, f"what is said of closed gates after {what}")
 
 
 @check(5)
@@ -169,6 +193,7 @@ def listings_leave_closed_out(bench: Bench) -> None:
 CHECKS = (
     every_gate_on_every_way,
     closed_says_by_whom,
+    nothing_else_opens,
     pointer_stays_off_closed,
     listings_leave_closed_out,
     opened_gate_lets_run,
@@ -199,10 +224,14 @@ def _closing_ends(bench: Bench, stage: Stage, gate: str, runs: dict[str, tuple[t
     for what, (_, run) in runs.items():
         asked = run.refresh().record.cancel_requested
         hold(5, not asked, f"a run by way of {what} is asked to end by closing a gate (`{gate}`), which nobody wished")
-    stage.move(gate, open=True)
-    stage.move(gate, open=False, cancel_runs=True)
+    if gate != ENDPOINT:
+        # Who closes what is closed already may ask for it too.
+        stage.move(gate, open=True)
+    stage.close(gate, cancel_runs=True)
     for what, (passes, run) in runs.items():
         if gate in passes:
+            found = run.refresh().record
+            hold(5, found.cancel_requested, f"a run by way of {what} is not asked to end by closing a gate (`{gate}`)")
             same(5, bench.wait(stage.ws, run.id, 5).state, "canceled", f"a run by way of {what} after its gate closed")
         else:
             found = run.refresh().record

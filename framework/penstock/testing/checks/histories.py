@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from penstock.testing.asking.tally import MAIN, OTHER, Tally
 from penstock.testing.bench import Bench
 from penstock.testing.checking import check
 from penstock.testing.histories.machine import explore
@@ -16,9 +17,10 @@ def histories(bench: Bench) -> str | None:
 
     A failure carries the shortest history that was found, as a program that fails in the same way.
     """
-    found = explore(bench, examples=40)
+    tally = Tally(MAIN, OTHER)
+    found = explore(bench, examples=40, tally=tally)
     if found is None:
-        return None
+        return tally.done()
     broken, history = found
     if bench.profile.shrink:
         broken, history = shortest(bench, history, broken)

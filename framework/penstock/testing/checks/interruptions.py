@@ -2,43 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from types import SimpleNamespace
 
-from attrs import frozen
+from attrs import evolve
 
 from penstock.errors import ConfigInvalid
 from penstock.hookspecs import hookimpl
 from penstock.runs import Absent, Submission
 from penstock.testing.bench import Bench, executions
 from penstock.testing.checking import check
-from penstock.testing.faults.points import Point, Points, kill_at_each, points_of
+from penstock.testing.faults.interrupted import History, around, interrupt_each
+from penstock.testing.faults.points import Point, Points
 from penstock.testing.faults.scenes import LATER, Scene, publishes
 from penstock.testing.laws import hold, same
 from penstock.testing.probes.pipelines import variant
-from penstock.testing.processes.killing import kill_naming
 from penstock.workspace import Workspace
 
-END = Point("its end")
-"""The moment after everything: a history that is told to stop there is not killed."""
 KEY = "the intent"
 SLOW = 600.0
 """Seconds that a step sleeps which is canceled."""
-
-
-@frozen(kw_only=True)
-class History:
-    """`calls` are made and interrupted, `judge` looks at what is left. `alone` and `made` are as in `Scene.on`."""
-
-    calls: Callable[[Scene, Points], None]
-    judge: Callable[[Scene, Point], None]
-    alone: bool = False
-    made: bool = True
-
-    def scene(self, bench: Bench) -> Scene:
-        """A new scene for it, with code of its own where the publishing itself is looked at."""
-        scene = Scene.on(bench, alone=self.alone, made=self.made)
-        return scene if self.made else scene.with_own_code()
 
 
 def _first(workspace: Workspace, scene: Scene) -> str:
@@ -187,7 +170,8 @@ def publishes_two(scene: Scene, points: Points) -> None:
         for default, which in enumerate("ab"):
             pipeline = variant(scene.subject.python, which)
             published = publishes(workspace, scene, pipeline, endpoint="one", default=bool(default))
-            scene.acknowledge(published.id)
+            with points.aside():
+                scene.acknowledge(published.id)
 
 
 def published_two(scene: Scene, point: Point) -> None:
@@ -215,70 +199,65 @@ def published_two(scene: Scene, point: Point) -> None:
         same(12, (run.state, run.outputs.get("which")), ("succeeded", "b"), "a run of what was published")
 
 
-SUBMIT = History(calls=submits, judge=submitted, alone=True)
-HAND_OVER = History(calls=hands_over, judge=handed_over)
-SUBMIT_AND_CANCEL = History(calls=submits, judge=submitted_then_canceled)
-CANCEL = History(calls=cancels, judge=canceled)
-REFRESH = History(calls=refreshes, judge=refreshed)
-PUBLISH = History(calls=publishes_two, judge=published_two, made=False)
+PUBLISHED = around("penstock_publish_pipeline")
+ACCEPTED = (": insert runs", "update handovers")
+HANDED_OVER = (*around("penstock_submit_run"), ": update runs")
 
-
-def _interrupted(bench: Bench, history: History) -> None:
-    """Kill the history at each of its points, and let it come to its end once. Answers at how many it was killed."""
-    bench.new_registry()  # the first one is not made twice at once
-    scenes: list[Scene] = []
-
-    def scene() -> Scene:
-        scenes.append(history.scene(bench))
-        return scenes[-1]
-
-    try:
-        points = [*points_of(history.calls, scene()), END]
-        died = kill_at_each(points, history.calls, history.judge, scene, timeout=3 * bench.profile.patience)
-    except BaseException:
-        for used in scenes:
-            used.clear()
-        raise
-    for used in scenes:
-        if history.alone:
-            kill_naming(used.folder)
-    bench.tell(f"killed at {len(died)} points")
+SUBMIT = History(calls=submits, judge=submitted, points=(*ACCEPTED, *HANDED_OVER), alone=True)
+HAND_OVER = History(calls=hands_over, judge=handed_over, points=HANDED_OVER)
+SUBMIT_AND_CANCEL = evolve(SUBMIT, judge=submitted_then_canceled, alone=False)
+CANCEL = History(
+    calls=cancels,
+    judge=canceled,
+    points=("commit", *around("penstock_cancel_run"), "commit", *around("penstock_get_run")),
+)
+REFRESH = History(
+    calls=refreshes,
+    judge=refreshed,
+    points=(*around("penstock_get_run"), *around("penstock_get_outputs"), ": update runs"),
+)
+PUBLISH = History(
+    calls=publishes_two,
+    judge=published_two,
+    points=(*PUBLISHED, "insert published", *PUBLISHED, "insert published"),
+    made=False,
+)
 
 
 @check(8, 12)
 def a_killed_submit_can_be_repeated(bench: Bench) -> None:
     """Is a request that was interrupted anywhere one run when it is made again?"""
-    _interrupted(bench, SUBMIT)
+    interrupt_each(bench, SUBMIT)
 
 
 @check(8, 12)
 def a_killed_hand_over_can_be_repeated(bench: Bench) -> None:
     """Is a run that waited one run when the process that hands it over is killed anywhere?"""
-    _interrupted(bench, HAND_OVER)
+    interrupt_each(bench, HAND_OVER)
 
 
 @check(12, needs=("penstock_cancel_run",))
 def a_killed_submit_can_be_canceled(bench: Bench) -> None:
     """Is it true what we say of a run that is canceled after its submit was interrupted anywhere?"""
-    _interrupted(bench, SUBMIT_AND_CANCEL)
+    interrupt_each(bench, SUBMIT_AND_CANCEL)
 
 
 @check(12, needs=("penstock_cancel_run",))
 def a_killed_cancel_can_be_repeated(bench: Bench) -> None:
     """Does a run end canceled when the cancel that was interrupted anywhere is repeated?"""
-    _interrupted(bench, CANCEL)
+    interrupt_each(bench, CANCEL)
 
 
 @check(9, 12)
 def a_killed_look_changes_nothing(bench: Bench) -> None:
     """Are the end and the outputs of a run recorded once when the first who looked was killed anywhere?"""
-    _interrupted(bench, REFRESH)
+    interrupt_each(bench, REFRESH)
 
 
 @check(12)
 def a_killed_publish_can_be_repeated(bench: Bench) -> None:
     """Is everything there, and nothing twice, when a publish that was interrupted anywhere is repeated?"""
-    _interrupted(bench, PUBLISH)
+    interrupt_each(bench, PUBLISH)
 
 
 CHECKS = (

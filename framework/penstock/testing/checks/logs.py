@@ -25,7 +25,7 @@ _PAUSE = 0.005
 
 
 @check(11, needs=("penstock_read_logs",))
-def logs_are_the_same(bench: Bench) -> None:
+def logs_are_the_same(bench: Bench) -> str | None:
     """Is a step's log what it wrote, to the last byte, from any offset on, and complete just at its end?"""
     python, heard = bench.subject.python, _Refs()
     with bench.workspace(plugins=[("refs", heard)]) as ws:
@@ -55,11 +55,11 @@ def logs_are_the_same(bench: Bench) -> None:
         body("é日本\n\U0001f600", 3, (1, 22, 23, 25))
         offsets = st.lists(st.integers(0, 30_000), max_size=3)
         bench.forall(body, examples=3, text=st.text(characters), lines=st.integers(0, 3000), offsets=offsets)
-        tries.done()
+        return tries.done()
 
 
 @check(11, needs=("penstock_read_logs",))
-def logs_can_be_followed(bench: Bench) -> None:
+def logs_can_be_followed(bench: Bench) -> str | None:
     """Does following a run give every byte of every step, once and in order, whenever one looks, and then end?"""
     python, heard = bench.subject.python, _Refs()
     steps = {
@@ -82,7 +82,7 @@ def logs_can_be_followed(bench: Bench) -> None:
                     _shown(name, _followed(bench, heard.refs[run], name), whole)
             came_to(11, bench.wait(ws, run, 11), expected(pipeline), f"on target `{target}`")
             _told(ws, run, wanted)
-        tries.done()
+        return tries.done()
 
 
 class _Refs:

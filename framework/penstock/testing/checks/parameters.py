@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
+from functools import partial
 from typing import Any
 
 from hypothesis import strategies as st
@@ -12,7 +13,7 @@ from penstock.hookspecs import hookimpl
 from penstock.runs import RunRequest, Submission
 from penstock.spec import Parameter
 from penstock.testing.asking.given import given, unique
-from penstock.testing.asking.refusals import refusal
+from penstock.testing.asking.refusals import refusal, verdict
 from penstock.testing.asking.tries import Tries
 from penstock.testing.bench import Bench
 from penstock.testing.checking import check
@@ -63,7 +64,7 @@ class _Heard:
 
 
 @check(6)
-def everything_is_said_at_once(bench: Bench) -> None:
+def everything_is_said_at_once(bench: Bench) -> str | None:
     """Are all that is unknown, missing, mistyped or out of range in one answer, each by name, and nothing else?"""
     heard = _Heard()
     with bench.workspace(plugins=[("heard", heard)]) as ws:
@@ -82,9 +83,10 @@ def everything_is_said_at_once(bench: Bench) -> None:
                     _refused(ws, published.id, *data.draw(wrong_values(declared)))
 
         bench.forall(body, examples=15, declared=declarations(VALUE_TYPES, most=6), data=st.data())
-        tries.done()
+        left = tries.done()
         same(6, ws.runs.list(limit=1).items, (), "what was accepted with wrong parameters")
         same(6, heard.runs, 0, "the number of runs that the target was handed with wrong parameters")
+        return left
 
 
 @check(6)
@@ -103,7 +105,9 @@ def everything_in_its_turn(bench: Bench) -> None:
         missing = "a version that is not there, behind a closed gate, with wrong parameters"
         refusal(6, "version_not_found", missing, submit, "one@7", parameters=wrong)
         refusal(6, closed, "a new key at a closed gate", submit, "one", parameters=wrong, idempotency_key="new")
-        again = submit("one", parameters={"depth": 2}, idempotency_key="k")
+        repeat = partial(submit, "one", parameters={"depth": 2}, idempotency_key="k")
+        same(6, verdict(repeat), "", "the refusal of a repeated key behind a closed gate")
+        again = repeat()
         same(6, (again.run.id, again.replayed), (first.id, True), "the run of a repeated key behind a closed gate")
         for value in (99, None, "\ud800", 10**5000, float("nan"), [float("inf")], {1: 2}):
             what = "a known key with other parameters, wrong ones, at a closed gate"

@@ -105,6 +105,23 @@ def nothing_changed_is_no_row(bench: Bench) -> None:
 
 
 @check(10)
+def names_come_and_go(bench: Bench) -> None:
+    """Is the history of an endpoint all of its own, under whatever names, and nothing of another's that had them?"""
+    with bench.workspace() as ws:
+        old = ws.create_endpoint("one", given(bench, ws, "a"))
+        old.rename("two")
+        new = ws.create_endpoint("one", given(bench, ws, "b"))
+        new.add_version(given(bench, ws, "a"), default=True)
+        ws.endpoints.disable("one@0", reason="flood")
+        old.add_version(given(bench, ws, "b"))
+        whole = ws.care.history(limit=_ALL).items
+        for ref, endpoint in (("one", new), ("two", old), (old.id, old)):
+            rows = tuple(row for row in whole if row.subject_id == endpoint.id)
+            same(10, ws.endpoints.history(ref, limit=_ALL).items, rows, f"the history of endpoint `{ref}`")
+        same(10, len(ws.endpoints.history("two").items), 5, "the number of rows of a renamed endpoint")
+
+
+@check(10)
 def runs_are_remembered(bench: Bench) -> None:
     """Are a run's acceptance, start and end in the history, with who, from what and to what?"""
     accepted = WhenAccepted()
@@ -144,6 +161,8 @@ def any_time_has_an_answer(bench: Bench) -> None:
         for moment, after in zip(moments, [*moments[1:], None], strict=True):
             times = [moment.at] if after is None else [moment.at, after.at - timedelta(microseconds=1)]
             for when in times:
+                code = verdict(ws.endpoints.at, endpoint, when)
+                same(10, code, "", f"the refusal to say what was the case after {moment.what}, at {when}")
                 found = ws.endpoints.at(endpoint, when)
                 answer = (found.refused or "", found.default, found.published)
                 same(10, answer, moment.answer, f"what is said of the time after {moment.what}, at {when}")
@@ -156,6 +175,7 @@ CHECKS = (
     every_change_is_a_row,
     refusals_leave_nothing,
     nothing_changed_is_no_row,
+    names_come_and_go,
     any_time_has_an_answer,
     runs_are_remembered,
 )

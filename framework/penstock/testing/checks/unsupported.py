@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from typing import Any
 
 import attrs
 from attrs import evolve, frozen
 
+from penstock.codec import to_yaml
 from penstock.errors import TargetUnsupported, format_path
+from penstock.hookspecs import hookimpl
 from penstock.spec import Defaults, Parameter, Pipeline, Resources, Retry, Step, document_key
-from penstock.target import Problem
+from penstock.target import Problem, Publication, Target
+from penstock.testing.asking.given import given, unique
+from penstock.testing.asking.refusals import refusal
 from penstock.testing.bench import Bench
 from penstock.testing.checking import check
 from penstock.testing.laws import hold, same
-from penstock.testing.probes.pipelines import probe
+from penstock.testing.probes.pipelines import probe, variant
 from penstock.testing.strategies import pipelines
 from penstock.testing.strategies.runnable import SHEET, lay_out
 from penstock.workspace import Workspace
@@ -55,6 +59,25 @@ def unsupported_is_refused_at_publish(bench: Bench) -> None:
 
 
 @check(6)
+def refused_on_every_way(bench: Bench) -> None:
+    """Is what one target cannot do refused there, whichever way it comes, before anything is put or kept there?"""
+    lacking = _Lacking(bench.subject.other)
+    with bench.workspace(plugins=[("lacking", lacking)]) as ws:
+        pipeline, other = variant(bench.subject.python, unique("lacking")), bench.subject.other
+        first = given(bench, ws, pipeline)
+        file = bench.spec_folder / f"{unique('trial')}.yaml"
+        file.write_text(to_yaml(pipeline), encoding="utf-8")
+        publish, again, trial = ws.pipelines.publish, ws.pipelines.publish_from, ws.runs.submit
+        code = "target_unsupported"
+        refusal(6, code, "publishing it there", publish, pipeline, folder=bench.spec_folder, target=other)
+        refusal(6, code, "publishing it from the first target", again, first.id, target=other)
+        refusal(6, code, "running its file there", trial, str(file), target=other)
+        same(6, lacking.publications, 1, "how often a target was given something, when one took it and one did not")
+        same(6, [one.id for one in ws.pipelines.list(all=True).items], [first.id], "what is published")
+        same(6, ws.runs.list().items, (), "what was accepted")
+
+
+@check(6)
 def problems_have_places(bench: Bench) -> None:
     """Does everything that the target says of a pipeline name a place in it, and does it say the same twice?"""
 
@@ -68,6 +91,28 @@ def problems_have_places(bench: Bench) -> None:
     for demand in _demands(bench.subject.python):
         body(demand.pipeline)
     bench.forall(body, examples=8, pipeline=pipelines())
+
+
+class _Lacking:
+    """A plugin by which a target cannot do anything; counts what the targets are given."""
+
+    def __init__(self, target: str) -> None:
+        self.target = target
+        self.publications = 0
+
+    @hookimpl(wrapper=True)
+    def penstock_validate_pipeline(self, target: Target) -> Generator[None, list[Problem], list[Problem]]:
+        """Say that it cannot, after what the target says itself."""
+        found = list((yield))
+        if target.name == self.target:
+            found.append(Problem(severity="error", code="lacking", message="the kit says that this cannot be done"))
+        return found
+
+    @hookimpl(wrapper=True)
+    def penstock_publish_pipeline(self) -> Generator[None, Publication, Publication]:
+        """Count, change nothing."""
+        self.publications += 1
+        return (yield)
 
 
 def _runs(bench: Bench, ws: Workspace, demand: _Demand, run_id: str) -> None:
@@ -141,4 +186,4 @@ def _inside(place: Any, key: str | int) -> Any:
     return place[key] if inside else None
 
 
-CHECKS = (unsupported_is_refused_at_publish, problems_have_places)
+CHECKS = (refused_on_every_way, unsupported_is_refused_at_publish, problems_have_places)

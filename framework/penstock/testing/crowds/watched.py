@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 from attrs import field, frozen
 
 from penstock.runs import ENDED
+from penstock.testing.asking.tally import MAIN, OTHER, Tally
 from penstock.testing.bench import Bench
 from penstock.testing.crowds.crowd import Round, moments, observed, play
 from penstock.testing.crowds.order import Observed, explain
@@ -27,6 +28,7 @@ class Watched:
     player: Player
     registry: str
     seen: list[Observed] = field(factory=list)
+    tally: Tally = field(factory=lambda: Tally(MAIN, OTHER))
 
     @classmethod
     def set(cls, bench: Bench) -> Watched:
@@ -44,13 +46,14 @@ class Watched:
         """Make one call, in front of or behind those of the crowd."""
         self.seen.append(observed(self.player, "ada", verb, arguments))
         answer: Answer = self.seen[-1].answer
+        self.tally.hear(verb, arguments, answer)
         return answer
 
     def take(self, calls: Sequence[Observed]) -> None:
         """Take in what the crowd observed, and which runs it started."""
         for call in calls:
-            if call.answer.get("refused") == "target_unsupported":
-                continue  # A target may refuse any pipeline at publish, and then nothing has happened.
+            if not self.tally.hear(call.verb, call.arguments, call.answer):
+                continue
             self.seen.extend(moments(call))
             if call.verb in ("submit", "rerun") and "run" in call.answer:
                 self.player.runs[call.arguments["run"]] = call.answer["run"]["id"]
@@ -59,6 +62,19 @@ class Watched:
         """Wait for every run, so that it is seen what it ran."""
         for run in list(self.player.runs):
             self.ask("wait", run=run)
+
+    def versions_given_once(self) -> None:
+        """Hold that no version was given twice: either of two such answers could be true, and no order says which."""
+        given = set[tuple[str, str]]()
+        for call in self.seen:
+            if call.answer.get("added"):
+                endpoint = call.answer["endpoint"]
+                version = endpoint["id"], call.answer["version"]
+                told = (
+                    f"version {version[1]} of `{endpoint['name']}` was given twice, the second time to {call.process}"
+                )
+                hold(2, version not in given, told)
+                given.add(version)
 
     def triggers_passed(self) -> None:
         """Hold that every trigger passed open gates and took the default, in the order that the history itself has."""
@@ -110,6 +126,7 @@ def explained(bench: Bench, crowds: Sequence[Parts], after: Callable[[Watched], 
         played = play(bench.subject, rounds, spec_folder=bench.spec_folder, patience=bench.profile.patience)
         for one, calls in zip(all_watched, played, strict=True):
             one.take(calls)
+            one.versions_given_once()
             one.triggers_passed()
             after(one)
             explain(one.seen, Model(remember=False))
@@ -117,3 +134,11 @@ def explained(bench: Bench, crowds: Sequence[Parts], after: Callable[[Watched], 
         for one in all_watched:
             one.leave(bench)
     return all_watched
+
+
+def refused(all_watched: Sequence[Watched]) -> str | None:
+    """What the targets refused of all the calls, in a line, or None. Raises Untested when one took nothing at all."""
+    tally = Tally(MAIN, OTHER)
+    for one in all_watched:
+        tally.add(one.tally)
+    return tally.done()

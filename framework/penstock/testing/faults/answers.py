@@ -6,14 +6,15 @@ from collections import Counter
 from collections.abc import Callable, Generator
 from typing import Any, Literal, TypeAlias, get_args
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from penstock.errors import TargetUnavailable
 from penstock.hookspecs import hookimpl
 from penstock.places import Places
 from penstock.runs import Absent, RunRef, RunRequest
 from penstock.snapshot import Snapshot
-from penstock.target import Compiled, EndpointState, Target
+from penstock.target import Compiled, EndpointState, Publication, Target
+from penstock.testing.faults.reaching import REACHING
 
 Fault: TypeAlias = Literal["lost before", "lost after", "late", "twice", "stale", "absent"]
 """`lost before`: the target is not reached. `lost after`: it did what was asked, and nobody hears of it. `late`: others
@@ -26,7 +27,10 @@ FAULTS: tuple[Fault, ...] = get_args(Fault)
 RETRY = 0.01
 """Seconds after which a lost request may be repeated."""
 
-_TWICE_THE_SAME = ("penstock_publish_pipeline", "penstock_submit_run", "penstock_sync_endpoint")
+_TWICE_THE_SAME = (
+    *("penstock_publish_pipeline", "penstock_submit_run", "penstock_read_logs"),
+    *("penstock_sync_endpoint", "penstock_retire_pipeline"),
+)
 """Hooks that answer a repeat as they answered the first request."""
 
 Answering: TypeAlias = Generator[None, Any, Any]
@@ -47,7 +51,8 @@ class Trouble:
 class Answers:
     """A plugin that counts the calls of each hook that reaches the target, and makes one `trouble`.
 
-    `meanwhile` is called for a late answer. `differing` says of an answer that came twice how the second one differed.
+    `met` says whether the trouble came. `meanwhile` is called for a late answer. `differing` says of an answer that
+    came twice how the second one differed.
     """
 
     def __init__(
@@ -64,42 +69,45 @@ class Answers:
     @hookimpl(wrapper=True)
     def penstock_publish_pipeline(self, target: Target, snapshot: Snapshot, compiled: Compiled) -> Answering:
         """Law 1: publishing again gives the same publication."""
-        operations = self._places.open(target.name).operations
-        return (
-            yield from self._answer("penstock_publish_pipeline", lambda: operations.publish(target, snapshot, compiled))
-        )
+        return (yield from self._answer("penstock_publish_pipeline", target, snapshot, compiled))
 
     @hookimpl(wrapper=True)
     def penstock_submit_run(self, target: Target, run: RunRequest) -> Answering:
         """Law 8: submitting again gives the same submission."""
-        operations = self._places.open(target.name).operations
-        return (yield from self._answer("penstock_submit_run", lambda: operations.submit(target, run), run.id))
+        return (yield from self._answer("penstock_submit_run", target, run))
 
     @hookimpl(wrapper=True)
     def penstock_get_run(self, target: Target, run: RunRef) -> Answering:
         """Law 9: what is reported goes forward."""
-        operations = self._places.open(target.name).operations
-        return (yield from self._answer("penstock_get_run", lambda: operations.get_run(target, run), run.id))
+        return (yield from self._answer("penstock_get_run", target, run))
 
     @hookimpl(wrapper=True)
     def penstock_get_outputs(self, target: Target, run: RunRef) -> Answering:
         """Outputs are there once the run has succeeded."""
-        operations = self._places.open(target.name).operations
-        return (yield from self._answer("penstock_get_outputs", lambda: operations.get_outputs(target, run), run.id))
+        return (yield from self._answer("penstock_get_outputs", target, run))
+
+    @hookimpl(wrapper=True)
+    def penstock_read_logs(self, target: Target, run: RunRef, step: str, offset: int) -> Answering:
+        """The same offset after the end gives the same bytes."""
+        return (yield from self._answer("penstock_read_logs", target, run, step, offset))
 
     @hookimpl(wrapper=True)
     def penstock_cancel_run(self, target: Target, run: RunRef) -> Answering:
         """Law 9: a second request changes nothing."""
-        operations = self._places.open(target.name).operations
-        return (yield from self._answer("penstock_cancel_run", lambda: operations.cancel(target, run), run.id))
+        return (yield from self._answer("penstock_cancel_run", target, run))
 
     @hookimpl(wrapper=True)
     def penstock_sync_endpoint(self, target: Target, endpoint: EndpointState) -> Answering:
         """Idempotent: the whole state, again."""
-        operations = self._places.open(target.name).operations
-        return (yield from self._answer("penstock_sync_endpoint", lambda: operations.sync_endpoint(target, endpoint)))
+        return (yield from self._answer("penstock_sync_endpoint", target, endpoint))
 
-    def _answer(self, hook: str, again: Callable[[], Any], run: str = "") -> Answering:
+    @hookimpl(wrapper=True)
+    def penstock_retire_pipeline(self, target: Target, publication: Publication) -> Answering:
+        """Idempotent: what is gone stays gone."""
+        return (yield from self._answer("penstock_retire_pipeline", target, publication))
+
+    def _answer(self, hook: str, target: Target, *asked: Any) -> Answering:
+        run = getattr(asked[0], "id", "")
         number = self.calls[hook]
         self.calls[hook] += 1
         trouble = self._trouble
@@ -116,8 +124,9 @@ class Answers:
             self._meanwhile()
         elif fault == "twice":
             self.met = True
-            first, answer = answer, again()
-            if hook in _TWICE_THE_SAME and answer != first:
+            operations = self._places.open(target.name).operations
+            first, answer = answer, getattr(operations, REACHING[hook])(target, *asked)
+            if hook in _TWICE_THE_SAME and _said(answer) != _said(first):
                 self.differing = f"first {first!r}, then {answer!r}"
         elif fault == "stale" and (hook, run) in self._earlier:
             self.met = True
@@ -127,3 +136,8 @@ class Answers:
             answer = Absent()
         self._earlier.setdefault((hook, run), answer)
         return answer
+
+
+def _said(answer: Any) -> Any:
+    """An answer without what may be said differently from day to day."""
+    return evolve(answer, details={}) if isinstance(answer, Publication) else answer

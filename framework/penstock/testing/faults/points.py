@@ -1,15 +1,19 @@
 """Every durable step of a history of calls, by name, and a process that is killed right before any one of them.
 
-Seen are: what is written by SQLite (a commit, or a statement outside a transaction), files and folders that are made,
-renamed, linked, truncated or removed, processes that are started, and each hook that reaches the target, when it is
-called and when it has answered. Between two of these points nothing changes that would outlive the process.
+Seen are: what is written by SQLite (a commit, the release of a savepoint that began a transaction, or a statement
+outside of both); files and folders that are made, renamed, linked, truncated, removed, or given another mode, owner
+or time; files that are written in place, by `os` or by file objects, once before the first of a row of writes and
+once before the second, but not the drafts that the history makes and renames; processes that are started; and each
+hook that reaches the target, when it is called and when it has answered. Not seen is what C code does without
+SQLite's statements or Python's `os`: a memory map, a backup of a database, an `open` that a module bound to a name of
+its own before; nor what other processes do meanwhile. But for those, between two points nothing changes that would
+outlive the process.
 """
 
 from __future__ import annotations
 
 import functools
 import os
-import re
 import signal
 import sqlite3
 import sys
@@ -23,44 +27,13 @@ from typing import Any, TypeVar
 from attrs import frozen
 
 from penstock.hookspecs import hookimpl
+from penstock.testing.faults.files import Files, called
+from penstock.testing.faults.reaching import REACHING
+from penstock.testing.faults.statements import Statements
 from penstock.testing.laws import LawBroken
 from penstock.testing.processes.apart import Died, apart
 
 S = TypeVar("S")
-
-REACHING: tuple[str, ...] = (
-    "penstock_publish_pipeline",
-    "penstock_submit_run",
-    "penstock_get_run",
-    "penstock_get_outputs",
-    "penstock_read_logs",
-    "penstock_cancel_run",
-    "penstock_sync_endpoint",
-    "penstock_retire_pipeline",
-)
-"""The hooks that reach the target; the others answer from what they are given."""
-
-_CHANGED = {
-    "os.rename": 1,
-    "os.link": 1,
-    "os.symlink": 1,
-    "os.mkdir": 0,
-    "os.remove": 0,
-    "os.rmdir": 0,
-    "os.truncate": 0,
-}
-"""Audit events of files and folders, with the argument that names what they change."""
-
-_SHOWN = 12
-"""How many changes of one transaction its name says."""
-
-_RANDOM = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{6,}")
-_TABLE = re.compile(
-    r"\b(INSERT|REPLACE|UPDATE|DELETE|CREATE|DROP|ALTER)\b(?:\s+OR\s+\w+)?"
-    r"(?:\s+(?:INTO|FROM|UNIQUE|TABLE|INDEX|TRIGGER|VIEW|IF|NOT|EXISTS)\b)*\s+[\"'\[`]?(\w+)",
-    re.IGNORECASE,
-)
-_KEPT_PRAGMA = re.compile(r"PRAGMA\s+(journal_mode|user_version|application_id)\s*=", re.IGNORECASE)
 
 
 @frozen
@@ -90,6 +63,7 @@ class Points:
         # At the audit event of a new connection nothing can be set on it yet.
         sqlite3.connect = functools.partial(self._connect, sqlite3.connect)  # type: ignore[assignment]  # it is overloaded
         sys.dont_write_bytecode = True  # what the interpreter caches is no step of ours
+        self._files = Files(self.reach)
         sys.addaudithook(self._hear)
 
     @contextmanager
@@ -100,6 +74,15 @@ class Points:
             yield
         finally:
             self._armed = False
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Note nothing here: the kit itself writes something down."""
+        armed, self._armed = self._armed, False
+        try:
+            yield
+        finally:
+            self._armed = armed
 
     def reach(self, name: str) -> None:
         """Say that a durable step of this name is about to be taken."""
@@ -114,18 +97,14 @@ class Points:
     def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
         if not self._armed:
             return
-        if event in _CHANGED:
-            path = arguments[_CHANGED[event]]
-            if arguments[-1] not in (-1, None) or _changes(event, path):
-                self.reach(f"{event.removeprefix('os.')} {_called(path)}")
-        elif event == "open" and _makes(arguments[0], arguments[2]):
-            self.reach(f"open {_called(arguments[0])}")
-        elif event in ("subprocess.Popen", "os.posix_spawn"):
-            self.reach(f"process {_called(arguments[0])}")
+        if event in ("subprocess.Popen", "os.posix_spawn"):
+            self.reach(f"process {called(arguments[0])}")
+        else:
+            self._files.hear(event, arguments)
 
     def _connect(self, connect: Callable[..., sqlite3.Connection], *given: Any, **named: Any) -> sqlite3.Connection:
         connection = connect(*given, **named)
-        connection.set_trace_callback(_Statements(self, _called(given[0] if given else named["database"])))
+        connection.set_trace_callback(Statements(self.reach, called(given[0] if given else named["database"])))
         return connection
 
     def _wrapper(self, hook: str) -> Any:
@@ -136,31 +115,6 @@ class Points:
             return answer
 
         return hookimpl(wrapper=True)(wrapper)
-
-
-class _Statements:
-    """Hears every statement of one connection before it runs."""
-
-    def __init__(self, points: Points, file: str) -> None:
-        self._points = points
-        self._file = file
-        self._open = False
-        self._written: dict[str, None] = {}
-
-    def __call__(self, statement: str) -> None:
-        word = statement.lstrip()[:8].upper()
-        if word.startswith(("BEGIN", "ROLLBACK")):
-            self._open, self._written = word.startswith("BEGIN"), {}
-        elif word.startswith(("COMMIT", "END")):
-            if self._written:
-                more = ", ..." if len(self._written) > _SHOWN else ""
-                self._points.reach(f"commit in {self._file}: {', '.join(list(self._written)[:_SHOWN])}{more}")
-            self._open, self._written = False, {}
-        elif (written := _written(statement)) is not None:
-            if self._open:
-                self._written[written] = None
-            else:
-                self._points.reach(f"write in {self._file}: {written}")
 
 
 def points_of(history: Callable[[S, Points], None], scene: S) -> list[Point]:
@@ -219,37 +173,3 @@ def _judge(after: Callable[[S, Point], None], scene: S, point: Point) -> None:
         raise LawBroken(error.law, f"killed before `{point}`: {error.message}") from None
     except PenstockError as error:
         raise LawBroken(12, f"killed before `{point}`: `{error.code}`: {error.message}") from None
-
-
-def _called(path: Any) -> str:
-    """The last part of a path without what is random in it."""
-    text = os.fsdecode(path) if isinstance(path, str | bytes | os.PathLike) else str(path)
-    name = os.path.basename(text.partition("?")[0].rstrip("/"))  # noqa: PTH119  # any text
-    # Drafts have random names of all kinds; they are hidden, and have a telling end at best.
-    return _RANDOM.sub("*", f".*.{name.rpartition('.')[2]}" if name.startswith(".") else name)
-
-
-def _changes(event: str, path: Any) -> bool:
-    """Whether there is anything to do: a folder that is there is not made, a file that is not is not removed."""
-    if event in ("os.rename", "os.link", "os.symlink"):
-        return True
-    return os.path.lexists(path) == (event != "os.mkdir")
-
-
-def _makes(path: Any, flags: int) -> bool:
-    """Whether an open makes or empties a file."""
-    if not isinstance(path, str | bytes | os.PathLike) or not flags & (os.O_CREAT | os.O_TRUNC):
-        return False
-    there = os.path.lexists(path)
-    return not there if not flags & os.O_TRUNC else os.path.isfile(path) or not there  # noqa: PTH113  # any text
-
-
-def _written(statement: str) -> str | None:
-    """What a statement changes, in two words; None when nothing that stays."""
-    pragma = _KEPT_PRAGMA.search(statement)
-    if pragma:
-        return f"pragma {pragma[1].lower()}"
-    if statement.lstrip()[:6].upper() in ("SELECT", "PRAGMA", "ATTACH", "DETACH", "EXPLAI", "VALUES"):
-        return None
-    found = _TABLE.search(statement)
-    return f"{found[1].lower()} {found[2]}" if found else None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any, TypeAlias
 
+from penstock.testing.asking.tally import MAIN, OTHER, Tally
 from penstock.testing.bench import Bench
 from penstock.testing.histories.model import Model
 from penstock.testing.histories.player import Answer, Player
@@ -16,13 +18,16 @@ Call: TypeAlias = tuple[str, Mapping[str, Any]]
 
 _OPTIONAL = ("by", "reason", "cancel_runs", "name", "label", "target", "default", "expect", "key", "depth", "all")
 
+_MINUTE = 60.0
+"""How long, in seconds, a history is made shorter at the most."""
+
 
 class Play:
-    """Calls on a new registry. `history` is what was called; `published` whether the target took any pipeline."""
+    """Calls on a new registry. `history` is what was called, `tally` what the targets took of it and refused."""
 
     def __init__(self, bench: Bench) -> None:
         self.history: list[Call] = []
-        self.published = False
+        self.tally = Tally(MAIN, OTHER)
         self.model = Model()
         self._player = Player(
             bench.subject,
@@ -46,10 +51,8 @@ class Play:
         """Make one call. Raises LawBroken when its answer is not what it should be."""
         self.history.append((verb, arguments))
         answer = self._player.call(verb, **arguments)
-        if answer.get("refused") == "target_unsupported" and verb.startswith("publish"):
-            return answer  # A target may refuse any pipeline here, and then nothing has happened.
-        self.model.check(verb, arguments, answer)
-        self.published = self.published or "published" in answer
+        if self.tally.hear(verb, arguments, answer):
+            self.model.check(verb, arguments, answer)
         return answer
 
     def close(self) -> None:
@@ -79,30 +82,35 @@ def replay(bench: Bench, history: Iterable[Call]) -> tuple[LawBroken, list[Call]
 def shortest(bench: Bench, history: list[Call], broken: LawBroken, tries: int = 200) -> tuple[LawBroken, list[Call]]:
     """A history without the calls and arguments that it can do without to break the same law, and how it ends then.
 
-    When the history does not break the law again, it is answered as it was.
+    It is made shorter for a minute at the most. When it does not break the law again, it is answered as it was.
     """
+    until = time.monotonic() + _MINUTE
     again = replay(bench, history)
     if again is None or again[0].law != broken.law:
         return broken, history
     found, size = again, len(again[1])
-    while size and tries > 0:
+    while size and tries > 0 and time.monotonic() < until:
         # From the end: what comes late depends on what came before.
         for start in range(len(found[1]) - size, -1, -size):
+            if time.monotonic() >= until:
+                break
             tries -= 1
             less = replay(bench, found[1][:start] + found[1][start + size :])
             if less is not None and less[0].law == broken.law and tries >= 0:
                 found = less
         size //= 2
-    return _plainest(bench, found, tries)
+    return _plainest(bench, found, tries, until)
 
 
-def _plainest(bench: Bench, found: tuple[LawBroken, list[Call]], tries: int) -> tuple[LawBroken, list[Call]]:
+def _plainest(
+    bench: Bench, found: tuple[LawBroken, list[Call]], tries: int, until: float
+) -> tuple[LawBroken, list[Call]]:
     """The same calls without the arguments that they can do without."""
     for number in range(len(found[1])):
         verb, arguments = found[1][number] if number < len(found[1]) else ("", {})
         for name in [name for name in arguments if name in _OPTIONAL or (name, verb[:7]) == ("endpoint", "publish")]:
             calls = found[1]
-            if tries <= 0 or number >= len(calls):
+            if tries <= 0 or time.monotonic() >= until or number >= len(calls):
                 break
             tries -= 1
             plain = {key: value for key, value in calls[number][1].items() if key != name}

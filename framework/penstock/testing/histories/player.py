@@ -32,6 +32,7 @@ from typing import Any, TypeAlias
 
 from penstock.errors import PenstockError, format_path
 from penstock.registry import GateOutcome, MoveOutcome
+from penstock.testing.bench import wait_for
 from penstock.testing.histories.facts import Facts, Reader, gate, time
 from penstock.testing.probes.pipelines import variant as pipeline_of
 from penstock.testing.subject import Subject
@@ -213,7 +214,7 @@ class Player:
         return {"run": self._read.run(done.run), "replayed": done.replayed}
 
     def _wait(self, workspace: Workspace, run: str) -> Answer:
-        return {"run": self._read.run(workspace.runs.wait(self._id(run), timeout=self._patience))}
+        return {"run": self._read.run(wait_for(workspace, self._id(run), self._patience))}
 
     def _get(self, workspace: Workspace, run: str) -> Answer:
         return {"run": self._read.run(workspace.runs.get(self._id(run)))}

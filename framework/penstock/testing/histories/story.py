@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -48,7 +49,8 @@ class Story(RuleBasedStateMachine):
     def teardown(self) -> None:
         """Look at everything once more, when nothing broke, and leave nothing running."""
         try:
-            if self.whole:
+            # The call that an interrupt came in between may have been made and not been judged.
+            if self.whole and not isinstance(sys.exc_info()[1], KeyboardInterrupt):
                 self.finish()
         finally:
             self.told(self.play)

@@ -16,7 +16,7 @@ from attrs import field, frozen
 
 from penstock.spec import ARTIFACT_TYPES, Pipeline, Step, Type, Value
 from penstock.testing.probes.pipelines import written
-from penstock.testing.probes.probe import ARITY
+from penstock.testing.probes.probe import ARITY, FILES
 
 Content: TypeAlias = bytes | Mapping[str, bytes]
 """A file's bytes, or a folder's files by relative name."""
@@ -192,7 +192,7 @@ class _Run:
             elif word == "copy":
                 self.contents[values[1]] = self.contents[values[0]]
             elif word == "folder":
-                self.contents[values[0]] = {"a": values[1].encode(), "b/c": values[1].encode()}
+                self.contents[values[0]] = {name: values[1].encode() if full else b"" for name, full in FILES.items()}
             elif word == "digest":
                 self.contents[values[1]] = digest_of(self.contents[values[0]]).encode()
             elif word == "count":

@@ -6,7 +6,7 @@
     env NAME PATH        write the environment variable NAME to PATH
     put PATH TEXT        write TEXT to PATH
     copy FROM PATH       write the bytes of the file FROM to PATH
-    folder PATH TEXT     make the folder PATH with files `a` and `b/c` that hold TEXT
+    folder PATH TEXT     make the folder PATH with files that hold TEXT or nothing, some with odd names, see FILES
     digest FROM PATH     write the sha256 of the file or folder FROM to PATH
     count NUMBER PATH    write the NUMBER plus one to PATH
     say TEXT             write TEXT to standard output, as it is
@@ -32,6 +32,9 @@ ARITY = {
     "mark": 2, "alone": 2, "sleep": 1, "flaky": 3, "exit": 1,
 }  # fmt: skip
 """How many values follow each word."""
+
+FILES = {"a": True, "b/c": True, ".hidden": True, "b/.d/e f": True, "empty": False, "\u65e5.txt": True}
+"""The files of a folder, each with whether it holds the text; the others hold nothing."""
 
 
 def _write(path: str, data: bytes) -> None:
@@ -69,9 +72,10 @@ def do(word: str, values: "list[str]", arguments: "list[str]") -> None:
     elif word == "copy":
         _write(values[1], _read(values[0]))
     elif word == "folder":
-        os.makedirs(os.path.join(values[0], "b"), exist_ok=True)  # noqa: PTH103, PTH118  # as above
-        for name in ("a", "b/c"):
-            _write(os.path.join(values[0], name), values[1].encode(errors="surrogateescape"))  # noqa: PTH118  # as above
+        os.makedirs(os.path.join(values[0], "b", ".d"), exist_ok=True)  # noqa: PTH103, PTH118  # as above
+        for name, full in FILES.items():
+            text = values[1].encode(errors="surrogateescape") if full else b""
+            _write(os.path.join(values[0], name), text)  # noqa: PTH118  # as above
     elif word == "digest":
         _write(values[1], digest(values[0]).encode())
     elif word == "count":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from hypothesis import strategies as st
@@ -83,10 +83,9 @@ def said(arguments: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-@st.composite
 def histories(
-    draw: DrawFn, *, verbs: Collection[str] = VERBS, least: int = 1, most: int = 12, who: str = "r"
-) -> list[Call]:
+    *, verbs: Collection[str] = VERBS, least: int = 1, most: int = 12, who: str = "r"
+) -> SearchStrategy[list[Call]]:
     """From `least` to `most` calls of these verbs, in the order in which one caller makes them with `Player.call`.
 
     They are about endpoints `one` and `two` and published pipelines `probe:1` and on, which may be there or not, by
@@ -100,6 +99,11 @@ def histories(
     if "endpoint_at" in verbs and "moment" not in verbs:
         raise ValueError("what `endpoint_at` asks about is a moment that was named: it needs the verb `moment`")
     likely = [verb for verb in VERBS if verb in verbs for _ in range(_OFTEN.get(verb, 1))]
+    return _calls(likely, least, most, who)
+
+
+@st.composite
+def _calls(draw: DrawFn, likely: Sequence[str], least: int, most: int, who: str) -> list[Call]:
     calls: list[Call] = []
     runs = moments = 0
     for _ in range(draw(st.integers(least, most))):

@@ -13,8 +13,18 @@ from penstock.spec import TYPES, Parameter, Type, Value
 from penstock.testing.strategies.text import hostile_text, keys
 from penstock.testing.strategies.values import json_text, values_for, values_outside
 
-PATTERNS: tuple[str, ...] = ("^[a-z]{1,8}$", r"^\d{4}-\d{2}$", "^(fast|exact)", "[A-Z]", r"^v\d+(\.\d+)*\Z")
-"""Patterns that every reader of regular expressions reads alike."""
+PATTERNS: Mapping[str, int] = {
+    "^[a-z]{1,8}$": 1,
+    r"^\d{4}-\d{2}$": 7,
+    "^(fast|exact)": 4,
+    "[A-Z]": 1,
+    r"^v\d+(\.\d+)*\Z": 2,
+    "^s3://": 5,
+}
+"""Patterns that every reader of regular expressions reads alike, each with the length of its shortest text."""
+
+TEXTS: tuple[Type, ...] = ("string", "file", "directory")
+"""The types whose values are text that can have a length and a pattern."""
 
 
 @st.composite
@@ -74,12 +84,21 @@ def _limits(draw: DrawFn, type_: Type) -> dict[str, Any]:
         least, more = draw(st.integers(0, 2)), draw(st.integers(0, 3))
         limits = {f"min_{what}": draw(st.sampled_from([None, least])), f"max_{what}": least + more}
         return _named({**limits, "unique_items": type_ == "list" and draw(st.booleans())})
-    if type_ == "string" and chosen:
-        if draw(st.booleans()):
-            return {"pattern": draw(st.sampled_from(PATTERNS))}
-        least = draw(st.integers(0, 3))
-        return _named({"min_length": least, "max_length": draw(st.sampled_from([None, least, least + 6]))})
+    if type_ in TEXTS and chosen:
+        return _named(draw(_lengths(type_)))
     return {}
+
+
+@st.composite
+def _lengths(draw: DrawFn, type_: Type) -> dict[str, Any]:
+    pattern = draw(st.sampled_from([None, None, *PATTERNS]))
+    if pattern is None:
+        least = draw(st.integers(0 if type_ == "string" else 1, 3))
+        return {"min_length": least, "max_length": draw(st.sampled_from([None, least, least + 6]))}
+    shortest = PATTERNS[pattern]
+    # Wide enough for most of the texts that the pattern allows.
+    most = draw(st.sampled_from([None, shortest + 3, shortest + 6]))
+    return {"pattern": pattern, "min_length": draw(st.sampled_from([None, shortest])), "max_length": most}
 
 
 @st.composite
@@ -89,9 +108,12 @@ def _ranges(draw: DrawFn, type_: Type) -> dict[str, Any]:
     # Wide enough for a multiple strictly between the edges.
     most = least + draw(st.integers(25, 1000))
     shift = draw(st.sampled_from([0, 0.5])) if type_ == "number" else 0
-    low: dict[str, Any] = draw(st.sampled_from([{}, {"minimum": least + shift}, {"exclusive_minimum": least + shift}]))
-    high: dict[str, Any] = draw(st.sampled_from([{}, {"maximum": most}, {"exclusive_maximum": most + shift}]))
-    return {**low, **high, "multiple_of": step}
+    # Of two limits on one side the narrower one counts, or the one that leaves out the edge.
+    beside = st.integers(-1, 1)
+    low = {"minimum": least + shift, "exclusive_minimum": least + shift + draw(beside)}
+    high = {"maximum": most, "exclusive_maximum": most + shift + draw(beside)}
+    sides = [draw(st.sampled_from([(), *((name,) for name in side), tuple(side)])) for side in (low, high)]
+    return {**{name: {**low, **high}[name] for side in sides for name in side}, "multiple_of": step}
 
 
 def _named(limits: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
-from penstock.spec import ARTIFACT_TYPES, TYPES, Defaults, Output, Parameter, Pipeline, Retry, Step, Type
+from penstock.spec import ARTIFACT_TYPES, TYPES, Defaults, Output, Parameter, Pipeline, Resources, Retry, Step, Type
 from penstock.testing.probes.pipelines import VALUE_TYPES, probe, written
 from penstock.testing.strategies.parameters import declarations, values_of
 from penstock.testing.strategies.text import hostile_text, keys, literal, names, templates
@@ -71,7 +71,8 @@ def runnable_pipelines(
 
     `python` calls Python on the target. The code is `./src`, which holds the probe, and `TRAVELLING` says what
     else has to be there. With `marks` some steps need a second attempt: then the parameter `marks` must be given
-    a folder that steps can write to. With `failures` a step fails now and then.
+    a folder that steps can write to. With `failures` a step fails now and then. About one pipeline in six asks for
+    timeouts that are never reached, and for a small machine.
     """
     declared = draw(declarations(VALUE_TYPES, most=4))
     declared["sheet"] = Parameter("file", default=SHEET)
@@ -79,8 +80,11 @@ def runnable_pipelines(
     declared["marks"] = Parameter("string", default="")
     sources = [_Source(f"${{{{ parameters.{name} }}}}", one.type) for name, one in declared.items() if name != "marks"]
     steps: dict[str, Step] = {}
+    # Rare, so that a target that takes neither is still examined.
+    demanding = draw(st.sampled_from([False] * 5 + [True]))
     for name in draw(st.lists(keys(), min_size=1, max_size=max_steps, unique=True)):
         step = draw(_steps(python, name, sources, sorted(steps), marks, failures))
+        step = evolve(step, **draw(_demands())) if demanding else step
         sources += [_Source(f"${{{{ steps.{name}.outputs.{key} }}}}", one.type) for key, one in step.outputs.items()]
         steps[name] = step
     produced = [source.text for source in sources if source.text.startswith("${{ steps.")]
@@ -88,7 +92,9 @@ def runnable_pipelines(
         name=draw(names()),
         description=draw(hostile_text()),
         parameters=declared,
-        defaults=Defaults(code="./src", env={"BASE": literal(draw(hostile_text()))}),
+        defaults=Defaults(
+            code="./src", env={"BASE": literal(draw(hostile_text()))}, **(draw(_demands()) if demanding else {})
+        ),
         steps=dict(draw(st.permutations(list(steps.items())))),
         outputs=draw(st.dictionaries(keys(), st.sampled_from(produced), max_size=4)),
     )
@@ -141,6 +147,13 @@ def _steps(
         after=draw(st.lists(st.sampled_from(earlier), max_size=2, unique=True)) if earlier else (),
         retry=retry,
     )
+
+
+def _demands() -> SearchStrategy[dict[str, Any]]:
+    """What a step may ask for that changes nothing of what it gives: an hour's time, and a small machine."""
+    small = st.builds(Resources, cpu=st.sampled_from([None, 0.5, 1]), memory=st.sampled_from([None, "64Mi", "256Mi"]))
+    asked = st.fixed_dictionaries({"timeout": st.none() | st.just(3600.0), "resources": st.none() | small})
+    return asked.map(lambda found: {name: value for name, value in found.items() if value is not None})
 
 
 def _pass_on(draw: DrawFn, draft: _Draft, source: _Source) -> None:

@@ -26,14 +26,14 @@ def values_for(parameter: Parameter) -> SearchStrategy[Value]:
     if parameter.enum is not None:
         return st.sampled_from(parameter.enum)
     makers: dict[str, Callable[[Parameter], SearchStrategy[Any]]] = {
-        "string": _strings,
+        "string": _texts,
         "integer": _integers,
         "number": _numbers,
         "boolean": lambda parameter: st.booleans(),
         "list": _lists,
         "object": _objects,
-        "file": lambda parameter: keys().map("./{}.csv".format).filter(_fits(parameter)),
-        "directory": lambda parameter: keys().map("data/{}".format).filter(_fits(parameter)),
+        "file": _texts,
+        "directory": _texts,
     }
     return makers[parameter.type](parameter)
 
@@ -68,19 +68,16 @@ def json_text(value: Any) -> str:
     return json.dumps(value, sort_keys=True)
 
 
-def _strings(parameter: Parameter) -> SearchStrategy[str]:
+def _texts(parameter: Parameter) -> SearchStrategy[str]:
+    # A path is never empty.
+    least, most = max(parameter.min_length or 0, parameter.type != "string"), parameter.max_length
     if parameter.pattern is not None:
-        return st.from_regex(parameter.pattern, alphabet=characters).filter(_fits(parameter))
-    if parameter.min_length is None and parameter.max_length is None:
-        return hostile_text()
-    least = parameter.min_length or 0
-    most = least + 60 if parameter.max_length is None else parameter.max_length
-    return st.text(characters, min_size=least, max_size=most)
-
-
-def _fits(parameter: Parameter) -> Callable[[str], bool]:
-    least, most = parameter.min_length or 0, parameter.max_length
-    return lambda text: least <= len(text) and (most is None or len(text) <= most)
+        matching = st.from_regex(parameter.pattern, alphabet=characters)
+        return matching.filter(lambda text: least <= len(text) and (most is None or len(text) <= most))
+    if parameter.min_length is not None or most is not None:
+        return st.text(characters, min_size=least, max_size=least + 60 if most is None else most)
+    usual = {"file": keys().map("./{}.csv".format), "directory": keys().map("data/{}".format)}
+    return usual.get(parameter.type, hostile_text())
 
 
 def _integers(parameter: Parameter) -> SearchStrategy[int]:

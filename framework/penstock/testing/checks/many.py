@@ -1,0 +1,76 @@
+"""Laws 1 to 3 and 10 where there is more than a few of a thing: ten comes after nine, and nothing falls off the end."""
+
+from __future__ import annotations
+
+from penstock.testing.asking.given import given, unique
+from penstock.testing.asking.refusals import refusal, verdict
+from penstock.testing.bench import Bench
+from penstock.testing.checking import check
+from penstock.testing.laws import hold, same
+from penstock.workspace import PublishedPipeline
+
+_MANY = 12
+"""More than there are digits."""
+
+
+@check(1, 2)
+def ten_comes_after_nine(bench: Bench) -> None:
+    """Do labels and versions go on beyond the tenth, in their order?"""
+    with bench.workspace() as ws:
+        name = unique("many")
+        numbers = [str(number) for number in range(_MANY)]
+        published: list[PublishedPipeline] = []
+
+        def publish(number: str) -> None:
+            published.append(given(bench, ws, f"{name} {number}", name=name, endpoint="one"))
+
+        for number in numbers:
+            same(1, verdict(publish, number), "", f"the refusal of one of {_MANY} pipelines, published without a label")
+        labels = [str(number + 1) for number in range(_MANY)]
+        same(1, [one.label for one in published], labels, f"the labels of {_MANY} pipelines, published without any")
+        endpoint = ws.endpoint("one")
+        found = [(one.version, one.published) for one in endpoint.versions]
+        same(2, found, [(at, one.id) for at, one in zip(numbers, published, strict=True)], "the versions, in order")
+        same(2, endpoint.add_version(published[10]), "10", "the version that the eleventh has already")
+        ended = bench.wait(ws, endpoint.submit(version="10").id, 2)
+        same(2, (ended.version, ended.outputs.get("which")), ("10", f"{name} 10"), "what the version 10 runs")
+
+
+@check(3)
+def every_move_is_taken_back(bench: Bench) -> None:
+    """Can the default be rolled back over many moves, to where it began?"""
+    with bench.workspace() as ws:
+        endpoint = ws.create_endpoint("one", given(bench, ws, "a"))
+        for word in "bc":
+            endpoint.add_version(given(bench, ws, word))
+        moves = [str((number + 1) % 3) for number in range(_MANY)]
+        for version in moves:
+            endpoint.set_default(version)
+        for number, version in enumerate(["0", *moves[:-1]][::-1]):
+            what = f"the default after {number + 1} of {_MANY} moves were taken back"
+            same(3, verdict(ws.endpoints.rollback, "one") or ws.endpoint("one").default, version, what)
+        refusal(3, "nothing_to_roll_back", "a rollback beyond the first move", ws.endpoints.rollback, "one")
+
+
+@check(10)
+def history_in_pages(bench: Bench) -> None:
+    """Is the history the same when it is read in pages, and since a time, as when it is read at once?"""
+    with bench.workspace() as ws:
+        endpoint = ws.create_endpoint("one", given(bench, ws, "a"))
+        for number in range(_MANY):
+            endpoint.rename(f"one {number}")
+        whole = ws.care.history(limit=10_000).items
+        hold(10, len(whole) > _MANY, f"the history has {len(whole)} rows after {_MANY} changes of a name")
+        page = ws.care.history(limit=4)
+        found = [row.seq for row in page.items]
+        while page.more and len(found) <= len(whole):
+            page = ws.care.history(limit=4, before=page.next)
+            found += [row.seq for row in page.items]
+        same(10, found, [row.seq for row in whole], "the history, read in pages")
+        first = whole[_MANY // 2]
+        later = {row.seq for row in ws.care.history(since=first.at, limit=10_000).items}
+        expected = {row.seq for row in whole if row.at >= first.at}
+        hold(10, later == expected, f"the history since row {first.seq} has not the rows {sorted(expected ^ later)}")
+
+
+CHECKS = (ten_comes_after_nine, every_move_is_taken_back, history_in_pages)

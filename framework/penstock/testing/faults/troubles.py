@@ -1,0 +1,140 @@
+"""A history of calls, played once for every trouble that an answer in it can have, and judged each time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from attrs import Factory, define, frozen
+
+from penstock.errors import PenstockError, TargetUnavailable
+from penstock.hookspecs import hookimpl
+from penstock.places import Places
+from penstock.records import RunRecord
+from penstock.target import EndpointState
+from penstock.testing.bench import Bench
+from penstock.testing.faults.answers import FAULTS, Answers, Fault, Trouble
+from penstock.testing.faults.scenes import Scene
+from penstock.testing.laws import LawBroken, Untested, hold
+from penstock.testing.processes.apart import apart
+from penstock.workspace import Workspace
+
+T = TypeVar("T")
+
+AT_ONCE = 3
+"""How many histories go on at the same time: they sleep for a part."""
+TRIES = 3
+"""How often a caller repeats a request that did not reach the target, and how often a trouble is sought."""
+
+
+class Told:
+    """A plugin that keeps what the target was last told of an endpoint."""
+
+    def __init__(self) -> None:
+        self.last: EndpointState | None = None
+
+    @hookimpl(wrapper=True)
+    def penstock_sync_endpoint(self, endpoint: EndpointState) -> Generator[None, bool, bool]:
+        """Keep what has arrived."""
+        answer = yield
+        self.last = endpoint
+        return answer
+
+
+@define(kw_only=True)
+class Play:
+    """One playing of a history. `slower` multiplies the seconds for which a step is to be seen running.
+
+    `seen` is what callers were told of runs, in order; `told` is what the target was told of endpoints.
+    """
+
+    scene: Scene
+    slower: float = 1.0
+    seen: list[RunRecord] = Factory(list)
+    told: Told = Factory(Told)
+
+
+@frozen(kw_only=True)
+class History:
+    """`calls` are made, the answers of `hooks` being troubled; `meanwhile` is done by others while one is late, and
+    `judge` looks at what came of it. Each of the hooks that the backend offers is called at least once.
+    """
+
+    calls: Callable[[Play, Workspace], None]
+    meanwhile: Callable[[Play], None]
+    judge: Callable[[Play], None]
+    hooks: tuple[str, ...]
+
+
+def again(call: Callable[[], T]) -> T:
+    """Repeat a call as a caller does whom the target did not answer."""
+    for _ in range(TRIES - 1):
+        try:
+            return call()
+        except TargetUnavailable:
+            pass
+    return call()
+
+
+def trouble_each(bench: Bench, history: History) -> None:
+    """Play a history with every fault in every answer. Raises LawBroken, and Untested of what was missed."""
+    bench.new_registry()  # the first one is not made twice at once
+
+    def play(trouble: Trouble | None, slower: float = 1.0) -> tuple[Counter[str], bool]:
+        scene = Scene.on(bench)
+        try:
+            return apart(plays, history, scene, trouble, slower, timeout=3 * scene.patience)
+        except BaseException:
+            scene.clear()
+            raise
+
+    calls = play(None)[0] | play(None)[0]
+    hooks = [hook for hook in history.hooks if bench.has(hook)]
+    deaf = [hook for hook in hooks if not calls[hook]]
+    if deaf:
+        raise Untested(f"no answer was there to be troubled: {', '.join(f'`{hook}`' for hook in deaf)}")
+    troubles = [
+        Trouble(hook=hook, number=number, fault=fault)
+        for hook in hooks
+        for number in range(calls[hook])
+        for fault in FAULTS
+        if _possible(hook, number, fault)
+    ]
+    missed = troubles
+    for attempt in range(TRIES):
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            waiting = [pool.submit(play, trouble, 4.0**attempt) for trouble in missed]
+            try:
+                missed = [trouble for trouble, one in zip(missed, waiting, strict=True) if not one.result()[1]]
+            finally:
+                pool.shutdown(cancel_futures=True)
+    bench.tell(f"troubled {len(troubles) - len(missed)} of {len(troubles)} answers")
+    if missed:
+        names = ", ".join(map(str, missed))
+        raise Untested(f"{len(missed)} of {len(troubles)} answers could not be troubled: {names}")
+
+
+def plays(history: History, scene: Scene, trouble: Trouble | None, slower: float) -> tuple[Counter[str], bool]:
+    """Play once, and judge. Answers how often each hook was called, and if the trouble came."""
+    scene.subject.ready()
+    play = Play(scene=scene, slower=slower)
+    answers = Answers(Places(scene.subject.config), trouble, lambda: history.meanwhile(play))
+    try:
+        with scene.open(("answers", answers), ("told", play.told)) as workspace:
+            history.calls(play, workspace)
+        hold(8, not answers.differing, f"the same request twice is answered differently: {answers.differing}")
+        scene.catch_up(("told", play.told))
+        history.judge(play)
+    except LawBroken as error:
+        raise LawBroken(error.law, f"{trouble or 'no trouble'}: {error.message}") from None
+    except PenstockError as error:
+        raise LawBroken(12, f"{trouble or 'no trouble'}: `{error.code}`: {error.message}") from None
+    return answers.calls, answers.met
+
+
+def _possible(hook: str, number: int, fault: Fault) -> bool:
+    if fault == "stale":
+        return hook == "penstock_get_run" and number > 0
+    return fault != "absent"

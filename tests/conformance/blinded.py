@@ -1,0 +1,47 @@
+"""Targets of which the kit sees less than all: what is changed in a process of its own, by `Subject.prepare`."""
+
+from __future__ import annotations
+
+from penstock.operations.target import TargetOperations
+from penstock.target import Problem
+from penstock.testing.bench import Bench
+from penstock.testing.checks import CHECKS
+from penstock.testing.examination import examine
+from penstock.testing.profiles import DEFAULT
+from penstock.testing.subject import Subject
+
+
+def steps_see_nothing():
+    """No file of this machine is seen by a step."""
+    Bench._can_mark = lambda self: False
+
+
+def second_refuses_all():
+    """The other target takes no pipeline at all."""
+    _refuse(lambda target, pipeline: target.name == "second", ())
+
+
+def retries_are_refused():
+    """No step may be tried again, and none waits for others."""
+    _refuse(lambda target, pipeline: any(step.retry or step.after for step in pipeline.steps.values()), ("retry",))
+
+
+def _refuse(whether, path):
+    usual = TargetOperations.validate
+
+    def validate(self, target, pipeline):
+        no = Problem(severity="error", code="not_here", message="not here", path=path)
+        return (*usual(self, target, pipeline), *([no] if whether(target, pipeline) else []))
+
+    TargetOperations.validate = validate
+
+
+def examined(folder, prepare, names, lacks=None):
+    """What came of checks by their names, and of the laws by number."""
+    subject = Subject.of_options(folder, {"backend": "local", "idle": "2s"}, prepare=prepare, lacks=lacks or {})
+    outcomes = []
+    chosen = [check for check in CHECKS if check.name in names]
+    assert len(chosen) == len(names)
+    report = examine(subject, chosen, profile=DEFAULT, seed=1, told=outcomes.append)
+    found = {outcome.check.name: (outcome.result, outcome.reason) for outcome in outcomes}
+    return found, {one.law: (one.result, one.reason) for one in report.laws}
