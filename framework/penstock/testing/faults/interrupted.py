@@ -15,8 +15,10 @@ from penstock.testing.processes.killing import kill_naming
 
 END = Point("its end")
 """The moment after everything: a history that is told to stop there is not killed."""
-TRIES = 3
+TRIES = 4
 """How often a point is sought that the history does not come by every time."""
+FEW = 5
+"""Of so many points one may be missed: what a target has done by then depends on its pace."""
 
 
 @frozen(kw_only=True)
@@ -46,8 +48,8 @@ def around(hook: str) -> tuple[str, str]:
 def interrupt_each(bench: Bench, history: History) -> None:
     """Kill the history at each of its points, and let it come to its end once.
 
-    Raises LawBroken, and Untested when it did not come by the points that must be there, or was not killed at all of
-    those that were found.
+    Raises LawBroken, and Untested when it did not come by the points that must be there, or was not killed at them or
+    at nearly all of the others that were found.
     """
     bench.new_registry()  # the first one is not made twice at once
     scenes: list[Scene] = []
@@ -75,8 +77,14 @@ def interrupt_each(bench: Bench, history: History) -> None:
         if used.subject.config.home != bench.subject.config.home:
             kill_naming(used.folder)
     bench.tell(f"killed at {len(points) - len(missed)} of {len(points)} points")
-    if missed:
-        names = ", ".join(f"`{point}`" for point in missed)
+    if not missed:
+        return
+    names = ", ".join(f"`{point}`" for point in missed)
+    # Each try came to the history's end instead, and was judged there.
+    bench.tell(f"not met again, as they depend on the target's pace: {names}")
+    telling = [name for name in history.points if name != "commit"]
+    needed = [point for point in missed if any(name in str(point) for name in telling)]
+    if needed or FEW * len(missed) > len(points):
         raise Untested(f"{len(missed)} of {len(points)} points were not reached: {names}")
 
 
