@@ -9,6 +9,7 @@ from attrs import evolve
 
 from penstock.errors import ConfigInvalid
 from penstock.hookspecs import hookimpl
+from penstock.records import RunRecord
 from penstock.runs import Absent, Submission
 from penstock.testing.bench import Bench, executions
 from penstock.testing.checking import check
@@ -30,8 +31,12 @@ def _first(workspace: Workspace, scene: Scene) -> str:
 
 
 def _asks(workspace: Workspace, scene: Scene, seconds: float = 0) -> str:
+    return _run(workspace, scene, seconds).id
+
+
+def _run(workspace: Workspace, scene: Scene, seconds: float = 0) -> RunRecord:
     given = scene.parameters(seconds=seconds)
-    return workspace.runs.submit("one", parameters=given, idempotency_key=KEY).run.id
+    return workspace.runs.submit("one", parameters=given, idempotency_key=KEY).run
 
 
 def _sound(workspace: Workspace) -> None:
@@ -114,7 +119,7 @@ def cancels(scene: Scene, points: Points) -> None:
     """Cancel a run that is running."""
     with scene.open() as workspace:
         _first(workspace, scene)
-        run = workspace.runs.get(_asks(workspace, scene, SLOW))
+        run = _run(workspace, scene, SLOW)
         scene.until_reported(run, "running", "tell")
         scene.acknowledge(run.id)
     with points.armed(), scene.open(("points", points.plugin)) as workspace:
@@ -143,11 +148,11 @@ def refreshes(scene: Scene, points: Points) -> None:
     """Look at a run that has ended on its target."""
     with scene.open() as workspace:
         _first(workspace, scene)
-        run_id = _asks(workspace, scene)
-        scene.until_reported(workspace.runs.get(run_id), "succeeded")
-        scene.acknowledge(run_id)
+        run = _run(workspace, scene)
+        scene.until_reported(run, "succeeded")
+        scene.acknowledge(run.id)
     with points.armed(), scene.open(("points", points.plugin)) as workspace:
-        workspace.runs.get(run_id)
+        workspace.runs.get(run.id)
 
 
 def refreshed(scene: Scene, point: Point) -> None:
