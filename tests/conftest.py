@@ -18,6 +18,9 @@ from penstock.workspace import Workspace
 settings.register_profile("house", deadline=None, print_blob=True)
 settings.load_profile("house")
 
+# A shell's background jobs are born deaf to Ctrl-C, and so would be what tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 # A stranger's suite is run where the stranger's distribution is installed.
 collect_ignore = ["distributions"]
 
