@@ -183,7 +183,7 @@ def test_defaults_are_filled_in_every_step_that_uses_them():
     assert "step `u`" in problems[1].message
 
 
-@pytest.mark.parametrize("name", ["", "a" * 256, "a\nb", "\x1b[0m", "\ud800"])
+@pytest.mark.parametrize("name", ["", " a", "a ", "a" * 256, "a\nb", "\x1b[0m", "\ud800"])
 def test_names_are_printable(name):
     problems = check(evolve(pipeline(), name=name))
     assert [detail.code for detail in problems] == ["name_invalid"]

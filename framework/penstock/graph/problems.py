@@ -34,8 +34,10 @@ class _Check:
 
     def problems(self) -> Iterator[Detail]:
         pipeline = self.pipeline
-        if not (1 <= len(pipeline.name) <= 255 and pipeline.name.isprintable()):
-            yield Detail("name_invalid", "a name is 1 to 255 printable characters", ("name",))
+        name = pipeline.name
+        if not (1 <= len(name) <= 255 and name.isprintable() and name == name.strip()):
+            message = "a name is 1 to 255 printable characters, with no space at either end"
+            yield Detail("name_invalid", message, ("name",))
         yield from _text(pipeline.description, "description")
         yield from _keys(pipeline.parameters, "parameters")
         for name, parameter in pipeline.parameters.items():
