@@ -20,6 +20,17 @@ end = words.index("--") + 1
 os.execvp(words[0], words[:end] + [word for one in words[end:] for word in one.split(" ")])"""
 
 
+SILENT = """import os, sys
+os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+os.execvp(sys.argv[1], sys.argv[1:])"""
+
+PLAIN = """import os, sys
+for folder, _, files in os.walk("."):
+    for name in files:
+        os.chmod(os.path.join(folder, name), 0o644)
+os.execvp(sys.argv[1], sys.argv[1:])"""
+
+
 def integer_goes_through_a_float():
     """Integers are handed over as JSON numbers, which lose 2**53 + 1."""
     _hand_over(lambda text: str(int(float(text))) if re.fullmatch(r"-?\d{1,300}", text) else text)
@@ -120,6 +131,21 @@ def log_counts_characters():
         return evolve(chunk, next_offset=chunk.next_offset - beyond)
 
     _read_as(counted)
+
+
+def standard_error_is_not_logged():
+    """What a step writes to its standard error goes nowhere."""
+    _run_other_steps(lambda pipeline, step: (step.command[0], "-S", "-c", SILENT, *step.command))
+
+
+def only_the_last_attempt_is_logged():
+    """A log has what the last attempt wrote; what went wrong before is not to be seen."""
+    _read_as(lambda chunk: evolve(chunk, data=chunk.data.rpartition(b"--- attempt")[2]))
+
+
+def code_is_not_executable():
+    """Code arrives without its executable bits."""
+    _run_other_steps(lambda pipeline, step: (step.command[0], "-S", "-c", PLAIN, *step.command))
 
 
 def number_output_becomes_an_integer():
@@ -246,6 +272,9 @@ FAULTS = {
         log_is_complete_too_early,
         log_is_never_said_to_end_at_once,
         log_counts_characters,
+        standard_error_is_not_logged,
+        only_the_last_attempt_is_logged,
+        code_is_not_executable,
         number_output_becomes_an_integer,
         string_output_is_read_as_json,
         skipped_step_is_said_to_have_succeeded,
@@ -271,6 +300,9 @@ CHECKS = {
     "log_is_complete_too_early": "logs_can_be_followed",
     "log_is_never_said_to_end_at_once": "logs_are_the_same",
     "log_counts_characters": "logs_are_the_same",
+    "standard_error_is_not_logged": "logs_can_be_followed",
+    "only_the_last_attempt_is_logged": "every_attempt_is_told",
+    "code_is_not_executable": "code_is_the_same",
     "number_output_becomes_an_integer": "types_are_kept",
     "string_output_is_read_as_json": "types_are_kept",
     "skipped_step_is_said_to_have_succeeded": "logs_can_be_followed",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from hypothesis import strategies as st
@@ -13,10 +14,22 @@ from penstock.testing.asking.tries import Tries
 from penstock.testing.bench import Bench, executions
 from penstock.testing.checking import check
 from penstock.testing.laws import hold, same
-from penstock.testing.probes.expected import Expected, expected
+from penstock.testing.probes import probe as probe_program
+from penstock.testing.probes.expected import Expected, digest_of, expected
 from penstock.testing.probes.pipelines import probe
 from penstock.testing.strategies.runnable import FOLDER, SHEET, TRAVELLING, lay_out, runnable_pipelines, triggers_of
 from penstock.testing.strategies.values import json_text
+
+_CODE = {
+    "lib/a b/é.txt": b"\r\n",
+    "lib/.hidden": b"\0",
+    "lib/empty": b"",
+    "lib/run": b"#!/bin/sh\n",
+    "lib/b/deep/run": b"x",
+}
+"""Files of a code folder."""
+
+_EXECUTABLE = ("lib/run", "lib/b/deep/run")
 
 _SPELT: tuple[tuple[Type, str, str], ...] = (
     ("number", "zero", "-0.0"),
@@ -79,6 +92,35 @@ def contents_are_the_same(bench: Bench) -> str | None:
     with bench.workspace() as ws:
         tries = Tries(bench, ws)
         _run_on(tries, (bench.subject.target, bench.subject.other), _contents(bench.subject.python), {}, marked=False)
+        return tries.done()
+
+
+@check(11)
+def code_is_the_same(bench: Bench) -> str | None:
+    """Does code reach the steps with every file, every byte and its executable bits, on both targets?"""
+    folder = bench.spec_folder / "tools"
+    for name, data in (("probe.py", Path(probe_program.__file__).read_bytes()), *_CODE.items()):
+        file = folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(data)
+        file.chmod(0o755 if name in _EXECUTABLE else 0o644)
+    words = ["digest", "lib", "${{ outputs.digest }}"]
+    for number, name in enumerate(_CODE):
+        words += ["runnable", name, f"${{{{ outputs.runnable{number} }}}}"]
+    wanted: dict[str, Any] = {f"runnable{number}": name in _EXECUTABLE for number, name in enumerate(_CODE)}
+    wanted["digest"] = digest_of({name.removeprefix("lib/"): data for name, data in _CODE.items()})
+    outputs: dict[str, Type] = {name: "string" if name == "digest" else "boolean" for name in wanted}
+    step = Step(command=probe(bench.subject.python, *words), outputs=outputs)
+    with bench.workspace() as ws:
+        tries = Tries(bench, ws)
+        for target in (bench.subject.target, bench.subject.other):
+            published = tries.publish(
+                Pipeline(name="code", defaults=Defaults(code="./tools"), steps={"look": step}), target
+            )
+            if published is not None:
+                run = bench.wait(ws, tries.submit(published, {}), 11)
+                same(11, run.state, "succeeded", f"a run that looks at its code on target `{target}`")
+                same(11, dict(run.steps[0].outputs), wanted, f"the code as a step sees it on target `{target}`")
         return tries.done()
 
 
@@ -166,4 +208,4 @@ def _contents(python: str) -> Pipeline:
     )
 
 
-CHECKS = (failures_are_the_same, types_are_kept, contents_are_the_same, runs_are_the_same)
+CHECKS = (failures_are_the_same, types_are_kept, contents_are_the_same, code_is_the_same, runs_are_the_same)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from penstock.hookspecs import hookimpl
 from penstock.runs import Absent, RunRef, RunReport
-from penstock.spec import Defaults, Parameter, Pipeline, Step
+from penstock.spec import Defaults, Parameter, Pipeline, Retry, Step
 from penstock.testing.asking.tries import Tries
 from penstock.testing.bench import Bench
 from penstock.testing.checking import check
@@ -66,6 +66,7 @@ def logs_can_be_followed(bench: Bench) -> str | None:
         "first": Step(command=probe(python, "say", "a", "sleep", "0.05", "lines", "20", "sleep", "0.05", "say", "z")),
         "failing": Step(command=probe(python, "lines", "5", "say", "no", "exit", "3"), after=("first",)),
         "never": Step(command=probe(python, "say", "never"), after=("failing",)),
+        "warning": Step(command=probe(python, "warn", "careful\n", "sleep", "0.05", "warn", "very")),
     }
     pipeline = Pipeline(name="followed", defaults=Defaults(code="./src"), steps=steps)
     wanted = {name: step.log or b"" for name, step in expected(pipeline).steps.items()}
@@ -82,6 +83,28 @@ def logs_can_be_followed(bench: Bench) -> str | None:
                     _shown(name, _followed(bench, heard.refs[run], name), whole)
             came_to(11, bench.wait(ws, run, 11), expected(pipeline), f"on target `{target}`")
             _told(ws, run, wanted)
+        return tries.done()
+
+
+@check(11, needs=("penstock_read_logs",))
+def every_attempt_is_told(bench: Bench) -> str | None:
+    """Does the log of a step that is tried again hold what each attempt wrote, to either stream, once?"""
+    attempts, words = 3, ("say", "spoken\n", "warn", "warned\n", "exit", "3")
+    step = Step(command=probe(bench.subject.python, *words), retry=Retry(attempts=attempts))
+    with bench.workspace() as ws:
+        tries = Tries(bench, ws)
+        for target in (bench.subject.target, bench.subject.other):
+            pipeline = Pipeline(name="attempts", defaults=Defaults(code="./src"), steps={"again": step})
+            published = tries.publish(pipeline, target)
+            if published is None:
+                continue
+            run = bench.wait(ws, tries.submit(published, {}), 11)
+            came_to(11, run, expected(pipeline), f"on target `{target}`")
+            whole = b"".join(part.data for part in ws.runs.logs(run.id))
+            # What a target says between attempts is its own.
+            for line in (b"spoken\n", b"warned\n"):
+                found = whole.count(line)
+                same(11, found, attempts, f"how often the log has what each attempt writes ({line!r}) on `{target}`")
         return tries.done()
 
 
@@ -147,4 +170,4 @@ def _shown(step: str, found: bytes, whole: bytes) -> None:
     raise LawBroken(11, f"the log of step `{step}` has {len(found)} bytes, the step wrote {len(whole)}; {near}")
 
 
-CHECKS = (logs_are_the_same, logs_can_be_followed)
+CHECKS = (logs_are_the_same, logs_can_be_followed, every_attempt_is_told)

@@ -197,7 +197,7 @@ class _Run:
                 self.contents[values[1]] = digest_of(self.contents[values[0]]).encode()
             elif word == "count":
                 self.contents[values[1]] = str(int(values[0]) + 1).encode()
-            elif word == "say":
+            elif word in ("say", "warn"):
                 log.append(values[0].encode())
             elif word == "lines":
                 log.append(b"".join(b"line %d\n" % number for number in range(int(values[0]))))

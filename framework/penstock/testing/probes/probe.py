@@ -8,8 +8,10 @@
     copy FROM PATH       write the bytes of the file FROM to PATH
     folder PATH TEXT     make the folder PATH with files that hold TEXT or nothing, some with odd names, see FILES
     digest FROM PATH     write the sha256 of the file or folder FROM to PATH
+    runnable FROM PATH   write to PATH whether the file FROM may be executed, `true` or `false`
     count NUMBER PATH    write the NUMBER plus one to PATH
     say TEXT             write TEXT to standard output, as it is
+    warn TEXT            write TEXT to standard error, as it is
     lines COUNT          write COUNT numbered lines to standard output
     mark FOLDER NAME     leave a new file NAME.<uuid> in FOLDER, unless FOLDER is empty: one for each execution
     alone FOLDER NAME    unless FOLDER is empty: leave a new file NAME.<uuid> there when NAME runs twice at once
@@ -28,8 +30,8 @@ import time
 import uuid
 
 ARITY = {
-    "args": 1, "env": 2, "put": 2, "copy": 2, "folder": 2, "digest": 2, "count": 2, "say": 1, "lines": 1,
-    "mark": 2, "alone": 2, "sleep": 1, "flaky": 3, "exit": 1,
+    "args": 1, "env": 2, "put": 2, "copy": 2, "folder": 2, "digest": 2, "runnable": 2, "count": 2, "say": 1,
+    "warn": 1, "lines": 1, "mark": 2, "alone": 2, "sleep": 1, "flaky": 3, "exit": 1,
 }  # fmt: skip
 """How many values follow each word."""
 
@@ -78,10 +80,16 @@ def do(word: str, values: "list[str]", arguments: "list[str]") -> None:
             _write(os.path.join(values[0], name), text)  # noqa: PTH118  # as above
     elif word == "digest":
         _write(values[1], digest(values[0]).encode())
+    elif word == "runnable":
+        _write(values[1], b"true" if os.access(values[0], os.X_OK) else b"false")
     elif word == "count":
         _write(values[1], str(int(values[0]) + 1).encode())
     elif word == "say":
         sys.stdout.buffer.write(values[0].encode(errors="surrogateescape"))
+    elif word == "warn":
+        sys.stdout.flush()
+        sys.stderr.buffer.write(values[0].encode(errors="surrogateescape"))
+        sys.stderr.flush()
     elif word == "lines":
         for number in range(int(values[0])):
             sys.stdout.buffer.write(b"line %d\n" % number)
