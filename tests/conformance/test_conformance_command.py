@@ -95,6 +95,8 @@ def test_what_is_called_wrongly_is_one_line(conformance):
         (("laptop", "--lacks", "penstock_read_logs"), 2, "penstock_read_logs=REASON"),
         (("laptop", "--lacks", "penstock_read_logs=never"), 2, "take it out of `lacks`"),
         (("laptop", "--law", "13"), 2, "13"),
+        (("laptop", "--law", "1", "--python", "pyhton"), 2, "could not start: `pyhton`"),
+        (("laptop", "--law", "1", "--python", "env"), 2, "Steps call Python as `env`"),
         (("laptop", "--markdown", "--law", "3", "--json"), 2, "two answers"),
     ]:
         done = conformance(*arguments)

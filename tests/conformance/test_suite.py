@@ -81,7 +81,7 @@ class TestMine(Conformance):
     @pytest.fixture(scope="class")
     @classmethod
     def options(cls):
-        return {"backend": "local"}
+        return {"backend": "local", "idle": "1s"}
 """
 
 
@@ -95,11 +95,19 @@ def pytest_in(folder, *arguments):
 
 
 @pytest.fixture(scope="module")
-def five(tmp_path_factory):
+def five(tmp_path_factory, engines_end):
     """Everything asked with the seed 5: the folder, how it ended, what was said."""
     folder = tmp_path_factory.mktemp("five")
     (folder / "test_mine.py").write_text(CLASS)
-    return folder, *pytest_in(folder, "--hypothesis-seed=5")
+    yield folder, *pytest_in(folder, "--hypothesis-seed=5")
+    engines_end(folder)
+
+
+@pytest.fixture
+def folder(tmp_path, engines_end):
+    """A folder for a session of pytest of its own."""
+    yield tmp_path
+    engines_end(tmp_path)
 
 
 def test_each_question_is_a_test_that_says_what_it_found(five):
@@ -131,21 +139,30 @@ def test_the_session_ends_with_the_seed_and_the_laws_by_result(five):
 
 
 @pytest.mark.parametrize("seed", ["5", "None"])
-def test_a_seed_draws_the_same_whoever_gives_it(five, tmp_path, seed):
-    (tmp_path / "test_mine.py").write_text(CLASS.replace("seed = 11", f"seed = {seed}"))
-    status, told = pytest_in(tmp_path, "-k", "drawn or well")
+def test_a_seed_draws_the_same_whoever_gives_it(five, folder, seed):
+    (folder / "test_mine.py").write_text(CLASS.replace("seed = 11", f"seed = {seed}"))
+    status, told = pytest_in(folder, "-k", "drawn or well")
     assert status == 0, told
-    drawn, before = (tmp_path / "drawn").read_text(), (five[0] / "drawn").read_text()
+    drawn, before = (folder / "drawn").read_text(), (five[0] / "drawn").read_text()
     assert (drawn == before) is (seed == "5")
     assert f"seed {drawn.split()[0]}, profile default" in told
     assert " 1 Frozen               skip 1 of its questions were not asked\n" in told
 
 
-def test_a_seed_that_is_no_number_is_refused_in_a_line(tmp_path):
-    (tmp_path / "test_mine.py").write_text(CLASS)
-    status, told = pytest_in(tmp_path, "-k", "well", "--hypothesis-seed=lucky")
+def test_a_seed_that_is_no_number_is_refused_in_a_line(folder):
+    (folder / "test_mine.py").write_text(CLASS)
+    status, told = pytest_in(folder, "-k", "well", "--hypothesis-seed=lucky")
     assert status != 0
     assert "--hypothesis-seed: the conformance kit takes a number, not `lucky`" in told
+
+
+def test_where_no_step_can_run_nothing_is_asked_and_it_is_said_why(folder):
+    (folder / "test_mine.py").write_text(CLASS.replace("seed = 11", 'python = "pyhton"'))
+    status, told = pytest_in(folder, "-k", "well or unseen")
+    assert status == 1, told
+    assert "2 errors" in told and "Traceback" not in told
+    assert "the smallest pipeline fails on target `first`, so nothing else is asked: step `tell`" in told
+    assert "could not start: `pyhton`" in told
 
 
 def test_the_front_door_is_complete_and_says_how_to_begin():

@@ -12,9 +12,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from penstock.errors import TargetUnsupported, WaitTimeout
+from penstock.errors import PenstockError, TargetUnsupported, UsageError, WaitTimeout
 from penstock.operations import TargetOperations
 from penstock.places import Place, Places
+from penstock.printing import printable
 from penstock.records import RunRecord
 from penstock.testing.laws import LawBroken, Untested
 from penstock.testing.probes import probe
@@ -95,6 +96,18 @@ class Bench:
         except WaitTimeout as error:
             raise LawBroken(law, f"a run of the kit's does not end: {error}") from None
 
+    def try_out(self) -> None:
+        """Run the kit's smallest pipeline once. Raises UsageError when it fails, as every other would, and says why.
+
+        Whatever else is wrong is left to the checks, which say what law it breaks.
+        """
+        try:
+            self._marks = self._can_mark()
+        except UsageError:
+            raise
+        except (PenstockError, LawBroken, Untested):
+            return
+
     def marks(self) -> Path:
         """A new folder in which executions leave marks (see `probe`). Raises Untested when the target cannot."""
         if self._marks is None:
@@ -147,9 +160,23 @@ class Bench:
                 published = workspace.publish(variant(self.subject.python, "a"), folder=self.spec_folder)
             except TargetUnsupported as error:
                 raise Untested(f"the target refuses the kit's smallest pipeline: {error.message}") from None
-            run = workspace.submit(published.id, parameters={"marks": str(folder)})
-            self.wait(workspace, run.id)
+            run = self.wait(workspace, workspace.submit(published.id, parameters={"marks": str(folder)}).id)
+            if run.state == "failed":
+                raise UsageError(self._why(workspace, run))
         return bool(list(folder.iterdir()))
+
+    def _why(self, workspace: Workspace, run: RunRecord) -> str:
+        """Why the smallest pipeline failed: what the target says of it, and the last words of its step."""
+        lines: list[str] = []
+        if self.has("penstock_read_logs"):
+            text = b"".join(part.data for part in workspace.runs.logs(run.id)).decode(errors="replace")
+            lines = [line for line in text.splitlines() if line.strip()]
+        said = run.error.message if run.error else "the target does not say why"
+        last = f"; the last line of its log is `{printable(lines[-1])}`" if lines else ""
+        return (
+            f"the smallest pipeline fails on target `{self.subject.target}`, so nothing else is asked: {said}{last}. "
+            f"Steps call Python as `{self.subject.python}`; where it has another name, say so (`python`, `--python`)"
+        )
 
 
 def wait_for(workspace: Workspace, run: str, patience: float) -> RunRecord:

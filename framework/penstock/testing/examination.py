@@ -131,11 +131,12 @@ def examine(
     """Ask every check of a subject. `asked` hears each question before, `told` each outcome after it was asked.
 
     With `until_broken` the first failure ends it. Raises PenstockError when the target cannot even be opened, and
-    UsageError when the subject is said to lack what is there.
+    UsageError when the smallest pipeline fails there, and when the subject is said to lack what is there.
     """
     bench = Bench(subject, profile, seed)
     if come := come_by_now(bench):
         raise UsageError(come)
+    bench.try_out()
     outcomes: list[Outcome] = []
     for check in checks:
         asked(check)

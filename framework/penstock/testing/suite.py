@@ -54,6 +54,7 @@ class Conformance:
                 folder, options, other_options, lacks=cls.lacks, python=cls.python, prepare=cls.prepare
             )
             bench = Bench(subject, cls.profile, new_seed() if seed is None else seed)
+            bench.try_out()
         except PenstockError as error:
             pytest.fail(f"the target cannot be examined: {error}", pytrace=False)
         _Matrix.of(request.config).add(request.node.nodeid, bench)
