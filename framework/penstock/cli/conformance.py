@@ -37,7 +37,7 @@ def _lacks(_: click.Context, __: click.Parameter, given: Sequence[str]) -> dict[
 @click.command(cls=Command)
 @click.argument("target")
 @click.option("--other", metavar="TARGET", help="The target to move to and compare with; by default the same again.")
-@click.option("--deep", is_flag=True, help="A dozen times the examples, longer histories: for a night.")
+@click.option("--deep", is_flag=True, help="A dozen times the examples, and longer histories.")
 @click.option("--seed", type=click.IntRange(0), help="Repeat the examination that had this seed.")
 @click.option("--law", "laws", type=click.IntRange(1, 12), multiple=True, help="Only this law; may be given again.")
 @click.option(

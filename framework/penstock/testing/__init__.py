@@ -56,8 +56,8 @@ A failure
 
 Seeds and depth
     Every examination has a seed, new each time, shown at the end, by `pytest -q` as well. `--hypothesis-seed=N`, or
-    `seed = N` in the class, draws the same again. `profile = DEEP` in a class asks a dozen times as much: keep it for
-    nights, in a class of its own with a marker of yours. What you like in between is a `Profile`.
+    `seed = N` in the class, draws the same again. `profile = DEEP` in a class asks a dozen times as much: keep it
+    for nights, in a class of its own with a marker of yours. What you like in between is a `Profile`.
 
 From the command line
     `penstock conformance TARGET` examines a target that is configured, on the real place behind it, with `--deep`,

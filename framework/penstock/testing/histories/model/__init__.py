@@ -46,8 +46,8 @@ class Model:
 
     `actor` is who calls when a call does not say `by`. With `remember` false the history and the past are left out:
     calls that commute then lead to equal keys, and the verbs `history`, `moment` and `endpoint_at` raise ValueError.
-    Names of runs are one name space, whoever gives them. The listing `runs` and moves to a snapshot (`publish_from`)
-    that is deleted meanwhile are no single moment; leave them out where calls overlap.
+    Names of runs are one name space, whoever gives them. The listing `runs`, and publishing from an endpoint or from
+    what is deleted meanwhile (`publish_from`), are no single moment; leave them out where calls overlap.
     """
 
     def __init__(self, *, actor: str = "ada", remember: bool = True) -> None:
