@@ -12,6 +12,7 @@ import pytest
 
 import penstock
 from penstock.errors import Conflict, GateClosed, NotFound, ParameterInvalid, PenstockError, RunFailed
+from penstock.hookspecs import hookimpl
 from penstock.workspace import Workspace
 
 
@@ -107,6 +108,28 @@ def test_a_trial_run_of_a_file_is_kept_and_can_be_published(workspace, project):
     published = workspace.pipelines.publish_from(run.id, name="kept", endpoint="kept").published
     assert (published.name, published.digest) == ("kept", run.record.digest)
     assert workspace.submit("kept").wait().outputs == {"text": "hello world x1"}
+
+
+def test_a_trial_is_decided_before_its_target_gets_anything(workspace, project):
+    class Heard:
+        told: ClassVar[list[str]] = []
+
+        @hookimpl(wrapper=True)
+        def penstock_publish_pipeline(self, snapshot):
+            self.told.append(snapshot.digest)
+            return (yield)
+
+    spec = str(project / "greet.yaml")
+    with Workspace(workspace.config, actor="ada", plugins=[("heard", Heard())]) as heard:
+        with pytest.raises(ParameterInvalid):
+            heard.submit(spec, parameters={"times": 9}, idempotency_key="k")
+        assert Heard.told == []
+        run = heard.submit(spec, parameters={"times": 2}, idempotency_key="k")
+        assert len(Heard.told) == 1
+        assert heard.submit(spec, parameters={"times": 2}, idempotency_key="k").id == run.id
+        with pytest.raises(Conflict):
+            heard.submit(spec, parameters={"times": 9}, idempotency_key="k")
+        assert len(Heard.told) == 1
 
 
 def test_the_same_snapshot_on_another_target_has_the_same_label_and_digest(workspace):

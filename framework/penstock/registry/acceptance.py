@@ -49,6 +49,12 @@ class _Target:
         )
 
 
+def replayed(tx: Transaction, order: TriggerOrder) -> RunRecord | None:
+    """The run that a trigger's key has already, or None."""
+    _, scope = _address(tx, order)
+    return _replayed(tx, scope, order.key)
+
+
 def resolve(tx: Transaction, order: TriggerOrder) -> Resolution | RunRecord:
     """What a trigger resolves to now, or the run that its key has already.
 

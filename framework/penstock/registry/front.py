@@ -227,6 +227,11 @@ class Registry:
 
     # Runs
 
+    def replay(self, order: TriggerOrder) -> RunRecord | None:
+        """The run that a trigger's key has already, or None. Raises Conflict when another request came with it."""
+        found = self._read(acceptance.replayed, order)
+        return None if found is None else self._replay(order, found)
+
     def resolve(self, order: TriggerOrder) -> Resolution | RunRecord:
         """What a trigger resolves to now, or the run of its key. Raises NotFound, GateClosed, Conflict."""
         found = self._read(acceptance.resolve, order)

@@ -68,8 +68,24 @@ def accept_again(context: Context, caller: Caller, run: RunRecord, request: Requ
 def _accept_trial(
     context: Context, caller: Caller, place: Place, taken: Snapshot, pipeline: str, request: Request
 ) -> Submitted:
+    registry, archives = context.registry(), json.dumps(snapshot.archive_data(taken))
+    order = TriggerOrder(
+        kind="file",
+        ref=pipeline,
+        digest=taken.digest,
+        target=place.target.name,
+        identity=place.identity,
+        key=request.key,
+        same=_same(context, lambda spec: asked(spec, request, digest=taken.digest)),
+        rerun_of=request.rerun_of,
+    )
+    known = registry.replay(order)
+    if known is not None:
+        return Submitted(run=known, replayed=True, warnings=())
+    # Nothing is put on the target for a trigger that is refused (law 6).
+    _settle(place, taken.canonical, archives, request)
     with context.publications(alone=False):
-        context.registry().record_publication(
+        registry.record_publication(
             target=place.target.name,
             backend=place.target.backend,
             digest=taken.digest,
@@ -77,17 +93,7 @@ def _accept_trial(
             options=place.options,
             publication=freezing.deliver(place, taken),
             spec=taken.canonical,
-            archives=json.dumps(snapshot.archive_data(taken)),
-        )
-        order = TriggerOrder(
-            kind="file",
-            ref=pipeline,
-            digest=taken.digest,
-            target=place.target.name,
-            identity=place.identity,
-            key=request.key,
-            same=_same(context, lambda spec: asked(spec, request, digest=taken.digest)),
-            rerun_of=request.rerun_of,
+            archives=archives,
         )
         return accept(context, caller, order, request)
 
