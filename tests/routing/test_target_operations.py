@@ -173,13 +173,14 @@ def test_an_exception_of_a_vendor_is_one_line_of_ours(make_backend: Make, argume
     backend = make_backend(penstock_get_run=lambda target, run: _raise(VendorError("quota\n  at frame 1")))
     with pytest.raises(BackendBroken) as caught:
         operations_for("made", backend).get_run(*arguments["get_run"])
-    assert str(caught.value) == "backend `made` failed in hook `penstock_get_run`: VendorError: quota"
+    place = f"(test_target_operations.py:{inspect.getsourcelines(_raise)[1] + 1})"
+    assert str(caught.value) == f"backend `made` failed in hook `penstock_get_run`: VendorError: quota {place}"
     assert isinstance(caught.value.__cause__, VendorError)
 
 
 def test_an_exception_without_words_still_has_a_name(make_backend: Make, arguments: Arguments) -> None:
     backend = make_backend(penstock_get_run=lambda target, run: _raise(VendorError()))
-    with pytest.raises(BackendBroken, match=r"in hook `penstock_get_run`: VendorError$"):
+    with pytest.raises(BackendBroken, match=r"in hook `penstock_get_run`: VendorError \(test_\w+.py:\d+\)$"):
         operations_for("made", backend).get_run(*arguments["get_run"])
 
 
@@ -242,7 +243,8 @@ def test_a_failing_wrapper_is_blamed_and_not_the_backend(make_backend: Make, arg
 
     with pytest.raises(BackendBroken) as caught:
         operations_for("made", make_backend(), [("metrics", Failing())]).get_run(*arguments["get_run"])
-    assert str(caught.value) == "plugin `metrics` failed in hook `penstock_get_run`: VendorError: no metrics server"
+    said = str(caught.value).partition(" (test_target_operations.py:")[0]
+    assert said == "plugin `metrics` failed in hook `penstock_get_run`: VendorError: no metrics server"
     assert caught.value.code == "plugin_broken"
 
 

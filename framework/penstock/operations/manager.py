@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Literal
 
 import pluggy
@@ -76,6 +77,19 @@ class HookManager(pluggy.PluginManager):
             culprit = names.get(trace.tb_frame.f_code, culprit)
             trace = trace.tb_next
         return culprit
+
+    def place(self, hook: str, error: BaseException) -> str:
+        """The innermost line of whoever raised that is in the folder of its hook, like `hooks.py:12`, or nothing."""
+        codes = {_code(found.function) for found in self._implementations(hook)}
+        folder, found, trace = None, "", error.__traceback__
+        while trace is not None:
+            code = trace.tb_frame.f_code
+            if code in codes:
+                folder = Path(code.co_filename).parent
+            if folder is not None and folder in Path(code.co_filename).parents:
+                found = f"{Path(code.co_filename).name}:{trace.tb_lineno}"
+            trace = trace.tb_next
+        return found
 
     def implementers(self, hook: str) -> tuple[str, ...]:
         """Who implements the hook, outermost wrapper first, the one that answers last."""

@@ -187,10 +187,12 @@ class TargetOperations:
 
     def _failed(self, hook: str, error: Exception) -> PenstockError:
         culprit = self._manager.culprit(hook, error) or self._who
+        place = self._manager.place(hook, error)
+        failed = f"failed in hook `{hook}`: {one_line(error)}{f' ({place})' if place else ''}"
         if culprit != self._who:
-            return BackendBroken(f"{culprit} failed in hook `{hook}`: {one_line(error)}", code="plugin_broken")
+            return BackendBroken(f"{culprit} {failed}", code="plugin_broken")
         if isinstance(error, ImportError):
             from penstock.discovery import unavailable
 
             return unavailable("backend", self.backend, error)
-        return BackendBroken(f"{self._who} failed in hook `{hook}`: {one_line(error)}")
+        return BackendBroken(f"{self._who} {failed}")
