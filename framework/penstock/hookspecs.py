@@ -4,6 +4,19 @@ A backend is a module (or object) with functions marked `@penstock.hookimpl`, fo
 `penstock.backends`. Each target has its own manager with exactly one backend and the wrappers, so an
 operation is answered once, and never by the wrong backend. A capability is simply: the hook is implemented.
 No defaults and no keyword-only arguments in implementations; ask only for the arguments you need.
+
+What a backend is given and answers is in `penstock.target` (`Target`, `Problem`, `Compiled`, `Publication`,
+`EndpointState`, `Health`), `penstock.runs` (`RunRequest`, `Submission`, `RunRef`, `RunReport`, `StepReport`, `Failure`,
+`Absent`, `RunOutputs`, `LogChunk`), `penstock.spec` (`Pipeline`) and `penstock.snapshot` (`Snapshot`, `Archive`).
+
+What it need not write anew: `penstock.graph.order` and `dependencies` (which step after which), `Pipeline.effective`
+(a step with what all steps have), `penstock.command.fill` (replaces placeholders: a `Reference` has the scope
+`parameters`, `inputs`, `outputs` or `steps`, and names), `penstock.snapshot.extract` (unpacks code and data),
+`penstock.values.read_output` (the text of an output from the bytes that a step wrote), `penstock.codec.to_json`.
+
+What it raises (`penstock.errors`): `TargetUnavailable(message, retry_after=seconds)` when the place cannot be reached,
+so that the core tries again; `TargetRefused` when it says no for good; `NotFound` for outputs, logs and the cancel of a
+run that it does not know. Anything else is a defect of the backend and is told as `backend_broken`.
 """
 
 from __future__ import annotations
@@ -117,7 +130,8 @@ class BackendHooks:
     def penstock_sync_endpoint(self, target: Target, endpoint: EndpointState) -> bool:
         """Make the backend's idea of an endpoint what `endpoint` says; answers True. Optional, idempotent.
 
-        Called after the change was committed and retried until it took; no run waits for it.
+        Called after the change was committed and retried until it took; no run waits for it. Two processes may
+        tell at the same time: a `revision` below the one that the backend knows is old news, and changes nothing.
         """
 
     @hookspec(firstresult=True)
