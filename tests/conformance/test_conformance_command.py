@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import signal
 import subprocess
 import sys
@@ -78,12 +80,14 @@ def test_a_broken_target_is_told_by_the_law_it_breaks(conformance, project, dist
     site = distribution("penstock-forgetful", {"penstock.backends": {"forgetful": "forgetful"}}, forgetful=FORGETFUL)
     monkeypatch.setenv("PYTHONPATH", str(site))
     (project / "penstock.yaml").write_text("targets: {odd: {backend: forgetful, idle: 2s}}\n")
-    done = conformance("odd", "--law", "11", "--json")
+    done = conformance("odd", "--law", "11", "--python", "python3", "--json")
     assert done.returncode == 14, done.stdout + done.stderr
     law = json.loads(done.stdout)["laws"][10]
     assert law["result"] == "fail" and law["reason"]
     assert "Traceback" not in done.stderr
-    kept = Path(done.stderr.splitlines()[-1].rpartition(" ")[2])
+    again, last = done.stderr.splitlines()[-2:]
+    assert re.search(r": penstock conformance odd --python python3 --seed \d+ --law 11$", again)
+    kept = Path(last.rpartition(" ")[2])
     assert kept.is_dir() and kept.parent == conformance.temporary
 
 
@@ -91,6 +95,7 @@ def test_what_is_called_wrongly_is_one_line(conformance):
     for arguments, status, said in [
         (("laptpo",), 4, "did you mean `laptop`?"),
         (("laptop", "--lacks", "penstock_read_lgos=never"), 2, "did you mean `penstock_read_logs`?"),
+        (("laptop", "--lacks", "penstock_submit_run=never"), 2, "`penstock_submit_run` is mandatory"),
         (("laptop", "--lacks", "penstock_read_logs=soon"), 2, "not yet"),
         (("laptop", "--lacks", "penstock_read_logs"), 2, "penstock_read_logs=REASON"),
         (("laptop", "--lacks", "penstock_read_logs=never"), 2, "take it out of `lacks`"),
@@ -118,17 +123,32 @@ def test_a_law_that_broke_is_told_though_another_was_asked_for(tmp_path, monkeyp
     assert report.laws[2].result == "skip"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_somebody_who_wants_it_to_end_is_obeyed(project, tmp_path, monkeypatch, number):
+def test_a_target_that_cannot_be_used_is_one_line(conformance, project):
+    (project / "penstock.yaml").write_text("targets: {odd: {backend: local, root: /proc/nowhere}}\n")
+    done = conformance("odd")
+    assert done.returncode == 10, done.stderr
+    _, said = done.stderr.splitlines()
+    assert said.startswith("error: ") and "/proc/nowhere" in said
+    assert list(conformance.temporary.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("number", "everybody", "law"),
+    [(signal.SIGINT, False, 9), (signal.SIGTERM, False, 9), (signal.SIGINT, True, 12), (signal.SIGINT, True, 2)],
+)
+def test_somebody_who_wants_it_to_end_is_obeyed(project, tmp_path, monkeypatch, number, everybody, law):
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     monkeypatch.setenv("TMPDIR", str(temporary))
-    command = [sys.executable, "-m", "penstock", "conformance", "laptop", "--law", "9"]
-    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    told = [running.stderr.readline() for _ in range(4)]
-    running.send_signal(number)
+    command = [sys.executable, "-m", "penstock", "conformance", "laptop", "--law", str(law)]
+    pipe = subprocess.PIPE
+    running = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
+    told = [running.stderr.readline() for _ in range(6)]
+    # A terminal tells everybody in front of it.
+    os.killpg(running.pid, number) if everybody else running.send_signal(number)
     _, rest = running.communicate(timeout=60)
     assert running.returncode == 130, (told, rest)
     assert rest.splitlines()[-1] == "interrupted"
-    assert [line for line in [*told, *rest.splitlines()] if line.startswith("fail")] == []
+    lines = [*told[1:], *rest.splitlines()[:-1]]
+    assert [line for line in lines if not line.startswith("pass")] == []
     assert list(temporary.iterdir()) == []

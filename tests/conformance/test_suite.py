@@ -161,7 +161,7 @@ def test_where_no_step_can_run_nothing_is_asked_and_it_is_said_why(folder):
     status, told = pytest_in(folder, "-k", "well or unseen")
     assert status == 1, told
     assert "2 errors" in told and "Traceback" not in told
-    assert "the smallest pipeline fails on target `first`, so nothing else is asked: step `tell`" in told
+    assert "the smallest pipeline does not run on target `first`, so nothing else is asked: step `tell`" in told
     assert "could not start: `pyhton`" in told
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import signal
+import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -69,7 +72,6 @@ def conformance(
     from hypothesis.configuration import set_hypothesis_home_dir
 
     from penstock.testing.examination import examine_laws, new_seed
-    from penstock.testing.processes.killing import kill_naming
     from penstock.testing.profiles import DEEP, DEFAULT
     from penstock.testing.subject import Subject
 
@@ -84,18 +86,17 @@ def conformance(
     folder = Path(tempfile.mkdtemp(prefix="penstock-conformance-"))
     set_hypothesis_home_dir(folder / "hypothesis")
     report = None
+    broken = False
     try:
         subject = Subject.of_config(config, folder, target, other, lacks=lacks, python=python)
         output.note(f"target {target}, seed {seed}, profile {profile.name}")
         with _interruptible(told):
             report = examine_laws(subject, laws, profile=profile, seed=seed, asked=told.asked, told=told.told)
+        broken = bool(report.failed)
     finally:
-        if report is None or not report.failed:
-            kill_naming(folder)
-            shutil.rmtree(folder, ignore_errors=True)
-    if report.failed:
-        broken = " ".join(f"--law {one.law}" for one in report.failed)
-        output.note(f"to see it again: penstock conformance {target} --seed {seed}{' --deep' * deep} {broken}")
+        _leave(folder, clear=not broken)
+    if broken:
+        output.note(f"to see it again: {_again(report, seed)}")
         output.note(f"what was there is kept in {folder}")
     if as_markdown:
         for line in markdown(report):
@@ -107,6 +108,45 @@ def conformance(
         click.get_current_context().exit(BackendBroken.exit_code)
 
 
+def _leave(folder: Path, *, clear: bool) -> None:
+    """End everything that goes on for an examination, and remove its folder when nobody has to look at it."""
+    from penstock.testing.processes.apart import end_all
+    from penstock.testing.processes.killing import kill_naming
+
+    end_all()
+    for pause in (0.0, 0.1, 0.5):  # a process that is only just being started is found a moment later
+        time.sleep(pause)
+        kill_naming(folder)
+        if not clear:
+            return
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+
+
+def _again(report: Report, seed: int) -> str:
+    """The command that examines what broke as it was examined now."""
+    here = click.get_current_context()
+    words = ["penstock"]
+    for context in (here.find_root(), here):
+        words += ["conformance", report.target] if context is here else []
+        for option in context.command.params:
+            value = context.params.get(option.name or "")
+            if isinstance(option, click.Option) and option.name not in ("seed", "laws") and value != option.default:
+                words += _said(option.opts[0], value)
+    words += ["--seed", str(seed)]
+    if len(report.failed) < len(report.laws):
+        words += [word for one in report.failed for word in ("--law", str(one.law))]
+    return shlex.join(words)
+
+
+def _said(name: str, value: object) -> list[str]:
+    """An option as it is written."""
+    if isinstance(value, dict):
+        return [word for key, one in value.items() for word in (name, f"{key}={one}")]
+    return [] if value in (None, False) else [name] if value is True else [name, str(value)]
+
+
 @contextmanager
 def _interruptible(told: _Told) -> Iterator[None]:
     """End the examination when somebody wants it to end, whatever a check makes of being interrupted."""
@@ -115,11 +155,17 @@ def _interruptible(told: _Told) -> Iterator[None]:
         told.unwanted = True
         raise KeyboardInterrupt
 
+    def unraisable(unraised: sys.UnraisableHookArgs) -> None:
+        if not isinstance(unraised.exc_value, KeyboardInterrupt):  # it came at a bad moment, and is heard later
+            sys.__unraisablehook__(unraised)
+
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = [signal.signal(number, end) for number in numbers]
+    sys.unraisablehook, usual = unraisable, sys.unraisablehook
     try:
         yield
     finally:
+        sys.unraisablehook = usual
         for number, handler in zip(numbers, before, strict=True):
             signal.signal(number, handler)
 

@@ -6,13 +6,13 @@ import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from penstock.errors import PenstockError, TargetUnsupported, UsageError, WaitTimeout
+from penstock.errors import TargetUnsupported, UsageError, WaitTimeout
 from penstock.operations import TargetOperations
 from penstock.places import Place, Places
 from penstock.printing import printable
@@ -82,11 +82,9 @@ class Bench:
         return name
 
     @contextmanager
-    def workspace(
-        self, registry: str | None = None, *, actor: str = "ada", plugins: Sequence[tuple[str, object]] = ()
-    ) -> Iterator[Workspace]:
-        """An open workspace, by default on a new registry."""
-        with self.subject.open(registry or self.new_registry(), actor=actor, plugins=plugins) as workspace:
+    def workspace(self, registry: str | None = None, **more: Any) -> Iterator[Workspace]:
+        """An open workspace, by default on a new registry; the arguments are those of `Subject.open`."""
+        with self.subject.open(registry or self.new_registry(), **more) as workspace:
             yield workspace
 
     def wait(self, workspace: Workspace, run: str, law: int = 12) -> RunRecord:
@@ -97,16 +95,19 @@ class Bench:
             raise LawBroken(law, f"a run of the kit's does not end: {error}") from None
 
     def try_out(self) -> None:
-        """Run the kit's smallest pipeline once. Raises UsageError when it fails, as every other would, and says why.
-
-        Whatever else is wrong is left to the checks, which say what law it breaks.
+        """Run the kit's smallest pipeline once. Raises PenstockError, UsageError when the run does not end well: then
+        there is nothing to be asked about. A target that refuses the pipeline is left to the checks.
         """
         try:
             self._marks = self._can_mark()
-        except UsageError:
-            raise
-        except (PenstockError, LawBroken, Untested):
+        except LawBroken as error:
+            raise UsageError(f"{self._nothing_else}: {error.message}") from None
+        except Untested:
             return
+
+    @property
+    def _nothing_else(self) -> str:
+        return f"the smallest pipeline does not run on target `{self.subject.target}`, so nothing else is asked"
 
     def marks(self) -> Path:
         """A new folder in which executions leave marks (see `probe`). Raises Untested when the target cannot."""
@@ -174,7 +175,7 @@ class Bench:
         said = run.error.message if run.error else "the target does not say why"
         last = f"; the last line of its log is `{printable(lines[-1])}`" if lines else ""
         return (
-            f"the smallest pipeline fails on target `{self.subject.target}`, so nothing else is asked: {said}{last}. "
+            f"{self._nothing_else}: {said}{last}. "
             f"Steps call Python as `{self.subject.python}`; where it has another name, say so (`python`, `--python`)"
         )
 
@@ -191,13 +192,15 @@ def wait_for(workspace: Workspace, run: str, patience: float) -> RunRecord:
     while True:
         try:
             return workspace.runs.wait(run, timeout=min(_GLANCE, max(0.0, deadline - time.monotonic())))
-        except WaitTimeout as error:
+        except WaitTimeout:
             with Registry.open(workspace.config.registry.value, create=False, read_only=True) as registry:
                 waiting = registry.waiting(run)
             why = f"; it waits for its target: {waiting.message}" if waiting is not None and waiting.message else ""
             stuck = bool(why) and waiting is not None and waiting.due > datetime.now(UTC) + timedelta(seconds=_LONG)
             if stuck or time.monotonic() >= deadline:
-                raise WaitTimeout(f"{error}{why}") from None
+                waited = time.monotonic() - deadline + patience
+                state = workspace.runs.get(run).state
+                raise WaitTimeout(f"run {run} is still {state} after {waited:.3g} s{why}") from None
 
 
 def executions(marks: Path) -> dict[str, int]:

@@ -97,6 +97,12 @@ def _asked(bench: Bench, check: Check) -> Outcome:
         law, reason, details = error.law, error.message, _notes(error)
     except PenstockError as error:
         reason, details = f"{_UNEXPECTED}`{error.code}`: {error.message}", (_place(error), *_notes(error))
+    except ExceptionGroup as group:
+        # What hypothesis has seen once and not again, when it tried to make it smaller.
+        found = next((error for error in group.exceptions if isinstance(error, LawBroken)), group.exceptions[0])
+        law = found.law if isinstance(found, LawBroken) else law
+        said = found.message if isinstance(found, LawBroken | PenstockError) else one_line(found)
+        reason, details = f"{said} (not every time)", (_place(found), *_notes(found))
     except Exception as error:
         reason, details = f"{_UNEXPECTED}{one_line(error)}", (_place(error), *_notes(error))
     return Outcome(check=check, result="fail", reason=reason, law=law, details=details)

@@ -12,7 +12,7 @@ from attrs import evolve, field, frozen
 
 from penstock.config import Config, Setting, load_config, target_config
 from penstock.errors import UsageError, did_you_mean
-from penstock.operations.target import CAPABILITIES
+from penstock.operations.target import ANSWERS, CAPABILITIES
 from penstock.workspace import Workspace
 
 REASONS = ("not yet", "upstream", "never")
@@ -30,6 +30,8 @@ def _prepare(name: str) -> None:
 def _reasons(value: Mapping[str, str] | None) -> dict[str, str]:
     given = dict(value or {})
     for hook, reason in given.items():
+        if hook in ANSWERS and hook not in CAPABILITIES:
+            raise UsageError(f"`{hook}` is mandatory: no backend may lack it")
         if hook not in CAPABILITIES:
             raise UsageError(f"`{hook}` is no optional hook ({did_you_mean(hook, CAPABILITIES)})")
         if reason not in REASONS:
@@ -95,11 +97,17 @@ class Subject:
         return cls(config=alone, target=target, other=second, **more)
 
     def open(
-        self, registry: str = "registry", *, actor: str = "ada", plugins: Sequence[tuple[str, object]] = ()
+        self,
+        registry: str = "registry",
+        *,
+        actor: str = "ada",
+        verified: bool = False,
+        door: str = "python",
+        plugins: Sequence[tuple[str, object]] = (),
     ) -> Workspace:
-        """A workspace on a registry of its own, by name; `plugins` are objects, by name. Close it by `with`."""
+        """A workspace on a registry of its own, by name; the rest is as in `Workspace`. Close it by `with`."""
         config = evolve(self.config, registry=Setting(self.config.home / f"{registry}.db", _ORIGIN))
-        return Workspace(config, actor=actor, plugins=plugins)
+        return Workspace(config, actor=actor, verified=verified, door=door, plugins=plugins)
 
     def ready(self) -> None:
         """Call what `prepare` names, unless this process has done so. To be called before anything else."""

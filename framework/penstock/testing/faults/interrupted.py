@@ -59,7 +59,8 @@ def interrupt_each(bench: Bench, history: History) -> None:
         return scenes[-1]
 
     try:
-        passes = [points_of(history.calls, scene(False)) for _ in range(2)]
+        timeout = 3 * bench.profile.patience
+        passes = [points_of(history.calls, scene(False), timeout=timeout) for _ in range(2)]
         for one in passes:
             _comes_by(one, history.points)
         points = list(dict.fromkeys(point for one in passes for point in one))
@@ -67,7 +68,7 @@ def interrupt_each(bench: Bench, history: History) -> None:
         for attempt in range(TRIES):
             # What a target on this machine does but once, it does again in a home of its own.
             new = partial(scene, attempt > 0)
-            died = kill_at_each(missed, history.calls, history.judge, new, timeout=3 * bench.profile.patience)
+            died = kill_at_each(missed, history.calls, history.judge, new, timeout=timeout)
             missed = [point for point in missed if point not in died and point != END]
     except BaseException:
         for used in scenes:

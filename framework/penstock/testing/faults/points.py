@@ -19,7 +19,7 @@ import sqlite3
 import sys
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any, TypeVar
@@ -31,7 +31,7 @@ from penstock.testing.faults.files import Files, called
 from penstock.testing.faults.reaching import REACHING
 from penstock.testing.faults.statements import Statements
 from penstock.testing.laws import LawBroken
-from penstock.testing.processes.apart import Died, apart
+from penstock.testing.processes.apart import Died, apart, threads
 
 S = TypeVar("S")
 
@@ -117,9 +117,12 @@ class Points:
         return hookimpl(wrapper=True)(wrapper)
 
 
-def points_of(history: Callable[[S, Points], None], scene: S) -> list[Point]:
-    """The points of a history, from a first pass in a process of its own. The history arms them. Raises as it does."""
-    return apart(_go, history, scene, None)
+def points_of(history: Callable[[S, Points], None], scene: S, *, timeout: float = 300.0) -> list[Point]:
+    """The points of a history, from a first pass in a process of its own. The history arms them.
+
+    Raises as it does, and TimeoutError when it takes longer than so many seconds.
+    """
+    return apart(_go, history, scene, None, timeout=timeout)
 
 
 def kill_at_each(
@@ -150,12 +153,9 @@ def kill_at_each(
         apart(_judge, after, mine, point, timeout=timeout)
         return died
 
-    with ThreadPoolExecutor(at_once) as pool:
+    with threads(at_once) as pool:
         waiting: list[Future[bool]] = [pool.submit(one, point) for point in points]
-        try:
-            return [point for point, future in zip(points, waiting, strict=True) if future.result()]
-        finally:
-            pool.shutdown(cancel_futures=True)
+        return [point for point, future in zip(points, waiting, strict=True) if future.result()]
 
 
 def _go(history: Callable[[S, Points], None], scene: S, stop: Point | None) -> list[Point]:

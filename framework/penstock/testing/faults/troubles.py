@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Generator
-from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from attrs import Factory, define, frozen
@@ -19,7 +18,7 @@ from penstock.testing.faults.answers import FAULTS, Answers, Fault, Trouble
 from penstock.testing.faults.interrupted import FEW
 from penstock.testing.faults.scenes import Scene
 from penstock.testing.laws import LawBroken, Untested, hold
-from penstock.testing.processes.apart import apart
+from penstock.testing.processes.apart import apart, threads
 from penstock.workspace import Workspace
 
 T = TypeVar("T")
@@ -105,12 +104,9 @@ def trouble_each(bench: Bench, history: History) -> None:
     ]
     missed = troubles
     for attempt in range(TRIES):
-        with ThreadPoolExecutor(AT_ONCE) as pool:
+        with threads(AT_ONCE) as pool:
             waiting = [pool.submit(play, trouble, 4.0**attempt) for trouble in missed]
-            try:
-                missed = [trouble for trouble, one in zip(missed, waiting, strict=True) if not one.result()[1]]
-            finally:
-                pool.shutdown(cancel_futures=True)
+            missed = [trouble for trouble, one in zip(missed, waiting, strict=True) if not one.result()[1]]
     bench.tell(f"troubled {len(troubles) - len(missed)} of {len(troubles)} answers")
     if not missed:
         return

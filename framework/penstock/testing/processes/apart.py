@@ -9,10 +9,15 @@ from __future__ import annotations
 import functools
 import multiprocessing
 import os
+import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import BaseContext
+from multiprocessing.process import BaseProcess
 from typing import Any, Generic, TypeVar
 
 from penstock.errors import one_line
@@ -31,6 +36,10 @@ _TURNS = threading.Lock()
 """Starting a process looks at those that have ended, and of two threads that read one exit code one reads nothing."""
 
 
+_LIVE: set[BaseProcess] = set()
+"""The processes that go on."""
+
+
 class Died(Exception):
     """The process ended without an answer. `signal` is what killed it, or None when it ended by itself."""
 
@@ -40,7 +49,10 @@ class Died(Exception):
 
 
 class Apart(Generic[T]):
-    """A call of an importable function, going on in a process of its own; arguments and answer are pickled."""
+    """A call of an importable function, going on in a process of its own; arguments and answer are pickled.
+
+    The process is deaf to Ctrl-C, which a terminal sends to everybody: who waits for the answer ends it.
+    """
 
     def __init__(self, function: Callable[..., T], *arguments: Any) -> None:
         mine, its = multiprocessing.Pipe(duplex=False)
@@ -48,6 +60,7 @@ class Apart(Generic[T]):
         self.process = _context().Process(target=_serve, args=(its, function, arguments))  # type: ignore[attr-defined]  # typeshed has no Process on the base class
         with _TURNS:
             self.process.start()
+            _LIVE.add(self.process)
         its.close()
 
     def result(self, timeout: float = 120.0) -> T:
@@ -61,6 +74,9 @@ class Apart(Generic[T]):
             self._join()
             code = self.process.exitcode
             raise Died(-code if code is not None and code < 0 else None) from None
+        except KeyboardInterrupt:
+            self.process.kill()
+            raise
         finally:
             self._answer.close()
             self._join()
@@ -73,6 +89,7 @@ class Apart(Generic[T]):
         wait([self.process.sentinel])
         with _TURNS:
             self.process.join()
+            _LIVE.discard(self.process)
 
 
 def apart(function: Callable[..., T], *arguments: Any, timeout: float = 120.0) -> T:
@@ -80,15 +97,47 @@ def apart(function: Callable[..., T], *arguments: Any, timeout: float = 120.0) -
     return Apart(function, *arguments).result(timeout)
 
 
+@contextmanager
+def threads(at_once: int) -> Iterator[ThreadPoolExecutor]:
+    """A pool of threads that make calls apart. What goes wrong cancels the rest; Ctrl-C ends the calls as well."""
+    pool = ThreadPoolExecutor(at_once)
+    try:
+        yield pool
+    except KeyboardInterrupt:
+        pool.shutdown(wait=False, cancel_futures=True)
+        end_all()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def end_all() -> None:
+    """Kill every process that goes on for a call of this one; whoever waits for it is told that it died."""
+    for process in tuple(_LIVE):
+        process.kill()
+
+
 @functools.cache
 def _context() -> BaseContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(_PRELOADED))
+    if threading.current_thread() is threading.main_thread():
+        # What the server is deaf to when it starts, its children are deaf to from their first moment on.
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            forkserver.ensure_running()
+        finally:
+            signal.signal(signal.SIGINT, before)
     return context
+
+
+def _deaf(number: int, frame: object) -> None:
+    """Do nothing."""
 
 
 def _serve(pipe: Connection, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
     """Call, answer, and leave at once: what is open is left as by a process that ended."""
+    signal.signal(signal.SIGINT, _deaf)  # unlike what is ignored, a handler is not passed on to what is started here
     try:
         said = (True, function(*arguments))
     except Exception as error:
@@ -96,6 +145,7 @@ def _serve(pipe: Connection, function: Callable[..., Any], arguments: tuple[Any,
     try:
         pipe.send(said)
     except Exception as error:  # what cannot be pickled is told in words
-        pipe.send((False, RuntimeError(f"{one_line(error)} while answering {said[1]!r}")))
+        with suppress(OSError):  # nobody waits any more
+            pipe.send((False, RuntimeError(f"{one_line(error)} while answering {said[1]!r}")))
     pipe.close()
     os._exit(0)
