@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
+from penstock.dispatcher import Dispatcher
 from penstock.registry import pointer
 from penstock.testing.bench import Bench
 from penstock.testing.checks.histories import CHECKS
@@ -72,9 +74,30 @@ def bench(folder, monkeypatch):
 def test_a_failing_history_is_made_as_short_as_it_can_be(bench):
     found = replay(bench, LONG)
     assert found is not None
-    broken, history = shortest(bench, LONG, found[0])
+    broken, history, pause = shortest(bench, LONG, found[0])
     assert broken.law == 3
     assert history == NEEDED
+    assert pause == 0
+
+
+def test_what_depends_on_the_pace_is_sought_with_a_pause(folder, monkeypatch):
+    # A run that has ended when it is looked at for the first time has no outputs.
+    refresh = Dispatcher.refresh
+
+    def refresh_forgetfully(self, run_id, **more):
+        before, after = self._registry.get_run(run_id), refresh(self, run_id, **more)
+        return evolve(after, outputs={}) if (before.state, after.state) == ("queued", "succeeded") else after
+
+    monkeypatch.setattr(Dispatcher, "refresh", refresh_forgetfully)
+    calls = [NEEDED[0], ("moment", {"moment": "m1"}), ("submit", {"run": "r1", "ref": "one"}), ("get", {"run": "r1"})]
+    bench = Bench(subject_in(folder / "kit"), DEFAULT, 1)
+    assert replay(bench, calls) is None
+    found = replay(bench, calls, pause=0.3)
+    assert found is not None
+    broken, history, pause = shortest(bench, calls, found[0])
+    assert (broken.law, pause) == (found[0].law, 0.3)
+    assert history == [call for call in calls if call[0] != "moment"]
+    assert "    pause=0.3,\n" in script_of(bench.subject, history, broken, pause)
 
 
 def test_the_program_of_a_history_breaks_the_same_law(folder):
@@ -89,7 +112,8 @@ def test_the_program_of_a_history_that_breaks_nothing_ends_well(folder):
         subject_in(folder / "kit"), [*NEEDED, ("submit", {"run": "r1", "ref": "one"})], LawBroken(3, "-")
     )
     done = run(script, folder)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    said = "every call was answered as it should be: what broke depends on the pace of the target\n"
+    assert (done.returncode, done.stdout, done.stderr) == (0, said, "")
 
 
 def test_a_failure_of_the_check_carries_the_program(bench, folder):

@@ -22,10 +22,11 @@ def histories(bench: Bench) -> str | None:
     if found is None:
         return tally.done()
     broken, history = found
+    pause = 0.0
     if bench.profile.shrink:
-        broken, history = shortest(bench, history, broken)
+        broken, history, pause = shortest(bench, history, broken)
     told = LawBroken(broken.law, broken.message)
-    told.add_note(f"This program makes the same calls again:\n\n{script_of(bench.subject, history, broken)}")
+    told.add_note(f"This program makes the same calls again:\n\n{script_of(bench.subject, history, broken, pause)}")
     raise told
 
 

@@ -18,14 +18,25 @@ Call: TypeAlias = tuple[str, Mapping[str, Any]]
 
 _OPTIONAL = ("by", "reason", "cancel_runs", "name", "label", "target", "default", "expect", "key", "depth", "all")
 
+_PAUSES = (0.0, 0.0, 0.3)
+"""What is broken may depend on how far runs are: it is sought again at once, and with so many seconds for them."""
+
 _MINUTE = 60.0
 """How long, in seconds, a history is made shorter at the most."""
 
 
-class Play:
-    """Calls on a new registry. `history` is what was called, `tally` what the targets took of it and refused."""
+_LOOKS = ("wait", "get", "logs", "outputs", "cancel", "runs")
+"""Verbs that look at runs."""
 
-    def __init__(self, bench: Bench) -> None:
+
+class Play:
+    """Calls on a new registry. `history` is what was called, `tally` what the targets took of it and refused.
+
+    `pause` is how many seconds it lets runs go on before each call that looks at them.
+    """
+
+    def __init__(self, bench: Bench, pause: float = 0.0) -> None:
+        self.pause = pause
         self.history: list[Call] = []
         self.tally = Tally(MAIN, OTHER)
         self.model = Model()
@@ -50,6 +61,8 @@ class Play:
     def __call__(self, verb: str, **arguments: Any) -> Answer:
         """Make one call. Raises LawBroken when its answer is not what it should be."""
         self.history.append((verb, arguments))
+        if verb in _LOOKS and self.pause:
+            time.sleep(self.pause)
         answer = self._player.call(verb, **arguments)
         if self.tally.hear(verb, arguments, answer):
             self.model.check(verb, arguments, answer)
@@ -63,12 +76,12 @@ class Play:
         self._player.close()
 
 
-def replay(bench: Bench, history: Iterable[Call]) -> tuple[LawBroken, list[Call]] | None:
+def replay(bench: Bench, history: Iterable[Call], pause: float = 0.0) -> tuple[LawBroken, list[Call]] | None:
     """Make a history of calls again, on a new registry: what it breaks and the calls up to there, or None.
 
     One that names a moment before it gives it that name breaks nothing.
     """
-    with Play(bench) as play:
+    with Play(bench, pause) as play:
         try:
             for verb, arguments in history:
                 play(verb, **arguments)
@@ -79,15 +92,21 @@ def replay(bench: Bench, history: Iterable[Call]) -> tuple[LawBroken, list[Call]
     return None
 
 
-def shortest(bench: Bench, history: list[Call], broken: LawBroken, tries: int = 200) -> tuple[LawBroken, list[Call]]:
-    """A history without the calls and arguments that it can do without to break the same law, and how it ends then.
+def shortest(
+    bench: Bench, history: list[Call], broken: LawBroken, tries: int = 200
+) -> tuple[LawBroken, list[Call], float]:
+    """A history without the calls and arguments that it can do without to break the same law, how it ends then, and
+    the pause that it needs before each look at a run.
 
     It is made shorter for a minute at the most. When it does not break the law again, it is answered as it was.
     """
     until = time.monotonic() + _MINUTE
-    again = replay(bench, history)
-    if again is None or again[0].law != broken.law:
-        return broken, history
+    for pause in _PAUSES:
+        again = replay(bench, history, pause)
+        if again is not None and again[0].law == broken.law:
+            break
+    else:
+        return broken, history, 0.0
     found, size = again, len(again[1])
     while size and tries > 0 and time.monotonic() < until:
         # From the end: what comes late depends on what came before.
@@ -95,15 +114,15 @@ def shortest(bench: Bench, history: list[Call], broken: LawBroken, tries: int = 
             if time.monotonic() >= until:
                 break
             tries -= 1
-            less = replay(bench, found[1][:start] + found[1][start + size :])
+            less = replay(bench, found[1][:start] + found[1][start + size :], pause)
             if less is not None and less[0].law == broken.law and tries >= 0:
                 found = less
         size //= 2
-    return _plainest(bench, found, tries, until)
+    return *_plainest(bench, found, tries, until, pause), pause
 
 
 def _plainest(
-    bench: Bench, found: tuple[LawBroken, list[Call]], tries: int, until: float
+    bench: Bench, found: tuple[LawBroken, list[Call]], tries: int, until: float, pause: float
 ) -> tuple[LawBroken, list[Call]]:
     """The same calls without the arguments that they can do without."""
     for number in range(len(found[1])):
@@ -114,7 +133,7 @@ def _plainest(
                 break
             tries -= 1
             plain = {key: value for key, value in calls[number][1].items() if key != name}
-            less = replay(bench, [*calls[:number], (verb, plain), *calls[number + 1 :]])
+            less = replay(bench, [*calls[:number], (verb, plain), *calls[number + 1 :]], pause)
             if less is not None and less[0].law == found[0].law:
                 found = less
     return found

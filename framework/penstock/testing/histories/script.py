@@ -15,8 +15,10 @@ from penstock.testing.profiles import DEFAULT
 from penstock.testing.subject import Subject
 
 
-def script_of(subject: Subject, history: Iterable[Call], broken: LawBroken) -> str:
-    """The program of a history. Run by Python it ends with status 1, and its last line is what broke."""
+def script_of(subject: Subject, history: Iterable[Call], broken: LawBroken, pause: float = 0.0) -> str:
+    """The program of a history. Run by Python it ends with status 1, and its last line is what broke; where that
+    depends on the target's pace and does not break this time, it says so.
+    """
     options = subject.options()
     lines = [
         f'"""{_in_docstring(str(broken))}"""',
@@ -28,24 +30,31 @@ def script_of(subject: Subject, history: Iterable[Call], broken: LawBroken) -> s
         f"    other={options[subject.other]!r},",
         f"    python={subject.python!r},",
         f"    prepare={subject.prepare!r},",
+        *([f"    pause={pause!r},"] if pause else []),
         ") as play:",
     ]
     lines += [f"    play({', '.join([repr(verb), *_said(arguments)])})" for verb, arguments in history]
+    lines.append('print("every call was answered as it should be: what broke depends on the pace of the target")')
     return "\n".join(lines) + "\n"
 
 
 @contextmanager
 def stage(
-    *, main: Mapping[str, Any], other: Mapping[str, Any], python: str = "python", prepare: tuple[str, ...] = ()
+    *,
+    main: Mapping[str, Any],
+    other: Mapping[str, Any],
+    python: str = "python",
+    prepare: tuple[str, ...] = (),
+    pause: float = 0.0,
 ) -> Iterator[Play]:
     """Where a program's calls are made: two targets by their options, in a temporary folder, and a new registry.
 
-    `prepare` names functions as in `Subject`; the modules they are in have to be found by Python. Raises
-    ConfigInvalid, BackendBroken.
+    `prepare` names functions as in `Subject`; the modules they are in have to be found by Python. `pause` is how
+    many seconds runs have before each call that looks at them. Raises ConfigInvalid, BackendBroken.
     """
     with tempfile.TemporaryDirectory(prefix="penstock-play-", ignore_cleanup_errors=True) as folder:
         subject = Subject.of_options(Path(folder), main, other, python=python, prepare=prepare)
-        with Play(Bench(subject, DEFAULT, seed=0)) as play:
+        with Play(Bench(subject, DEFAULT, seed=0), pause) as play:
             yield play
 
 
