@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 from attrs import frozen
 
 from penstock import snapshot
+from penstock.errors import PenstockError
 from penstock.runs import ENDED, Absent, RunRef, RunReport, RunRequest
 from penstock.snapshot import Snapshot
 from penstock.spec import Pipeline, Value
@@ -97,11 +99,15 @@ def is_over(report: RunReport) -> bool:
 
 @contextmanager
 def slow_run(bench: Bench, made: Put, **values: Value) -> Iterator[RunRef]:
-    """A run that is ended when the check is done with it, however it is done."""
+    """A run that is ended when the check is done with it, however it is done. What went wrong before stays that."""
     run = start(bench, made, **values)
     try:
         yield run
-    finally:
-        if bench.has("penstock_cancel_run") and not is_over(look(bench, run)):
-            bench.operations.cancel(bench.place.target, run)
-            until(bench, run, is_over)
+    except BaseException:
+        if bench.has("penstock_cancel_run"):
+            with contextlib.suppress(PenstockError):
+                bench.operations.cancel(bench.place.target, run)
+        raise
+    if bench.has("penstock_cancel_run") and not is_over(look(bench, run)):
+        bench.operations.cancel(bench.place.target, run)
+        until(bench, run, is_over)

@@ -49,6 +49,8 @@ def true_at_the_end(report: RunReport) -> None:
     hold(9, report.ended is not None, f"a run is `{report.state}` and has no time of its end")
     _in_order("the run", report.started, report.ended)
     for step in report.steps:
+        _before("the run started", report.started, f"step {step.name} started", step.started)
+        _before(f"step {step.name} ended", step.ended, "the run ended", report.ended)
         hold(9, step.state in ENDED, f"step {step.name} is `{step.state}` in a run that is `{report.state}`")
         _in_order(f"step {step.name}", step.started, step.ended)
         if step.state == "succeeded":
@@ -69,5 +71,9 @@ def _state_forward(what: str, before: str, after: str) -> None:
 
 
 def _in_order(what: str, started: datetime | None, ended: datetime | None) -> None:
-    if started is not None and ended is not None:
-        hold(9, started <= ended, f"{what} started at {started} and ended before, at {ended}")
+    _before(f"{what} started", started, f"{what} ended", ended)
+
+
+def _before(what: str, first: datetime | None, other: str, second: datetime | None) -> None:
+    if first is not None and second is not None:
+        hold(9, first <= second, f"{what} at {first}, and {other} before that, at {second}")

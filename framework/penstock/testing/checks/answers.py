@@ -249,7 +249,7 @@ def troubled_targets_are_told_the_rest(bench: Bench) -> None:
 @check(9)
 def a_lost_run_fails(bench: Bench) -> str | None:
     """Does a run that its target does not know any more end failed, and stay so?"""
-    apart(_loses, Scene.on(bench))
+    apart(_loses, Scene.on(bench), timeout=3 * bench.profile.patience)
     return None
 
 

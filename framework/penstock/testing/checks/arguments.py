@@ -44,6 +44,9 @@ _FIXED: dict[str, list[Any]] = {
         {"\n": "\\n", "日本": "\u2028"},
     ],
 }
+_OF_ALL = " the 'pipeline'\n"
+"""A variable of all steps."""
+
 _LONG = {"multibyte": "é" * (MAX_BYTES // 2), "words": "a b'" * (MAX_BYTES // 4), "lines": "\n" * 40_000}
 
 
@@ -59,6 +62,21 @@ def text_around_stays(bench: Bench) -> str | None:
     values = {"a": "${{ parameters.b }}", "b": "$${{ parameters.a }}", "c": "${{ inputs.x }} $(echo a) `b` $PATH *"}
     declared = {name: Parameter("string") for name in values}
     return _try(bench, partial(_around, before="${{ parameters.a }} $", after="$${{ '"), declared, values)
+
+
+@check(7)
+def words_are_filled_in_anywhere(bench: Bench) -> str | None:
+    """Are placeholders replaced in the first word of a command too, and however they are spaced?"""
+    marks = ("${{parameters.word}}", "${{ parameters.word}}", "${{   parameters.word   }}")
+    command = probe(bench.subject.python, "args", "${{outputs.args}}", arguments=marks)
+    with bench.workspace() as ws:
+        tries = Tries(bench, ws)
+        step = Step(command=("${{parameters.python}}", *command[1:]), outputs={"args": "list"})
+        declared = {"word": Parameter("string"), "python": Parameter("string")}
+        run = tries.run(7, _pipeline(declared, {"only": step}), {"word": " a ", "python": bench.subject.python})
+        if run:
+            _same("argument", run.outputs["args"], [" a "] * len(marks), marks)
+        return tries.done()
 
 
 @check(7)
@@ -134,8 +152,8 @@ def _in_environment(tries: Tries, declared: Mapping[str, Parameter], values: Map
     run = tries.run(7, _variables(tries.bench.subject.python, declared), values)
     if run:
         texts = _texts(declared, values)
-        found = [run.outputs[f"v{number}"] for number in range(len(texts))]
-        _same("variable", found, list(texts.values()), list(texts))
+        found = [run.outputs[f"v{number}"] for number in range(len(texts))] + [run.outputs["all"]]
+        _same("variable", found, [*texts.values(), _OF_ALL], [*texts, "all steps"])
 
 
 def _passed_on(tries: Tries, declared: Mapping[str, Parameter], values: Mapping[str, Any]) -> None:
@@ -180,20 +198,23 @@ def _inside(python: str, declared: Mapping[str, Parameter], before: str, after: 
 
 def _variables(python: str, declared: Mapping[str, Parameter]) -> Pipeline:
     words = [word for n in range(len(declared)) for word in ("env", f"PROBE_{n}", f"${{{{ outputs.v{n} }}}}")]
+    words += ["env", "PROBE_OF_ALL", "${{ outputs.all }}"]
     step = Step(
         command=probe(python, *words),
         env={f"PROBE_{number}": f"${{{{ parameters.{name} }}}}" for number, name in enumerate(declared)},
-        outputs={f"v{number}": "string" for number in range(len(declared))},
+        outputs=dict.fromkeys(("all", *(f"v{number}" for number in range(len(declared)))), "string"),
     )
     return _pipeline(declared, {"only": step})
 
 
 def _through(python: str, declared: Mapping[str, Parameter]) -> Pipeline:
     numbered = list(enumerate(declared))
-    words = [
-        word for n, key in numbered for word in ("put", f"${{{{ outputs.v{n} }}}}", f"${{{{ parameters.{key} }}}}")
-    ]
-    first = Step(command=probe(python, *words), outputs={f"v{n}": declared[key].type for n, key in numbered})
+    words = [word for n, _ in numbered for word in ("put", f"${{{{ outputs.v{n} }}}}", f"${{{{ inputs.p{n} }}}}")]
+    first = Step(
+        inputs={f"p{n}": f"${{{{ parameters.{key} }}}}" for n, key in numbered},
+        command=probe(python, *words),
+        outputs={f"v{n}": declared[key].type for n, key in numbered},
+    )
     second = Step(
         inputs={f"v{number}": f"${{{{ steps.first.outputs.v{number} }}}}" for number, _ in numbered},
         command=probe(
@@ -229,7 +250,7 @@ def _pipeline(declared: Mapping[str, Parameter], steps: Mapping[str, Step]) -> P
     """The steps as a pipeline whose outputs are all of theirs, by the same names."""
     outputs = {key: f"${{{{ steps.{name}.outputs.{key} }}}}" for name, step in steps.items() for key in step.outputs}
     # What a step says of a variable goes before what the pipeline says.
-    defaults = Defaults(code="./src", env={"PROBE_0": "the pipeline's", "PROBE_1": ""})
+    defaults = Defaults(code="./src", env={"PROBE_0": "the pipeline's", "PROBE_1": "", "PROBE_OF_ALL": _OF_ALL})
     return Pipeline(name="words", parameters=declared, defaults=defaults, steps=steps, outputs=outputs)
 
 
@@ -246,6 +267,7 @@ def _short(text: str) -> str:
 CHECKS = (
     arguments_arrive,
     text_around_stays,
+    words_are_filled_in_anywhere,
     environment_arrives,
     outputs_arrive,
     long_values_arrive,

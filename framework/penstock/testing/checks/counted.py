@@ -45,7 +45,7 @@ def versions_are_not_doubled(bench: Bench) -> None:
         zero, one = (given(bench, ws, word) for word in "ab")
         endpoint = ws.create_endpoint("one", zero)
         same(2, endpoint.add_version(one), "1", "the second version")
-        before = endpoint.refresh().versions
+        before = endpoint.refresh().record
         for published, version in ((zero, "0"), (one, "1")):
             again = ws.endpoints.add_version("one", published.id)
             same(
@@ -57,7 +57,7 @@ def versions_are_not_doubled(bench: Bench) -> None:
             same(
                 2, (done.version, done.version_added), (version, False), f"what publishing version {version} again did"
             )
-        same(2, ws.endpoint("one").versions, before, "the versions of the endpoint after they were added again")
+        same(2, endpoint.refresh().record, before, "the endpoint after versions were added again")
         same(2, endpoint.add_version(given(bench, ws, "c")), "2", "the version after repeats")
 
 
@@ -77,6 +77,10 @@ def versions_begin_at_zero(bench: Bench) -> None:
         hold(2, new.id != old.id, "an endpoint under a deleted one's name has the deleted one's id")
         same(2, [one.version for one in new.versions], ["0"], "the versions under a deleted endpoint's name")
         refusal(2, "version_not_found", "a version that only a deleted endpoint had", ws.submit, "one@2")
+        new.delete()
+        given(bench, ws, "c", endpoint="one")
+        found = [(one.version, one.published) for one in ws.endpoint("one").versions]
+        same(2, found, [("0", published[2].id)], "what is published behind a deleted endpoint's name")
 
 
 @check(3)
@@ -155,15 +159,17 @@ def move_as_expected(bench: Bench) -> None:
 def pointed_to_stays(bench: Bench) -> None:
     """Is what a default or a version points to kept, until the endpoint is gone?"""
     with _one(bench, 2) as (ws, endpoint):
+        delete = ws.pipelines.delete
         for version in endpoint.versions:
-            what = f"deleting what one@{version.version} is"
-            refusal(3, "in_use", what, ws.pipelines.delete, version.published)
+            refusal(3, "in_use", f"deleting what one@{version.version} is", delete, version.published)
         ws.endpoints.disable("one@1")
-        refusal(3, "in_use", "deleting what a closed version is", ws.pipelines.delete, endpoint.versions[1].published)
+        ws.endpoints.disable("one")
+        refusal(3, "in_use", "deleting what a version of a closed endpoint is", delete, endpoint.versions[0].published)
+        refusal(3, "in_use", "deleting what a closed version is", delete, endpoint.versions[1].published)
         same(3, [one.version for one in endpoint.refresh().versions], ["0", "1"], "the versions after refusals")
         endpoint.delete()
         for version in endpoint.versions:
-            ws.pipelines.delete(version.published)
+            delete(version.published)
         same(3, ws.pipelines.list(all=True).items, (), "what is published after everything was deleted")
 
 

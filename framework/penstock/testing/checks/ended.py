@@ -8,6 +8,7 @@ from pathlib import Path
 from penstock.errors import TargetUnavailable
 from penstock.registry import CancelOutcome
 from penstock.runs import RunRef
+from penstock.spec import Defaults, Pipeline, Step
 from penstock.testing.asking.directly import Put, is_over, look, put, slow_run, start, until
 from penstock.testing.asking.given import given
 from penstock.testing.asking.looks import LATER, forward
@@ -15,7 +16,7 @@ from penstock.testing.bench import Bench, executions
 from penstock.testing.checking import check
 from penstock.testing.faults.handover import AtHandOver, WhenAccepted
 from penstock.testing.laws import Untested, hold, same
-from penstock.testing.probes.pipelines import chain
+from penstock.testing.probes.pipelines import chain, probe
 
 _TRIES = 5
 """How often a run is started anew that ended before it could be canceled."""
@@ -60,18 +61,24 @@ def canceled_while_waiting(bench: Bench) -> None:
 
 @check(9, needs=("penstock_cancel_run",))
 def finished_is_not_canceled(bench: Bench) -> None:
-    """Does canceling a run that has ended answer with how it ended, and change nothing?"""
-    made = put(bench, chain(bench.subject.python, 1))
-    run = start(bench, made)
-    ended = until(bench, run, is_over)[-1]
-    same(9, bench.operations.cancel(bench.place.target, run), False, "what a target answers to canceling an ended run")
-    same(9, look(bench, run), ended, "an ended run after it was to be canceled")
-    with bench.workspace() as ws:
-        record = bench.wait(ws, given(bench, ws, "a").submit().id, 9)
-        outcome = ws.runs.cancel(record.id, reason="too late")
-        found = (outcome.run, outcome.ended, outcome.requested)
-        same(9, found, (record, False, False), "what canceling an ended run comes to")
-        same(9, ws.runs.get(record.id), record, "an ended run after it was to be canceled")
+    """Does canceling a run that has ended, well or not, answer with how it ended, and change nothing?"""
+    bad = Step(command=probe(bench.subject.python, "exit", "3"))
+    ends = {
+        "succeeded": chain(bench.subject.python, 1),
+        "failed": Pipeline(name="bad", defaults=Defaults(code="./src"), steps={"bad": bad}),
+    }
+    for state, pipeline in ends.items():
+        run = start(bench, put(bench, pipeline))
+        ended = until(bench, run, is_over)[-1]
+        answer = bench.operations.cancel(bench.place.target, run)
+        same(9, (ended.state, answer), (state, False), "how a run ended, and what its target answers to a cancel then")
+        same(9, look(bench, run), ended, "an ended run after it was to be canceled")
+        with bench.workspace() as ws:
+            record = bench.wait(ws, given(bench, ws, pipeline).submit().id, 9)
+            outcome = ws.runs.cancel(record.id, reason="too late")
+            found = (outcome.run, outcome.ended, outcome.requested)
+            same(9, found, (record, False, False), "what canceling an ended run comes to")
+            same(9, ws.runs.get(record.id), record, "an ended run after it was to be canceled")
 
 
 @check(9)

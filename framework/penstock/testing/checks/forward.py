@@ -7,7 +7,7 @@ from itertools import pairwise
 from penstock.errors import BackendBroken, PenstockError
 from penstock.runs import Absent, RunRef
 from penstock.spec import Defaults, Output, Parameter, Pipeline, Retry, Step
-from penstock.testing.asking.directly import put, start
+from penstock.testing.asking.directly import put, slow_run, start
 from penstock.testing.asking.looks import followed
 from penstock.testing.bench import Bench, executions
 from penstock.testing.checking import check
@@ -95,7 +95,8 @@ def timed_out(bench: Bench) -> str | None:
         made = put(bench, pipeline)
     except Untested as error:
         return f"without timeouts: {error}"
-    last = followed(bench, start(bench, made))[-1]
+    with slow_run(bench, made) as run:
+        last = followed(bench, run)[-1]
     same(9, last.state, "failed", "a run whose step takes too long")
     same(9, [step.state for step in last.steps], ["failed", "skipped"], "a step that takes too long and the next one")
     hold(9, last.steps[0].exit_code != 0, "a step that takes too long is said to have exited with 0")
@@ -141,7 +142,11 @@ def _failing(python: str) -> Pipeline:
                 outputs={"y": number},
             ),
             "grandchild": Step(command=command(python), after=["child"]),
-            "good": Step(command=command(python, "count", "40", "${{ outputs.count }}"), outputs={"count": number}),
+            # It goes on when the other one has failed already.
+            "good": Step(
+                command=command(python, "sleep", "0.3", "count", "40", "${{ outputs.count }}"),
+                outputs={"count": number},
+            ),
             "heir": Step(
                 command=command(python, "count", "${{ inputs.count }}", "${{ outputs.count }}"),
                 inputs={"count": "${{ steps.good.outputs.count }}"},

@@ -71,6 +71,47 @@ def closed_says_by_whom(bench: Bench) -> None:
 
 
 @check(5)
+def reasons_are_whole(bench: Bench) -> None:
+    """Is a reason kept as it was given, however long it is?"""
+    reason = "The scanner is dirty: nobody knows since when, é日本.\n" * 20
+    with staged(bench) as stage:
+        for gate in (ENDPOINT, VERSION, PIPELINE):
+            stage.move(gate, open=False, reason=reason)
+            found = stage.gate(gate)
+            same(5, found and found.reason, reason, f"the reason for which a gate (`{gate}`) was closed")
+
+
+@check(5)
+def gates_of_copies(bench: Bench) -> None:
+    """Does what is published on two targets have a gate on each?"""
+    with bench.workspace() as ws:
+        here = given(bench, ws, "a")
+        there = ws.pipelines.publish_from(here.id, target=bench.subject.other).published
+        ws.pipelines.disable(here.id)
+        same(5, ws.pipelines.get(there.id).enabled, True, "the gate on the second target, when the first one is closed")
+        ws.pipelines.disable(there.id)
+        ws.pipelines.enable(here.id)
+        same(5, ws.pipelines.get(there.id).enabled, False, "the gate on the second target, when the first one is open")
+
+
+@check(5)
+def pages_are_full(bench: Bench) -> None:
+    """Does a page hold as much of what is open as was asked for, whatever is closed before it and between?"""
+    with bench.workspace() as ws:
+        for number, word in enumerate("abcdef"):
+            published = given(bench, ws, word, name=word)
+            ws.create_endpoint(word, published)
+            if number % 2:
+                ws.endpoints.disable(word)
+                ws.pipelines.disable(published.id)
+        for what, group in (("endpoints", ws.endpoints), ("published pipelines", ws.pipelines)):
+            page = group.list(limit=2)
+            same(5, [one.name for one in page.items], ["e", "c"], f"the first page of {what} that are open")
+            rest = group.list(limit=2, before=page.next)
+            same(5, [one.name for one in rest.items], ["a"], f"the second page of {what} that are open")
+
+
+@check(5)
 def opened_gate_lets_run(bench: Bench) -> None:
     """Does what was refused run once the gate is open again?"""
     with staged(bench) as stage:
@@ -185,6 +226,8 @@ def listings_leave_closed_out(bench: Bench) -> None:
             names = [one.name for one in page.items]
             same(5, (names, page.hidden), (shown, 1), f"the {what} in a plain listing, and how many it leaves out")
             same(5, (len(everything.items), everything.hidden), (2, 0), f"the {what} in a complete listing")
+        named = ws.pipelines.list(name=stage.one.name)
+        same(5, named.hidden, 0, "how much a listing of one name leaves out, when something of another is closed")
         complete = {one.name: one for one in ws.endpoints.list(all=True).items}["one"]
         found = ([one.version for one in complete.versions], complete.hidden_versions)
         same(5, found, (["0", "1"], 0), "the versions in a complete listing")
@@ -193,6 +236,9 @@ def listings_leave_closed_out(bench: Bench) -> None:
 CHECKS = (
     every_gate_on_every_way,
     closed_says_by_whom,
+    reasons_are_whole,
+    gates_of_copies,
+    pages_are_full,
     nothing_else_opens,
     pointer_stays_off_closed,
     listings_leave_closed_out,

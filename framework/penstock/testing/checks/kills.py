@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from functools import partial
 from signal import SIGKILL
 
@@ -17,7 +17,7 @@ from penstock.testing.checking import check
 from penstock.testing.faults.scenes import PAUSE, Scene, publishes
 from penstock.testing.laws import LawBroken, Untested, hold, same
 from penstock.testing.probes.pipelines import probe, variant
-from penstock.testing.processes.apart import Apart, Died
+from penstock.testing.processes.apart import Apart, Died, apart, threads
 from penstock.testing.processes.killing import kill_naming, naming
 
 AT_ONCE = 3
@@ -61,7 +61,7 @@ def slow_chain(python: str) -> Pipeline:
             command=probe(
                 python,
                 *("mark", "${{ parameters.marks }}", name, "alone", "${{ parameters.alone }}", name),
-                *("sleep", "${{ parameters.seconds }}", "put", "${{ outputs.name }}", name),
+                *("say", name, "sleep", "${{ parameters.seconds }}", "put", "${{ outputs.name }}", name),
             ),
             outputs={"name": "string"},
             after=STEPS[number - 1 : number] if number else (),
@@ -82,17 +82,63 @@ def slow_chain(python: str) -> Pipeline:
 def killed_targets_go_on(bench: Bench) -> str | None:
     """Is a run resumed or reported, and no step of it doubled, when every process of its target is killed?"""
     bench.new_registry()  # the first one is not made twice at once
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        found = list(pool.map(partial(_survives, bench), MOMENTS))
+    with threads(AT_ONCE) as pool:
+        found = list(pool.map(partial(_alone, bench, _survives), MOMENTS))
     if not any(found):
-        return "the target has no processes on this machine that could be killed"
+        return _none_found(bench)
     bench.tell(f"{sum(found)} of its processes killed at {sum(map(bool, found))} moments")
     return None
 
 
-def _survives(bench: Bench, moment: Moment) -> int:
-    """Kill at one moment; answers how many processes were killed."""
+@check(12, needs=("penstock_cancel_run",))
+def a_cancel_outlives_the_target(bench: Bench) -> str | None:
+    """Does a run end canceled that was asked to, when every process of its target is killed before it has ended?"""
+    return None if _alone(bench, _canceled_and_killed) else _none_found(bench)
+
+
+def _none_found(bench: Bench) -> str:
+    """What is said where nothing could be killed. Raises Untested when the target runs on this machine all the same."""
+    why = "the target has no processes on this machine that could be killed"
+    if bench.counting() is not None:
+        raise Untested(f"{why} were found, although its steps run here")
+    return why
+
+
+def _alone(bench: Bench, killing: Callable[..., int], *more: object) -> int:
+    """Kill in a process of its own, on a scene with a home of its own; answers how many processes were killed."""
     scene = Scene.on(bench, alone=True)
+    try:
+        return apart(killing, scene, *more, timeout=3 * scene.patience)
+    finally:
+        kill_naming(scene.folder)
+
+
+def _canceled_and_killed(scene: Scene) -> int:
+    """Kill while a step goes on that will not end because it is asked to."""
+    words = ("deaf", "${{ parameters.marks }}", "sleep", "5")
+    pipeline = Pipeline(
+        name="deaf",
+        parameters={"marks": Parameter("string", default="")},
+        defaults=Defaults(code="./src"),
+        steps={"deaf": Step(command=probe(scene.subject.python, *words))},
+    )
+    with scene.open() as workspace:
+        run = workspace.runs.submit(publishes(workspace, scene, pipeline).id, parameters=scene.parameters()).run
+        scene.until_reported(run, "running", "deaf")
+        deadline = time.monotonic() + scene.patience
+        while scene.marks is not None and not executions(scene.marks) and time.monotonic() < deadline:
+            time.sleep(PAUSE)
+        workspace.runs.cancel(run.id)
+        killed = kill_naming(scene.folder)
+    with scene.open() as workspace:
+        ended = scene.ended(workspace, run.id)
+        same(12, ended.state, "canceled", "a run that was asked to end before its target's processes were killed")
+    _nothing_left(scene)
+    return killed
+
+
+def _survives(scene: Scene, moment: Moment) -> int:
+    """Kill at one moment; answers how many processes were killed."""
     alone = scene.folder / "alone"
     alone.mkdir()
     try:
@@ -106,12 +152,13 @@ def _survives(bench: Bench, moment: Moment) -> int:
             killed = _kill(scene, moment)
         with scene.open() as workspace:
             after = scene.ended(workspace, run.id)
-        _judge(scene, after, before)
+            _judge(scene, after, before)
+            for name in before if scene.place().operations.has("penstock_read_logs") else ():
+                log = b"".join(part.data for part in workspace.runs.logs(run.id, step=name))
+                same(12, log, name.encode(), f"the log of {name}, which had succeeded")
         _nothing_left(scene)
     except LawBroken as error:
         raise LawBroken(error.law, f"the target's processes killed {moment}: {error.message}") from None
-    finally:
-        kill_naming(scene.folder)
     return killed
 
 
@@ -175,7 +222,7 @@ def _left_alone(bench: Bench, seconds: float) -> bool:
         time.sleep(PAUSE)
     waiting.process.kill()
     try:
-        waiting.result()
+        waiting.result(scene.patience)
     except Died as death:
         same(12, death.signal, SIGKILL, "what ended the process that waits")
     in_time = not set(scene.acknowledged()) & ENDED
@@ -193,4 +240,4 @@ def _wait(scene: Scene, run: str) -> RunRecord:
         return workspace.runs.wait(run, timeout=scene.patience, watch=lambda record: scene.acknowledge(record.state))
 
 
-CHECKS = (runs_need_nobody_to_wait, killed_targets_go_on)
+CHECKS = (runs_need_nobody_to_wait, a_cancel_outlives_the_target, killed_targets_go_on)

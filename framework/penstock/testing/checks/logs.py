@@ -83,6 +83,7 @@ def logs_can_be_followed(bench: Bench) -> str | None:
                     _shown(name, _followed(bench, heard.refs[run], name), whole)
             came_to(11, bench.wait(ws, run, 11), expected(pipeline), f"on target `{target}`")
             _told(ws, run, wanted)
+            _told(ws, tries.submit(published, {}), wanted, follow=True)
         return tries.done()
 
 
@@ -151,10 +152,10 @@ def _log(bench: Bench, ref: RunRef, step: str, whole: bytes, offsets: Sequence[i
         same(11, chunk.complete, chunk.next_offset == len(whole), what)
 
 
-def _told(ws: Workspace, run: str, wanted: Mapping[str, bytes]) -> None:
+def _told(ws: Workspace, run: str, wanted: Mapping[str, bytes], *, follow: bool = False) -> None:
     """Hold what the workspace shows of a run's logs to what the steps wrote, all at once and step by step."""
     found = dict.fromkeys(wanted, b"")
-    for part in ws.runs.logs(run):
+    for part in ws.runs.logs(run, follow=follow):
         found[part.step] += part.data
     for name, whole in wanted.items():
         _shown(name, found[name], whole)

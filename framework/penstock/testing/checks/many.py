@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+from penstock.records import Page
 from penstock.testing.asking.given import given, unique
 from penstock.testing.asking.refusals import refusal, verdict
 from penstock.testing.bench import Bench
@@ -11,6 +16,9 @@ from penstock.workspace import PublishedPipeline
 
 _MANY = 12
 """More than there are digits."""
+
+_PAGES = 50
+"""More pages than anything here fills."""
 
 
 @check(1, 2)
@@ -52,6 +60,32 @@ def every_move_is_taken_back(bench: Bench) -> None:
         refusal(3, "nothing_to_roll_back", "a rollback beyond the first move", ws.endpoints.rollback, "one")
 
 
+@check(5, 10)
+def the_eleventh_is_not_the_first(bench: Bench) -> None:
+    """Has each of more than ten versions a gate of its own, now and in what is said of the past?"""
+    with bench.workspace() as ws:
+        for number in range(_MANY):
+            given(bench, ws, f"v{number}", name="many", endpoint="one")
+        ws.endpoints.set_default("one", "1")
+        ws.endpoints.disable("one@11")
+        closed = [one.version for one in ws.endpoints.get("one").versions if not one.enabled]
+        same(5, closed, ["11"], "the versions whose gates are closed")
+        at = ws.care.history(limit=1).items[0].at
+        found = ws.endpoints.at("one", at).refused
+        same(10, found, None, "what would have refused version 1 when version 11 was closed")
+
+
+@check(12)
+def runs_in_pages(bench: Bench) -> None:
+    """Is every run listed once, in its order, when runs are listed in pages?"""
+    with bench.workspace() as ws:
+        published = given(bench, ws, "a")
+        runs = [published.submit().id for _ in range(5)][::-1]
+        same(12, list(_paged(partial(ws.runs.list, limit=2), 2, "id")), runs, "runs, in pages")
+        for run in runs:
+            bench.wait(ws, run)
+
+
 @check(10)
 def history_in_pages(bench: Bench) -> None:
     """Is the history the same when it is read in pages, and since a time, as when it is read at once?"""
@@ -59,18 +93,37 @@ def history_in_pages(bench: Bench) -> None:
         endpoint = ws.create_endpoint("one", given(bench, ws, "a"))
         for number in range(_MANY):
             endpoint.rename(f"one {number}")
+            if number % 4 == 0:
+                bench.wait(ws, endpoint.submit().id, 10)
         whole = ws.care.history(limit=10_000).items
         hold(10, len(whole) > _MANY, f"the history has {len(whole)} rows after {_MANY} changes of a name")
-        page = ws.care.history(limit=4)
-        found = [row.seq for row in page.items]
-        while page.more and len(found) <= len(whole):
-            page = ws.care.history(limit=4, before=page.next)
-            found += [row.seq for row in page.items]
-        same(10, found, [row.seq for row in whole], "the history, read in pages")
+        for runs in (False, True):
+            rows = [row.seq for row in ws.care.history(limit=10_000, runs=runs).items]
+            read = partial(ws.care.history, limit=4, runs=runs)
+            found = list(_paged(read, 4, "seq"))
+            same(10, found, rows, f"the history {'with' if runs else 'without'} runs, read in pages")
         first = whole[_MANY // 2]
         later = {row.seq for row in ws.care.history(since=first.at, limit=10_000).items}
         expected = {row.seq for row in whole if row.at >= first.at}
         hold(10, later == expected, f"the history since row {first.seq} has not the rows {sorted(expected ^ later)}")
 
 
-CHECKS = (ten_comes_after_nine, every_move_is_taken_back, history_in_pages)
+def _paged(read: Callable[..., Page[Any]], limit: int, name: str) -> Iterator[Any]:
+    """What all pages have, by the name of a field; each but the last is full."""
+    page = read()
+    yield from (getattr(one, name) for one in page.items)
+    for _ in range(_PAGES):
+        if not page.more:
+            return
+        hold(10, len(page.items) == limit, f"a page of {limit} has {len(page.items)} rows, and is not the last one")
+        page = read(before=page.next)
+        yield from (getattr(one, name) for one in page.items)
+
+
+CHECKS = (
+    ten_comes_after_nine,
+    the_eleventh_is_not_the_first,
+    every_move_is_taken_back,
+    history_in_pages,
+    runs_in_pages,
+)

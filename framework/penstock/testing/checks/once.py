@@ -24,6 +24,9 @@ from penstock.testing.processes.apart import apart
 from penstock.testing.subject import Subject
 from penstock.workspace import Run, Workspace
 
+_OTHERS = 25
+"""How many runs come between a run and its repeat: more than anybody keeps by number."""
+
 
 @check(8)
 def handed_over_again(bench: Bench) -> None:
@@ -127,6 +130,35 @@ def another_request_is_refused(bench: Bench) -> None:
 
 
 @check(8)
+def the_same_in_other_words(bench: Bench) -> None:
+    """Is a request the same in whatever order its parameters and tags come, and whoever makes it?"""
+    with staged(bench) as stage:
+        run = stage.ws.submit(
+            "one", parameters={"depth": 5, "seconds": 0}, tags={"a": "1", "b": "2"}, idempotency_key="k"
+        )
+        for who, ws in (("its caller", stage.ws), ("another caller", stage.grace)):
+            again = partial(ws.submit, "one", idempotency_key="k")
+            other = {"parameters": {"seconds": 0, "depth": 5}, "tags": {"b": "2", "a": "1"}}
+            _gives(run.id, f"the run of a key, asked for by {who} in another order,", again, **other)
+        bench.wait(stage.ws, run.id, 8)
+
+
+@check(8)
+def remembered_for_long(bench: Bench) -> None:
+    """Is a run that is handed over again the run that is there, when many others came since?"""
+    marks = bench.counting()
+    made = put(bench, variant(bench.subject.python, "a"))
+    run = request(made, marks=str(marks or ""))
+    receipt = bench.operations.submit(bench.place.target, run)
+    others = [start(bench, made) for _ in range(_OTHERS)]
+    _repeat(bench, run, receipt)
+    for other in others:
+        until(bench, other, is_over, law=8)
+    _repeat(bench, run, receipt)
+    _started(bench, marks, {"tell": 1})
+
+
+@check(8)
 def refused_keys_are_free(bench: Bench) -> None:
     """Is a key that came with a refused trigger as good as new?"""
     with staged(bench) as stage:
@@ -178,7 +210,9 @@ def key_of_what_is_addressed(bench: Bench) -> None:
 
 
 CHECKS = (
+    the_same_in_other_words,
     handed_over_again,
+    remembered_for_long,
     handed_over_after_a_cancel,
     key_keeps_its_run,
     another_request_is_refused,
@@ -221,7 +255,7 @@ def _new(ws: Workspace, runs: Mapping[str, str], what: str, ref: str, key: str) 
 def _repeat(bench: Bench, run: RunRequest, receipt: Submission) -> None:
     """Hand a run over twice more, and once in another process."""
     here = partial(bench.operations.submit, bench.place.target, run)
-    for again in (here(), here(), apart(_hand_over, bench.subject, run)):
+    for again in (here(), here(), apart(_hand_over, bench.subject, run, timeout=bench.profile.patience)):
         same(8, again, receipt, "the receipt for a run that is handed over again")
 
 

@@ -6,6 +6,7 @@ from collections.abc import Generator, Mapping
 from functools import partial
 from typing import Any
 
+from attrs import evolve
 from hypothesis import strategies as st
 
 from penstock.errors import ParameterInvalid, PenstockError
@@ -90,6 +91,47 @@ def everything_is_said_at_once(bench: Bench) -> str | None:
 
 
 @check(6)
+def text_is_read_strictly(bench: Bench) -> None:
+    """Is text that a caller gives for any type read as that type, and what is not written so refused?"""
+    declared = {name: Parameter(name) for name in ("integer", "number", "boolean", "list")}
+    right = {"integer": "7", "number": "0.5", "boolean": "True", "list": "[1]"}
+    wrong = {
+        "integer": ("7.0", "1e3", "seven", "", "0x7"),
+        "number": ("half", "1_0", ""),
+        "boolean": ("yes", "1", "on", ""),
+        "list": ("1,2", "{}", "[1"),
+    }
+    with bench.workspace() as ws:
+        published = given(bench, ws, echo(bench.subject.python, declared))
+        for name, texts in wrong.items():
+            for text in texts:
+                what = f"`{text}` for {name}"
+                given_as_text = partial(ws.runs.submit, published.id, text=True)
+                refusal(6, "parameter_invalid", what, given_as_text, parameters={**right, name: text})
+        run = bench.wait(ws, ws.runs.submit(published.id, parameters=right, text=True).run.id, 6)
+        same(6, run.outputs, {"args": ["7", "0.5", "true", "[1]"]}, "what the step got of values given as text")
+
+
+@check(6, needs=("penstock_resolve_location",))
+def files_are_looked_for(bench: Bench) -> None:
+    """Is a file that is not there refused with all else that is wrong, before anything is accepted?"""
+    declared = {"file": Parameter("file"), "whole": Parameter("integer")}
+    missing = str(bench.folder / "not there")
+    with bench.workspace() as ws:
+        pipeline = evolve(echo(bench.subject.python, {"whole": declared["whole"]}), parameters=declared)
+        published = given(bench, ws, pipeline)
+        for whole, names in ((1, ["file"]), ("one", ["file", "whole"])):
+            try:
+                ws.runs.submit(published.id, parameters={"file": missing, "whole": whole})
+            except ParameterInvalid as error:
+                told = sorted({str(detail.path[0]) for detail in error.details})
+                same(6, told, names, "the parameters that are said to be wrong, one being a file that is not there")
+            else:
+                hold(6, False, "a file that is not there is accepted")
+        same(6, ws.runs.list().items, (), "what was accepted with a file that is not there")
+
+
+@check(6)
 def everything_in_its_turn(bench: Bench) -> None:
     """Is a trigger decided in the order key, existence, gates, parameters, and does a refusal leave nothing behind?"""
     heard = _Heard()
@@ -147,4 +189,9 @@ def _refused(ws: Workspace, ref: str, values: Mapping[str, Any], wrong: Mapping[
         hold(6, False, f"run {run.id} is accepted although these parameters are wrong: {dict(wrong)}")
 
 
-CHECKS = (everything_in_its_turn, everything_is_said_at_once)
+CHECKS = (
+    everything_in_its_turn,
+    text_is_read_strictly,
+    files_are_looked_for,
+    everything_is_said_at_once,
+)

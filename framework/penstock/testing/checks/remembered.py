@@ -30,19 +30,21 @@ def every_change_is_a_row(bench: Bench) -> None:
         ids: dict[str, str] = {}
         before: tuple[HistoryRecord, ...] = ()
         for number, (what, act, rows) in enumerate(changes(bench, first, second, digests)):
-            actor = f"actor {number}"
+            actor, door, verified = f"actor {number}", ("python", "rest", "cli")[number % 3], number % 2 == 1
             started = datetime.now().astimezone()
-            with bench.workspace(registry, actor=actor) as other:
+            with bench.workspace(registry, actor=actor, door=door, verified=verified) as other:
                 act(other)
+            ended = datetime.now().astimezone()
             after = ws.care.history(limit=_ALL).items
             same(10, after[len(after) - len(before) :], before, f"the earlier history after {what}")
             new = after[: len(after) - len(before)][::-1]
             same(10, [_said(row) for row in new], rows(), f"what the history says of {what}")
             for row in new:
                 who = (row.by, row.verified, row.door)
-                same(10, who, (actor, False, "python"), f"who did {what}, and through which door,")
+                same(10, who, (actor, verified, door), f"who did {what}, and through which door,")
                 ids.setdefault(f"{row.kind} {row.subject}", row.subject_id)
-                hold(10, row.at >= started - timedelta(seconds=1), f"{what} is said to have been at {row.at}")
+                about = started - timedelta(seconds=1) <= row.at <= ended + timedelta(seconds=1)
+                hold(10, about, f"{what} is said to have been at {row.at}, and was between {started} and {ended}")
             same(10, len({row.request_id for row in new}), min(1, len(new)), f"the number of requests of {what}")
             before = after
         seqs = [row.seq for row in before]
@@ -131,6 +133,9 @@ def runs_are_remembered(bench: Bench) -> None:
         rows = [_said(row) for row in ws.care.history(subject=run.id).items][::-1]
         same(10, rows[0], ("run_accepted", "run", "a", "default", "one@0", ""), "the first row of a run")
         same(10, (rows[-1][0], rows[-1][4]), ("run_ended", "succeeded"), "the last row of a run")
+        last = ws.care.history(subject=run.id).items[0]
+        who = (last.by, last.door, last.verified)
+        same(10, who, ("penstock", "dispatcher", True), "who noted, and through which door, how a run ended")
         states = [("queued" if row[0] == "run_accepted" else row[4]) for row in rows]
         same(10, [row[3] for row in rows[1:]], states[:-1], "from what each row of a run takes it on")
         accepted.once(lambda one: ws.runs.cancel(one, reason="never mind"))

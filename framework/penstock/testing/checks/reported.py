@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from penstock.errors import TargetRefused
 from penstock.hookspecs import hookimpl
 from penstock.records import RunRecord
-from penstock.runs import ENDED, RUN_STATES, Absent, Failure, RunOutputs, RunReport, StepReport
+from penstock.runs import ENDED, RUN_STATES, Absent, Failure, RunOutputs, RunReport, RunState, StepReport
 from penstock.testing.asking.given import given
 from penstock.testing.asking.looks import forward, rank
 from penstock.testing.bench import Bench
@@ -18,6 +19,9 @@ from penstock.testing.laws import hold, same
 from penstock.testing.probes.pipelines import chain
 
 _ATTEMPTS = 3
+
+_CLOCKS = timedelta(minutes=10)
+"""By how much the clocks of a target may differ from ours."""
 
 
 @check(9)
@@ -34,6 +38,9 @@ def record_goes_forward(bench: Bench) -> None:
         hold(9, last.started and last.ended, "a run that succeeded has no times")
         assert last.started and last.ended
         hold(9, last.started <= last.ended, "a run ended before it started")
+        now = datetime.now(UTC)
+        clocks = last.created - _CLOCKS <= last.started and last.ended <= now + _CLOCKS
+        hold(9, clocks, f"a run accepted at {last.created} and over at {now} is said to have ended at {last.ended}")
         same(9, {step.state for step in last.steps}, {"succeeded"}, "the states of the steps of a run that succeeded")
 
 
@@ -79,6 +86,22 @@ def lost_is_failed(bench: Bench) -> None:
         same(9, run.refresh().record, lost, "a lost run that turned up again")
 
 
+@check(9, needs=("penstock_cancel_run",))
+def the_target_decides(bench: Bench) -> None:
+    """Does a run that was asked to end come to the end that its target says, whatever was wished?"""
+    ends: tuple[RunState, ...] = ("succeeded", "failed", "canceled")
+    for state in ends:
+        told = _Told()
+        with bench.workspace(plugins=[("told", told)]) as ws:
+            told.say = RunReport(state="running")
+            run = given(bench, ws, "a").submit()
+            wish = ws.runs.cancel(run.id)
+            same(9, (wish.requested, wish.ended), (True, False), "what a cancel of a run comes to that goes on")
+            told.say = RunReport(state=state)
+            found = ws.runs.get(run.id)
+            same(9, (found.state, found.cancel_requested), (state, True), "a run after the wish that it ends")
+
+
 @check(9)
 def refused_is_failed(bench: Bench) -> None:
     """Does a run end failed that its target refuses for good, and is it never handed over again?"""
@@ -97,7 +120,7 @@ def refused_is_failed(bench: Bench) -> None:
         same(9, held.handed, [], "what was handed over after it was refused")
 
 
-CHECKS = (refused_is_failed, lost_is_failed, backward_is_ignored, record_goes_forward)
+CHECKS = (refused_is_failed, lost_is_failed, the_target_decides, backward_is_ignored, record_goes_forward)
 
 
 class _Told:
@@ -118,6 +141,8 @@ class _Told:
         try:
             found = yield
         except Exception:
+            if self.say is None:
+                raise
             # Of a run that has not really ended, a target may refuse to say.
             found = RunOutputs()
         return found if self.say is None else RunOutputs()

@@ -97,7 +97,8 @@ def rerun_repeats(bench: Bench) -> None:
         for run, version in zip(first, ("0", None), strict=True):
             again = run.rerun()
             same(4, again.record.rerun_of, run.id, "what a rerun says it repeats")
-            ended = _ran(bench, ws, again.id, "a", version=version)
+            resolved_from = "published" if version is None else "pinned"
+            ended = _ran(bench, ws, again.id, "a", version=version, resolved_from=resolved_from)
             same(4, ended.outputs.get("args"), ["a", "5"], "what a rerun's step was given")
         endpoint.set_default("0")
         _ran(bench, ws, again.rerun().id, "a", version=None)

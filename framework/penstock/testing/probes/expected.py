@@ -186,7 +186,9 @@ class _Run:
             if word == "args":
                 self.contents[values[0]] = json.dumps(arguments).encode()
             elif word == "env":
-                self.contents[values[1]] = env.get(values[0], "").encode()
+                if values[0] not in env:
+                    raise _Failed
+                self.contents[values[1]] = env[values[0]].encode()
             elif word == "put":
                 self.contents[values[0]] = values[1].encode()
             elif word == "copy":

@@ -3,7 +3,7 @@
     probe.py WORD VALUE... [WORD VALUE...] -- ARGUMENT...
 
     args PATH            write the ARGUMENTs to PATH as a JSON list
-    env NAME PATH        write the environment variable NAME to PATH
+    env NAME PATH        write the environment variable NAME to PATH; one that is not set ends it with an error
     put PATH TEXT        write TEXT to PATH
     copy FROM PATH       write the bytes of the file FROM to PATH
     folder PATH TEXT     make the folder PATH with files that hold TEXT or nothing, some with odd names, see FILES
@@ -16,6 +16,9 @@
     mark FOLDER NAME     leave a new file NAME.<uuid> in FOLDER, unless FOLDER is empty: one for each execution
     alone FOLDER NAME    unless FOLDER is empty: leave a new file NAME.<uuid> there when NAME runs twice at once
     sleep SECONDS        wait
+    child FOLDER SECONDS start a process that names FOLDER and waits, and leave a new file in FOLDER
+    deaf FOLDER          do not end when asked to (TERM), and leave a new file in FOLDER unless it is empty
+    die                  be killed
     flaky FOLDER NAME N  exit 9 unless FOLDER has N files NAME.* by now (see mark)
     exit STATUS          end here
 
@@ -25,13 +28,14 @@ It uses the standard library only and runs on Python 3.8 and newer, as it has to
 import hashlib
 import json
 import os
+import signal
 import sys
 import time
 import uuid
 
 ARITY = {
     "args": 1, "env": 2, "put": 2, "copy": 2, "folder": 2, "digest": 2, "runnable": 2, "count": 2, "say": 1,
-    "warn": 1, "lines": 1, "mark": 2, "alone": 2, "sleep": 1, "flaky": 3, "exit": 1,
+    "warn": 1, "lines": 1, "mark": 2, "alone": 2, "sleep": 1, "child": 2, "deaf": 1, "die": 0, "flaky": 3, "exit": 1,
 }  # fmt: skip
 """How many values follow each word."""
 
@@ -68,7 +72,7 @@ def do(word: str, values: "list[str]", arguments: "list[str]") -> None:
     if word == "args":
         _write(values[0], json.dumps(arguments).encode())
     elif word == "env":
-        _write(values[1], os.environ.get(values[0], "").encode(errors="surrogateescape"))
+        _write(values[1], os.environ[values[0]].encode(errors="surrogateescape"))
     elif word == "put":
         _write(values[0], values[1].encode(errors="surrogateescape"))
     elif word == "copy":
@@ -106,6 +110,19 @@ def do(word: str, values: "list[str]", arguments: "list[str]") -> None:
     elif word == "sleep":
         sys.stdout.flush()
         time.sleep(float(values[0]))
+    elif word == "child":
+        import subprocess
+
+        waiting = "import sys, time; time.sleep(float(sys.argv[2]))"
+        subprocess.Popen([sys.executable, "-S", "-c", waiting, *values])
+        do("mark", [values[0], "child"], arguments)
+    elif word == "deaf":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        do("mark", [values[0], "deaf"], arguments)
+    elif word == "die":
+        sys.stdout.flush()
+        os.kill(os.getpid(), signal.SIGKILL)
+        os._exit(137)  # the first process of a container is not killed by itself
     elif word == "flaky":
         seen = [name for name in os.listdir(values[0]) if name.startswith(values[1] + ".")]  # noqa: PTH208  # as above
         if len(seen) < int(values[2]):

@@ -1,0 +1,82 @@
+"""Law 12 for what steps start themselves: it does not outlive its step, however that ends."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from penstock.runs import RunReport
+from penstock.spec import Defaults, Parameter, Pipeline, Step
+from penstock.testing.asking.directly import is_over, put, slow_run, until
+from penstock.testing.bench import Bench
+from penstock.testing.checking import check
+from penstock.testing.laws import LawBroken, Untested
+from penstock.testing.probes.pipelines import probe
+from penstock.testing.processes.killing import kill_naming, naming
+
+_PAUSE = 0.005
+
+
+@check(12)
+def no_child_is_left(bench: Bench) -> str | None:
+    """Does what a step started end with it, when it succeeds, and when it takes too long?"""
+    left_out: list[str] = []
+    for what, seconds, limits in (("succeeded", 0.1, {}), ("took too long", 600.0, {"timeout": 0.5})):
+        try:
+            _ends(bench, what, seconds, cancel=False, **limits)
+        except Untested as error:
+            if not limits:
+                raise
+            left_out.append(f"without timeouts: {error}")
+    return "; ".join(left_out) or None
+
+
+@check(12, needs=("penstock_cancel_run",))
+def no_child_of_a_canceled_step_is_left(bench: Bench) -> None:
+    """Does what a step started end with it, when its run is canceled?"""
+    _ends(bench, "was canceled", 600.0, cancel=True)
+
+
+CHECKS = (no_child_is_left, no_child_of_a_canceled_step_is_left)
+"""What is asked here."""
+
+
+def _ends(bench: Bench, what: str, seconds: float, *, cancel: bool, **limits: Any) -> None:
+    """Run a step that starts a child: when the run is over, no process is left that names the step's folder."""
+    folder = bench.marks()
+    step = Step(
+        command=probe(bench.subject.python, "child", "${{ parameters.folder }}", "600", "sleep", str(seconds)), **limits
+    )
+    made = put(
+        bench,
+        Pipeline(
+            name="orphans",
+            parameters={"folder": Parameter("string")},
+            defaults=Defaults(code="./src"),
+            steps={"parent": step},
+        ),
+    )
+
+    def begun(report: RunReport) -> bool:
+        return is_over(report) or any(folder.iterdir())
+
+    try:
+        with slow_run(bench, made, folder=str(folder)) as run:
+            until(bench, run, begun, law=12, what="start")
+            if cancel:
+                bench.operations.cancel(bench.place.target, run)
+            until(bench, run, is_over, law=12)
+        if not any(folder.iterdir()):
+            raise Untested("the step was ended before it had started a child")
+        _gone(bench, folder, what)
+    finally:
+        kill_naming(folder)
+
+
+def _gone(bench: Bench, folder: Path, what: str) -> None:
+    deadline = time.monotonic() + min(10.0, bench.profile.patience)
+    while left := naming(folder):
+        if time.monotonic() > deadline:
+            raise LawBroken(12, f"{len(left)} processes that a step started are left after it {what}")
+        time.sleep(_PAUSE)

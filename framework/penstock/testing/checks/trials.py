@@ -1,0 +1,127 @@
+"""Laws 3, 4, 6, 8, 10 and 12 for trial runs: they come straight from a spec file, and nothing is published."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from functools import partial
+from pathlib import Path
+
+from penstock.codec import to_yaml
+from penstock.errors import TargetUnavailable
+from penstock.hookspecs import hookimpl
+from penstock.snapshot import Snapshot
+from penstock.target import Publication
+from penstock.testing.asking.given import given, unique
+from penstock.testing.asking.refusals import refusal
+from penstock.testing.bench import Bench
+from penstock.testing.checking import check
+from penstock.testing.faults.handover import AtHandOver
+from penstock.testing.laws import same
+from penstock.testing.probes.pipelines import variant
+
+
+@check(4, 10)
+def a_trial_runs_its_file(bench: Bench) -> None:
+    """Does a trial run what its file says at that moment, and say so, also when the file says something else later?"""
+    with bench.workspace() as ws:
+        runs = []
+        for word in "ab":
+            file = _written(bench, word)
+            runs.append((word, ws.runs.submit(str(file), parameters={"depth": 5}).run))
+        file.unlink()
+        for word, run in runs:
+            ended = bench.wait(ws, run.id, 4)
+            found = (ended.resolved_from, ended.endpoint, ended.version, ended.published)
+            same(4, found, ("file", None, None, None), "what a trial says that it came through")
+            same(4, ended.outputs, {"which": word, "args": [word, "5"]}, "what a trial gives")
+            rows = [(row.action, row.from_) for row in ws.care.history(subject=run.id).items]
+            same(10, rows[-1:], [("run_accepted", "file")], "the first row of a trial in the history")
+        same(4, ws.pipelines.list(all=True).items, (), "what is published after trials")
+        again = bench.wait(ws, ws.runs.rerun(runs[0][1].id).run.id, 4)
+        same(4, again.outputs, {"which": "a", "args": ["a", "5"]}, "what a rerun of the first trial gives")
+
+
+@check(6, 8)
+def a_trial_is_checked_first(bench: Bench) -> None:
+    """Is a trial with wrong parameters, or with a key that has its run, decided before the target gets anything?"""
+    heard = _Heard()
+    with bench.workspace(plugins=[("heard", heard)]) as ws:
+        file = str(_written(bench, unique("wrong")))
+        submit = partial(ws.runs.submit, file, idempotency_key="k")
+        refusal(6, "parameter_invalid", "a trial with wrong parameters", submit, parameters={"depth": 99, "dept": 1})
+        same(6, heard.told, [], "what the target was asked about a trial whose parameters are wrong")
+        run = submit(parameters={"depth": 5}).run
+        told = list(heard.told)
+        again = submit(parameters={"depth": 5})
+        same(8, (again.run.id, again.replayed), (run.id, True), "the run of a trial's key")
+        refusal(8, "idempotency_conflict", "a trial's key with another value", submit, parameters={"depth": 6})
+        same(8, heard.told, told, "what the target was asked about a trial whose key has its run")
+        bench.wait(ws, run.id, 8)
+
+
+@check(12)
+def a_trial_is_kept(bench: Bench) -> None:
+    """Is a trial handed over in the end whose target was away at first?"""
+    held = AtHandOver()
+
+    def stay_away() -> None:
+        raise TargetUnavailable("away for a moment", retry_after=0.001)
+
+    with bench.workspace(plugins=[("held", held)]) as ws:
+        held.once(stay_away)
+        run = ws.runs.submit(str(_written(bench, "a"))).run
+        ended = bench.wait(ws, run.id)
+        same(12, (ended.state, ended.error), ("succeeded", None), "a trial whose target was away at first")
+
+
+@check(3, needs=("penstock_cancel_run", "penstock_retire_pipeline"))
+def a_trial_keeps_what_it_runs(bench: Bench) -> None:
+    """Does a target keep what an unfinished trial runs, when what is published with the same content is deleted?"""
+    heard = _Heard()
+    with bench.workspace(plugins=[("heard", heard)]) as ws:
+        word = unique("kept")
+        published = given(bench, ws, word)
+        run = ws.runs.submit(str(_written(bench, word)), parameters={"seconds": 600.0}).run
+        try:
+            published.delete()
+            same(3, heard.retired, [], "what the target was told to forget while a trial runs it")
+        finally:
+            ws.runs.cancel(run.id)
+        bench.wait(ws, run.id, 9)
+
+
+CHECKS = (a_trial_runs_its_file, a_trial_is_checked_first, a_trial_is_kept, a_trial_keeps_what_it_runs)
+"""What is asked here."""
+
+
+class _Heard:
+    """A plugin that notes what a target is asked to take, and told to forget."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.retired: list[str] = []
+
+    @hookimpl(wrapper=True)
+    def penstock_publish_pipeline(self, snapshot: Snapshot) -> Generator[None, Publication, Publication]:
+        """Note, and let it happen."""
+        self.told.append(snapshot.digest)
+        return (yield)
+
+    @hookimpl(wrapper=True)
+    def penstock_submit_run(self) -> Generator[None, object, object]:
+        """Note, and let it happen."""
+        self.told.append("a run")
+        return (yield)
+
+    @hookimpl(wrapper=True)
+    def penstock_retire_pipeline(self, publication: Publication) -> Generator[None, bool, bool]:
+        """Note, and let it happen."""
+        self.retired.append(publication.external)
+        return (yield)
+
+
+def _written(bench: Bench, word: str) -> Path:
+    """The spec file of the `variant` of a word; there is one for all of them."""
+    file = bench.spec_folder / "trial.yaml"
+    file.write_text(to_yaml(variant(bench.subject.python, word)))
+    return file
