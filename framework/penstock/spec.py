@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeAlias, cast
 
-from attrs import field, frozen
+from attrs import Factory, field, fields, frozen
 
 from penstock.command import split
 from penstock.quantity import bytes_of, cores_of, seconds_of
@@ -53,8 +53,40 @@ def _command(value: str | Sequence[str]) -> tuple[str, ...]:
     return split(value) if isinstance(value, str) else tuple(value)
 
 
-@frozen(kw_only=True)
-class Parameter:
+class _Shown:
+    """Shown by what it says itself: attributes that are as they would be anyway are left out."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        said = ", ".join(f"{name}={value!r}" if name else repr(value) for name, value in _said(self))
+        return f"{type(self).__name__}({said})"
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """What IPython and hypothesis show, over several lines if need be."""
+        name = type(self).__name__
+        with printer.group(len(name) + 1, f"{name}(", ")"):
+            for number, (key, value) in enumerate(_said(self)):
+                if number:
+                    printer.text(",")
+                    printer.breakable()
+                printer.text(f"{key}=" if key else "")
+                printer.pretty(value)
+
+
+def _said(thing: Any) -> list[tuple[str, Any]]:
+    """The attributes of a thing that differ from their defaults, by name; "" for one that is given without it."""
+    found = []
+    for one in fields(type(thing)):
+        value = getattr(thing, one.name)
+        default = one.default.factory() if isinstance(one.default, Factory) else one.default  # type: ignore[arg-type]  # attrs types it as a function
+        if value != default or type(value) is not type(default):
+            found.append((one.name if one.kw_only else "", value))
+    return found
+
+
+@frozen(kw_only=True, repr=False)
+class Parameter(_Shown):
     """One parameter of a pipeline: its type, its default and its JSON-Schema limits.
 
     Without a default the parameter is required. Limits count characters (`min_length`), items (`min_items`)
@@ -90,8 +122,8 @@ class Parameter:
         return self.type in ARTIFACT_TYPES
 
 
-@frozen(kw_only=True)
-class Output:
+@frozen(kw_only=True, repr=False)
+class Output(_Shown):
     """One thing a step writes: an artifact (`file`, `directory`) or a typed value, as text in a file."""
 
     type: Type = field(kw_only=False)
@@ -108,16 +140,16 @@ def _outputs(value: Mapping[Any, str | Output] | None) -> dict[str, Output]:
     return {name: Output(cast(Type, item)) if isinstance(item, str) else item for name, item in _mapping(value).items()}
 
 
-@frozen(kw_only=True)
-class Retry:
+@frozen(kw_only=True, repr=False)
+class Retry(_Shown):
     """How often a step is tried and how long to wait in between. `delay` is in seconds or text like `10s`."""
 
     attempts: int = 1
     delay: float = field(default=0.0, converter=seconds_of)
 
 
-@frozen(kw_only=True)
-class Resources:
+@frozen(kw_only=True, repr=False)
+class Resources(_Shown):
     """What a step asks of the machine: `cpu` in cores, `memory` in bytes or text like `4Gi`, `gpu` in devices."""
 
     cpu: float | None = field(default=None, converter=cores_of)
@@ -125,8 +157,8 @@ class Resources:
     gpu: int | None = None
 
 
-@frozen(kw_only=True)
-class Defaults:
+@frozen(kw_only=True, repr=False)
+class Defaults(_Shown):
     """What steps inherit when they do not say it themselves."""
 
     code: str | None = None
@@ -137,8 +169,8 @@ class Defaults:
     timeout: float | None = field(default=None, converter=seconds_of)
 
 
-@frozen(kw_only=True)
-class Step:
+@frozen(kw_only=True, repr=False)
+class Step(_Shown):
     """One process: an argument list, what it reads and what it writes.
 
     `command` given as one string is split once into arguments, placeholders kept whole. `code` is a folder
@@ -158,8 +190,8 @@ class Step:
     timeout: float | None = field(default=None, converter=seconds_of)
 
 
-@frozen(kw_only=True)
-class Pipeline:
+@frozen(kw_only=True, repr=False)
+class Pipeline(_Shown):
     """A backend-neutral pipeline: parameters, steps, outputs. The document's `kind` is `Pipeline`."""
 
     name: str

@@ -1,6 +1,7 @@
 """The classes of a spec normalise what Python callers write, and error lines stay one line."""
 
 import pytest
+from hypothesis.vendor.pretty import pretty
 
 from penstock.errors import Detail, SpecInvalid
 from penstock.printing import printable
@@ -55,3 +56,12 @@ def test_errors_stay_on_one_line_and_harmless():
     assert str(SpecInvalid.of([detail])).isprintable()
     assert printable("é \U0001f600") == "é \U0001f600"
     assert printable("a\nb") == "a\\nb"
+
+
+def test_what_is_shown_is_what_was_said():
+    step = Step(command="a b", outputs={"x": "file"}, retry=Retry(attempts=2))
+    shown = "Step(command=('a', 'b'), outputs={'x': Output('file')}, retry=Retry(attempts=2))"
+    assert repr(step) == " ".join(pretty(step).split()) == shown
+    assert eval(repr(step), {"Step": Step, "Output": Output, "Retry": Retry}) == step
+    assert repr(Parameter("integer", default=0)) == "Parameter('integer', default=0)"
+    assert repr(Retry(attempts=True)) == "Retry(attempts=True)"

@@ -7,7 +7,7 @@ from planted.third_look import _report_as
 from penstock.operations.target import TargetOperations
 from penstock.registry import Registry, reports
 from penstock.registry.lookup import need_run
-from penstock.runs import ENDED
+from penstock.runs import ENDED, Absent
 from penstock.spec import Retry
 from penstock.workspace import logs, runs
 
@@ -104,6 +104,22 @@ def last_runs_are_known():
         return submit(self, target, run)
 
     TargetOperations.submit = submit_or_again
+
+
+def repeats_lose_the_run():
+    """A run that is handed over again has another receipt, and is not known any more."""
+    submit, get, seen, lost = TargetOperations.submit, TargetOperations.get_run, set(), set()
+
+    def submit_or_lose(self, target, run):
+        done = submit(self, target, run)
+        if run.id not in seen:
+            seen.add(run.id)
+            return done
+        lost.add(run.id)
+        return evolve(done, external="another")
+
+    TargetOperations.submit = submit_or_lose
+    TargetOperations.get_run = lambda self, target, run: Absent() if run.id in lost else get(self, target, run)
 
 
 def failed_runs_can_be_canceled():
@@ -334,6 +350,7 @@ CHECKS = {
     "empty_variables_are_not_set": "environment_arrives",
     "parameters_read_as_inputs_are_stripped": "outputs_arrive",
     "last_runs_are_known": "remembered_for_long",
+    "repeats_lose_the_run": "handed_over_after_a_cancel",
     "failed_runs_can_be_canceled": "finished_is_not_canceled",
     "wishes_decide": "the_target_decides",
     "canceled_steps_are_tried_again": "canceled_is_not_tried_again",
@@ -363,7 +380,7 @@ FAULTS = {
         empty_variables_are_not_set,
         parameters_read_as_inputs_are_stripped,
     ),
-    8: (last_runs_are_known,),
+    8: (last_runs_are_known, repeats_lose_the_run),
     9: (
         failed_runs_can_be_canceled,
         wishes_decide,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from penstock.testing.asking.ending import canceled_after
 from penstock.testing.asking.given import given, unique
 from penstock.testing.asking.refusals import refusal, verdict
 from penstock.testing.bench import Bench
@@ -180,14 +181,9 @@ def running_stays(bench: Bench) -> None:
         alone = given(bench, ws, unique("alone"))
         endpoint = ws.create_endpoint("one", given(bench, ws, unique("behind")))
         runs = [one.submit(parameters={"seconds": 600.0}) for one in (alone, endpoint)]
-        try:
+        with canceled_after(bench, ws, runs):
             refusal(3, "in_use", "deleting what an unfinished run runs", ws.pipelines.delete, alone.id)
             refusal(3, "in_use", "deleting an endpoint with an unfinished run", ws.endpoints.delete, "one")
-        finally:
-            for run in runs:
-                run.cancel()
-        for run in runs:
-            bench.wait(ws, run.id, 9)
         endpoint.delete()
         alone.delete()
         refusal(3, "pipeline_not_found", "what was deleted", ws.pipelines.get, alone.id)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from penstock.errors import TargetUnavailable
+from penstock.testing.asking.ending import canceled_after
 from penstock.testing.asking.given import given
 from penstock.testing.asking.refusals import refusal, verdict
 from penstock.testing.asking.ways import ENDPOINT, PIPELINE, VERSION, Stage, staged
@@ -196,14 +197,9 @@ def cancelled_with_the_gate(bench: Bench) -> None:
                 for what, passes, submit in stage.ways()
                 if what in ("the default", "a pinned version", "another version", "the published pipeline")
             }
-            try:
+            with canceled_after(bench, stage.ws, [run for _, run in runs.values()]):
                 _closing_ends(bench, stage, gate, runs)
-            finally:
                 stage.move(gate, open=True)
-                for _, run in runs.values():
-                    run.cancel()
-                for _, run in runs.values():
-                    bench.wait(stage.ws, run.id, 9)
 
 
 @check(5)

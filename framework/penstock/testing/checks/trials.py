@@ -11,6 +11,7 @@ from penstock.errors import TargetUnavailable
 from penstock.hookspecs import hookimpl
 from penstock.snapshot import Snapshot
 from penstock.target import Publication
+from penstock.testing.asking.ending import canceled_after
 from penstock.testing.asking.given import given, unique
 from penstock.testing.asking.refusals import refusal
 from penstock.testing.bench import Bench
@@ -81,13 +82,10 @@ def a_trial_keeps_what_it_runs(bench: Bench) -> None:
     with bench.workspace(plugins=[("heard", heard)]) as ws:
         word = unique("kept")
         published = given(bench, ws, word)
-        run = ws.runs.submit(str(_written(bench, word)), parameters={"seconds": 600.0}).run
-        try:
+        run = ws.submit(str(_written(bench, word)), parameters={"seconds": 600.0})
+        with canceled_after(bench, ws, [run]):
             published.delete()
             same(3, heard.retired, [], "what the target was told to forget while a trial runs it")
-        finally:
-            ws.runs.cancel(run.id)
-        bench.wait(ws, run.id, 9)
 
 
 CHECKS = (a_trial_runs_its_file, a_trial_is_checked_first, a_trial_is_kept, a_trial_keeps_what_it_runs)
