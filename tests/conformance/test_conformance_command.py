@@ -96,6 +96,7 @@ def test_what_is_called_wrongly_is_one_line(conformance):
         (("laptpo",), 4, "did you mean `laptop`?"),
         (("laptop", "--lacks", "penstock_read_lgos=never"), 2, "did you mean `penstock_read_logs`?"),
         (("laptop", "--lacks", "penstock_submit_run=never"), 2, "`penstock_submit_run` is mandatory"),
+        (("laptop", "--lacks", "=never"), 2, "HOOK=REASON"),
         (("laptop", "--lacks", "penstock_read_logs=soon"), 2, "not yet"),
         (("laptop", "--lacks", "penstock_read_logs"), 2, "penstock_read_logs=REASON"),
         (("laptop", "--lacks", "penstock_read_logs=never"), 2, "take it out of `lacks`"),

@@ -31,9 +31,9 @@ _COLOURS = {"pass": "green", "fail": "red", "skip": "yellow"}
 
 def _lacks(_: click.Context, __: click.Parameter, given: Sequence[str]) -> dict[str, str]:
     pairs = [one.partition("=") for one in given]
-    wrong = [hook for hook, equals, _ in pairs if not equals]
+    wrong = [hook for hook, equals, _ in pairs if not hook or not equals]
     if wrong:
-        raise click.BadParameter(f"write `{wrong[0]}=REASON`, with `not yet`, `upstream` or `never`")
+        raise click.BadParameter(f"write `{wrong[0] or 'HOOK'}=REASON`, with `not yet`, `upstream` or `never`")
     return {hook: reason for hook, _, reason in pairs}
 
 

@@ -24,9 +24,9 @@ def each_step_has_its_own(bench: Bench) -> str | None:
     """Does a step's time begin when it starts, and is a step tried again for being late, and only if it says so?"""
     python = bench.subject.python
     steps = {
-        "slow": Step(command=probe(python, "sleep", "2")),
-        "quick": Step(command=_marking(python, "quick"), after=("slow",), timeout=2.0),
-        "late": Step(command=_marking(python, "late", "sleep", "5"), timeout=0.5, retry=Retry(attempts=2)),
+        "slow": Step(command=probe(python, "sleep", "3")),
+        "quick": Step(command=_marking(python, "quick"), after=("slow",), timeout=3.0),
+        "late": Step(command=_marking(python, "late", "sleep", "9"), timeout=1.5, retry=Retry(attempts=2)),
         "bad": Step(command=_marking(python, "bad", "exit", "3")),
     }
     ends = {"slow": "succeeded", "quick": "succeeded", "late": "failed", "bad": "failed"}
@@ -37,11 +37,11 @@ def each_step_has_its_own(bench: Bench) -> str | None:
 def all_steps_have_theirs(bench: Bench) -> str | None:
     """Do steps have the retries and the timeout of all steps, unless they say something else themselves?"""
     python = bench.subject.python
-    defaults = Defaults(code="./src", retry=Retry(attempts=2), timeout=0.5)
+    defaults = Defaults(code="./src", retry=Retry(attempts=2), timeout=1.5)
     steps = {
         "bad": Step(command=_marking(python, "bad", "exit", "3"), timeout=60.0),
-        "late": Step(command=_marking(python, "late", "sleep", "5"), retry=Retry(attempts=1)),
-        "patient": Step(command=_marking(python, "patient", "sleep", "0.8"), timeout=60.0),
+        "late": Step(command=_marking(python, "late", "sleep", "9"), retry=Retry(attempts=1)),
+        "patient": Step(command=_marking(python, "patient", "sleep", "2"), timeout=60.0),
     }
     ends = {"bad": "failed", "late": "failed", "patient": "succeeded"}
     return _comes_to(bench, 11, defaults, steps, ends, {"bad": 2, "late": 1, "patient": 1})

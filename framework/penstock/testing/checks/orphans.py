@@ -22,7 +22,7 @@ _PAUSE = 0.005
 def no_child_is_left(bench: Bench) -> str | None:
     """Does what a step started end with it, when it succeeds, and when it takes too long?"""
     left_out: list[str] = []
-    for what, seconds, limits in (("succeeded", 0.1, {}), ("took too long", 600.0, {"timeout": 0.5})):
+    for what, seconds, limits in (("succeeded", 0.1, {}), ("took too long", 600.0, {"timeout": 2.0})):
         try:
             _ends(bench, what, seconds, cancel=False, **limits)
         except Untested as error:
