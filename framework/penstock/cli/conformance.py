@@ -83,11 +83,11 @@ def conformance(
     seed = new_seed() if seed is None else seed
     profile = DEEP if deep else DEFAULT
     told = _Told(output)
-    folder = Path(tempfile.mkdtemp(prefix="penstock-conformance-"))
-    set_hypothesis_home_dir(folder / "hypothesis")
     report = None
     broken = False
+    folder = Path(tempfile.mkdtemp(prefix="penstock-conformance-"))
     try:
+        set_hypothesis_home_dir(folder / "hypothesis")
         subject = Subject.of_config(config, folder, target, other, lacks=lacks, python=python)
         output.note(f"target {target}, seed {seed}, profile {profile.name}")
         with _interruptible(told):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import multiprocessing
 import os
+import select
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -58,10 +59,16 @@ class Apart(Generic[T]):
         mine, its = multiprocessing.Pipe(duplex=False)
         self._answer = mine
         self.process = _context().Process(target=_serve, args=(its, function, arguments))  # type: ignore[attr-defined]  # typeshed has no Process on the base class
-        with _TURNS:
-            self.process.start()
-            _LIVE.add(self.process)
-        its.close()
+        try:
+            # A wish that all of this ends is heard once it is known what there is to end.
+            with _later(signal.SIGINT, signal.SIGTERM, signal.SIGHUP), _TURNS:
+                self.process.start()
+                _LIVE.add(self.process)
+        except BaseException:
+            mine.close()  # a process that was started all the same sees that nobody waits for it
+            raise
+        finally:
+            its.close()
 
     def result(self, timeout: float = 120.0) -> T:
         """What the function answered or raised. Raises Died, and TimeoutError after so many seconds."""
@@ -121,14 +128,27 @@ def end_all() -> None:
 def _context() -> BaseContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(_PRELOADED))
-    if threading.current_thread() is threading.main_thread():
-        # What the server is deaf to when it starts, its children are deaf to from their first moment on.
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        try:
-            forkserver.ensure_running()
-        finally:
-            signal.signal(signal.SIGINT, before)
+    # What is held back when the server starts, is held back in its children from their first moment on.
+    with _later(signal.SIGINT):
+        forkserver.ensure_running()
     return context
+
+
+@contextmanager
+def _later(*numbers: signal.Signals) -> Iterator[None]:
+    """Hold signals to this thread back meanwhile; they come after it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _is_deserted(pipe: Connection) -> bool:
+    """Whether nobody will ever read what is written."""
+    poll = select.poll()
+    poll.register(pipe.fileno(), 0)
+    return any(events & (select.POLLERR | select.POLLHUP) for _, events in poll.poll(0))
 
 
 def _deaf(number: int, frame: object) -> None:
@@ -137,7 +157,10 @@ def _deaf(number: int, frame: object) -> None:
 
 def _serve(pipe: Connection, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
     """Call, answer, and leave at once: what is open is left as by a process that ended."""
-    signal.signal(signal.SIGINT, _deaf)  # unlike what is ignored, a handler is not passed on to what is started here
+    signal.signal(signal.SIGINT, _deaf)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT,))  # a mask is passed on to what is started here
+    if _is_deserted(pipe):
+        os._exit(1)
     try:
         said = (True, function(*arguments))
     except Exception as error:
