@@ -97,10 +97,14 @@ class Dispatcher:
         return self._places.open(run.target).operations.has("penstock_cancel_run")
 
     def retire(self, target: str, publication: Publication) -> None:
-        """Let the target forget a publication that nothing uses any more, if it can; it may be away."""
-        place = self._places.open(target)
-        if place.operations.has("penstock_retire_pipeline"):
-            _quietly(f"retiring {publication.external}", place.operations.retire, place.target, publication)
+        """Let the target forget a publication that nothing uses any more, if it can; it may be away, or gone."""
+
+        def forget() -> None:
+            place = self._places.open(target)
+            if place.operations.has("penstock_retire_pipeline"):
+                place.operations.retire(place.target, publication)
+
+        _quietly(f"retiring {publication.external}", forget)
 
     def catch_up(self) -> None:
         """Do what is due: hand-overs, cancel requests, endpoint states. Never raises for a target's trouble."""

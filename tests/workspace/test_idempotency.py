@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from penstock.errors import Conflict, NotFound
+from penstock.errors import Conflict, NotFound, TargetUnavailable
+from penstock.hookspecs import hookimpl
 from penstock.workspace import Workspace
 
 READER = """\
@@ -96,3 +97,40 @@ def test_a_trial_of_another_snapshot_is_another_request(workspace, project):
     spec.write_text(spec.read_text().replace("default: world", "default: earth"))
     with pytest.raises(Conflict):
         workspace.submit(str(spec), idempotency_key="k")
+
+
+def test_a_trial_on_another_target_is_another_request(workspace, project):
+    spec = str(project / "greet.yaml")
+    first = workspace.submit(spec, target="laptop", idempotency_key="k")
+    assert workspace.submit(spec, target="laptop", idempotency_key="k").id == first.id
+    assert workspace.submit(spec, idempotency_key="k").id == first.id
+    with pytest.raises(Conflict):
+        workspace.submit(spec, target="spare", idempotency_key="k")
+
+
+def test_a_trial_is_known_again_whatever_became_of_its_target(workspace, project):
+    class Away:
+        @hookimpl(wrapper=True)
+        def penstock_validate_pipeline(self):
+            raise TargetUnavailable("away", retry_after=1.0)
+            yield
+
+    spec = str(project / "greet.yaml")
+    first = workspace.submit(spec, idempotency_key="k").wait()
+    again = first.rerun(idempotency_key="again").wait()
+    with Workspace(workspace.config, actor="bo", plugins=[("away", Away())]) as later:
+        assert later.submit(spec, idempotency_key="k").id == first.id
+        with pytest.raises(TargetUnavailable):
+            later.submit(spec, idempotency_key="new")
+    (project / "penstock.yaml").write_text("targets: {renamed: {backend: local}}\n")
+    with Workspace.open(project, actor="bo") as later:
+        assert later.submit(spec, idempotency_key="k").id == first.id
+        assert later.runs.rerun(first.id, idempotency_key="again").run.id == again.id
+
+
+def test_a_delete_is_done_when_the_target_is_gone(workspace, project):
+    published = workspace.publish(project / "greet.yaml")
+    (project / "penstock.yaml").write_text("targets: {renamed: {backend: local}}\n")
+    with Workspace.open(project, actor="bo") as later:
+        assert later.pipelines.delete(published.id).id == published.id
+        assert later.pipelines.list(all=True).items == ()

@@ -79,15 +79,17 @@ class HookManager(pluggy.PluginManager):
         return culprit
 
     def place(self, hook: str, error: BaseException) -> str:
-        """The innermost line of whoever raised that is in the folder of its hook, like `hooks.py:12`, or nothing."""
+        """The innermost line of whoever raised, like `hooks.py:12`: in its hook's package, or its module if that is
+        in none; or nothing.
+        """
         codes = {_code(found.function) for found in self._implementations(hook)}
-        folder, found, trace = None, "", error.__traceback__
+        home, found, trace = None, "", error.__traceback__
         while trace is not None:
-            code = trace.tb_frame.f_code
-            if code in codes:
-                folder = Path(code.co_filename).parent
-            if folder is not None and folder in Path(code.co_filename).parents:
-                found = f"{Path(code.co_filename).name}:{trace.tb_lineno}"
+            file = Path(trace.tb_frame.f_code.co_filename)
+            if trace.tb_frame.f_code in codes:
+                home = file.parent if (file.parent / "__init__.py").exists() else file
+            if home is not None and home in (file, *file.parents):
+                found = f"{file.name}:{trace.tb_lineno}"
             trace = trace.tb_next
         return found
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import tempfile
 import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from penstock import codec, snapshot
 from penstock.dispatcher import run_event
@@ -48,10 +49,17 @@ def accept_file(context: Context, caller: Caller, path: Path, target: str | None
     """Run a spec file as a trial: its snapshot is kept and put on the target, but not published."""
     place = context.places.open(target)
     source = freezing.read(path)
+    name = source.pipeline.name
+    if request.key is not None and context.exists:
+        with tempfile.TemporaryDirectory() as folder:
+            digest = freezing.take(source, Path(folder)).digest
+        known = context.registry().replay(_trial(context, name, digest, request, target))
+        if known is not None:
+            return Submitted(run=known, replayed=True, warnings=())
     freezing.check(place, source)
     context.registry(create=True)
     taken = freezing.take(source, context.store)
-    return _accept_trial(context, caller, place, taken, source.pipeline.name, request)
+    return _accept_trial(context, caller, place, taken, _trial(context, name, taken.digest, request, target), request)
 
 
 def accept_again(context: Context, caller: Caller, run: RunRecord, request: Request) -> Submitted:
@@ -61,31 +69,35 @@ def accept_again(context: Context, caller: Caller, run: RunRecord, request: Requ
         return accept(context, caller, order_of(context, found, request), request)
     if run.published is not None:
         return accept(context, caller, order_of(context, Located(kind="published", id=run.published), request), request)
+    order = _trial(context, run.pipeline, run.digest, request, run.target)
+    known = context.registry().replay(order)
+    if known is not None:
+        return Submitted(run=known, replayed=True, warnings=())
     taken = kept_snapshot(context, run.digest)
-    return _accept_trial(context, caller, context.places.open(run.target), taken, run.pipeline, request)
+    return _accept_trial(context, caller, context.places.open(run.target), taken, order, request)
+
+
+def _trial(context: Context, pipeline: str, digest: str, request: Request, target: str | None) -> TriggerOrder:
+    """The order that triggers a trial. A `target` that the caller named is part of what was asked for."""
+    same = _same(context, lambda spec: asked(spec, request, digest=digest))
+    return TriggerOrder(
+        kind="file",
+        ref=pipeline,
+        digest=digest,
+        key=request.key,
+        same=lambda run, kept: target in (None, run.target) and same(run, kept),
+        rerun_of=request.rerun_of,
+    )
 
 
 def _accept_trial(
-    context: Context, caller: Caller, place: Place, taken: Snapshot, pipeline: str, request: Request
+    context: Context, caller: Caller, place: Place, taken: Snapshot, order: TriggerOrder, request: Request
 ) -> Submitted:
-    registry, archives = context.registry(), json.dumps(snapshot.archive_data(taken))
-    order = TriggerOrder(
-        kind="file",
-        ref=pipeline,
-        digest=taken.digest,
-        target=place.target.name,
-        identity=place.identity,
-        key=request.key,
-        same=_same(context, lambda spec: asked(spec, request, digest=taken.digest)),
-        rerun_of=request.rerun_of,
-    )
-    known = registry.replay(order)
-    if known is not None:
-        return Submitted(run=known, replayed=True, warnings=())
+    archives = json.dumps(snapshot.archive_data(taken))
     # Nothing is put on the target for a trigger that is refused (law 6).
-    _settle(place, taken.canonical, archives, request)
+    settled = _settle(place, taken.canonical, archives, request)
     with context.publications(alone=False):
-        registry.record_publication(
+        context.registry().record_publication(
             target=place.target.name,
             backend=place.target.backend,
             digest=taken.digest,
@@ -95,7 +107,8 @@ def _accept_trial(
             spec=taken.canonical,
             archives=archives,
         )
-        return accept(context, caller, order, request)
+        here = evolve(order, target=place.target.name, identity=place.identity)
+        return accept(context, caller, here, request, settled)
 
 
 def given_by(context: Context, run: RunRecord) -> dict[str, Any]:
@@ -108,11 +121,13 @@ def given_by(context: Context, run: RunRecord) -> dict[str, Any]:
     }
 
 
-def accept(context: Context, caller: Caller, order: TriggerOrder, request: Request) -> Submitted:
-    """Accept a run and hand it over; a refusal leaves nothing behind.
+def accept(
+    context: Context, caller: Caller, order: TriggerOrder, request: Request, settled: Settled | None = None
+) -> Submitted:
+    """Accept a run and hand it over; of a refused trigger no run is left.
 
-    The parameters are settled outside the accepting transaction, against what the trigger resolved to; when
-    that moved in between, it starts again.
+    The parameters are settled outside the accepting transaction, against what the trigger resolved to, unless they
+    are `settled` already; when that moved in between, it starts again.
     """
     registry = context.registry()
     while True:
@@ -120,11 +135,13 @@ def accept(context: Context, caller: Caller, order: TriggerOrder, request: Reque
         if isinstance(resolution, RunRecord):
             return Submitted(run=resolution, replayed=True, warnings=())
         place = context.places.open_frozen(resolution.target, resolution.identity)
-        settled = _settle(place, resolution.spec, resolution.archives, request)
+        if settled is None:
+            settled = _settle(place, resolution.spec, resolution.archives, request)
         try:
             accepted = _accepted(order, resolution, settled, request)
             run, replayed = registry.accept(order, resolution, accepted, caller)
         except ResolutionMoved:
+            settled = None
             continue
         if replayed:
             return Submitted(run=run, replayed=True, warnings=())
