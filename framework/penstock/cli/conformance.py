@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from penstock.testing.checking import Check
     from penstock.testing.examination import Outcome, Report
 
+_WISHES = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Signals by which somebody wants it to end. The process ends with the command, so nothing is put back."""
+
 _COLOURS = {"pass": "green", "fail": "red", "skip": "yellow"}
 
 
@@ -113,6 +116,8 @@ def _leave(folder: Path, *, clear: bool) -> None:
     from penstock.testing.processes.apart import end_all
     from penstock.testing.processes.killing import kill_naming
 
+    for number in _WISHES:
+        signal.signal(number, signal.SIG_IGN)  # it ends already
     end_all()
     for pause in (0.0, 0.1, 0.5):  # a process that is only just being started is found a moment later
         time.sleep(pause)
@@ -159,15 +164,13 @@ def _interruptible(told: _Told) -> Iterator[None]:
         if not isinstance(unraised.exc_value, KeyboardInterrupt):  # it came at a bad moment, and is heard later
             sys.__unraisablehook__(unraised)
 
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = [signal.signal(number, end) for number in numbers]
+    for number in _WISHES:
+        signal.signal(number, end)
     sys.unraisablehook, usual = unraisable, sys.unraisablehook
     try:
         yield
     finally:
         sys.unraisablehook = usual
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
 
 
 class _Told:

@@ -88,24 +88,26 @@ def _asked(bench: Bench, check: Check) -> Outcome:
         if not bench.has(hook):
             reason = f"`{hook}`: {bench.subject.reason(hook)}"
             return Outcome(check=check, result="skip", reason=reason, lacking=hook)
-    law = check.laws[0]
     try:
         return Outcome(check=check, result="pass", reason=check.body(bench) or "")
     except Untested as error:
         return Outcome(check=check, result="skip", reason=str(error))
-    except LawBroken as error:
-        law, reason, details = error.law, error.message, _notes(error)
-    except PenstockError as error:
-        reason, details = f"{_UNEXPECTED}`{error.code}`: {error.message}", (_place(error), *_notes(error))
     except ExceptionGroup as group:
         # What hypothesis has seen once and not again, when it tried to make it smaller.
         found = next((error for error in group.exceptions if isinstance(error, LawBroken)), group.exceptions[0])
-        law = found.law if isinstance(found, LawBroken) else law
-        said = found.message if isinstance(found, LawBroken | PenstockError) else one_line(found)
-        reason, details = f"{said} (not every time)", (_place(found), *_notes(found))
+        outcome = _failed(check, found)
+        return evolve(outcome, reason=f"{outcome.reason} (not every time)")
     except Exception as error:
-        reason, details = f"{_UNEXPECTED}{one_line(error)}", (_place(error), *_notes(error))
-    return Outcome(check=check, result="fail", reason=reason, law=law, details=details)
+        return _failed(check, error)
+
+
+def _failed(check: Check, error: Exception) -> Outcome:
+    """What a check came to that raised."""
+    if isinstance(error, LawBroken):
+        return Outcome(check=check, result="fail", reason=error.message, law=error.law, details=_notes(error))
+    said = f"`{error.code}`: {error.message}" if isinstance(error, PenstockError) else one_line(error)
+    details = (_place(error), *_notes(error))
+    return Outcome(check=check, result="fail", reason=f"{_UNEXPECTED}{said}", law=check.laws[0], details=details)
 
 
 def _notes(error: BaseException) -> tuple[str, ...]:

@@ -45,7 +45,7 @@ _FIXED: dict[str, list[Any]] = {
     ],
 }
 _OF_ALL = " the 'pipeline'\n"
-"""A variable of all steps."""
+"""How a variable of all steps begins; it goes on with the first parameter."""
 
 _LONG = {"multibyte": "é" * (MAX_BYTES // 2), "words": "a b'" * (MAX_BYTES // 4), "lines": "\n" * 40_000}
 
@@ -153,7 +153,8 @@ def _in_environment(tries: Tries, declared: Mapping[str, Parameter], values: Map
     if run:
         texts = _texts(declared, values)
         found = [run.outputs[f"v{number}"] for number in range(len(texts))] + [run.outputs["all"]]
-        _same("variable", found, [*texts.values(), _OF_ALL], [*texts, "all steps"])
+        of_all = _OF_ALL + next(iter(texts.values()))
+        _same("variable", found, [*texts.values(), of_all], [*texts, "all steps"])
 
 
 def _passed_on(tries: Tries, declared: Mapping[str, Parameter], values: Mapping[str, Any]) -> None:
@@ -250,7 +251,8 @@ def _pipeline(declared: Mapping[str, Parameter], steps: Mapping[str, Step]) -> P
     """The steps as a pipeline whose outputs are all of theirs, by the same names."""
     outputs = {key: f"${{{{ steps.{name}.outputs.{key} }}}}" for name, step in steps.items() for key in step.outputs}
     # What a step says of a variable goes before what the pipeline says.
-    defaults = Defaults(code="./src", env={"PROBE_0": "the pipeline's", "PROBE_1": "", "PROBE_OF_ALL": _OF_ALL})
+    of_all = f"{_OF_ALL}${{{{ parameters.{next(iter(declared))} }}}}"
+    defaults = Defaults(code="./src", env={"PROBE_0": "the pipeline's", "PROBE_1": "", "PROBE_OF_ALL": of_all})
     return Pipeline(name="words", parameters=declared, defaults=defaults, steps=steps, outputs=outputs)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from itertools import pairwise
+from pathlib import Path
 
 from attrs import evolve
 
@@ -12,8 +14,11 @@ from penstock.testing.asking.directly import is_over, put, slow_run, start, unti
 from penstock.testing.asking.tries import Tries
 from penstock.testing.bench import Bench, executions
 from penstock.testing.checking import check
-from penstock.testing.laws import Untested, same
+from penstock.testing.laws import Untested, hold, same
 from penstock.testing.probes.pipelines import probe
+
+_REST = 1.0
+"""Seconds between two attempts of a step."""
 
 _LONG = "600"
 """Seconds that a step sleeps which is not to come to its end."""
@@ -21,16 +26,18 @@ _LONG = "600"
 
 @check(9, 11)
 def each_step_has_its_own(bench: Bench) -> str | None:
-    """Does a step's time begin when it starts, and is a step tried again for being late, and only if it says so?"""
+    """Does a step's time begin when it starts, and is it tried again, for being late too, as it says itself?"""
     python = bench.subject.python
     steps = {
         "slow": Step(command=probe(python, "sleep", "3")),
         "quick": Step(command=_marking(python, "quick"), after=("slow",), timeout=3.0),
         "late": Step(command=_marking(python, "late", "sleep", "9"), timeout=1.5, retry=Retry(attempts=2)),
         "bad": Step(command=_marking(python, "bad", "exit", "3")),
+        "rested": Step(command=_marking(python, "rested", "exit", "3"), retry=Retry(attempts=2, delay=_REST)),
     }
-    ends = {"slow": "succeeded", "quick": "succeeded", "late": "failed", "bad": "failed"}
-    return _comes_to(bench, 9, Defaults(code="./src"), steps, ends, {"quick": 1, "late": 2, "bad": 1})
+    ends = {"slow": "succeeded", "quick": "succeeded", "late": "failed", "bad": "failed", "rested": "failed"}
+    counts = {"slow": 1, "quick": 1, "late": 2, "bad": 1, "rested": 2}
+    return _comes_to(bench, 9, Defaults(code="./src"), steps, ends, counts)
 
 
 @check(11)
@@ -56,14 +63,15 @@ def other_ends_are_failures(bench: Bench) -> str | None:
         "missing": Step(command=("penstock-has-no-such-program", "--version")),
     }
     ends = dict.fromkeys(steps, "failed")
-    return _comes_to(bench, 9, Defaults(code="./src"), steps, ends, {"killed": 1})
+    return _comes_to(bench, 9, Defaults(code="./src"), steps, ends, {"killed": 1}, law_of_counts=9)
 
 
-@check(9, needs=("penstock_cancel_run",))
+@check(9, 11, needs=("penstock_cancel_run",))
 def canceled_is_not_tried_again(bench: Bench) -> str | None:
     """Is a step that is canceled not tried again, however many attempts it has left?"""
     marks = bench.counting()
-    step = Step(command=_marking(bench.subject.python, "again", "sleep", _LONG), retry=Retry(attempts=3))
+    words = ("say", "begun\n", "sleep", "0", "mark", "${{ parameters.marks }}", "again", "sleep", _LONG)
+    step = Step(command=probe(bench.subject.python, *words), retry=Retry(attempts=3))
     pipeline = _pipeline(Defaults(code="./src"), {"again": step})
     try:
         made = put(bench, pipeline)
@@ -78,6 +86,9 @@ def canceled_is_not_tried_again(bench: Bench) -> str | None:
         bench.operations.cancel(bench.place.target, run)
         ended = until(bench, run, is_over)[-1]
         same(9, (ended.state, ended.steps[0].attempt), ("canceled", 1), "a canceled run, and the attempts of its step")
+        if marks is not None and bench.has("penstock_read_logs"):
+            log = bench.operations.read_logs(bench.place.target, run, "again", 0).data
+            same(11, log, b"begun\n", "the log of a step that was canceled")
     # As long as this one takes, another attempt would have begun too.
     other = evolve(pipeline, steps={"again": Step(command=probe(bench.subject.python, "sleep", "0.2"))})
     until(bench, start(bench, put(bench, other)), is_over)
@@ -106,6 +117,8 @@ def _comes_to(
     steps: Mapping[str, Step],
     ends: Mapping[str, str],
     counts: Mapping[str, int],
+    *,
+    law_of_counts: int = 11,
 ) -> str | None:
     """Run the steps, and hold them to their ends and to how often they were started."""
     marks = bench.counting()
@@ -116,6 +129,26 @@ def _comes_to(
             run = bench.wait(ws, tries.submit(published, {"marks": str(marks or "")}), law)
             same(law, {step.name: step.state for step in run.steps}, dict(ends), "the states of the steps")
             same(law, run.state, "failed", "a run with steps that failed")
+            said = {step.name: step.attempt for step in run.steps if step.name in counts}
+            same(law_of_counts, said, dict(counts), "how often each step was tried")
             if marks is not None:
-                same(11, executions(marks), dict(counts), "how often each step was started")
+                cut_short = {name for name, step in steps.items() if ends[name] == "failed" and "sleep" in step.command}
+                _marked(marks, law_of_counts, steps, counts, cut_short)
         return tries.done()
+
+
+def _marked(
+    marks: Path, law: int, steps: Mapping[str, Step], counts: Mapping[str, int], cut_short: Collection[str]
+) -> None:
+    """Hold the marks of steps to how often they were tried. What is cut short may not have come to its mark."""
+    found = executions(marks)
+    for name, step in steps.items():
+        if "mark" in step.command:
+            times, wanted = found.get(name, 0), counts[name]
+            right = times == wanted or (name in cut_short and times < wanted)
+            hold(law, right, f"step {name} was started {times} times, expected {wanted}")
+        if step.retry and step.retry.delay:
+            at = sorted(file.stat().st_mtime for file in marks.glob(f"{name}.*"))
+            rests = [after - before for before, after in pairwise(at)]
+            enough = all(rest > step.retry.delay / 2 for rest in rests)
+            hold(law, enough, f"step {name} was tried again after {rests} s, expected {step.retry.delay}")

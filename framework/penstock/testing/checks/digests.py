@@ -18,6 +18,8 @@ from penstock.testing.processes.anew import anew
 from penstock.testing.profiles import DEFAULT
 from penstock.testing.subject import Subject
 
+_SLOWLY = Retry(attempts=2, delay=1.0)
+
 
 @check(1)
 def compiled_alike(bench: Bench) -> None:
@@ -41,6 +43,8 @@ def any_difference_counts(bench: Bench) -> None:
     for what, other in (
         ("its description", evolve(plain, description="Another.")),
         ("a variable for all steps", evolve(plain, defaults=Defaults(code="./src", env={"A": "1"}))),
+        ("a delay between attempts", evolve(plain, steps={"s0": first, "s1": evolve(last, retry=_SLOWLY)})),
+        ("its outputs", evolve(plain, outputs={"number": plain.outputs["count"]})),
         ("the value of that", evolve(plain, defaults=Defaults(code="./src", env={"A": "2"}))),
         *(
             (f"a step's {next(iter(change))}", evolve(plain, steps={"s0": first, "s1": evolve(last, **change)}))
@@ -48,6 +52,8 @@ def any_difference_counts(bench: Bench) -> None:
                 {"env": {"A": "1"}},
                 {"timeout": 60.0},
                 {"retry": Retry(attempts=2)},
+                {"inputs": {"before": "${{ parameters.start }}"}},
+                {"outputs": {"count": "number"}},
                 {"after": ("s0",)},
                 {"command": (*last.command, "")},
                 {"resources": Resources(cpu=2)},

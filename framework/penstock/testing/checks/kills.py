@@ -115,7 +115,7 @@ def _alone(bench: Bench, killing: Callable[..., int], *more: object) -> int:
 
 def _canceled_and_killed(scene: Scene) -> int:
     """Kill while a step goes on that will not end because it is asked to."""
-    words = ("deaf", "${{ parameters.marks }}", "sleep", "5")
+    words = ("deaf", "${{ parameters.marks }}", "sleep", "20")
     pipeline = Pipeline(
         name="deaf",
         parameters={"marks": Parameter("string", default="")},

@@ -81,9 +81,32 @@ def runs_in_pages(bench: Bench) -> None:
     with bench.workspace() as ws:
         published = given(bench, ws, "a")
         runs = [published.submit().id for _ in range(5)][::-1]
-        same(12, list(_paged(partial(ws.runs.list, limit=2), 2, "id")), runs, "runs, in pages")
+        same(12, list(_paged(partial(ws.runs.list, limit=2), 2, "id", law=12)), runs, "runs, in pages")
         for run in runs:
             bench.wait(ws, run)
+
+
+@check(12)
+def runs_are_found(bench: Bench) -> None:
+    """Is each run listed by its endpoint, experiment and state, and by no other, whatever became of the endpoint?"""
+    with bench.workspace() as ws:
+        published = given(bench, ws, "a")
+        old = ws.create_endpoint("one", published)
+        first = old.submit(experiment="x").id
+        bench.wait(ws, first)
+        old.delete()
+        two = ws.create_endpoint("two", published)
+        second = two.submit(experiment="xy").id
+        bench.wait(ws, second)
+        asked: dict[str, tuple[dict[str, Any], list[str]]] = {
+            "all runs": ({}, [second, first]),
+            "runs of an experiment": ({"experiment": "x"}, [first]),
+            "runs of an endpoint": ({"endpoint": "two"}, [second]),
+            "runs that succeeded": ({"state": "succeeded"}, [second, first]),
+            "runs that failed": ({"state": "failed"}, []),
+        }
+        for what, (filters, wanted) in asked.items():
+            same(12, [run.id for run in ws.runs.list(**filters).items], wanted, what)
 
 
 @check(10)
@@ -100,7 +123,7 @@ def history_in_pages(bench: Bench) -> None:
         for runs in (False, True):
             rows = [row.seq for row in ws.care.history(limit=10_000, runs=runs).items]
             read = partial(ws.care.history, limit=4, runs=runs)
-            found = list(_paged(read, 4, "seq"))
+            found = list(_paged(read, 4, "seq", law=10))
             same(10, found, rows, f"the history {'with' if runs else 'without'} runs, read in pages")
         first = whole[_MANY // 2]
         later = {row.seq for row in ws.care.history(since=first.at, limit=10_000).items}
@@ -108,14 +131,14 @@ def history_in_pages(bench: Bench) -> None:
         hold(10, later == expected, f"the history since row {first.seq} has not the rows {sorted(expected ^ later)}")
 
 
-def _paged(read: Callable[..., Page[Any]], limit: int, name: str) -> Iterator[Any]:
+def _paged(read: Callable[..., Page[Any]], limit: int, name: str, *, law: int) -> Iterator[Any]:
     """What all pages have, by the name of a field; each but the last is full."""
     page = read()
     yield from (getattr(one, name) for one in page.items)
     for _ in range(_PAGES):
         if not page.more:
             return
-        hold(10, len(page.items) == limit, f"a page of {limit} has {len(page.items)} rows, and is not the last one")
+        hold(law, len(page.items) == limit, f"a page of {limit} has {len(page.items)} rows, and is not the last one")
         page = read(before=page.next)
         yield from (getattr(one, name) for one in page.items)
 
@@ -126,4 +149,5 @@ CHECKS = (
     every_move_is_taken_back,
     history_in_pages,
     runs_in_pages,
+    runs_are_found,
 )

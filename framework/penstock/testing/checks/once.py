@@ -194,7 +194,7 @@ def key_of_what_is_addressed(bench: Bench) -> None:
         addressed |= {"what version 0 is": stage.zero.id, "what version 1 is": stage.one.id}
         for what, ref in addressed.items():
             runs[what] = _new(ws, runs, f"the key at {what}", ref, "k")
-        for key in ("K", "k ", " k", "kk", "caf\u00e9", "cafe\u0301"):
+        for key in ("K", "k ", " k", "kk", "caf\u00e9", "cafe\u0301", "k" * 200, "k" * 201):
             runs[key] = _new(ws, runs, f"the key {key!r}", "one", key)
         for run in runs.values():
             bench.wait(ws, run, 8)

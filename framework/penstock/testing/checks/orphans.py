@@ -28,7 +28,7 @@ def no_child_is_left(bench: Bench) -> str | None:
         except Untested as error:
             if not limits:
                 raise
-            left_out.append(f"without timeouts: {error}")
+            left_out.append(f"without steps that take too long: {error}")
     return "; ".join(left_out) or None
 
 

@@ -40,7 +40,8 @@ def record_goes_forward(bench: Bench) -> None:
         hold(9, last.started <= last.ended, "a run ended before it started")
         now = datetime.now(UTC)
         clocks = last.created - _CLOCKS <= last.started and last.ended <= now + _CLOCKS
-        hold(9, clocks, f"a run accepted at {last.created} and over at {now} is said to have ended at {last.ended}")
+        said = f"accepted at {last.created} and over at {now}, and to have gone on from {last.started} to {last.ended}"
+        hold(9, clocks, f"a run is said to have been {said}")
         same(9, {step.state for step in last.steps}, {"succeeded"}, "the states of the steps of a run that succeeded")
 
 

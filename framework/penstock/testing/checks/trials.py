@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from penstock.codec import to_yaml
 from penstock.errors import TargetUnavailable
@@ -26,11 +27,15 @@ def a_trial_runs_its_file(bench: Bench) -> None:
     """Does a trial run what its file says at that moment, and say so, also when the file says something else later?"""
     with bench.workspace() as ws:
         runs = []
-        for word in "ab":
+        said: dict[str, Any] = {"experiment": "trials", "description": "of the flood", "tags": {"by": "ada"}}
+        for word, target in zip("ab", (bench.subject.target, bench.subject.other), strict=True):
             file = _written(bench, word)
-            runs.append((word, ws.runs.submit(str(file), parameters={"depth": 5}).run))
+            runs.append((word, ws.runs.submit(str(file), parameters={"depth": 5}, target=target, **said).run))
+            same(4, runs[-1][1].target, target, "where a trial runs")
         file.unlink()
         for word, run in runs:
+            words = {"experiment": run.experiment, "description": run.description, "tags": dict(run.tags)}
+            same(10, words, said, "what its caller said of a trial")
             ended = bench.wait(ws, run.id, 4)
             found = (ended.resolved_from, ended.endpoint, ended.version, ended.published)
             same(4, found, ("file", None, None, None), "what a trial says that it came through")
@@ -55,7 +60,11 @@ def a_trial_is_checked_first(bench: Bench) -> None:
         told = list(heard.told)
         again = submit(parameters={"depth": 5})
         same(8, (again.run.id, again.replayed), (run.id, True), "the run of a trial's key")
-        refusal(8, "idempotency_conflict", "a trial's key with another value", submit, parameters={"depth": 6})
+        conflict = partial(refusal, 8, "idempotency_conflict")
+        conflict("a trial's key with another value", submit, parameters={"depth": 6})
+        conflict("a trial's key for another target", submit, parameters={"depth": 5}, target=bench.subject.other)
+        _written(bench, unique("other"))
+        conflict("a trial's key with another content of its file", submit, parameters={"depth": 5})
         same(8, heard.told, told, "what the target was asked about a trial whose key has its run")
         bench.wait(ws, run.id, 8)
 

@@ -21,7 +21,7 @@ SHEET, FOLDER = "./data/sheet.bin", "./data/folder"
 """Defaults of parameters that travel with the pipelines: where they are, relative to the spec."""
 
 TRAVELLING: Mapping[str, bytes | Mapping[str, bytes]] = {
-    SHEET: bytes(range(256)) + "é\r\n".encode() * 3,
+    SHEET: bytes(range(256)) * 4_500 + "é\r\n".encode() * 3,
     FOLDER: {"a": b"", "b/c": b"\0 \n"},
 }
 """What must lie there."""
