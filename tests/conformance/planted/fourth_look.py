@@ -139,8 +139,9 @@ def trials_run_what_was_tried_first():
     """The snapshot of a trial is remembered by the name of its pipeline."""
     accept, first = triggers._accept_trial, {}
 
-    def accept_first(context, caller, place, taken, pipeline, request):
-        return accept(context, caller, place, first.setdefault(pipeline, taken), pipeline, request)
+    def accept_first(context, caller, place, taken, order, request):
+        tried = first.setdefault(order.ref, taken)
+        return accept(context, caller, place, tried, evolve(order, digest=tried.digest), request)
 
     triggers._accept_trial = accept_first
 
