@@ -5,6 +5,7 @@ import sys
 
 from attrs import evolve
 from planted.pipes import _publish_other, _read_as
+from planted.second_look import AskedOtherwise
 from planted.steps import _pipeline_as
 
 from penstock.operations.target import TargetOperations
@@ -135,17 +136,7 @@ def callers_are_known_by_how_they_begin():
     """The rows of a caller are those of everybody whose name begins so."""
     page = history.page
 
-    class Loose:
-        def __init__(self, tx):
-            self._tx = tx
-
-        def __getattr__(self, name):
-            return getattr(self._tx, name)
-
-        def all(self, sql, *values):
-            return self._tx.all(sql.replace("by = ?", "by LIKE ? || '%'"), *values)
-
-    history.page = lambda tx, **more: page(Loose(tx), **more)
+    history.page = lambda tx, **more: page(AskedOtherwise(tx, "by = ?", "by LIKE ? || '%'"), **more)
 
 
 def runs_are_listed_in_any_state():

@@ -30,6 +30,22 @@ for folder, _, files in os.walk(sys.argv[1]):
 os.execvp(sys.argv[2], sys.argv[2:])"""
 
 
+class AskedOtherwise:
+    """A transaction that reads by other words than it was asked with."""
+
+    def __init__(self, tx, asked, instead):
+        self._tx, self._asked, self._instead = tx, asked, instead
+
+    def __getattr__(self, name):
+        return getattr(self._tx, name)
+
+    def one(self, sql, *values):
+        return self._tx.one(sql.replace(self._asked, self._instead), *values)
+
+    def all(self, sql, *values):
+        return self._tx.all(sql.replace(self._asked, self._instead), *values)
+
+
 def labels_are_compared_as_text():
     """The label after the highest is looked for in the order of letters, where 9 comes after 10."""
     next_label = published._next_label
@@ -108,19 +124,8 @@ def moves_go_with_the_name():
 
 def waiting_runs_need_nothing():
     """What a run came through can be deleted as long as its target does not have it."""
-    delete = published.delete
-
-    class Elsewhere:
-        def __init__(self, tx):
-            self.tx = tx
-
-        def __getattr__(self, name):
-            return getattr(self.tx, name)
-
-        def one(self, sql, *values):
-            return self.tx.one(sql.replace("ended IS NULL", "ended IS NULL AND external IS NOT NULL"), *values)
-
-    published.delete = lambda tx, ref, caller: delete(Elsewhere(tx), ref, caller)
+    delete, asked, instead = published.delete, "ended IS NULL", "ended IS NULL AND external IS NOT NULL"
+    published.delete = lambda tx, ref, caller: delete(AskedOtherwise(tx, asked, instead), ref, caller)
 
 
 def rerun_goes_by_the_name():
