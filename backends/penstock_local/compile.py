@@ -6,10 +6,9 @@ import json
 import math
 from typing import Any
 
-from penstock import graph
+from penstock.contract.target import Compiled
 from penstock.snapshot import Snapshot
-from penstock.spec import Step
-from penstock.target import Compiled
+from penstock.spec import Step, graph
 from penstock_local.options import LocalOptions
 
 FORMAT = "penstock-local/v1"

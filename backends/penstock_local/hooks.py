@@ -6,14 +6,14 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from penstock.hookspecs import hookimpl
+from penstock.contract.hooks import hookimpl
 from penstock_local.options import LocalOptions
 
 if TYPE_CHECKING:
-    from penstock.runs import Absent, LogChunk, RunOutputs, RunRef, RunReport, RunRequest, Submission
+    from penstock.contract.run import Absent, LogChunk, RunOutputs, RunRef, RunReport, RunRequest, Submission
+    from penstock.contract.target import Compiled, EndpointState, Health, Location, Problem, Publication, Target
     from penstock.snapshot import Snapshot
     from penstock.spec import Pipeline
-    from penstock.target import Compiled, EndpointState, Health, Location, Problem, Publication, Target
 
 F = TypeVar("F", bound=Any)
 
@@ -63,8 +63,8 @@ def penstock_resolve_location(target: Target, location: Location) -> str | Probl
 @_hook
 def penstock_submit_run(target: Target, run: RunRequest) -> Submission:
     """Into the queue, durably, and the engine woken. A run that is there already is only looked after."""
+    from penstock.contract.run import Submission
     from penstock.errors import TargetRefused
-    from penstock.runs import Submission
     from penstock_local import queue, store, wake
     from penstock_local.layout import Layout
 
@@ -78,7 +78,7 @@ def penstock_submit_run(target: Target, run: RunRequest) -> Submission:
             request = {
                 "values": dict(run.values),
                 "artifacts": dict(run.artifacts),
-                "travelling": dict(run.travelling),
+                "bundled": dict(run.bundled),
                 "environment": {name: os.environ[name] for name in plan["pass_env"] if name in os.environ},
                 "settings": {"slots": options.slots, "grace": options.grace, "idle": options.idle},
             }
@@ -90,7 +90,7 @@ def penstock_submit_run(target: Target, run: RunRequest) -> Submission:
 @_hook
 def penstock_get_run(target: Target, run: RunRef) -> RunReport | Absent:
     """What the queue says; an engine that died meanwhile is started again."""
-    from penstock.runs import Absent
+    from penstock.contract.run import Absent
     from penstock_local import queue, reports, wake
     from penstock_local.layout import Layout
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from attrs import define, field
 
-from penstock.command import Reference, fill
-from penstock.runs import ENDED
+from penstock.contract.run import ENDED
+from penstock.spec.command import Reference, fill
 
-_REQUEST = ("values", "artifacts", "travelling", "environment", "settings")
+_REQUEST = ("values", "artifacts", "bundled", "environment", "settings")
 
 
 def checked_request(request: Any) -> Mapping[str, Any]:

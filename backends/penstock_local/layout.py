@@ -7,8 +7,8 @@ import os
 import secrets
 from pathlib import Path
 
+from penstock.contract.target import Target
 from penstock.errors import TargetUnavailable
-from penstock.target import Target
 
 
 class Layout:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from penstock.target import Location, Problem
+from penstock.contract.target import Location, Problem
 from penstock_local.machine import scheme_of
 
 

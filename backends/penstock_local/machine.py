@@ -8,10 +8,10 @@ import shutil
 import sys
 from collections.abc import Iterator
 
+from penstock.contract.target import Health, Problem
 from penstock.errors import PenstockError
-from penstock.quantity import bytes_text
 from penstock.spec import Pipeline, Resources
-from penstock.target import Health, Problem
+from penstock.spec.quantity import bytes_text
 from penstock_local import queue, wake
 from penstock_local.layout import Layout
 from penstock_local.options import LocalOptions

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from attrs import field, frozen, validators
 
-from penstock.quantity import seconds_of
+from penstock.spec.quantity import seconds_of
 
 
 def _names(value: Sequence[str] | None) -> tuple[str, ...]:

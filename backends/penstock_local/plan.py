@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from penstock.command import pieces
+from penstock.spec.command import pieces
 
 _Kinds = Mapping[str, type | tuple[type, ...]]
 

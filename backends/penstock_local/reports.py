@@ -8,8 +8,8 @@ import sqlite3
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from penstock.contract.run import ENDED, Failure, LogChunk, RunOutputs, RunReport, StepReport
 from penstock.errors import NotFound
-from penstock.runs import ENDED, Failure, LogChunk, RunOutputs, RunReport, StepReport
 from penstock_local.layout import Layout, unusable
 
 _CHUNK = 1024 * 1024

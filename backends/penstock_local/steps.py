@@ -10,9 +10,9 @@ import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from penstock.command import Reference, fill
 from penstock.snapshot import Archive, extract
-from penstock.values import MAX_TEXT, ValueInvalid, read_output
+from penstock.spec.command import Reference, fill
+from penstock.spec.values import MAX_TEXT, ValueInvalid, read_output
 from penstock_local.jobs import Step
 from penstock_local.layout import Layout
 from penstock_local.processes import TOKEN
@@ -100,9 +100,9 @@ def _resolver(layout: Layout, step: Step) -> Callable[[Reference], str]:
             return step.paths[reference.names[0]]
         if reference.scope == "inputs":
             return inputs[reference.names[0]]
-        travelling = step.job.request["travelling"]
-        if reference.scope == "parameters" and reference.names[0] in travelling:
-            return str(_travelled(layout, step, travelling[reference.names[0]]))
+        bundled = step.job.request["bundled"]
+        if reference.scope == "parameters" and reference.names[0] in bundled:
+            return str(_travelled(layout, step, bundled[reference.names[0]]))
         return step.job.resolve(reference)
 
     inputs.update((name, fill(value, text)) for name, value in step.plan["inputs"].items())

@@ -15,9 +15,9 @@ from typing import Any
 
 from attrs import asdict
 
+from penstock.contract.target import Compiled, EndpointState, Publication, Target
 from penstock.errors import TargetRefused, TargetUnavailable
 from penstock.snapshot import Snapshot
-from penstock.target import Compiled, EndpointState, Publication, Target
 from penstock_local import queue
 from penstock_local.layout import Layout, sync_folder, unusable, write_file
 from penstock_local.plan import check

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from penstock.codec import load_pipeline, to_yaml
+    from penstock.contract.hooks import hookimpl
     from penstock.errors import PenstockError
-    from penstock.hookspecs import hookimpl
     from penstock.spec import Defaults, Output, Parameter, Pipeline, Resources, Retry, Step
     from penstock.workspace import Endpoint, PublishedPipeline, Run, Workspace
 
@@ -36,7 +36,7 @@ __all__ = [
 _HOMES = {
     "penstock.codec": ("load_pipeline", "to_yaml"),
     "penstock.errors": ("PenstockError",),
-    "penstock.hookspecs": ("hookimpl",),
+    "penstock.contract.hooks": ("hookimpl",),
     "penstock.spec": ("Defaults", "Output", "Parameter", "Pipeline", "Resources", "Retry", "Step"),
     "penstock.workspace": ("Endpoint", "PublishedPipeline", "Run", "Workspace"),
 }

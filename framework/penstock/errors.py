@@ -28,7 +28,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
-from penstock.printing import printable
+from penstock.text import printable
 
 Path = tuple[str | int, ...]
 """A place inside a document or a request: `("steps", "train", "command", 2)`."""
@@ -194,7 +194,7 @@ class GateClosed(PenstockError):
 class Conflict(PenstockError):
     """What is asked contradicts what is there.
 
-    Codes: `default_changed`, `label_frozen`, `label_burnt`, `name_taken`, `in_use`, `idempotency_conflict`,
+    Codes: `default_changed`, `label_frozen`, `label_reserved`, `name_taken`, `in_use`, `idempotency_conflict`,
     `nothing_to_roll_back`, `target_changed`, `run_not_finished`, `ambiguous`, `file_exists`.
     """
 

@@ -12,7 +12,7 @@ from typing import Generic, Literal, TypeVar
 
 from attrs import field, frozen
 
-from penstock.runs import ENDED, Failure, RunState, StepState
+from penstock.contract.run import ENDED, Failure, RunState, StepState
 from penstock.spec import Value
 
 T = TypeVar("T")
@@ -182,7 +182,7 @@ class HistoryRecord:
 
 
 @frozen(kw_only=True)
-class Answer:
+class DefaultAt:
     """What a trigger of an endpoint would have run at a time: a version, or the code that would have refused it."""
 
     at: datetime

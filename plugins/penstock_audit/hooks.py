@@ -12,8 +12,8 @@ from typing import Any
 
 from attrs import frozen
 
+from penstock.contract.hooks import VerbRequest, hookimpl
 from penstock.errors import PenstockError, PolicyRefused
-from penstock.hookspecs import VerbRequest, hookimpl
 
 
 @frozen(kw_only=True)

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from penstock.contract.hooks import VerbRequest
 from penstock.errors import GateClosed, PolicyRefused
-from penstock.hookspecs import VerbRequest
-from penstock.operations import WorkspacePlugins
+from penstock.workspace.plugins import WorkspacePlugins
 from penstock_audit.hooks import Audit
 
 KEYS = ["at", "actor", "verified", "door", "verb", "subject", "outcome", "duration_ms", "request_id"]
@@ -69,7 +69,7 @@ def test_a_refused_call_is_a_line_with_its_code(tmp_path: Path, error: BaseExcep
 
 
 def test_a_refusal_by_another_plugin_is_seen_wherever_that_one_stands(tmp_path: Path) -> None:
-    from penstock.hookspecs import hookimpl
+    from penstock.contract.hooks import hookimpl
 
     class Policy:
         @hookimpl(wrapper=True)
@@ -134,8 +134,8 @@ def test_no_file_stays_open(tmp_path: Path) -> None:
 WRITER = """
 import sys
 from pathlib import Path
-from penstock.hookspecs import VerbRequest
-from penstock.operations import WorkspacePlugins
+from penstock.contract.hooks import VerbRequest
+from penstock.workspace.plugins import WorkspacePlugins
 from penstock_audit.hooks import Audit
 
 writer, home = sys.argv[1], Path(sys.argv[2])

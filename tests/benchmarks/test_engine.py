@@ -18,9 +18,9 @@ from pathlib import Path
 import pytest
 
 from penstock import snapshot
-from penstock.runs import ENDED, RunRef, RunRequest
+from penstock.contract.run import ENDED, RunRef, RunRequest
+from penstock.contract.target import Target
 from penstock.spec import Pipeline, Step
-from penstock.target import Target
 from penstock_local import hooks
 from penstock_local.options import LocalOptions
 

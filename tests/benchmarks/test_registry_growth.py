@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
+from penstock.contract.target import Publication
 from penstock.records import Caller
-from penstock.registry import Accepted, PublishOrder, Registry, Resolution, TriggerOrder
-from penstock.target import Publication
+from penstock.registry import NewRun, PublishRequest, Registry, Resolution, TriggerRequest
 
 pytestmark = pytest.mark.benchmark
 
@@ -57,7 +57,7 @@ FILL = (
             '[{{"name":"train","state":"succeeded","attempt":1,"started":1,"ended":2,"exit_code":0,"error":null,'
             || '"outputs":{{"accuracy":0.9}}}}]', '{{"accuracy":0.9}}'
         FROM numbers WHERE n < :runs""",
-    """INSERT INTO requests (run, "values", artifacts, travelling, asked)
+    """INSERT INTO requests (run, "values", artifacts, bundled, asked)
         SELECT seq, '{"depth":"8","rate":"0.5"}', '{}', '{}', '{}' FROM runs""",
     """INSERT INTO history (at, action, kind, subject_id, subject, "to", reason, by, verified, door, request_id)
         SELECT created, 'run_accepted', 'run', id, pipeline, 'endpoint', '', 'ada', 0, 'cli', 'request' FROM runs""",
@@ -121,16 +121,16 @@ def ratio(what: str, call: Callable[[Registry, int], object], small: Registry, l
 
 def accept(registry: Registry, turn: int) -> None:
     """Accept one run, from the key's look-up to its commit."""
-    order = TriggerOrder(kind="endpoint", ref=f"endpoint{turn % 50}", key=f"key{turn}")
+    order = TriggerRequest(kind="endpoint", ref=f"endpoint{turn % 50}", key=f"key{turn}")
     resolution = registry.resolve(order)
     assert isinstance(resolution, Resolution)
-    filled = Accepted(id=str(uuid.uuid4()), experiment="experiment1", parameters={"depth": 8}, values={"depth": "8"})
+    filled = NewRun(id=str(uuid.uuid4()), experiment="experiment1", parameters={"depth": 8}, values={"depth": "8"})
     registry.accept(order, resolution, filled, CALLER)
 
 
 def publish(registry: Registry, turn: int) -> None:
     """Publish one more pipeline and add it to an endpoint."""
-    order = PublishOrder(
+    order = PublishRequest(
         name="pipeline",
         digest=f"new{turn}",
         target="laptop",

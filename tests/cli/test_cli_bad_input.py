@@ -156,7 +156,7 @@ def test_a_burnt_and_a_frozen_label_are_refused(two, cli):
     cli("publish", "second.yaml", "--name", "lone", "--label", "7").ok()
     cli("pipeline", "delete", "lone:7").ok()
     burnt = cli("publish", "second.yaml", "--name", "lone", "--label", "7", "--json").refused(8).json["error"]
-    assert burnt["code"] == "label_burnt"
+    assert burnt["code"] == "label_reserved"
 
 
 def test_an_unknown_backend_names_the_known_ones(project, cli):

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import pytest
 
-from penstock.cli import status as status_module
+from penstock.cli.commands import status as status_module
 from penstock.errors import Detail, ParameterInvalid, WaitTimeout
 
 

@@ -12,7 +12,7 @@ import pytest
 from penstock.cli.output import Output
 from penstock.cli.tables import Table, record
 from penstock.cli.times import moment_text, span_text
-from penstock.printing import printable
+from penstock.text import printable
 
 WHEN = __import__("datetime").datetime.fromisoformat
 

@@ -32,12 +32,12 @@ def test_help_imports_click_and_the_front_alone(tmp_path):
     assert ours == {
         "penstock",
         "penstock.cli",
-        "penstock.printing",
-        *(f"penstock.cli.{name}" for name in ("front", "group", "output", "session")),
+        "penstock.text",
+        *(f"penstock.cli.{name}" for name in ("click_ext", "output", "root", "session")),
     }
 
 
 def test_a_listing_imports_no_cloud_and_no_terminal_library(tmp_path):
     modules = imported(["endpoint", "list"], tmp_path)
     assert not modules & (CLOUDS | {"rich", "pathspec"})
-    assert "penstock.cli.submit" not in modules and "penstock.cli.run" not in modules
+    assert "penstock.cli.commands.submit" not in modules and "penstock.cli.commands.run" not in modules

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import pytest
 
-from penstock.cli.front import COMMANDS, EPILOG, root
+from penstock.cli.root import COMMANDS, EPILOG, root
 
 PROMISED = """
 init

@@ -9,8 +9,8 @@ import pytest
 
 from penstock.codec import read_yaml, structure
 from penstock.errors import BackendBroken, SpecInvalid
-from penstock.quantity import seconds_of
 from penstock.spec import Output, Parameter, Pipeline, Resources, Step
+from penstock.spec.quantity import seconds_of
 
 
 @attrs.frozen(kw_only=True)

@@ -9,9 +9,9 @@ import pytest
 from attrs import field, frozen, validators
 
 from penstock.config import build_plugin, build_target, identity_of, load_config, options_json
+from penstock.contract.target import Target
 from penstock.errors import BackendBroken, ConfigInvalid
-from penstock.quantity import seconds_of
-from penstock.target import Target
+from penstock.spec.quantity import seconds_of
 from penstock_audit.hooks import Audit
 
 

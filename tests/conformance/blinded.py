@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from penstock.operations.target import TargetOperations
-from penstock.target import Problem
+from penstock.contract.target import Problem
+from penstock.targets.facade import TargetOperations
 from penstock.testing.bench import Bench
 from penstock.testing.checks import CHECKS
 from penstock.testing.examination import examine

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from penstock.contract.run import Absent, RunRef, RunReport
+from penstock.contract.target import Publication
 from penstock.errors import TargetUnavailable
-from penstock.operations import TargetOperations
-from penstock.operations.target import ANSWERS
-from penstock.places import Places
-from penstock.runs import Absent, RunRef, RunReport
-from penstock.target import Publication
+from penstock.targets.facade import ANSWERS, TargetOperations
+from penstock.targets.opened import OpenTargets
 from penstock.testing.bench import Bench
 from penstock.testing.checks.answers import HISTORIES
 from penstock.testing.faults.answers import Answers, Trouble
@@ -34,7 +33,7 @@ def troubled(bench):
 
     def play(hook, fault, number=0, meanwhile=lambda: None):
         scene = Scene.on(bench)
-        answers = Answers(Places(scene.subject.config), Trouble(hook=hook, number=number, fault=fault), meanwhile)
+        answers = Answers(OpenTargets(scene.subject.config), Trouble(hook=hook, number=number, fault=fault), meanwhile)
         with scene.open(("answers", answers)) as workspace:
             published = workspace.publish(variant("python", "a"), folder=scene.specs)
             run = workspace.runs.submit(published.id, parameters=scene.parameters()).run
@@ -55,7 +54,7 @@ def test_a_lost_answer_is_asked_for_again(troubled, fault):
 def test_a_publish_that_is_lost_is_told_to_the_caller(bench):
     scene = Scene.on(bench)
     trouble = Trouble(hook="penstock_publish_pipeline", number=0, fault="lost after")
-    answers = Answers(Places(scene.subject.config), trouble)
+    answers = Answers(OpenTargets(scene.subject.config), trouble)
     with scene.open(("answers", answers)) as workspace:
         with pytest.raises(TargetUnavailable, match="the answer is lost"):
             workspace.publish(variant("python", "a"), folder=scene.specs)
@@ -75,7 +74,9 @@ def test_an_answer_that_comes_twice_is_the_same(troubled):
 
 
 def test_it_is_noted_when_a_target_answers_a_repeat_differently(bench):
-    answers = Answers(Places(bench.subject.config), Trouble(hook="penstock_publish_pipeline", number=0, fault="twice"))
+    answers = Answers(
+        OpenTargets(bench.subject.config), Trouble(hook="penstock_publish_pipeline", number=0, fault="twice")
+    )
     names = iter(["first", "second"])
     target = answers._places.open(bench.subject.target).target
     call = answers._answer("penstock_publish_pipeline", target, None, None)
@@ -89,7 +90,7 @@ def test_it_is_noted_when_a_target_answers_a_repeat_differently(bench):
 
 
 def test_old_news_is_what_was_said_before(bench):
-    answers = Answers(Places(bench.subject.config), Trouble(hook="penstock_get_run", number=1, fault="stale"))
+    answers = Answers(OpenTargets(bench.subject.config), Trouble(hook="penstock_get_run", number=1, fault="stale"))
     told = [RunReport(state="running"), RunReport(state="succeeded"), RunReport(state="succeeded")]
     heard = []
     for report in told:

@@ -20,7 +20,7 @@ from penstock.testing.subject import Subject
 FORGETFUL = '''
 """The local backend, except that it swallows the last line of every log."""
 import penstock
-from penstock.runs import LogChunk
+from penstock.contract.run import LogChunk
 from penstock_local.hooks import *
 from penstock_local import hooks
 

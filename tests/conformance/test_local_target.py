@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from penstock.cli.conformance import markdown
+from penstock.cli.commands.conformance import markdown
 from penstock.testing import DEEP, LAWS, Conformance, Report
 from penstock.testing.checks import CHECKS
 from penstock.testing.examination import result_of

@@ -9,7 +9,7 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.runs import ENDED, RUN_STATES, RunReport, StepReport
+from penstock.contract.run import ENDED, RUN_STATES, RunReport, StepReport
 from penstock.testing.asking.looks import forward, rank, true_at_the_end
 from penstock.testing.laws import LawBroken
 

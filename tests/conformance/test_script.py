@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-from penstock.dispatcher import Dispatcher
-from penstock.registry import pointer
+from penstock.dispatch import Dispatcher
+from penstock.registry import default_version
 from penstock.testing.bench import Bench
 from penstock.testing.checks.histories import CHECKS
 from penstock.testing.examination import ask
@@ -65,7 +65,7 @@ def folder(tmp_path, engines_end):
 @pytest.fixture
 def bench(folder, monkeypatch):
     """A bench with the fault planted in this process, for as long as the test."""
-    monkeypatch.setattr(pointer, "rollback", pointer.rollback)
+    monkeypatch.setattr(default_version, "rollback", default_version.rollback)
     module, _, name = FAULT.partition(":")
     getattr(importlib.import_module(module), name)()
     return Bench(subject_in(folder / "kit"), DEFAULT, 1)

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from penstock.codec import checked
 from penstock.errors import ParameterInvalid
-from penstock.graph import check as problems
-from penstock.graph.limits import _LIMITS as ALL_LIMITS
 from penstock.spec import TYPES, Parameter, Pipeline, Step
+from penstock.spec.limits import _LIMITS as ALL_LIMITS
+from penstock.spec.problems import check as problems
+from penstock.spec.values import check, render
 from penstock.testing.probes.pipelines import VALUE_TYPES
 from penstock.testing.strategies import (
     declarations,
@@ -29,8 +30,7 @@ from penstock.testing.strategies import (
 )
 from penstock.testing.strategies.text import literal
 from penstock.testing.strategies.values import refused
-from penstock.values import check, render
-from penstock.workspace.acceptance import settle
+from penstock.workspace.parameters import settle
 
 LIMITS = [
     Parameter("integer", minimum=1, maximum=3),

@@ -128,7 +128,7 @@ def test_it_can_be_played_again_and_a_run_that_ends_badly_is_its_exit_status(pla
 
 
 def test_the_shown_commands_exist(played):
-    from penstock.cli.front import root
+    from penstock.cli.root import root
     from penstock.cli.session import Session
 
     _, done = played

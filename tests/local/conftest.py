@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from penstock import snapshot
-from penstock.runs import ENDED, RunRef, RunRequest
+from penstock.contract.run import ENDED, RunRef, RunRequest
+from penstock.contract.target import Target
 from penstock.spec import Pipeline, Step
-from penstock.target import Target
 from penstock_local import hooks, processes
 from penstock_local.layout import Layout
 from penstock_local.options import LocalOptions
@@ -64,12 +64,10 @@ class Place:
         compiled = hooks.penstock_compile_pipeline(self.target, taken)
         return hooks.penstock_publish_pipeline(self.target, taken, compiled)
 
-    def submit(self, steps, *, run=None, values=None, artifacts=None, travelling=None, **more) -> RunRef:
-        return self.start(
-            self.publish(steps, **more), run=run, values=values, artifacts=artifacts, travelling=travelling
-        )
+    def submit(self, steps, *, run=None, values=None, artifacts=None, bundled=None, **more) -> RunRef:
+        return self.start(self.publish(steps, **more), run=run, values=values, artifacts=artifacts, bundled=bundled)
 
-    def start(self, publication, *, run=None, values=None, artifacts=None, travelling=None) -> RunRef:
+    def start(self, publication, *, run=None, values=None, artifacts=None, bundled=None) -> RunRef:
         run = run or str(uuid.uuid4())
         request = RunRequest(
             id=run,
@@ -77,7 +75,7 @@ class Place:
             pipeline="test",
             values=values or {},
             artifacts=artifacts or {},
-            travelling=travelling or {},
+            bundled=bundled or {},
         )
         external = hooks.penstock_submit_run(self.target, request).external
         return RunRef(id=run, publication=publication, external=external)

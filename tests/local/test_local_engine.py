@@ -10,7 +10,7 @@ import time
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from penstock.runs import ENDED, Absent, RunRef
+from penstock.contract.run import ENDED, Absent, RunRef
 from penstock.spec import Resources, Retry, Step
 from penstock_local import queue, wake
 
@@ -52,8 +52,8 @@ def test_no_wake_up_is_lost_by_an_engine_that_ends_at_once(places):
     submit = f"""
 import random, sys, time, uuid
 from pathlib import Path
-from penstock.runs import RunRequest
-from penstock.target import Publication, Target
+from penstock.contract.run import RunRequest
+from penstock.contract.target import Publication, Target
 from penstock_local import hooks
 from penstock_local.options import LocalOptions
 home, external = Path({str(place.target.home)!r}), {publication.external!r}

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from penstock.runs import RunRef
+from penstock.contract.run import RunRef
 from penstock.spec import Retry, Step
 from penstock_local import processes
 
@@ -251,8 +251,8 @@ def test_children_are_found_without_help_of_the_kernel(monkeypatch):
 SUBMIT = """
 import os, signal, sys
 from pathlib import Path
-from penstock.runs import RunRequest
-from penstock.target import Publication, Target
+from penstock.contract.run import RunRequest
+from penstock.contract.target import Publication, Target
 from penstock_local import hooks, wake
 from penstock_local.options import LocalOptions
 target = Target(name="here", backend="local", options=LocalOptions(), home=Path(sys.argv[1]))

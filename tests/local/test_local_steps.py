@@ -263,8 +263,8 @@ def test_a_travelling_default_is_read_by_path(place):
         inputs={"images": "${{ parameters.images }}", "all": "${{ parameters.all }}"},
     )
     archives = place.snapshot(place.pipeline({"a": step}, parameters=parameters)).archives
-    travelling = {name: path for name in parameters for path in archives if parameters[name].default == path}
-    run = place.submit({"a": step, "b": step}, parameters=parameters, travelling=travelling)
+    bundled = {name: path for name in parameters for path in archives if parameters[name].default == path}
+    run = place.submit({"a": step, "b": step}, parameters=parameters, bundled=bundled)
     assert place.wait(run).state == "succeeded"
     assert place.log(run, "a") == place.log(run, "b") == b"1,2\ndigits.csv\ndigits.csv\n"
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from penstock.contract.run import RunRef
+from penstock.contract.target import EndpointState, EndpointVersion, Location, Problem, Publication
 from penstock.errors import PenstockError, TargetRefused, TargetUnavailable
-from penstock.runs import RunRef
 from penstock.spec import Defaults, Parameter, Pipeline, Resources, Step
-from penstock.target import EndpointState, EndpointVersion, Location, Problem, Publication
 from penstock_local import hooks
 from penstock_local.options import LocalOptions
 

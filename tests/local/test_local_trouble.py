@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from penstock.contract.run import RunRef
 from penstock.errors import TargetRefused, TargetUnavailable
-from penstock.runs import RunRef
 from penstock.spec import Retry, Step
 from penstock_local import hooks, processes, wake
 from penstock_local.layout import Layout

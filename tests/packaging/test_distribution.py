@@ -84,7 +84,7 @@ from pathlib import Path
 
 import penstock
 from penstock import Parameter, Pipeline, Step, Workspace, hookimpl
-from penstock.hookspecs import Event
+from penstock.contract.hooks import Event
 
 
 class Bell:
@@ -127,7 +127,7 @@ def check(environment: Any, folder: Path, name: str, source: str) -> subprocess.
 def test_a_consumer_of_the_wheel_is_checked_strictly(environment: Any, tmp_path: Path) -> None:
     done = check(environment, tmp_path, "consumer.py", CONSUMER)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert re.search(r'Revealed type is "[\w.]*Mapping\[(builtins\.)?str, penstock\.spec\.Step\]"', done.stdout)
+    assert re.search(r'Revealed type is "[\w.]*Mapping\[(builtins\.)?str, penstock\.spec\.steps\.Step\]"', done.stdout)
     assert re.search(r'Revealed type is "(builtins\.)?str"', done.stdout)
 
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from penstock.contract.run import Submission
+from penstock.contract.target import Publication
 from penstock.errors import PenstockError
 from penstock.records import Caller, RunRecord
-from penstock.registry import Accepted, PublishOrder, PublishOutcome, Registry, TriggerOrder
-from penstock.runs import Submission
-from penstock.target import Publication
+from penstock.registry import NewRun, PublishOutcome, PublishRequest, Registry, TriggerRequest
 
 
 class Clock:
@@ -34,7 +34,7 @@ class Kit:
     caller = Caller(actor="ada", door="python", request_id="request-1")
 
     @staticmethod
-    def order(digest: str, **changes: Any) -> PublishOrder:
+    def order(digest: str, **changes: Any) -> PublishRequest:
         values: dict[str, Any] = {
             "name": "digits",
             "digest": digest,
@@ -46,18 +46,18 @@ class Kit:
             "spec": f'{{"digest":"{digest}"}}',
             "archives": "[]",
         }
-        return PublishOrder(**values | changes)
+        return PublishRequest(**values | changes)
 
     def publish(self, registry: Registry, digest: str, **changes: Any) -> PublishOutcome:
         return registry.publish(self.order(digest, **changes), self.caller)
 
     def submit(self, registry: Registry, ref: str = "digits", *, kind: str = "endpoint", **order: Any) -> RunRecord:
         parameters = order.pop("parameters", {})
-        trigger = TriggerOrder(kind=kind, ref=ref, **order)
+        trigger = TriggerRequest(kind=kind, ref=ref, **order)
         found = registry.resolve(trigger)
         if isinstance(found, RunRecord):
             return found
-        accepted = Accepted(id=str(uuid.uuid4()), experiment="trials", parameters=parameters)
+        accepted = NewRun(id=str(uuid.uuid4()), experiment="trials", parameters=parameters)
         return registry.accept(trigger, found, accepted, self.caller)[0]
 
     def hand_over(self, registry: Registry, run: RunRecord) -> RunRecord:

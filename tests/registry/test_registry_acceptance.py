@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from penstock.errors import Conflict
 from penstock.records import RunRecord
-from penstock.registry import Accepted, ResolutionMoved, TriggerOrder
+from penstock.registry import NewRun, ResolutionChanged, TriggerRequest
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def two(registry, kit):
 
 
 def accepted(**changes):
-    return Accepted(**{"id": str(uuid.uuid4()), "experiment": "trials"} | changes)
+    return NewRun(**{"id": str(uuid.uuid4()), "experiment": "trials"} | changes)
 
 
 def test_a_run_records_what_it_resolved_to_and_from_what(registry, kit, two):
@@ -38,7 +38,7 @@ def test_a_run_records_what_it_resolved_to_and_from_what(registry, kit, two):
 
 def test_a_resolution_carries_everything_frozen(registry, kit):
     kit.publish(registry, "a", identity='{"i":1}', options='{"o":2}', backend="local", endpoint="digits")
-    found = registry.resolve(TriggerOrder(kind="endpoint", ref="digits"))
+    found = registry.resolve(TriggerRequest(kind="endpoint", ref="digits"))
     assert (found.identity, found.options, found.backend, found.spec) == (
         '{"i":1}',
         '{"o":2}',
@@ -50,11 +50,11 @@ def test_a_resolution_carries_everything_frozen(registry, kit):
 
 @pytest.mark.parametrize("change", ["default", "gate", "delete"])
 def test_what_changed_between_resolving_and_accepting_counts(registry, kit, two, change):
-    order = TriggerOrder(kind="endpoint", ref="digits")
+    order = TriggerRequest(kind="endpoint", ref="digits")
     found = registry.resolve(order)
     if change == "default":
         registry.set_default("digits", "1", kit.caller)
-        with pytest.raises(ResolutionMoved):
+        with pytest.raises(ResolutionChanged):
             registry.accept(order, found, accepted(), kit.caller)
         assert registry.accept(order, registry.resolve(order), accepted(), kit.caller)[0].version == "1"
         return
@@ -68,7 +68,7 @@ def test_what_changed_between_resolving_and_accepting_counts(registry, kit, two,
 
 
 def test_a_move_and_a_move_back_still_hold(registry, kit, two):
-    order = TriggerOrder(kind="endpoint", ref="digits")
+    order = TriggerRequest(kind="endpoint", ref="digits")
     found = registry.resolve(order)
     registry.set_default("digits", "1", kit.caller)
     registry.rollback("digits", kit.caller)
@@ -130,12 +130,12 @@ def test_another_request_under_a_key_is_refused_and_refusals_leave_nothing(regis
 
 
 def test_a_racing_twin_is_found_when_accepting(registry, kit, two):
-    order = TriggerOrder(kind="endpoint", ref="digits", key="k", same=lambda run, asked: run.experiment == "trials")
+    order = TriggerRequest(kind="endpoint", ref="digits", key="k", same=lambda run, asked: run.experiment == "trials")
     first, second = registry.resolve(order), registry.resolve(order)
     run, replayed = registry.accept(order, first, accepted(), kit.caller)
     assert not replayed
     assert registry.accept(order, second, accepted(), kit.caller) == (run, True)
-    other = TriggerOrder(kind="endpoint", ref="digits", key="k", same=lambda run, asked: False)
+    other = TriggerRequest(kind="endpoint", ref="digits", key="k", same=lambda run, asked: False)
     assert kit.code(registry.accept, other, second, accepted(), kit.caller) == "idempotency_conflict"
 
 
@@ -176,11 +176,11 @@ def test_parameters_come_back_exactly(registry, kit, parameters):
     run = kit.submit(registry, parameters=parameters)
     assert repr(registry.get_run(run.id).parameters) == repr(parameters)
     values = {name: str(value) for name, value in parameters.items()}
-    order = TriggerOrder(kind="endpoint", ref="digits")
-    filled = accepted(values=values, artifacts={"images": "/data"}, travelling={"labels": "data/labels"})
+    order = TriggerRequest(kind="endpoint", ref="digits")
+    filled = accepted(values=values, artifacts={"images": "/data"}, bundled={"labels": "data/labels"})
     run, _ = registry.accept(order, registry.resolve(order), filled, kit.caller)
     request = registry.start_handover(run.id).request
-    assert (request.values, request.artifacts, request.travelling) == (
+    assert (request.values, request.artifacts, request.bundled) == (
         values,
         {"images": "/data"},
         {"labels": "data/labels"},

@@ -3,7 +3,7 @@
 import pytest
 
 from penstock.errors import Conflict, GateClosed, NotFound
-from penstock.registry import TriggerOrder
+from penstock.registry import TriggerRequest
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_closing_a_gate_can_end_the_runs_that_came_through_it(registry, kit, thr
     assert (first.ended, first.cancel) == ((pinned.id,), ())
     both = registry.set_gate("endpoint", "digits", open=False, caller=kit.caller, cancel_runs=True)
     assert (both.ended, both.cancel) == ((waiting.id,), (handed.id,))
-    assert registry.cancel_wanted() == [handed.id]
+    assert registry.pending_cancels() == [handed.id]
     last = registry.set_gate("pipeline", three[0].id, open=False, caller=kit.caller, cancel_runs=True)
     assert (last.ended, last.cancel) == ((direct.id,), ())
     assert registry.get_run(waiting.id).state == "canceled"
@@ -201,7 +201,7 @@ def test_every_kind_of_change_to_an_endpoint_is_to_be_told(registry, kit, three)
 
 def test_unknown_things_are_named_with_what_exists(registry, kit):
     with pytest.raises(NotFound, match="there are none yet"):
-        registry.resolve(TriggerOrder(kind="endpoint", ref="digits"))
+        registry.resolve(TriggerRequest(kind="endpoint", ref="digits"))
     kit.publish(registry, "a", endpoint="digits")
     with pytest.raises(NotFound, match="endpoint `digits` has no version 1 \\(it has only 0\\)"):
         kit.submit(registry, version="1")

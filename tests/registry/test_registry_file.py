@@ -15,7 +15,7 @@ import pytest
 
 from penstock.errors import Conflict, PenstockError, RegistryError
 from penstock.registry import Registry, migrations
-from penstock.registry.place import refuse_network
+from penstock.registry.filesystem import refuse_network
 
 
 def mode(path):
@@ -394,7 +394,7 @@ def test_network_file_systems_are_refused(path, kind):
 def test_opening_asks_the_machine_about_its_mounts(path, monkeypatch, tmp_path):
     table = tmp_path / "mountinfo"
     table.write_text("22 1 254:0 / / rw,relatime shared:1 - nfs server:/ rw\n")
-    monkeypatch.setattr("penstock.registry.place._MOUNTS", table)
+    monkeypatch.setattr("penstock.registry.filesystem._MOUNTS", table)
     assert refusal(path).code == "registry_network_fs"
-    monkeypatch.setattr("penstock.registry.place._MOUNTS", tmp_path / "none")
+    monkeypatch.setattr("penstock.registry.filesystem._MOUNTS", tmp_path / "none")
     Registry.open(path).close()

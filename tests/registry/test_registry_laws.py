@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
+from penstock.contract.run import ENDED, Absent, Failure, RunReport, Submission
 from penstock.errors import PenstockError
-from penstock.registry import Accepted, Registry, TriggerOrder
-from penstock.runs import ENDED, Absent, Failure, RunReport, Submission
+from penstock.registry import NewRun, Registry, TriggerRequest
 
 names = st.sampled_from(["digits", "letters"])
 labels = st.sampled_from([None, None, "1", "2", "7", "beta"])
@@ -119,7 +119,7 @@ class Machine(RuleBasedStateMachine):
         key = (name, label, target, digest)
         found = [p for p in self.pipelines if (p.name, p.label, p.target, p.digest) == key and not p.deleted]
         if not found and burnt:
-            raise No("label_burnt")
+            raise No("label_reserved")
         if kept != digest:
             raise No("label_frozen")
         if found and found[0].identity != identity:
@@ -393,7 +393,7 @@ class Machine(RuleBasedStateMachine):
                 self.keys[(place, key)] = run
             return run
 
-        order = TriggerOrder(
+        order = TriggerRequest(
             kind=kind, ref=ref, version=version, key=key, same=lambda stored, asked: dict(stored.parameters) == request
         )
 
@@ -401,7 +401,7 @@ class Machine(RuleBasedStateMachine):
             found = self.registry.resolve(order)
             if not hasattr(found, "spec"):
                 return found
-            accepted = Accepted(id=str(uuid.uuid4()), experiment="e", parameters=request)
+            accepted = NewRun(id=str(uuid.uuid4()), experiment="e", parameters=request)
             return self.registry.accept(order, found, accepted, self.kit.caller)[0]
 
         done = self.both(real, model)
@@ -504,7 +504,7 @@ class Machine(RuleBasedStateMachine):
         ]
         assert self.registry.unfinished() == [run.id for run in self.runs if run.state not in ENDED]
         wanted = [run.id for run in self.runs if run.cancel and run.handed and run.state not in ENDED]
-        assert self.registry.cancel_wanted() == wanted
+        assert self.registry.pending_cancels() == wanted
 
     @invariant()
     def the_present_is_remembered(self):

@@ -5,7 +5,7 @@ import sqlite3
 
 import pytest
 
-from penstock.registry import Accepted, TriggerOrder
+from penstock.registry import NewRun, TriggerRequest
 
 
 class Recorder:
@@ -55,19 +55,19 @@ def used(registry, kit):
 
 
 def test_a_trigger_goes_by_indexes(used, kit):
-    order = TriggerOrder(kind="endpoint", ref="digits", version="1", key="new")
-    direct = TriggerOrder(kind="published", ref="digits:1", key="new")
+    order = TriggerRequest(kind="endpoint", ref="digits", version="1", key="new")
+    direct = TriggerRequest(kind="published", ref="digits:1", key="new")
     with Recorder(used) as recorder:
         run = kit.hand_over(
-            used, used.accept(order, used.resolve(order), Accepted(id="run-1", experiment="e"), kit.caller)[0]
+            used, used.accept(order, used.resolve(order), NewRun(id="run-1", experiment="e"), kit.caller)[0]
         )
-        used.accept(direct, used.resolve(direct), Accepted(id="run-2", experiment="e"), kit.caller)
+        used.accept(direct, used.resolve(direct), NewRun(id="run-2", experiment="e"), kit.caller)
         used.request_cancel(run.id, kit.caller)
         used.get_run("run-1")
         used.run_ref("run-1")
         used.due()
         used.next_due()
-        used.cancel_wanted()
+        used.pending_cancels()
         used.unfinished()
         used.pending_syncs()
     assert len(recorder.statements) > 25

@@ -2,8 +2,8 @@
 
 import pytest
 
+from penstock.contract.target import Publication
 from penstock.errors import Conflict, NotFound, UsageError
-from penstock.target import Publication
 
 
 def test_without_a_label_the_digest_keeps_its_label_and_a_new_one_counts_on(registry, kit):
@@ -43,8 +43,8 @@ def test_a_deleted_label_stays_burnt_and_counts(registry, kit):
     prod = kit.publish(registry, "a", label="5", target="prod").published
     registry.delete_published(laptop.id, kit.caller)
     for digest in "ab":
-        assert kit.code(kit.publish, registry, digest, label="5") == "label_burnt"
-    assert kit.code(kit.publish, registry, "a", label="5", target="third") == "label_burnt"
+        assert kit.code(kit.publish, registry, digest, label="5") == "label_reserved"
+    assert kit.code(kit.publish, registry, "a", label="5", target="third") == "label_reserved"
     assert kit.publish(registry, "a", label="5", target="prod").published == prod
     assert kit.submit(registry, prod.id, kind="published").published == prod.id
     assert kit.publish(registry, "a").published.label == "6"

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from penstock.contract.run import ENDED, Absent, Failure, RunReport, StepReport, Submission
 from penstock.errors import Conflict, NotFound
-from penstock.runs import ENDED, Absent, Failure, RunReport, StepReport, Submission
 
 EARLY = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -162,13 +162,13 @@ def test_cancelling_later_is_a_request_that_the_target_answers(registry, kit, ru
     assert (outcome.ended, outcome.requested, outcome.run.state) == (False, True, "queued")
     assert outcome.run.cancel_requested
     assert registry.request_cancel(run.id, kit.caller).requested is False
-    assert registry.cancel_wanted() == []  # the target may not have it yet
-    registry.told_cancel(run.id)  # and so cannot have been told
+    assert registry.pending_cancels() == []  # the target may not have it yet
+    registry.mark_cancel_sent(run.id)  # and so cannot have been told
     assert registry.start_handover(run.id).cancel_requested
     registry.finish_handover(run.id, Submission(external="job"))
-    assert registry.cancel_wanted() == [run.id]
-    registry.told_cancel(run.id)
-    assert registry.cancel_wanted() == []
+    assert registry.pending_cancels() == [run.id]
+    registry.mark_cancel_sent(run.id)
+    assert registry.pending_cancels() == []
     ended, _ = registry.report(run.id, RunReport(state="succeeded"), {}, {})
     assert (ended.state, ended.cancel_requested) == ("succeeded", True)
 

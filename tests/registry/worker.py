@@ -9,11 +9,11 @@ import time
 import uuid
 from pathlib import Path
 
+from penstock.contract.run import RunReport, Submission
+from penstock.contract.target import Publication
 from penstock.errors import PenstockError
 from penstock.records import Caller, RunRecord
-from penstock.registry import Accepted, PublishOrder, Registry, ResolutionMoved, TriggerOrder
-from penstock.runs import RunReport, Submission
-from penstock.target import Publication
+from penstock.registry import NewRun, PublishRequest, Registry, ResolutionChanged, TriggerRequest
 
 
 def say(*words: object) -> None:
@@ -22,7 +22,7 @@ def say(*words: object) -> None:
 
 def publish(registry: Registry, caller: Caller, chance: random.Random) -> None:
     digest = f"d{chance.randrange(40)}"
-    order = PublishOrder(
+    order = PublishRequest(
         name="digits",
         digest=digest,
         target=chance.choice(["laptop", "prod"]),
@@ -64,16 +64,16 @@ def gate(registry: Registry, caller: Caller, chance: random.Random) -> None:
 def submit(registry: Registry, caller: Caller, chance: random.Random, key: str | None = None) -> str:
     versions = registry.get_endpoint("digits").versions
     pinned = chance.choice(versions).version if chance.random() < 0.3 and key is None else None
-    order = TriggerOrder(kind="endpoint", ref="digits", version=pinned, key=key)
+    order = TriggerRequest(kind="endpoint", ref="digits", version=pinned, key=key)
     while True:
         found = registry.resolve(order)
         if isinstance(found, RunRecord):
             run = found
             break
         try:
-            run, _ = registry.accept(order, found, Accepted(id=str(uuid.uuid4()), experiment="e"), caller)
+            run, _ = registry.accept(order, found, NewRun(id=str(uuid.uuid4()), experiment="e"), caller)
             break
-        except ResolutionMoved:
+        except ResolutionChanged:
             continue
     say("accepted", run.id, key)
     return run.id

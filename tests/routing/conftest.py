@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from attrs import frozen
 
-from penstock.hookspecs import hookimpl
-from penstock.runs import Absent, LogChunk, RunOutputs, RunRef, RunRequest, Submission
-from penstock.target import Compiled, EndpointState, Health, Location, Publication, Target
+from penstock.contract.hooks import hookimpl
+from penstock.contract.run import Absent, LogChunk, RunOutputs, RunRef, RunRequest, Submission
+from penstock.contract.target import Compiled, EndpointState, Health, Location, Publication, Target
 
 DISTRIBUTIONS = Path(__file__).parents[1] / "distributions"
 PUBLICATION = Publication(external="pub-1")

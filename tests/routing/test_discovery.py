@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from penstock import discovery
 from penstock.errors import BackendBroken, ConfigInvalid
+from penstock.targets import discovery
 
 Python = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -145,14 +145,15 @@ def test_of_two_copies_of_a_distribution_the_first_on_the_path_counts(
 
 
 def test_importing_discovery_is_light(python: Python) -> None:
-    code = "import sys, penstock.discovery; print([m for m in ('importlib.metadata', 'pluggy') if m in sys.modules])"
+    heavy = ("importlib.metadata", "pluggy")
+    code = f"import sys, penstock.targets.discovery; print([m for m in {heavy!r} if m in sys.modules])"
     assert python("-c", code).stdout.strip() == "[]"
 
 
 def test_a_stranger_is_used_through_the_facade(python: Python) -> None:
     code = """
-from penstock.discovery import load_backend
-from penstock.operations import operations_for
+from penstock.targets.discovery import load_backend
+from penstock.targets.facade import operations_for
 operations = operations_for("tiny", load_backend("tiny"))
 print(operations.options_class().__name__, operations.has("penstock_retire_pipeline"))
 """

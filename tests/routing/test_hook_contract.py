@@ -9,9 +9,10 @@ import pluggy
 import pytest
 from attrs import frozen
 
+from penstock.contract.hooks import Event, VerbRequest, hookimpl
 from penstock.errors import BackendBroken
-from penstock.hookspecs import Event, VerbRequest, hookimpl
-from penstock.operations import TargetOperations, WorkspacePlugins, operations_for
+from penstock.targets.facade import TargetOperations, operations_for
+from penstock.workspace.plugins import WorkspacePlugins
 
 Make = Callable[..., types.ModuleType]
 
@@ -231,7 +232,7 @@ def test_backends_never_answer_for_each_other(make_backend: Make) -> None:
 
         @hookimpl
         def penstock_check_target(self, target: Any) -> Any:
-            from penstock.target import Health
+            from penstock.contract.target import Health
 
             return Health(ok=True, lines=(self.name,))
 

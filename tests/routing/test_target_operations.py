@@ -8,17 +8,16 @@ from typing import Any
 
 import pytest
 
-import penstock.runs
+import penstock.contract.run
+import penstock.contract.target
 import penstock.snapshot
 import penstock.spec
-import penstock.target
+from penstock.contract.hooks import BackendHooks, hookimpl
+from penstock.contract.run import Absent, LogChunk, RunOutputs, Submission
+from penstock.contract.target import Compiled, Health, Location, Problem, Publication
 from penstock.errors import BackendBroken, ConfigInvalid, TargetRefused, TargetUnavailable, TargetUnsupported
-from penstock.hookspecs import BackendHooks, hookimpl
-from penstock.operations import TargetOperations, operations_for
-from penstock.operations.manager import BACKEND_HOOKS
-from penstock.operations.target import ANSWERS, CAPABILITIES
-from penstock.runs import Absent, LogChunk, RunOutputs, Submission
-from penstock.target import Compiled, Health, Location, Problem, Publication
+from penstock.targets.facade import ANSWERS, CAPABILITIES, TargetOperations, operations_for
+from penstock.targets.manager import BACKEND_HOOKS
 
 Make = Callable[..., types.ModuleType]
 Arguments = dict[str, tuple[Any, ...]]
@@ -61,7 +60,7 @@ def test_mandatory_hooks_are_those_that_say_so() -> None:
 
 def test_the_answers_checked_are_those_annotated() -> None:
     known: dict[str, Any] = {"Sequence": (list, tuple)}
-    for module in (penstock.target, penstock.runs, penstock.snapshot, penstock.spec):
+    for module in (penstock.contract.target, penstock.contract.run, penstock.snapshot, penstock.spec):
         known |= vars(module)
     for hook in BACKEND_HOOKS:
         annotation = getattr(BackendHooks, hook).__annotations__["return"]

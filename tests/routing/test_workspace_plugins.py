@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from penstock.contract.hooks import Event, VerbRequest, hookimpl
 from penstock.errors import BackendBroken, GateClosed, PolicyRefused
-from penstock.hookspecs import Event, VerbRequest, hookimpl
-from penstock.operations import WorkspacePlugins
-from penstock.operations.manager import EVENT_HOOKS
+from penstock.targets.manager import EVENT_HOOKS
+from penstock.workspace.plugins import WorkspacePlugins
 
 REQUEST = VerbRequest(
     verb="endpoint.disable", subject="digits", actor="ada", verified=False, door="python", request_id="r-1"

@@ -19,7 +19,7 @@ from penstock.errors import RegistryError
 from penstock.snapshot import Archive, extract
 from penstock.snapshot.members import digest_of, members
 from penstock.snapshot.packing import location_of, pack
-from penstock.snapshot.walking import Found, Untravelled, files_in
+from penstock.snapshot.walking import Found, NotBundled, files_in
 
 _names = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0/"), min_size=1, max_size=40).filter(
     lambda name: name not in (".", "..", ".git", ".penstock", "__pycache__", ".gitignore") and len(name.encode()) <= 200
@@ -57,7 +57,7 @@ def test_what_is_packed_is_unpacked(files):
             written[path] = (data, executable)
         try:
             archive = packed(base / "src", base / "store")
-        except Untravelled as error:
+        except NotBundled as error:
             assert error.code == "name_clash"
             return
         extract(archive, base / "out")
@@ -135,7 +135,7 @@ def test_a_file_that_shrinks_while_it_is_read_is_refused(tmp_path):
 
     os.fstat, kept = fstat, os.fstat
     try:
-        with pytest.raises(Untravelled, match="shorter"):
+        with pytest.raises(NotBundled, match="shorter"):
             pack([Found("big", tmp_path / "big")], tmp_path / "store")
     finally:
         os.fstat = kept
@@ -164,7 +164,7 @@ def test_an_archive_holds_what_its_digest_says_while_files_change(tmp_path):
         for _ in range(20):
             try:
                 archive = packed(tmp_path / "src", tmp_path / "store")
-            except Untravelled as error:
+            except NotBundled as error:
                 assert error.code == "file_changed"
             else:
                 assert digest_of(archive.location) == (archive.digest, archive.size)
@@ -228,6 +228,7 @@ RULES = {
     "# words\n\n\\#x\n  \n": {"#x": False, "x": True},
     "a/**/z\n": {"a/z": False, "a/b/c/z": False, "z": True},
     "a/**/\n": {"a/x": True, "a/b/x": False},
+    "a/**\n!*.py": {"a/x.py": True, "a/y": False, "a/b/x.py": False, "x": True},
     "!.git\n!__pycache__": {".git/HEAD": False, "sub/__pycache__/x": False, ".penstock/x": False, "ok": True},
     "x\r\ny \r\n[\n": {"x": False, "y": False, "z": True},
 }

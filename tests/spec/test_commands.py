@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.command import CommandInvalid, Reference, fill, pieces, references, sole_reference, split
 from penstock.spec import Step
+from penstock.spec.command import CommandInvalid, Reference, fill, pieces, references, sole_reference, split
 from penstock.testing.strategies import hostile_text
 
 

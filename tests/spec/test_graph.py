@@ -5,8 +5,9 @@ from attrs import evolve
 from hypothesis import given, settings
 
 from penstock.errors import SpecInvalid
-from penstock.graph import check, dependencies, input_types, order
 from penstock.spec import Defaults, Output, Parameter, Pipeline, Resources, Retry, Step
+from penstock.spec.graph import dependencies, input_types, order
+from penstock.spec.problems import check
 from penstock.testing.strategies import pipelines
 
 FILE = Output("file")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from penstock.quantity import bytes_of, bytes_text, cores_of, duration_text, seconds_of
+from penstock.spec.quantity import bytes_of, bytes_text, cores_of, duration_text, seconds_of
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ import pytest
 from hypothesis.vendor.pretty import pretty
 
 from penstock.errors import Detail, SpecInvalid
-from penstock.printing import printable
 from penstock.spec import Defaults, Output, Parameter, Pipeline, Resources, Retry, Step, document_key
+from penstock.text import printable
 
 
 def test_keys_are_text_and_outputs_have_a_short_form():

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock.spec import TYPES, Parameter
+from penstock.spec.values import MAX_TEXT, ValueInvalid, check, normalise, read_output, read_text, render
 from penstock.testing.strategies import hostile_text, parameters, values_for
-from penstock.values import MAX_TEXT, ValueInvalid, check, normalise, read_output, read_text, render
 
 
 class Colour(str, enum.Enum):  # noqa: UP042 - its str() is the trap

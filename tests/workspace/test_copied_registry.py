@@ -21,10 +21,10 @@ def test_looking_at_a_copy_ends_no_run(workspace, project):
     workspace.pipelines.publish(project / "slow.yaml", endpoint="slow")
     run = workspace.submit("slow")
     (project / "elsewhere").mkdir()
-    copy = workspace.care.backup(project / "elsewhere" / "copy.db")
+    copy = workspace.admin.backup(project / "elsewhere" / "copy.db")
     with Workspace.open(project, flags={"registry": str(copy)}, actor="bo") as copied:
         assert [one.state for one in copied.runs.list().items] == [run.state]
-        assert copied.care.status().runs[run.state] == 1
+        assert copied.admin.status().runs[run.state] == 1
         with pytest.raises(RegistryError, match="copied here without its state") as refused:
             copied.runs.wait(run.id, timeout=10)
         assert refused.value.code == "registry_copied"

@@ -14,8 +14,8 @@ FAR = '''
 from attrs import frozen, field
 import penstock
 from penstock.errors import TargetRefused, TargetUnavailable
-from penstock.runs import Absent, RunOutputs, RunReport, StepReport, Submission
-from penstock.target import Compiled, Publication
+from penstock.contract.run import Absent, RunOutputs, RunReport, StepReport, Submission
+from penstock.contract.target import Compiled, Publication
 
 JOBS, CALLS, ENDPOINTS, MOOD = {}, [], {}, {"say": "well"}
 
@@ -97,7 +97,7 @@ def far(project, distribution, monkeypatch):
     """A workspace on the far place, its module, and patience cut short."""
     distribution("penstock-far", {"penstock.backends": {"far": "far_backend"}}, far_backend=FAR)
     (project / "penstock.yaml").write_text("target: away\ntargets: {away: {backend: far, project: acme}}\n")
-    monkeypatch.setattr("penstock.dispatcher.PATIENCE", 0.2)
+    monkeypatch.setattr("penstock.dispatch.dispatcher.PATIENCE", 0.2)
     import far_backend
 
     with Workspace.open(project, actor="ada") as workspace:
@@ -134,7 +134,7 @@ def test_a_target_that_is_away_leaves_the_run_queued_with_a_warning_and_later_co
     run = workspace.submit("hello")
     assert run.state == "queued"
     assert "waits to be handed to target `away`: the far place is away" in run.warnings[0]
-    assert workspace.care.status().pending_hand_overs == 1
+    assert workspace.admin.status().pending_hand_overs == 1
     place.MOOD["say"] = "well"
     with reopened(workspace) as later:
         caught_up(later, lambda: later.run(run.id).state == "running")
@@ -231,10 +231,10 @@ def test_an_endpoint_state_is_synced_later_when_the_target_was_away(far):
     place.MOOD["say"] = "away"
     workspace.endpoints.disable("hello", reason="x")
     assert place.ENDPOINTS["hello"] == ("0", True, 1)
-    assert workspace.care.status().pending_syncs == 1
+    assert workspace.admin.status().pending_syncs == 1
     place.MOOD["say"] = "well"
     with reopened(workspace) as later:
-        later.care.status()
+        later.admin.status()
         assert place.ENDPOINTS["hello"] == ("0", False, 1)
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from penstock.contract.hooks import hookimpl
 from penstock.errors import Conflict, NotFound, TargetUnavailable
-from penstock.hookspecs import hookimpl
 from penstock.workspace import Workspace
 
 READER = """\

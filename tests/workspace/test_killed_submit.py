@@ -39,6 +39,6 @@ def test_a_submitter_killed_at_any_moment_loses_and_doubles_nothing(endpoint, mi
         assert [run.id for run in accepted] in ([], [again.id])
         with_key = [run for run in later.runs.list(limit=500).items if run.idempotency_key == str(key)]
         assert [run.id for run in with_key] == [again.id]
-        assert later.care.check().ok
+        assert later.admin.check().ok
         jobs = list((endpoint / ".penstock/local/laptop/runs").iterdir())
         assert len(jobs) == len(later.runs.list(limit=500).items)

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.codec import canonical_json
+from penstock.contract.target import Location, Problem
 from penstock.errors import ParameterInvalid
 from penstock.spec import Parameter, Pipeline, Step
-from penstock.target import Location, Problem
-from penstock.values import Text
-from penstock.workspace.acceptance import Request, asked, settle
+from penstock.spec.values import RawValue
+from penstock.workspace.parameters import Request, asked, settle
 
 DECLARED = {
     "depth": Parameter("integer", minimum=1, maximum=64),
@@ -101,7 +101,7 @@ def test_text_is_read_by_the_declared_type_to_the_same_values(trigger):
     if expected:
         return
     typed = settle(PIPELINE, chosen, archived=(), base=None, resolve=local)
-    as_text = {name: Text(typed.values[name]) for name in chosen}
+    as_text = {name: RawValue(typed.values[name]) for name in chosen}
     again = settle(PIPELINE, as_text, archived=(), base=None, resolve=local)
     assert again.values == typed.values
     assert asked(SPEC, request(as_text)) == asked(SPEC, request(chosen))

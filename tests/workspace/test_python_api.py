@@ -11,8 +11,8 @@ from typing import ClassVar
 import pytest
 
 import penstock
+from penstock.contract.hooks import hookimpl
 from penstock.errors import Conflict, GateClosed, NotFound, ParameterInvalid, PenstockError, RunFailed
-from penstock.hookspecs import hookimpl
 from penstock.workspace import Workspace
 
 
@@ -274,6 +274,6 @@ def test_a_run_that_ended_unseen_keeps_nothing_from_being_deleted(workspace, pro
             if database.execute("SELECT count(*) FROM jobs WHERE ended IS NULL").fetchone() == (0,):
                 break
             time.sleep(0.02)
-    assert workspace.care.status().runs["succeeded"] == 2
+    assert workspace.admin.status().runs["succeeded"] == 2
     endpoint.delete()
     assert workspace.run(late.id).state == "succeeded"

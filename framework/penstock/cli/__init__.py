@@ -7,6 +7,6 @@ from collections.abc import Sequence
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line, by default the process's own, and answer its exit status. Never raises."""
-    from penstock.cli.front import run
+    from penstock.cli.root import run
 
     return run(arguments)

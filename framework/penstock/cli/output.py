@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TextIO, TypeAlias
 
-from penstock.printing import printable
+from penstock.text import printable
 
 if TYPE_CHECKING:
     from penstock.cli.tables import Table

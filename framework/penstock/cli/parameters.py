@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 from penstock.cli.options import pairs
 from penstock.errors import Detail, ParameterInvalid, SpecInvalid
-from penstock.values import Text
+from penstock.spec.values import RawValue
 
 if TYPE_CHECKING:
     from penstock.codec import Document
 
 
 class Given:
-    """The parameters that were given: `values` by name, JSON values from the file and `Text` from `-p`."""
+    """The parameters that were given: `values` by name, JSON values from the file and `RawValue` from `-p`."""
 
     def __init__(self, file: Path | None, texts: Sequence[str]) -> None:
         self._document = None if file is None else _read(file)
         self._typed = {} if self._document is None else _mapping(self._document)
-        self._texts = {name: Text(value) for name, value in pairs(texts, "-p").items()}
+        self._texts = {name: RawValue(value) for name, value in pairs(texts, "-p").items()}
 
     @property
     def values(self) -> dict[str, Any]:

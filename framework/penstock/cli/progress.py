@@ -13,8 +13,8 @@ from penstock.cli.output import Output, is_terminal
 from penstock.cli.tables import STYLES, Table
 from penstock.cli.times import span_text
 from penstock.errors import RunFailed, TargetUnsupported
-from penstock.printing import printable
 from penstock.records import RunRecord, StepRecord
+from penstock.text import printable
 
 if TYPE_CHECKING:
     from penstock.workspace import Workspace

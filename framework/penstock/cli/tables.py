@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TextIO
 
-from penstock.printing import printable
+from penstock.text import printable
 
 STYLES: Mapping[str, str] = {
     "succeeded": "green",

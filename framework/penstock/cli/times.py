@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import click
 
-from penstock.quantity import seconds_of
+from penstock.spec.quantity import seconds_of
 
 
 def read_moment(_: click.Context, param: click.Parameter, text: str | None) -> datetime | None:

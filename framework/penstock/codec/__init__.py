@@ -9,7 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from penstock.codec.canon import canonical, canonical_json, to_json
+    from penstock.codec.canonical_form import canonical, canonical_json, to_json
+    from penstock.codec.canonical_reader import from_canonical
     from penstock.codec.data import from_time, time_text, to_data
     from penstock.codec.documents import (
         checked,
@@ -20,17 +21,16 @@ if TYPE_CHECKING:
         pipeline_of,
     )
     from penstock.codec.emit import to_yaml
-    from penstock.codec.kept import from_canonical
     from penstock.codec.reading import Document, read_yaml
     from penstock.codec.schemas import KINDS, schema, schema_of
     from penstock.codec.structuring import structure
 
 _HOMES = {
-    "canon": ("canonical", "canonical_json", "to_json"),
+    "canonical_form": ("canonical", "canonical_json", "to_json"),
     "data": ("from_time", "time_text", "to_data"),
     "documents": ("checked", "load_document", "load_pipeline", "parse_pipeline", "pipeline_in", "pipeline_of"),
     "emit": ("to_yaml",),
-    "kept": ("from_canonical",),
+    "canonical_reader": ("from_canonical",),
     "reading": ("Document", "read_yaml"),
     "schemas": ("KINDS", "schema", "schema_of"),
     "structuring": ("structure",),

@@ -7,15 +7,15 @@ from copy import deepcopy
 from pathlib import Path as FilePath
 from typing import Any
 
-from penstock.codec.canon import canonical
+from penstock.codec.canonical_form import canonical
 from penstock.codec.details import located
 from penstock.codec.parsing import MAX_BYTES
 from penstock.codec.reading import Document, read_yaml
 from penstock.codec.structuring import structure
 from penstock.errors import Detail, Path, SpecInvalid, did_you_mean
-from penstock.graph import check
 from penstock.spec import API_VERSION, Pipeline
-from penstock.values import describe
+from penstock.spec.problems import check
+from penstock.spec.values import describe
 
 _STUBS: Mapping[str, Any] = {"name": "-", "steps": {}, "command": ["-"]}
 """What stands in for a required key that cannot be read, so that the rest can still be checked."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from penstock.codec.canon import canonical
+from penstock.codec.canonical_form import canonical
 from penstock.codec.scalars import resolve
 from penstock.spec import Pipeline
 

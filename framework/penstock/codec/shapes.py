@@ -19,7 +19,7 @@ WORDS: Mapping[Any, str] = {str: "string", int: "integer", float: "number", bool
 
 def key_of(cls: type, name: str) -> str:
     """The key of an attribute in documents: camelCase for the spec's own classes, else the name as it is."""
-    return document_key(name) if cls.__module__ == "penstock.spec" else name.rstrip("_")
+    return document_key(name) if cls.__module__.startswith("penstock.spec.") else name.rstrip("_")
 
 
 def written_type(field: attrs.Attribute[Any]) -> Any:

@@ -18,7 +18,7 @@ from penstock.codec import shapes
 from penstock.codec.details import Mismatch, details_of, located
 from penstock.errors import BackendBroken, Path, SpecInvalid, did_you_mean
 from penstock.spec import Output
-from penstock.values import describe
+from penstock.spec.values import describe
 
 if TYPE_CHECKING:
     from penstock.codec.reading import Document

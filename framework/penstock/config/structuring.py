@@ -10,8 +10,8 @@ from typing import Any
 from attrs import Attribute, Factory, asdict, evolve, fields, frozen
 
 from penstock.config.model import Config, Setting, TargetConfig, located
+from penstock.contract.target import Target
 from penstock.errors import BackendBroken, ConfigInvalid, Detail, SpecInvalid, did_you_mean
-from penstock.target import Target
 
 
 @frozen(kw_only=True)

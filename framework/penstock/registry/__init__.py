@@ -1,8 +1,7 @@
 """The registry: the truth about names, versions, pointers, gates and what was asked for, in one SQLite file."""
 
 from penstock.registry.front import Registry
-from penstock.registry.orders import (
-    Accepted,
+from penstock.registry.messages import (
     CancelOutcome,
     CheckReport,
     Counts,
@@ -10,18 +9,18 @@ from penstock.registry.orders import (
     GateOutcome,
     Handover,
     MoveOutcome,
-    PublishOrder,
+    NewRun,
+    PendingHandover,
     PublishOutcome,
     PublishPlan,
+    PublishRequest,
     Resolution,
-    ResolutionMoved,
-    TriggerOrder,
+    ResolutionChanged,
+    TriggerRequest,
     VersionOutcome,
-    Waiting,
 )
 
 __all__ = [
-    "Accepted",
     "CancelOutcome",
     "CheckReport",
     "Counts",
@@ -29,13 +28,14 @@ __all__ = [
     "GateOutcome",
     "Handover",
     "MoveOutcome",
-    "PublishOrder",
+    "NewRun",
+    "PendingHandover",
     "PublishOutcome",
     "PublishPlan",
+    "PublishRequest",
     "Registry",
     "Resolution",
-    "ResolutionMoved",
-    "TriggerOrder",
+    "ResolutionChanged",
+    "TriggerRequest",
     "VersionOutcome",
-    "Waiting",
 ]

@@ -24,7 +24,7 @@ from penstock.registry.lookup import (
     need_run,
     need_version,
 )
-from penstock.registry.orders import Accepted, Resolution, ResolutionMoved, TriggerOrder
+from penstock.registry.messages import NewRun, Resolution, ResolutionChanged, TriggerRequest
 from penstock.registry.rows import RUNS, publication_of, published_ref, run_record, tags_json, to_json
 
 
@@ -49,13 +49,13 @@ class _Target:
         )
 
 
-def replayed(tx: Transaction, order: TriggerOrder) -> RunRecord | None:
+def replayed(tx: Transaction, order: TriggerRequest) -> RunRecord | None:
     """The run that a trigger's key has already, or None."""
     _, scope = _address(tx, order)
     return _replayed(tx, scope, order.key)
 
 
-def resolve(tx: Transaction, order: TriggerOrder) -> Resolution | RunRecord:
+def resolve(tx: Transaction, order: TriggerRequest) -> Resolution | RunRecord:
     """What a trigger resolves to now, or the run that its key has already.
 
     Raises NotFound, GateClosed, Conflict `ambiguous`.
@@ -87,11 +87,11 @@ def resolve(tx: Transaction, order: TriggerOrder) -> Resolution | RunRecord:
 
 
 def accept(
-    tx: Transaction, order: TriggerOrder, resolution: Resolution, accepted: Accepted, caller: Caller
+    tx: Transaction, order: TriggerRequest, resolution: Resolution, accepted: NewRun, caller: Caller
 ) -> tuple[RunRecord, bool]:
     """Accept a run, or answer the one that the key has already (then the second value is true).
 
-    Raises ResolutionMoved when the trigger resolves to something else by now, NotFound, GateClosed.
+    Raises ResolutionChanged when the trigger resolves to something else by now, NotFound, GateClosed.
     """
     addressed, scope = _address(tx, order)
     replayed = _replayed(tx, scope, order.key)
@@ -99,7 +99,7 @@ def accept(
         return replayed, True
     found = _locate(tx, order, addressed)
     if found.rows != resolution.rows:
-        raise ResolutionMoved
+        raise ResolutionChanged
     number = tx.insert(
         """INSERT INTO runs (id, endpoint, endpoint_name, version, resolved_from, published, publication, pipeline,
             label, experiment, description, tags, parameters, by, verified, door, scope, key, rerun_of, created)
@@ -126,11 +126,11 @@ def accept(
         tx.now,
     )
     tx.run(
-        'INSERT INTO requests (run, "values", artifacts, travelling, asked) VALUES (?, ?, ?, ?, ?)',
+        'INSERT INTO requests (run, "values", artifacts, bundled, asked) VALUES (?, ?, ?, ?, ?)',
         number,
         to_json(dict(accepted.values)),
         to_json(dict(accepted.artifacts)),
-        to_json(dict(accepted.travelling)),
+        to_json(dict(accepted.bundled)),
         accepted.asked,
     )
     tx.run("INSERT INTO handovers (run, due) VALUES (?, ?)", number, tx.clock)
@@ -144,7 +144,7 @@ def asked(tx: Transaction, run_id: str) -> str:
     return "" if row is None else str(row["asked"])
 
 
-def same_request(order: TriggerOrder, run: RunRecord, kept: str) -> RunRecord:
+def same_request(order: TriggerRequest, run: RunRecord, kept: str) -> RunRecord:
     """The run of a replay, when the order asks what it was `kept` to have been asked. Raises `idempotency_conflict`.
 
     Outside any transaction: a run's request never changes, and the caller may have to read to compare.
@@ -158,7 +158,7 @@ def same_request(order: TriggerOrder, run: RunRecord, kept: str) -> RunRecord:
     return run
 
 
-def _address(tx: Transaction, order: TriggerOrder) -> tuple[Row | None, str | None]:
+def _address(tx: Transaction, order: TriggerRequest) -> tuple[Row | None, str | None]:
     """What an order addresses, dead or alive, and the scope of its key: replays outlive what they came through."""
     if order.kind == "file":
         return None, f"file:{order.ref}"
@@ -179,7 +179,7 @@ def _replayed(tx: Transaction, scope: str | None, key: str | None) -> RunRecord 
     return None if row is None else run_record(row)
 
 
-def _locate(tx: Transaction, order: TriggerOrder, addressed: Row | None) -> _Target:
+def _locate(tx: Transaction, order: TriggerRequest, addressed: Row | None) -> _Target:
     if order.kind == "file":
         return _locate_trial(tx, order)
     if order.kind == "published":
@@ -206,7 +206,7 @@ def _locate(tx: Transaction, order: TriggerOrder, addressed: Row | None) -> _Tar
     )
 
 
-def _locate_trial(tx: Transaction, order: TriggerOrder) -> _Target:
+def _locate_trial(tx: Transaction, order: TriggerRequest) -> _Target:
     row = publications.find(tx, order.target or "", order.digest or "", order.identity or "")
     if row is None:
         raise NotFound(

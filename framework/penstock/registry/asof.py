@@ -5,14 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from sqlite3 import Row
 
-from penstock.records import Answer
+from penstock.records import DefaultAt
 from penstock.registry.database import Transaction
 from penstock.registry.history import former_endpoints
 from penstock.registry.lookup import endpoint_missing, find_endpoint
 from penstock.registry.rows import from_time, published_ref, said, to_time
 
 
-def endpoint_at(tx: Transaction, ref: str, at: datetime) -> Answer:
+def endpoint_at(tx: Transaction, ref: str, at: datetime) -> DefaultAt:
     """What a trigger without a version would have run at a time, or the code it would have been refused with.
 
     `ref` is an id, the name that the endpoint had then, or one that it has or had at another time; a change at
@@ -57,8 +57,8 @@ def _answer(
     row: Row | None = None,
     refused: str | None = None,
     message: str,
-) -> Answer:
-    return Answer(
+) -> DefaultAt:
+    return DefaultAt(
         at=to_time(when),
         endpoint=endpoint,
         default=default,

@@ -9,7 +9,7 @@ from penstock.records import Caller
 from penstock.registry.database import Transaction
 from penstock.registry.history import record
 from penstock.registry.lookup import need_run
-from penstock.registry.orders import CancelOutcome
+from penstock.registry.messages import CancelOutcome
 from penstock.registry.rows import run_record
 
 

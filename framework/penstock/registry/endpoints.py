@@ -10,7 +10,7 @@ from attrs import frozen
 
 from penstock.errors import Conflict
 from penstock.records import Caller, EndpointRecord
-from penstock.registry import outbox, pointer
+from penstock.registry import default_version, outbox
 from penstock.registry.database import Transaction
 from penstock.registry.gates import refuse_pipeline, refuse_version
 from penstock.registry.history import record
@@ -22,7 +22,7 @@ from penstock.registry.lookup import (
     need_published,
     need_version,
 )
-from penstock.registry.orders import VersionOutcome
+from penstock.registry.messages import VersionOutcome
 from penstock.registry.rows import endpoint_record, published_ref, tags_json
 
 
@@ -94,7 +94,7 @@ def ensure_version(
     tx: Transaction, ref: str, published: Row, caller: Caller, *, default: bool, expect: str | None
 ) -> Ensured:
     """The version that a published pipeline has behind an endpoint, making both when they are absent."""
-    foresee(tx, ref, published, default=default, expect=expect)
+    check_can_add(tx, ref, published, default=default, expect=expect)
     endpoint = find_endpoint(tx, ref)
     if endpoint is None:
         endpoint = _insert(tx, ref, published, caller, description="", tags={})
@@ -103,11 +103,11 @@ def ensure_version(
     version = _append(tx, endpoint, published, caller) if known is None else int(known["version"])
     moved = False
     if default:
-        moved = pointer.move(tx, endpoint, need_version(tx, endpoint, str(version)), caller)
+        moved = default_version.move(tx, endpoint, need_version(tx, endpoint, str(version)), caller)
     return Ensured(endpoint["id"], version, False, known is None, moved)
 
 
-def foresee(tx: Transaction, ref: str, published: Row | None, *, default: bool, expect: str | None) -> None:
+def check_can_add(tx: Transaction, ref: str, published: Row | None, *, default: bool, expect: str | None) -> None:
     """Raise what putting a published pipeline (None: a new one) behind an endpoint would raise."""
     endpoint = find_endpoint(tx, ref)
     if endpoint is None:
@@ -118,7 +118,7 @@ def foresee(tx: Transaction, ref: str, published: Row | None, *, default: bool, 
         if published is not None:
             refuse_pipeline(published_ref(published), published)
         return
-    pointer.check_expected(endpoint, expect)
+    default_version.check_expected(endpoint, expect)
     if not default or published is None:
         return
     known = _version_of(tx, endpoint, published)

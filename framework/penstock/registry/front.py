@@ -11,11 +11,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Concatenate, ParamSpec, TypeVar
 
-from penstock.records import Answer, Caller, EndpointRecord, HistoryRecord, Page, PublishedRecord, RunRecord
+from penstock.contract.run import Absent, Failure, RunRef, RunReport, Submission
+from penstock.contract.target import EndpointState, Publication
+from penstock.records import Caller, DefaultAt, EndpointRecord, HistoryRecord, Page, PublishedRecord, RunRecord
 from penstock.registry import (
     acceptance,
     asof,
     cancelling,
+    default_version,
     endpoints,
     gates,
     handover,
@@ -24,16 +27,14 @@ from penstock.registry import (
     lookup,
     maintenance,
     outbox,
-    pointer,
     publications,
     published,
     reports,
     rows,
 )
 from penstock.registry.database import Clock, Database, Transaction, system_clock
-from penstock.registry.opening import copy, open_database
-from penstock.registry.orders import (
-    Accepted,
+from penstock.registry.file import copy, open_database
+from penstock.registry.messages import (
     CancelOutcome,
     CheckReport,
     Counts,
@@ -41,17 +42,16 @@ from penstock.registry.orders import (
     GateOutcome,
     Handover,
     MoveOutcome,
-    PublishOrder,
+    NewRun,
+    PendingHandover,
     PublishOutcome,
     PublishPlan,
+    PublishRequest,
     Resolution,
-    TriggerOrder,
+    TriggerRequest,
     VersionOutcome,
-    Waiting,
 )
-from penstock.runs import Absent, Failure, RunRef, RunReport, Submission
 from penstock.spec import Value
-from penstock.target import EndpointState, Publication
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -91,11 +91,11 @@ class Registry:
 
     # Published pipelines
 
-    def plan_publish(self, order: PublishOrder) -> PublishPlan:
+    def plan_publish(self, order: PublishRequest) -> PublishPlan:
         """What `publish` would do; raises what it would raise. Changes nothing."""
         return self._read(published.plan, order)
 
-    def publish(self, order: PublishOrder, caller: Caller) -> PublishOutcome:
+    def publish(self, order: PublishRequest, caller: Caller) -> PublishOutcome:
         """Publish, and put behind an endpoint when asked: all of it or nothing. Raises Conflict, GateClosed."""
         return self._write(published.publish, order, caller)
 
@@ -172,11 +172,11 @@ class Registry:
 
     def set_default(self, endpoint: str, version: str, caller: Caller, *, expect: str | None = None) -> MoveOutcome:
         """Move the default. Raises Conflict `default_changed`, GateClosed, NotFound."""
-        return self._write(pointer.set_default, endpoint, version, caller, expect=expect)
+        return self._write(default_version.set_default, endpoint, version, caller, expect=expect)
 
     def rollback(self, endpoint: str, caller: Caller, *, expect: str | None = None) -> MoveOutcome:
         """Take the last move back. Raises Conflict `nothing_to_roll_back`, GateClosed, NotFound."""
-        return self._write(pointer.rollback, endpoint, caller, expect=expect)
+        return self._write(default_version.rollback, endpoint, caller, expect=expect)
 
     def set_gate(
         self,
@@ -227,27 +227,27 @@ class Registry:
 
     # Runs
 
-    def replay(self, order: TriggerOrder) -> RunRecord | None:
+    def replay(self, order: TriggerRequest) -> RunRecord | None:
         """The run that a trigger's key has already, or None. Raises Conflict when another request came with it."""
         found = self._read(acceptance.replayed, order)
         return None if found is None else self._replay(order, found)
 
-    def resolve(self, order: TriggerOrder) -> Resolution | RunRecord:
+    def resolve(self, order: TriggerRequest) -> Resolution | RunRecord:
         """What a trigger resolves to now, or the run of its key. Raises NotFound, GateClosed, Conflict."""
         found = self._read(acceptance.resolve, order)
         return self._replay(order, found) if isinstance(found, RunRecord) else found
 
     def accept(
-        self, order: TriggerOrder, resolution: Resolution, accepted: Accepted, caller: Caller
+        self, order: TriggerRequest, resolution: Resolution, accepted: NewRun, caller: Caller
     ) -> tuple[RunRecord, bool]:
         """Accept a run, or answer the one of its key and true.
 
-        Raises ResolutionMoved when it has to be resolved again, NotFound, GateClosed, Conflict.
+        Raises ResolutionChanged when it has to be resolved again, NotFound, GateClosed, Conflict.
         """
         run, replayed = self._write(acceptance.accept, order, resolution, accepted, caller)
         return (self._replay(order, run) if replayed else run), replayed
 
-    def _replay(self, order: TriggerOrder, run: RunRecord) -> RunRecord:
+    def _replay(self, order: TriggerRequest, run: RunRecord) -> RunRecord:
         return acceptance.same_request(order, run, self._read(acceptance.asked, run.id))
 
     def due(self, *, now: datetime | None = None, limit: int = 100) -> list[str]:
@@ -258,7 +258,7 @@ class Registry:
         """When the next hand-over is due, or None when nothing waits."""
         return self._read(handover.next_due)
 
-    def waiting(self, run_id: str) -> Waiting | None:
+    def waiting(self, run_id: str) -> PendingHandover | None:
         """Why a run still waits for its target, or None when it was handed over or ended."""
         return self._read(handover.waiting, run_id)
 
@@ -292,11 +292,11 @@ class Registry:
         """Ask a run to end: at once before its hand-over began, later by a request. Raises NotFound."""
         return self._write(cancelling.request_cancel, run_ref, caller, reason=reason)
 
-    def cancel_wanted(self) -> list[str]:
+    def pending_cancels(self) -> list[str]:
         """The ids of runs whose target has them and was not told yet to end them."""
         return self._read(cancelling.wanted)
 
-    def told_cancel(self, run_id: str) -> None:
+    def mark_cancel_sent(self, run_id: str) -> None:
         """Note that the target was told to end a run."""
         self._write(cancelling.told, run_id)
 
@@ -351,7 +351,7 @@ class Registry:
         """Note that a target could not be told; it is due again after so many seconds."""
         self._write(outbox.failed, endpoint_id, target, retry_after, message)
 
-    # History and care
+    # History and administration
 
     def history(
         self,
@@ -366,7 +366,7 @@ class Registry:
         """A page of what happened, newest first; rows of runs with `runs` or for a run. Raises NotFound."""
         return self._read(history.page, since=since, by=by, subject=subject, limit=limit, before=before, runs=runs)
 
-    def endpoint_at(self, endpoint: str, at: datetime) -> Answer:
+    def endpoint_at(self, endpoint: str, at: datetime) -> DefaultAt:
         """What a trigger without a version would have run at a time. Raises NotFound."""
         return self._read(asof.endpoint_at, endpoint, at)
 

@@ -12,7 +12,7 @@ from penstock.registry.cancelling import cancel_one
 from penstock.registry.database import Transaction
 from penstock.registry.history import record
 from penstock.registry.lookup import need_endpoint, need_published, need_version
-from penstock.registry.orders import GateOutcome
+from penstock.registry.messages import GateOutcome
 from penstock.registry.rows import RUNS, gate_of, published_ref, said
 
 GateKind = Literal["endpoint", "version", "pipeline"]

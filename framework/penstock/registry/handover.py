@@ -6,14 +6,14 @@ import json
 from datetime import datetime
 from sqlite3 import Row
 
+from penstock.contract.run import Failure, RunRef, RunRequest, Submission
 from penstock.errors import NotFound
 from penstock.records import RunRecord
 from penstock.registry.database import LONGEST, Transaction
-from penstock.registry.history import ITSELF, record
+from penstock.registry.history import SYSTEM, record
 from penstock.registry.lookup import need_run
-from penstock.registry.orders import Handover, Waiting
+from penstock.registry.messages import Handover, PendingHandover
 from penstock.registry.rows import failure_json, from_time, publication_of, run_record, to_time
-from penstock.runs import Failure, RunRef, RunRequest, Submission
 
 LEASE = 10.0
 """How long, in seconds, a started hand-over is left to the process that started it before it is due again."""
@@ -34,10 +34,10 @@ def next_due(tx: Transaction) -> datetime | None:
     return None if row is None or row["due"] is None else to_time(row["due"])
 
 
-def waiting(tx: Transaction, run_id: str) -> Waiting | None:
+def waiting(tx: Transaction, run_id: str) -> PendingHandover | None:
     """Why a run still waits for its target, or None when it was handed over or ended."""
     row = tx.one("SELECT h.* FROM handovers h JOIN runs r ON r.seq = h.run WHERE r.id = ?", run_id)
-    return None if row is None else Waiting(tries=row["tries"], due=to_time(row["due"]), message=row["message"])
+    return None if row is None else PendingHandover(tries=row["tries"], due=to_time(row["due"]), message=row["message"])
 
 
 def start(tx: Transaction, run_id: str) -> Handover | None:
@@ -47,7 +47,7 @@ def start(tx: Transaction, run_id: str) -> Handover | None:
     run over: a backend's submit is create-if-absent.
     """
     row = tx.one(
-        """SELECT r.*, q."values", q.artifacts, q.travelling FROM runs r
+        """SELECT r.*, q."values", q.artifacts, q.bundled FROM runs r
             JOIN handovers h ON h.run = r.seq JOIN requests q ON q.run = r.seq WHERE r.id = ?""",
         run_id,
     )
@@ -72,7 +72,7 @@ def start(tx: Transaction, run_id: str) -> Handover | None:
         tags=json.loads(row["tags"]),
         values=json.loads(row["values"]),
         artifacts=json.loads(row["artifacts"]),
-        travelling=json.loads(row["travelling"]),
+        bundled=json.loads(row["bundled"]),
     )
     return Handover(
         request=request,
@@ -113,7 +113,7 @@ def refuse(tx: Transaction, run_id: str, failure: Failure) -> RunRecord:
         )
         record(
             tx,
-            ITSELF,
+            SYSTEM,
             "run_ended",
             "run",
             row["id"],

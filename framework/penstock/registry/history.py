@@ -11,7 +11,7 @@ from penstock.registry.listing import before_of, one_more, page_of
 from penstock.registry.lookup import find_endpoint, find_published, need_run
 from penstock.registry.rows import from_time, history_record
 
-ITSELF = Caller(actor="penstock", door="dispatcher", request_id="", verified=True)
+SYSTEM = Caller(actor="penstock", door="dispatcher", request_id="", verified=True)
 """Who changes a run when its target reports: nobody called."""
 
 

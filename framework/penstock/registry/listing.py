@@ -6,12 +6,12 @@ from collections.abc import Callable
 from sqlite3 import Row
 from typing import TypeVar
 
+from penstock.contract.run import RUN_STATES
 from penstock.errors import UsageError
 from penstock.records import EndpointRecord, Page, PublishedRecord, RunRecord
 from penstock.registry.database import Transaction
 from penstock.registry.lookup import endpoint_missing, find_endpoint, whole_number
 from penstock.registry.rows import PUBLISHED, RUNS, VERSIONS, endpoint_record, published_record, run_record, to_json
-from penstock.runs import RUN_STATES
 
 T = TypeVar("T")
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 
+from penstock.contract.run import RUN_STATES
 from penstock.registry import migrations
 from penstock.registry.database import Transaction
-from penstock.registry.orders import CheckReport, Counts
-from penstock.runs import RUN_STATES
+from penstock.registry.messages import CheckReport, Counts
 
 _LAWS: tuple[tuple[str, str], ...] = (
     (

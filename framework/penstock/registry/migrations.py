@@ -174,7 +174,7 @@ def runs(db: Database) -> None:
             run INTEGER PRIMARY KEY REFERENCES runs (seq),
             "values" TEXT NOT NULL,
             artifacts TEXT NOT NULL,
-            travelling TEXT NOT NULL,
+            bundled TEXT NOT NULL,
             asked TEXT NOT NULL
         )"""
     )

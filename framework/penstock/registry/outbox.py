@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from datetime import datetime
 
+from penstock.contract.target import EndpointState, EndpointVersion
 from penstock.errors import NotFound
 from penstock.registry.database import LONGEST, Transaction
 from penstock.registry.lookup import all_versions
 from penstock.registry.rows import from_time
-from penstock.target import EndpointState, EndpointVersion
 
 
 def mark(tx: Transaction, endpoint: int) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from sqlite3 import Row
 
+from penstock.contract.target import Publication
 from penstock.errors import NotFound
 from penstock.registry.database import Transaction
 from penstock.registry.rows import publication_of, to_json
-from penstock.target import Publication
 
 
 def put(

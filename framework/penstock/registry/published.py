@@ -11,22 +11,22 @@ from penstock.registry import endpoints, publications
 from penstock.registry.database import Transaction
 from penstock.registry.history import record
 from penstock.registry.lookup import check_name, find_published, need_published, whole_number
-from penstock.registry.orders import DeleteOutcome, PublishOrder, PublishOutcome, PublishPlan
+from penstock.registry.messages import DeleteOutcome, PublishOutcome, PublishPlan, PublishRequest
 from penstock.registry.rows import PUBLISHED, published_record, published_ref, tags_json
 
 
-def plan(tx: Transaction, order: PublishOrder) -> PublishPlan:
+def plan(tx: Transaction, order: PublishRequest) -> PublishPlan:
     """What a publish would do; raises what it would raise, so that no backend is called for nothing."""
     label, row = _settle(tx, order)
     if order.endpoint is not None:
-        endpoints.foresee(tx, order.endpoint, row, default=order.default, expect=order.expect)
+        endpoints.check_can_add(tx, order.endpoint, row, default=order.default, expect=order.expect)
     return PublishPlan(label=label, existing=None if row is None else published_record(row))
 
 
-def publish(tx: Transaction, order: PublishOrder, caller: Caller) -> PublishOutcome:
+def publish(tx: Transaction, order: PublishRequest, caller: Caller) -> PublishOutcome:
     """Publish, and put behind an endpoint when the order says so.
 
-    Raises Conflict `label_frozen`, `label_burnt`, `target_changed`, `default_changed`; GateClosed for a default that
+    Raises Conflict `label_frozen`, `label_reserved`, `target_changed`, `default_changed`; GateClosed for a default that
     would move onto something closed.
     """
     label, row = _settle(tx, order)
@@ -92,7 +92,7 @@ def delete(tx: Transaction, ref: str, caller: Caller) -> DeleteOutcome:
     return DeleteOutcome(published=published_record(row), retire=publications.retire_if_unused(tx, row["publication"]))
 
 
-def _settle(tx: Transaction, order: PublishOrder) -> tuple[str, Row | None]:
+def _settle(tx: Transaction, order: PublishRequest) -> tuple[str, Row | None]:
     """The label of an order, and the published pipeline that it would give back."""
     check_name("name of a pipeline", order.name)
     label = _next_label(tx, order) if order.label is None else order.label
@@ -111,7 +111,7 @@ def _settle(tx: Transaction, order: PublishOrder) -> tuple[str, Row | None]:
     if row is None and taken["burnt"]:
         raise Conflict(
             f"`{order.name}:{label}` was deleted, and a deleted label is never used again; take another label or none",
-            code="label_burnt",
+            code="label_reserved",
         )
     if taken["digest"] != order.digest:
         raise Conflict(
@@ -128,7 +128,7 @@ def _settle(tx: Transaction, order: PublishOrder) -> tuple[str, Row | None]:
     return label, row
 
 
-def _next_label(tx: Transaction, order: PublishOrder) -> str:
+def _next_label(tx: Transaction, order: PublishRequest) -> str:
     mine = tx.one(
         """SELECT label FROM published WHERE name = ? AND digest = ? AND target = ? AND deleted IS NULL
             ORDER BY seq DESC LIMIT 1""",
@@ -146,7 +146,7 @@ def _next_label(tx: Transaction, order: PublishOrder) -> str:
     return str((highest["highest"] or 0) + 1 if highest is not None else 1)
 
 
-def _insert(tx: Transaction, order: PublishOrder, label: str, caller: Caller) -> Row:
+def _insert(tx: Transaction, order: PublishRequest, label: str, caller: Caller) -> Row:
     if order.publication is None:
         raise ValueError("publishing needs the backend's publication")
     publication = publications.put(

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from sqlite3 import Row
 
+from penstock.contract.run import ENDED, Absent, Failure, RunReport, StepReport
 from penstock.records import RunRecord, StepRecord
 from penstock.registry.database import Transaction
-from penstock.registry.history import ITSELF, record
+from penstock.registry.history import SYSTEM, record
 from penstock.registry.lookup import need_run
 from penstock.registry.rows import failure_json, from_time, run_record, steps_json, steps_of, to_json
-from penstock.runs import ENDED, Absent, Failure, RunReport, StepReport
 from penstock.spec import Value
 
 
@@ -93,4 +93,4 @@ def _rank(state: str) -> int:
 def _remember(tx: Transaction, row: Row, report: RunReport) -> None:
     action = "run_ended" if report.state in ENDED else "run_started"
     why = f"{report.error.code}: {report.error.message}" if report.error is not None else ""
-    record(tx, ITSELF, action, "run", row["id"], row["pipeline"], from_=row["state"], to=report.state, reason=why)
+    record(tx, SYSTEM, action, "run", row["id"], row["pipeline"], from_=row["state"], to=report.state, reason=why)

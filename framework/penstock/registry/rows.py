@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from sqlite3 import Row
 from typing import Any
 
+from penstock.contract.run import Failure
+from penstock.contract.target import Publication
 from penstock.records import (
     EndpointRecord,
     Gate,
@@ -17,8 +19,6 @@ from penstock.records import (
     StepRecord,
     VersionRecord,
 )
-from penstock.runs import Failure
-from penstock.target import Publication
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

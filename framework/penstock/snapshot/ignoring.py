@@ -65,8 +65,8 @@ def _read_line(line: str) -> Iterator[_Rule]:
     from pathspec import GitIgnoreSpec
 
     line = line.rstrip(" ") if not line.endswith("\\ ") else line
-    # To git `a/**/` is every folder below `a`, to pathspec it is `a` as well.
-    spelt = f"{line}*/" if line.endswith("/**/") else line
+    # To git `a/**` and `a/**/` are what is below `a`, to pathspec they are `a` as well.
+    spelt = f"{line}*/" if line.endswith("/**/") else f"{line}/*" if line.endswith("/**") else line
     # Git passes over lines that it cannot read, too.
     with contextlib.suppress(ValueError):
         for pattern in GitIgnoreSpec.from_lines([spelt]).patterns:

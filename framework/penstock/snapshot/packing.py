@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from penstock.errors import RegistryError
 from penstock.snapshot.members import digest_of
-from penstock.snapshot.walking import Found, Untravelled, unreadable
+from penstock.snapshot.walking import Found, NotBundled, unreadable
 
 _LEFT_OVER = 3600.0
 """Seconds after which an unfinished file that nobody writes to was left by somebody who died."""
@@ -28,7 +28,7 @@ def location_of(digest: str, store: Path) -> Path:
 def pack(files: Iterable[Found], store: Path) -> tuple[str, int]:
     """Archive files into the store, then hash what the archive holds. Returns its digest and content size.
 
-    Raises Untravelled for a file that cannot be read, RegistryError when the store cannot be written.
+    Raises NotBundled for a file that cannot be read, RegistryError when the store cannot be written.
     """
     try:
         store.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -81,7 +81,7 @@ class _Whole:
         except OSError as error:
             raise unreadable(self._shown, error) from None
         if len(data) < size:
-            raise Untravelled("file_changed", f"`{self._shown}` became shorter while it was read", "try again")
+            raise NotBundled("file_changed", f"`{self._shown}` became shorter while it was read", "try again")
         return data
 
 

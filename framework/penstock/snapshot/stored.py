@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from penstock.codec.canon import to_json
-from penstock.codec.kept import from_canonical
+from penstock.codec.canonical_form import to_json
+from penstock.codec.canonical_reader import from_canonical
 from penstock.errors import RegistryError
 from penstock.snapshot.members import digest_of
 from penstock.snapshot.types import Archive, Snapshot

@@ -17,7 +17,7 @@ from penstock.errors import Path as Place
 from penstock.snapshot.packing import location_of, pack
 from penstock.snapshot.stored import snapshot_digest
 from penstock.snapshot.types import Archive, Snapshot
-from penstock.snapshot.walking import Found, Untravelled, checked_name, files_in, resolve_inside
+from penstock.snapshot.walking import Found, NotBundled, checked_name, files_in, resolve_inside
 from penstock.spec import Pipeline
 
 if TYPE_CHECKING:
@@ -39,14 +39,14 @@ def take(pipeline: Pipeline, folder: Path, store: Path, *, document: Document | 
     root = Path(os.path.realpath(folder))
     archives: dict[str, Archive] = {}
     problems: list[Detail] = []
-    for traveller in _travellers(pipeline):
+    for bundled in _bundled_paths(pipeline):
         try:
-            digest, size = pack(_files(traveller, root, store), store)
-        except Untravelled as error:
-            problems.append(Detail(error.code, str(error), traveller.place, hint=error.hint))
+            digest, size = pack(_files(bundled, root, store), store)
+        except NotBundled as error:
+            problems.append(Detail(error.code, str(error), bundled.place, hint=error.hint))
             continue
-        archives[traveller.path] = Archive(
-            path=traveller.path, kind=traveller.kind, digest=digest, size=size, location=location_of(digest, store)
+        archives[bundled.path] = Archive(
+            path=bundled.path, kind=bundled.kind, digest=digest, size=size, location=location_of(digest, store)
         )
     if problems:
         raise SpecInvalid.of(located(problems, document), document.source if document else "")
@@ -57,7 +57,7 @@ def take(pipeline: Pipeline, folder: Path, store: Path, *, document: Document | 
 
 
 @frozen
-class _Traveller:
+class _BundledPath:
     """A path that the spec writes at `place`, and what it must be."""
 
     path: str
@@ -65,7 +65,7 @@ class _Traveller:
     place: Place
 
 
-def _travellers(pipeline: Pipeline) -> Iterator[_Traveller]:
+def _bundled_paths(pipeline: Pipeline) -> Iterator[_BundledPath]:
     known: set[tuple[str, bool]] = set()
     for each in (*_code(pipeline), *_data(pipeline)):
         # One path can be code here and a folder of data there: that is the same archive.
@@ -74,20 +74,20 @@ def _travellers(pipeline: Pipeline) -> Iterator[_Traveller]:
             yield each
 
 
-def _code(pipeline: Pipeline) -> Iterator[_Traveller]:
+def _code(pipeline: Pipeline) -> Iterator[_BundledPath]:
     for name, step in pipeline.steps.items():
         if step.code is not None:
-            yield _Traveller(step.code, "code", ("steps", name, "code"))
+            yield _BundledPath(step.code, "code", ("steps", name, "code"))
         elif pipeline.defaults.code is not None:
-            yield _Traveller(pipeline.defaults.code, "code", ("defaults", "code"))
+            yield _BundledPath(pipeline.defaults.code, "code", ("defaults", "code"))
 
 
-def _data(pipeline: Pipeline) -> Iterator[_Traveller]:
+def _data(pipeline: Pipeline) -> Iterator[_BundledPath]:
     for name, parameter in pipeline.parameters.items():
         path = parameter.default
         if parameter.is_artifact and path is not None and travels(path):
             kind: Literal["directory", "file"] = "file" if parameter.type == "file" else "directory"
-            yield _Traveller(path, kind, ("parameters", name, "default"))
+            yield _BundledPath(path, kind, ("parameters", name, "default"))
 
 
 def travels(path: str) -> bool:
@@ -95,23 +95,23 @@ def travels(path: str) -> bool:
     return not PurePath(path).is_absolute() and not _URI.match(path)
 
 
-def _files(traveller: _Traveller, root: Path, store: Path) -> list[Found]:
-    path = traveller.path
+def _files(bundled: _BundledPath, root: Path, store: Path) -> list[Found]:
+    path = bundled.path
     plain = PurePath(os.path.normpath(path))
     if plain.is_absolute() or plain.parts[:1] == (os.pardir,):
         hint = "put it beside the spec, or below"
-        raise Untravelled("path_outside_folder", f"`{path}` is outside the spec's folder {root}", hint)
+        raise NotBundled("path_outside_folder", f"`{path}` is outside the spec's folder {root}", hint)
     source = root / plain
     if not os.path.lexists(source):
-        raise Untravelled("file_not_found", f"`{path}` does not exist in {root}", _near(source))
+        raise NotBundled("file_not_found", f"`{path}` does not exist in {root}", _near(source))
     real = resolve_inside(source, root, path)
-    if traveller.kind == "file":
+    if bundled.kind == "file":
         if real.is_dir():
-            raise Untravelled("not_a_file", f"`{path}` is a folder", "write `type: directory`")
+            raise NotBundled("not_a_file", f"`{path}` is a folder", "write `type: directory`")
         return [Found(checked_name(source.name, ""), real)]
     if not real.is_dir():
-        hint = "write `type: file`" if traveller.kind == "directory" else "code is a folder"
-        raise Untravelled("not_a_folder", f"`{path}` is a file", hint)
+        hint = "write `type: file`" if bundled.kind == "directory" else "code is a folder"
+        raise NotBundled("not_a_folder", f"`{path}` is a file", hint)
     return files_in(real, store)
 
 

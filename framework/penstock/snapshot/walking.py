@@ -13,7 +13,7 @@ from attrs import frozen
 from penstock.snapshot.ignoring import ALWAYS, Rules, is_ignored, read_rules
 
 
-class Untravelled(Exception):
+class NotBundled(Exception):
     """Something that cannot travel, with a stable code."""
 
     def __init__(self, code: str, message: str, hint: str = "") -> None:
@@ -41,7 +41,7 @@ class _Folder:
 def files_in(root: Path, skip: Path) -> list[Found]:
     """The files below a folder (no links in its path), sorted by path. Empty folders do not travel.
 
-    `skip` is a folder that is left out: the store, should it lie inside. Raises Untravelled.
+    `skip` is a folder that is left out: the store, should it lie inside. Raises NotBundled.
     """
     found: dict[str, Found | None] = {}
     skipped = Path(os.path.realpath(skip))
@@ -62,40 +62,40 @@ def files_in(root: Path, skip: Path) -> list[Found]:
             if is_ignored(here, path + "/" if is_folder else path):
                 continue
             if path in found:
-                raise Untravelled("name_clash", f"`{path}` is there twice, spelt in two Unicode forms")
+                raise NotBundled("name_clash", f"`{path}` is there twice, spelt in two Unicode forms")
             source = resolve_inside(entry, root, path)
             found[path] = None if is_folder else Found(path, source)
             if is_folder:
                 identity = _identity(source)
                 if identity in folder.above:
-                    raise Untravelled("link_loop", f"the link `{path}` leads back to a folder that it is in")
+                    raise NotBundled("link_loop", f"the link `{path}` leads back to a folder that it is in")
                 waiting.append(_Folder(source, path + "/", folder.above | {identity}, here))
     return [each for _, each in sorted(found.items()) if each is not None]
 
 
 def resolve_inside(source: Path, root: Path, shown: str) -> Path:
-    """The real path of something below `root`. Raises Untravelled when links lead out of it or nowhere."""
+    """The real path of something below `root`. Raises NotBundled when links lead out of it or nowhere."""
     try:
         real = Path(os.path.realpath(source, strict=True))
         mode = real.stat().st_mode
     except OSError as error:
         if error.errno == errno.ELOOP:
-            raise Untravelled("link_loop", f"the link `{shown}` leads to itself") from None
+            raise NotBundled("link_loop", f"the link `{shown}` leads to itself") from None
         if isinstance(error, FileNotFoundError) and source.is_symlink():
-            raise Untravelled("link_broken", f"the link `{shown}` leads to nothing") from None
+            raise NotBundled("link_broken", f"the link `{shown}` leads to nothing") from None
         raise unreadable(shown, error) from None
     if not real.is_relative_to(root):
         hint = "copy what it points to into the folder"
-        raise Untravelled("link_outside_folder", f"the link `{shown}` leads out of {root}", hint)
+        raise NotBundled("link_outside_folder", f"the link `{shown}` leads out of {root}", hint)
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-        raise Untravelled("file_special", f"`{shown}` is neither a file nor a folder")
+        raise NotBundled("file_special", f"`{shown}` is neither a file nor a folder")
     return real
 
 
-def unreadable(shown: str, error: OSError) -> Untravelled:
+def unreadable(shown: str, error: OSError) -> NotBundled:
     """What to say when the system refuses to read something."""
     why = (error.strerror or str(error)).lower()
-    return Untravelled("file_unreadable", f"`{shown}` cannot be read: {why}")
+    return NotBundled("file_unreadable", f"`{shown}` cannot be read: {why}")
 
 
 def _identity(source: Path) -> tuple[int, int]:
@@ -104,10 +104,10 @@ def _identity(source: Path) -> tuple[int, int]:
 
 
 def checked_name(name: str, folder: str) -> str:
-    """A name as it stands in archives, in NFC. Raises Untravelled for one that is not UTF-8."""
+    """A name as it stands in archives, in NFC. Raises NotBundled for one that is not UTF-8."""
     try:
         name.encode()
     except UnicodeEncodeError:
         shown = folder + os.fsencode(name).decode("ascii", "backslashreplace")
-        raise Untravelled("name_not_utf8", f"the name `{shown}` is not UTF-8 text", "rename it") from None
+        raise NotBundled("name_not_utf8", f"the name `{shown}` is not UTF-8 text", "rename it") from None
     return unicodedata.normalize("NFC", name)

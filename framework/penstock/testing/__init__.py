@@ -1,6 +1,6 @@
 """The conformance kit: the laws of penstock as tests that any backend can take. Needs the extra `testing`.
 
-You have a backend: a module with hooks (`penstock.hookspecs`), in a distribution with an entry point in the group
+You have a backend: a module with hooks (`penstock.contract.hooks`), in a distribution with an entry point in the group
 `penstock.backends`. This is how you know that it keeps what penstock promises to its callers.
 
 Install

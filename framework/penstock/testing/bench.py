@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from penstock.errors import PenstockError, TargetUnsupported, UsageError, WaitTimeout
-from penstock.operations import TargetOperations
-from penstock.places import Place, Places
-from penstock.printing import printable
 from penstock.records import RunRecord
+from penstock.targets.facade import TargetOperations
+from penstock.targets.opened import OpenTargets, Place
 from penstock.testing.laws import LawBroken, Untested
 from penstock.testing.probes import probe
 from penstock.testing.profiles import Profile
 from penstock.testing.subject import Subject
+from penstock.text import printable
 from penstock.workspace import Workspace
 
 _GLANCE = 3.0
@@ -45,7 +45,7 @@ class Bench:
         self.left_out: list[str] = []
         self._template: Path | None = None
         self._marks: bool | None = None
-        self.place: Place = Places(subject.config).open(subject.target)
+        self.place: Place = OpenTargets(subject.config).open(subject.target)
 
     @property
     def operations(self) -> TargetOperations:

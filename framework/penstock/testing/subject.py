@@ -12,7 +12,7 @@ from attrs import evolve, field, frozen
 
 from penstock.config import Config, Setting, load_config, target_config
 from penstock.errors import UsageError, did_you_mean
-from penstock.operations.target import ANSWERS, CAPABILITIES
+from penstock.targets.facade import ANSWERS, CAPABILITIES
 from penstock.workspace import Workspace
 
 REASONS = ("not yet", "upstream", "never")

@@ -15,7 +15,7 @@ from penstock.workspace.context import Context
 
 if TYPE_CHECKING:
     from penstock.spec import Pipeline
-    from penstock.workspace.care import Care, Status
+    from penstock.workspace.admin import Admin, Status
     from penstock.workspace.endpoints import Endpoints
     from penstock.workspace.handles import Endpoint, PublishedPipeline, Run
     from penstock.workspace.logs import LogPart
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from penstock.workspace.triggers import Submitted
 
 __all__ = [
-    "Care",
+    "Admin",
     "Endpoint",
     "Endpoints",
     "LogPart",
@@ -47,7 +47,7 @@ __all__ = [
 
 # A command uses one group of verbs; building the classes of the others would take longer than most commands.
 _HOMES = {
-    "care": ("Care", "Status"),
+    "admin": ("Admin", "Status"),
     "endpoints": ("Endpoints",),
     "handles": ("Endpoint", "PublishedPipeline", "Run"),
     "logs": ("LogPart",),
@@ -68,7 +68,7 @@ def __getattr__(name: str) -> Any:
 
 class Workspace:
     """Open one with `Workspace.open()`. The verbs are in groups (`pipelines`, `endpoints`, `runs`, `targets`,
-    `care`) that answer records; the methods here answer handles, which read better in Python.
+    `admin`) that answer records; the methods here answer handles, which read better in Python.
     """
 
     def __init__(
@@ -147,11 +147,11 @@ class Workspace:
         return Targets(self._context)
 
     @cached_property
-    def care(self) -> Care:
+    def admin(self) -> Admin:
         """Verbs of the workspace itself and its registry."""
-        from penstock.workspace.care import Care
+        from penstock.workspace.admin import Admin
 
-        return Care(self._context)
+        return Admin(self._context)
 
     def publish(self, source: Path | str | Pipeline, **arguments: Any) -> PublishedPipeline:
         """Publish a spec file or a pipeline; the arguments are those of `Pipelines.publish`."""

@@ -11,16 +11,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from penstock import discovery
 from penstock.config import Config, build_plugin
-from penstock.dispatcher import Dispatcher
+from penstock.contract.hooks import Event, VerbRequest
+from penstock.dispatch import Dispatcher
 from penstock.errors import RegistryError
-from penstock.hookspecs import Event, VerbRequest
-from penstock.operations import WorkspacePlugins
-from penstock.places import Places
 from penstock.records import Caller
 from penstock.registry import Registry
 from penstock.spec import Pipeline
+from penstock.targets import discovery
+from penstock.targets.opened import OpenTargets
+from penstock.workspace.plugins import WorkspacePlugins
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -40,7 +40,7 @@ class Context:
         loaded = tuple((name, build_plugin(config, name, discovery.load_plugin(name))) for name in config.plugins.value)
         loaded += tuple(plugins)
         self.plugins = WorkspacePlugins(loaded)
-        self.places = Places(config, loaded)
+        self.places = OpenTargets(config, loaded)
         self._registry: Registry | None = None
         self._dispatcher: Dispatcher | None = None
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from penstock.hookspecs import Event
-from penstock.records import Answer, Caller, EndpointRecord, HistoryRecord, Page
+from penstock.contract.hooks import Event
+from penstock.records import Caller, DefaultAt, EndpointRecord, HistoryRecord, Page
 from penstock.registry import GateOutcome, MoveOutcome, VersionOutcome
 from penstock.workspace.context import Group, verb
 from penstock.workspace.gates import move_gate
@@ -115,7 +115,7 @@ class Endpoints(Group):
         return self._context.registry().history(subject=ref, limit=limit, before=before)
 
     @verb("endpoint.at")
-    def at(self, caller: Caller, ref: str, when: datetime) -> Answer:
+    def at(self, caller: Caller, ref: str, when: datetime) -> DefaultAt:
         """What a trigger without a version would have run at that time, or why it would have been refused."""
         return self._context.registry().endpoint_at(ref, when)
 

@@ -8,11 +8,11 @@ from attrs import frozen
 
 from penstock import codec, snapshot
 from penstock.codec import Document
+from penstock.contract.target import Problem, Publication
 from penstock.errors import Detail, TargetUnsupported
-from penstock.places import Place
 from penstock.snapshot import Snapshot
 from penstock.spec import Pipeline
-from penstock.target import Problem, Publication
+from penstock.targets.opened import Place
 
 
 @frozen(kw_only=True)

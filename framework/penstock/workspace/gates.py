@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from penstock.dispatcher import run_event
+from penstock.contract.hooks import Event
+from penstock.dispatch import run_event
 from penstock.errors import PenstockError
-from penstock.hookspecs import Event
 from penstock.records import Caller
 from penstock.registry import GateOutcome
 from penstock.workspace.context import Context

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from penstock.errors import RunFailed
-from penstock.records import Answer, EndpointRecord, HistoryRecord, PublishedRecord, RunRecord, VersionRecord
+from penstock.records import DefaultAt, EndpointRecord, HistoryRecord, PublishedRecord, RunRecord, VersionRecord
 from penstock.spec import Value
 
 if TYPE_CHECKING:
@@ -242,7 +242,7 @@ class Endpoint:
         """What happened to it, newest first."""
         return self._workspace.endpoints.history(self.id, limit=limit).items
 
-    def at(self, when: datetime) -> Answer:
+    def at(self, when: datetime) -> DefaultAt:
         """What a trigger without a version would have run at that time."""
         return self._workspace.endpoints.at(self.id, when)
 

@@ -8,10 +8,10 @@ from typing import Unpack
 
 from attrs import frozen
 
+from penstock.contract.target import Problem
 from penstock.records import Caller, Page, PublishedRecord
 from penstock.registry import GateOutcome
 from penstock.spec import Pipeline
-from penstock.target import Problem
 from penstock.workspace import freezing
 from penstock.workspace.context import Group, verb
 from penstock.workspace.gates import move_gate

@@ -9,13 +9,13 @@ from typing import TypedDict
 from attrs import asdict, evolve, frozen
 
 from penstock import snapshot
+from penstock.contract.hooks import Event
+from penstock.contract.target import Problem
 from penstock.errors import NotFound
-from penstock.hookspecs import Event
-from penstock.places import Place
 from penstock.records import Caller, EndpointRecord, PublishedRecord
-from penstock.registry import PublishOrder, PublishOutcome
+from penstock.registry import PublishOutcome, PublishRequest
 from penstock.snapshot import Snapshot
-from penstock.target import Problem
+from penstock.targets.opened import Place
 from penstock.workspace import freezing
 from penstock.workspace.context import Context
 from penstock.workspace.references import locate
@@ -68,7 +68,7 @@ def publish(
     """
     description = asked.get("description")
     chosen = asked.get("name")
-    order = PublishOrder(
+    order = PublishRequest(
         name=name if chosen is None else chosen,
         label=asked.get("label"),
         digest=taken.digest,
@@ -101,10 +101,10 @@ def snapshot_behind(context: Context, ref: str) -> tuple[Snapshot, str]:
     Raises NotFound, and RegistryError when what was kept is damaged.
     """
     digest, name = _digest_behind(context, ref)
-    return kept_snapshot(context, digest), name
+    return load_snapshot(context, digest), name
 
 
-def kept_snapshot(context: Context, digest: str) -> Snapshot:
+def load_snapshot(context: Context, digest: str) -> Snapshot:
     """The snapshot of a digest as it was kept, its archives checked."""
     spec, archives = context.registry().snapshot_data(digest)
     taken = snapshot.load(spec, json.loads(archives), context.store)

@@ -9,16 +9,16 @@ from typing import Any
 
 from attrs import evolve
 
-from penstock.dispatcher import run_event
+from penstock.contract.run import RunState
+from penstock.dispatch import run_event
 from penstock.errors import Conflict, TargetUnavailable, TargetUnsupported, UsageError, WaitTimeout
 from penstock.records import Caller, Page, RunRecord
 from penstock.registry import CancelOutcome
-from penstock.runs import RunState
 from penstock.spec import Value
-from penstock.values import Text
-from penstock.workspace.acceptance import Request
+from penstock.spec.values import RawValue
 from penstock.workspace.context import Group, verb
 from penstock.workspace.logs import LogParts, read_logs
+from penstock.workspace.parameters import Request
 from penstock.workspace.references import is_file, locate
 from penstock.workspace.triggers import (
     Submitted,
@@ -60,7 +60,7 @@ class Runs(Group):
         """
         given = {str(name): value for name, value in (parameters or {}).items()}
         if text:
-            given = {name: Text(value) if isinstance(value, str) else value for name, value in given.items()}
+            given = {name: RawValue(value) if isinstance(value, str) else value for name, value in given.items()}
         request = Request(
             parameters=given,
             experiment=experiment,

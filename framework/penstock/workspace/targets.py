@@ -7,11 +7,11 @@ from typing import Any
 
 from attrs import fields, frozen
 
-from penstock import discovery
 from penstock.config import target_config
+from penstock.contract.target import Health
 from penstock.errors import PenstockError
 from penstock.records import Caller
-from penstock.target import Health
+from penstock.targets import discovery
 from penstock.workspace.context import Group, verb
 
 

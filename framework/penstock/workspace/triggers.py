@@ -12,15 +12,15 @@ from typing import Any
 from attrs import evolve, frozen
 
 from penstock import codec, snapshot
-from penstock.dispatcher import run_event
-from penstock.places import Place
+from penstock.dispatch import run_event
 from penstock.records import Caller, RunRecord
-from penstock.registry import Accepted, Resolution, ResolutionMoved, TriggerOrder
+from penstock.registry import NewRun, Resolution, ResolutionChanged, TriggerRequest
 from penstock.snapshot import Snapshot
+from penstock.targets.opened import Place
 from penstock.workspace import freezing
-from penstock.workspace.acceptance import Request, Settled, asked, settle
 from penstock.workspace.context import Context
-from penstock.workspace.publishing import kept_snapshot
+from penstock.workspace.parameters import Request, Settled, asked, settle
+from penstock.workspace.publishing import load_snapshot
 from penstock.workspace.references import Located
 
 
@@ -33,9 +33,9 @@ class Submitted:
     warnings: tuple[str, ...]
 
 
-def order_of(context: Context, found: Located, request: Request) -> TriggerOrder:
+def order_of(context: Context, found: Located, request: Request) -> TriggerRequest:
     """The order that triggers an endpoint, a version of it or a published pipeline."""
-    return TriggerOrder(
+    return TriggerRequest(
         kind=found.kind,
         ref=found.id,
         version=found.version,
@@ -73,14 +73,14 @@ def accept_again(context: Context, caller: Caller, run: RunRecord, request: Requ
     known = context.registry().replay(order)
     if known is not None:
         return Submitted(run=known, replayed=True, warnings=())
-    taken = kept_snapshot(context, run.digest)
+    taken = load_snapshot(context, run.digest)
     return _accept_trial(context, caller, context.places.open(run.target), taken, order, request)
 
 
-def _trial(context: Context, pipeline: str, digest: str, request: Request, target: str | None) -> TriggerOrder:
+def _trial(context: Context, pipeline: str, digest: str, request: Request, target: str | None) -> TriggerRequest:
     """The order that triggers a trial. A `target` that the caller named is part of what was asked for."""
     same = _same(context, lambda spec: asked(spec, request, digest=digest))
-    return TriggerOrder(
+    return TriggerRequest(
         kind="file",
         ref=pipeline,
         digest=digest,
@@ -91,7 +91,7 @@ def _trial(context: Context, pipeline: str, digest: str, request: Request, targe
 
 
 def _accept_trial(
-    context: Context, caller: Caller, place: Place, taken: Snapshot, order: TriggerOrder, request: Request
+    context: Context, caller: Caller, place: Place, taken: Snapshot, order: TriggerRequest, request: Request
 ) -> Submitted:
     archives = json.dumps(snapshot.archive_data(taken))
     # Nothing is put on the target for a trigger that is refused (law 6).
@@ -122,7 +122,7 @@ def given_by(context: Context, run: RunRecord) -> dict[str, Any]:
 
 
 def accept(
-    context: Context, caller: Caller, order: TriggerOrder, request: Request, settled: Settled | None = None
+    context: Context, caller: Caller, order: TriggerRequest, request: Request, settled: Settled | None = None
 ) -> Submitted:
     """Accept a run and hand it over; of a refused trigger no run is left.
 
@@ -140,7 +140,7 @@ def accept(
         try:
             accepted = _accepted(order, resolution, settled, request)
             run, replayed = registry.accept(order, resolution, accepted, caller)
-        except ResolutionMoved:
+        except ResolutionChanged:
             settled = None
             continue
         if replayed:
@@ -166,8 +166,8 @@ def _same(context: Context, read: Callable[[str], str]) -> Callable[[RunRecord, 
     return lambda run, kept: read(context.registry().snapshot_data(run.digest)[0]) == kept
 
 
-def _accepted(order: TriggerOrder, resolution: Resolution, settled: Settled, request: Request) -> Accepted:
-    return Accepted(
+def _accepted(order: TriggerRequest, resolution: Resolution, settled: Settled, request: Request) -> NewRun:
+    return NewRun(
         id=str(uuid.uuid4()),
         experiment=request.experiment or resolution.endpoint or resolution.pipeline,
         description=request.description,
@@ -175,6 +175,6 @@ def _accepted(order: TriggerOrder, resolution: Resolution, settled: Settled, req
         parameters=settled.parameters,
         values=settled.values,
         artifacts=settled.artifacts,
-        travelling=settled.travelling,
+        bundled=settled.bundled,
         asked=asked(resolution.spec, request, version=order.version, digest=order.digest),
     )

@@ -6,13 +6,13 @@ import uuid
 
 from attrs import evolve
 
-from penstock.operations.target import TargetOperations
-from penstock.registry import Registry, acceptance, asof, endpoints, gates, pointer, published, reports
+from penstock.contract.run import ENDED, Absent, Failure, StepReport
+from penstock.contract.target import Compiled, EndpointState, Publication
+from penstock.registry import Registry, acceptance, asof, default_version, endpoints, gates, published, reports
 from penstock.registry.history import record
 from penstock.registry.lookup import need_run
 from penstock.registry.rows import run_record
-from penstock.runs import ENDED, Absent, Failure, StepReport
-from penstock.target import Compiled, EndpointState, Publication
+from penstock.targets.facade import TargetOperations
 from penstock.workspace import triggers
 from penstock.workspace.references import Located
 
@@ -161,13 +161,13 @@ def rollback_toggles():
             )
         return point(tx, endpoint, version, caller, action)
 
-    point, pointer._point = pointer._point, toggle
+    point, default_version._point = default_version._point, toggle
 
 
 def rollback_expects_nothing():
     """A rollback does not look at what its caller expects."""
-    rollback = pointer.rollback
-    pointer.rollback = lambda tx, ref, caller, *, expect=None: rollback(tx, ref, caller)
+    rollback = default_version.rollback
+    default_version.rollback = lambda tx, ref, caller, *, expect=None: rollback(tx, ref, caller)
 
 
 def default_taken_at_the_hand_over():
@@ -270,16 +270,16 @@ def opening_the_endpoint_opens_its_versions():
 
 def rollback_onto_a_closed_version():
     """A rollback does not look at the gates of where it goes."""
-    rollback, refuse = pointer.rollback, pointer._refuse_closed
+    rollback, refuse = default_version.rollback, default_version._refuse_closed
 
     def rollback_anyway(*arguments, **named):
-        pointer._refuse_closed = lambda endpoint, version: None
+        default_version._refuse_closed = lambda endpoint, version: None
         try:
             return rollback(*arguments, **named)
         finally:
-            pointer._refuse_closed = refuse
+            default_version._refuse_closed = refuse
 
-    pointer.rollback = rollback_anyway
+    default_version.rollback = rollback_anyway
 
 
 def refusal_names_somebody():
@@ -511,7 +511,11 @@ def past_answered_with_the_present():
 
 def everybody_is_penstock():
     """The history says that moves of the default were made by penstock itself."""
-    pointer.record = lambda tx, caller, *more, **named: record(tx, evolve(caller, actor="penstock"), *more, **named)
+
+    def by_penstock(tx, caller, *more, **named):
+        return record(tx, evolve(caller, actor="penstock"), *more, **named)
+
+    default_version.record = by_penstock
 
 
 FAULTS = {

@@ -6,12 +6,12 @@ import uuid
 
 from attrs import evolve
 
+from penstock.contract.run import Absent, RunRef, Submission
 from penstock.errors import Conflict, NotFound
-from penstock.operations.target import TargetOperations
-from penstock.registry import Registry, acceptance, endpoints, lookup, outbox, pointer
+from penstock.registry import Registry, acceptance, default_version, endpoints, lookup, outbox
 from penstock.registry.history import record
 from penstock.registry.rows import published_ref
-from penstock.runs import Absent, RunRef, Submission
+from penstock.targets.facade import TargetOperations
 
 _MOMENT = 0.004
 """Seconds between the look and the decision: long enough for others to decide meanwhile."""
@@ -85,7 +85,7 @@ def expectations_checked_before_the_transaction():
 
 def moves_that_push_an_older_default():
     """A move remembers the default that it saw before its transaction as the place to roll back to."""
-    set_default, move = Registry.set_default, pointer.move
+    set_default, move = Registry.set_default, default_version.move
     seen = {}
 
     def look_then_move(self, endpoint, *arguments, **more):
@@ -106,12 +106,12 @@ def moves_that_push_an_older_default():
             )
         return moved
 
-    Registry.set_default, pointer.move = look_then_move, move_from_seen
+    Registry.set_default, default_version.move = look_then_move, move_from_seen
 
 
 def rollbacks_to_what_was_on_top():
     """A rollback goes to what was the last move before its transaction, though others have moved since."""
-    rollback, real = Registry.rollback, pointer.rollback
+    rollback, real = Registry.rollback, default_version.rollback
     tops = {}
 
     def look_then_roll(self, endpoint, caller, *, expect=None):
@@ -133,7 +133,7 @@ def rollbacks_to_what_was_on_top():
         to = str(top["version"])
         return evolve(done, to=to, endpoint=evolve(done.endpoint, default=to))
 
-    Registry.rollback, pointer.rollback = look_then_roll, roll_to_seen
+    Registry.rollback, default_version.rollback = look_then_roll, roll_to_seen
 
 
 def defaults_resolved_before_the_transaction():

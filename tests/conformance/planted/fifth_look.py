@@ -8,9 +8,9 @@ from planted.pipes import _publish_other, _read_as
 from planted.second_look import AskedOtherwise
 from planted.steps import _pipeline_as
 
-from penstock.operations.target import TargetOperations
 from penstock.registry import Registry, acceptance, history, rows
 from penstock.snapshot import stored, taking
+from penstock.targets.facade import TargetOperations
 from penstock.workspace import runs, triggers
 
 

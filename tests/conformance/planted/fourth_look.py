@@ -6,13 +6,14 @@ import json
 from attrs import evolve
 from planted.second_look import AskedOtherwise
 
+from penstock.contract.run import Failure
 from penstock.errors import PenstockError
-from penstock.operations.target import TargetOperations
 from penstock.registry import (
     Registry,
     acceptance,
     asof,
     cancelling,
+    default_version,
     endpoints,
     gates,
     handover,
@@ -20,16 +21,15 @@ from penstock.registry import (
     listing,
     lookup,
     outbox,
-    pointer,
     publications,
     published,
     reports,
     rows,
 )
-from penstock.runs import Failure
 from penstock.snapshot import members, packing, stored, taking
-from penstock.values import Text
-from penstock.workspace import acceptance as settling
+from penstock.spec.values import RawValue
+from penstock.targets.facade import TargetOperations
+from penstock.workspace import parameters as settling
 from penstock.workspace import triggers
 
 
@@ -227,7 +227,7 @@ def text_is_read_kindly():
     read = settling._read
 
     def read_kindly(parameter, value):
-        kindly = isinstance(value, Text) and parameter.type == "boolean" and value.lower() in ("yes", "on", "1")
+        kindly = isinstance(value, RawValue) and parameter.type == "boolean" and value.lower() in ("yes", "on", "1")
         return True if kindly else read(parameter, value)
 
     settling._read = read_kindly
@@ -309,7 +309,7 @@ def runs_take_up_pages_of_the_history():
 def ends_are_noted_by_nobody():
     """The end of a run is in the history without who noted it."""
     for module in (handover, reports):
-        module.ITSELF = evolve(module.ITSELF, actor="")
+        module.SYSTEM = evolve(module.SYSTEM, actor="")
 
 
 def trials_leave_no_row():
@@ -390,7 +390,7 @@ def _record_as(change):
 
 
 def _record_by(record):
-    for module in (acceptance, cancelling, endpoints, gates, handover, pointer, published, reports):
+    for module in (acceptance, cancelling, endpoints, gates, handover, default_version, published, reports):
         module.record = record
 
 

@@ -3,7 +3,7 @@
 from attrs import evolve
 
 from penstock.errors import Conflict
-from penstock.registry import acceptance, asof, cancelling, endpoints, gates, handover, pointer, published
+from penstock.registry import acceptance, asof, cancelling, default_version, endpoints, gates, handover, published
 from penstock.registry.lookup import endpoint_missing, find_endpoint, need_endpoint
 
 
@@ -40,15 +40,15 @@ def publishing_again_moves_the_default():
 
 def rollback_takes_every_move_back():
     """A rollback goes to the first default there was, over all moves in between."""
-    rollback = pointer.rollback
+    rollback = default_version.rollback
 
     def rolled_back(tx, ref, caller, *, expect=None):
         endpoint = need_endpoint(tx, ref)
-        pointer.check_expected(endpoint, expect)
+        default_version.check_expected(endpoint, expect)
         tx.run("DELETE FROM moves WHERE endpoint = ? AND position > 0", endpoint["seq"])
         return rollback(tx, ref, caller, expect=expect)
 
-    pointer.rollback = rolled_back
+    default_version.rollback = rolled_back
 
 
 def default_is_handed_over_whatever_was_asked():
@@ -137,13 +137,13 @@ def closed_gate_ends_the_keys():
 
 def moves_are_told_as_the_first_movers():
     """The history says that whoever moved a default first made all the later moves, too."""
-    record, first = pointer.record, {}
+    record, first = default_version.record, {}
 
     def recorded(tx, caller, action, kind, subject_id, *arguments, **more):
         first.setdefault(subject_id, caller)
         record(tx, evolve(caller, actor=first[subject_id].actor), action, kind, subject_id, *arguments, **more)
 
-    pointer.record = recorded
+    default_version.record = recorded
 
 
 def cancel_requests_are_not_remembered():

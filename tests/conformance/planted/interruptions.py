@@ -7,11 +7,11 @@ from pathlib import Path
 
 from attrs import evolve
 
-from penstock.dispatcher import Dispatcher
+from penstock.contract.run import Absent, LogChunk, RunOutputs, RunRef, Submission
+from penstock.dispatch import Dispatcher
 from penstock.errors import Conflict, TargetUnavailable
-from penstock.operations.target import TargetOperations
 from penstock.registry import acceptance, front, handover, reports
-from penstock.runs import Absent, LogChunk, RunOutputs, RunRef, Submission
+from penstock.targets.facade import TargetOperations
 from penstock.testing.checks import kills
 from penstock.workspace import Workspace
 

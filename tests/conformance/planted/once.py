@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from attrs import evolve
 
+from penstock.contract.run import ENDED, Absent, RunRef
 from penstock.errors import PenstockError
-from penstock.operations.target import TargetOperations
 from penstock.registry import Registry, acceptance
-from penstock.runs import ENDED, Absent, RunRef
+from penstock.targets.facade import TargetOperations
 
 
 def a_submit_after_the_end_starts_it_again():

@@ -6,8 +6,8 @@ import unicodedata
 
 from attrs import evolve
 
-from penstock import dispatcher
-from penstock.operations.target import TargetOperations
+from penstock.dispatch import dispatcher
+from penstock.targets.facade import TargetOperations
 
 CUT = """import os, sys
 path = sys.argv[1]

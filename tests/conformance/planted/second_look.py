@@ -5,19 +5,19 @@ import json
 
 from attrs import evolve
 
-from penstock.operations.target import TargetOperations
+from penstock.contract.run import Absent, Failure, RunRef
 from penstock.registry import (
     Registry,
+    default_version,
     endpoints,
     gates,
     handover,
     history,
-    pointer,
     published,
     reports,
 )
-from penstock.runs import Absent, Failure, RunRef
 from penstock.snapshot import stored, taking
+from penstock.targets.facade import TargetOperations
 from penstock.workspace import freezing, triggers
 from penstock.workspace.references import Located
 
@@ -95,7 +95,7 @@ def versions_are_sorted_as_text():
 
 def five_moves_are_kept():
     """Of the moves of a default only the last five can be taken back."""
-    move = pointer.move
+    move = default_version.move
 
     def move_and_forget(tx, endpoint, version, caller):
         moved = move(tx, endpoint, version, caller)
@@ -103,7 +103,7 @@ def five_moves_are_kept():
         tx.run(f"DELETE FROM moves WHERE endpoint = ? AND position <= ({last}) - 5", endpoint["seq"], endpoint["seq"])
         return moved
 
-    pointer.move = move_and_forget
+    default_version.move = move_and_forget
 
 
 def moves_go_with_the_name():

@@ -4,11 +4,11 @@ from attrs import evolve
 from planted.pipes import _publish_other, _run_other_steps
 from planted.third_look import _report_as
 
-from penstock.operations.target import TargetOperations
+from penstock.contract.run import ENDED, Absent
 from penstock.registry import Registry, reports
 from penstock.registry.lookup import need_run
-from penstock.runs import ENDED, Absent
 from penstock.spec import Retry
+from penstock.targets.facade import TargetOperations
 from penstock.workspace import logs, runs
 
 SHARED = """import os, shutil, sys
@@ -287,7 +287,7 @@ def given_files_are_not_read():
         own = {name: snapshot.pipeline.parameters[name].default for name in run.artifacts}
         own = {name: path for name, path in own.items() if path in snapshot.archives}
         artifacts = {name: path for name, path in run.artifacts.items() if name not in own}
-        return submit(self, target, evolve(run, artifacts=artifacts, travelling={**run.travelling, **own}))
+        return submit(self, target, evolve(run, artifacts=artifacts, bundled={**run.bundled, **own}))
 
     TargetOperations.publish, TargetOperations.submit = publish_and_note, submit_with_defaults
 

@@ -9,10 +9,10 @@ from weakref import WeakKeyDictionary
 
 from attrs import evolve
 
-from penstock.dispatcher import Dispatcher
-from penstock.operations.target import TargetOperations
-from penstock.registry import Registry, acceptance, listing, pointer
-from penstock.runs import ENDED, RunRef
+from penstock.contract.run import ENDED, RunRef
+from penstock.dispatch import Dispatcher
+from penstock.registry import Registry, acceptance, default_version, listing
+from penstock.targets.facade import TargetOperations
 from penstock.workspace import triggers
 
 
@@ -47,7 +47,7 @@ def what_others_published_since_is_not_listed():
 
 def defaults_are_remembered_by_every_process():
     """The default that a process found is the default for it, until it moves that itself."""
-    locate, point, known = acceptance._locate, pointer._point, {}
+    locate, point, known = acceptance._locate, default_version._point, {}
 
     def locate_known(tx, order, addressed):
         found = locate(tx, order, addressed)
@@ -60,7 +60,7 @@ def defaults_are_remembered_by_every_process():
         known.pop(endpoint["id"], None)
         return point(tx, endpoint, *arguments)
 
-    acceptance._locate, pointer._point = locate_known, point_and_forget
+    acceptance._locate, default_version._point = locate_known, point_and_forget
 
 
 def what_a_target_missed_is_not_told_again():

@@ -2,12 +2,12 @@
 
 from dataclasses import replace
 
+from penstock.contract.target import Problem
 from penstock.errors import ParameterInvalid, TargetRefused
-from penstock.operations.target import TargetOperations
 from penstock.registry import Registry
 from penstock.registry import acceptance as accepting
-from penstock.target import Problem
-from penstock.workspace import acceptance, triggers
+from penstock.targets.facade import TargetOperations
+from penstock.workspace import parameters, triggers
 
 
 def only_the_first_problem_is_told():
@@ -22,24 +22,24 @@ def problems_lose_their_paths():
 
 def ranges_are_not_checked():
     """A value out of range is accepted."""
-    check = acceptance.check
-    acceptance.check = lambda parameter, value: (
+    check = parameters.check
+    parameters.check = lambda parameter, value: (
         detail for detail in check(parameter, value) if detail.code != "parameter_range"
     )
 
 
 def booleans_pass_for_numbers():
     """`true` is taken for 1 where a number is wanted."""
-    normalise = acceptance.normalise
+    normalise = parameters.normalise
 
     def lenient(parameter, value):
         return normal(parameter, float(value) if parameter.type == "number" and isinstance(value, bool) else value)
 
-    normal = acceptance.check
-    acceptance.check = lenient
-    acceptance.normalise = lambda type_, value: normalise(type_, float(value) if type_ == "number" else value)
-    render = acceptance.render
-    acceptance.render = lambda type_, value: render(type_, float(value) if type_ == "number" else value)
+    normal = parameters.check
+    parameters.check = lenient
+    parameters.normalise = lambda type_, value: normalise(type_, float(value) if type_ == "number" else value)
+    render = parameters.render
+    parameters.render = lambda type_, value: render(type_, float(value) if type_ == "number" else value)
 
 
 def gates_are_looked_at_last():

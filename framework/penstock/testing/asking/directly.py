@@ -12,11 +12,11 @@ from pathlib import Path
 from attrs import frozen
 
 from penstock import snapshot
+from penstock.contract.run import ENDED, Absent, RunRef, RunReport, RunRequest
+from penstock.contract.target import Publication
 from penstock.errors import PenstockError
-from penstock.runs import ENDED, Absent, RunRef, RunReport, RunRequest
 from penstock.snapshot import Snapshot
 from penstock.spec import Pipeline, Value
-from penstock.target import Publication
 from penstock.testing.bench import Bench
 from penstock.testing.laws import LawBroken, Untested
 from penstock.testing.probes.pipelines import written

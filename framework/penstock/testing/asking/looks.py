@@ -7,8 +7,8 @@ from datetime import datetime
 from itertools import pairwise
 from typing import TypeVar
 
+from penstock.contract.run import ENDED, RunRef, RunReport
 from penstock.records import RunRecord
-from penstock.runs import ENDED, RunRef, RunReport
 from penstock.testing.asking.directly import is_over, look, until
 from penstock.testing.bench import Bench
 from penstock.testing.laws import hold, same

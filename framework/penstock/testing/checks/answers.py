@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Generator
 from types import SimpleNamespace
 
+from penstock.contract.hooks import hookimpl
+from penstock.contract.run import ENDED, Absent
 from penstock.errors import NotFound, TargetUnavailable
-from penstock.hookspecs import hookimpl
-from penstock.places import Places
 from penstock.records import RunRecord
-from penstock.runs import ENDED, Absent
+from penstock.targets.opened import OpenTargets
 from penstock.testing.bench import Bench
 from penstock.testing.checking import check
 from penstock.testing.faults.answers import RETRY, Answers, Trouble
@@ -131,7 +131,7 @@ def _away() -> Generator[None, bool, bool]:
 
 
 def _sound(workspace: Workspace) -> None:
-    report = workspace.care.check()
+    report = workspace.admin.check()
     hold(12, report.ok, f"the registry is not sound: {'; '.join(report.lines)}")
 
 
@@ -255,7 +255,7 @@ def a_lost_run_fails(bench: Bench) -> str | None:
 
 def _loses(scene: Scene) -> None:
     scene.subject.ready()
-    places = Places(scene.subject.config)
+    places = OpenTargets(scene.subject.config)
     answers = Answers(places, Trouble(hook="penstock_get_run", number=0, fault="absent"))
     with scene.open(("answers", answers)) as workspace:
         publishes(workspace, scene, variant(scene.subject.python, "a"), endpoint="one")

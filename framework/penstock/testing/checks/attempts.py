@@ -8,7 +8,7 @@ from pathlib import Path
 
 from attrs import evolve
 
-from penstock.runs import RunReport
+from penstock.contract.run import RunReport
 from penstock.spec import Defaults, Parameter, Pipeline, Retry, Step
 from penstock.testing.asking.directly import is_over, put, slow_run, start, until
 from penstock.testing.asking.tries import Tries

@@ -6,8 +6,8 @@ import random
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
-from penstock.places import Places
-from penstock.runs import RunRef, RunRequest
+from penstock.contract.run import RunRef, RunRequest
+from penstock.targets.opened import OpenTargets
 from penstock.testing.asking.directly import is_over, put, request, until
 from penstock.testing.bench import Bench, executions
 from penstock.testing.checking import Check, check
@@ -190,7 +190,7 @@ def _part(who: str, length: int, draw: Draw, chance: Chance) -> tuple[Call, ...]
 
 def _hand_over(together: Together, subject: Subject, requests: Sequence[RunRequest]) -> list[str]:
     """Submit every request at the hooks, each when all are ready to; answers what the target calls them."""
-    place = Places(subject.config).open(subject.target)
+    place = OpenTargets(subject.config).open(subject.target)
     receipts = []
     for run in requests:
         together()

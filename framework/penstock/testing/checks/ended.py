@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+from penstock.contract.run import RunRef
 from penstock.errors import TargetUnavailable
 from penstock.registry import CancelOutcome
-from penstock.runs import RunRef
 from penstock.spec import Defaults, Pipeline, Step
 from penstock.testing.asking.directly import Put, is_over, look, put, slow_run, start, until
 from penstock.testing.asking.given import given

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+from penstock.contract.run import Absent, RunRef
 from penstock.errors import BackendBroken, PenstockError
-from penstock.runs import Absent, RunRef
 from penstock.spec import Defaults, Output, Parameter, Pipeline, Retry, Step
 from penstock.testing.asking.directly import put, slow_run, start
 from penstock.testing.asking.looks import followed

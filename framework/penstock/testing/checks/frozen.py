@@ -8,10 +8,10 @@ from pathlib import Path
 
 from attrs import evolve
 
-from penstock.hookspecs import hookimpl
+from penstock.contract.hooks import hookimpl
+from penstock.contract.target import Publication
 from penstock.records import PublishedRecord
 from penstock.spec import Defaults, Pipeline, Step
-from penstock.target import Publication
 from penstock.testing.asking.directly import put
 from penstock.testing.asking.given import given, unique
 from penstock.testing.asking.refusals import refusal
@@ -150,7 +150,7 @@ def labels_burn(bench: Bench) -> None:
         for label, word in (("1", "a"), ("3", "c"), ("1", "z"), ("3", "b")):
             for target in (bench.subject.target, bench.subject.other):
                 what = f"`{word}` under the label `{label}`, which was deleted,"
-                refusal(1, "label_burnt", what, published, ws, f"{word}-{name}", label=label, target=target)
+                refusal(1, "label_reserved", what, published, ws, f"{word}-{name}", label=label, target=target)
         same(1, published(ws, f"b-{name}").label, "2", "the label of what was not deleted")
         same(1, published(ws, f"d-{name}").label, "4", "the label after the highest, which was deleted,")
         same(1, published(ws, f"a-{name}").label, "5", "the new label of something whose label was deleted")

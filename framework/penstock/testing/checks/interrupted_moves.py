@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
+from penstock.contract.hooks import hookimpl
+from penstock.contract.run import Absent
+from penstock.contract.target import EndpointState
 from penstock.errors import GateClosed
-from penstock.hookspecs import hookimpl
-from penstock.runs import Absent
-from penstock.target import EndpointState
 from penstock.testing.bench import Bench
 from penstock.testing.checking import check
 from penstock.testing.faults.interrupted import History, around, interrupt_each
@@ -39,7 +39,7 @@ class _Noted:
 
 
 def _sound(workspace: Workspace) -> None:
-    report = workspace.care.check()
+    report = workspace.admin.check()
     hold(12, report.ok, f"the registry is not sound: {'; '.join(report.lines)}")
 
 

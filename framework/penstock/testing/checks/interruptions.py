@@ -7,10 +7,10 @@ from types import SimpleNamespace
 
 from attrs import evolve
 
+from penstock.contract.hooks import hookimpl
+from penstock.contract.run import Absent, Submission
 from penstock.errors import ConfigInvalid
-from penstock.hookspecs import hookimpl
 from penstock.records import RunRecord
-from penstock.runs import Absent, Submission
 from penstock.testing.bench import Bench, executions
 from penstock.testing.checking import check
 from penstock.testing.faults.interrupted import History, around, interrupt_each
@@ -40,7 +40,7 @@ def _run(workspace: Workspace, scene: Scene, seconds: float = 0) -> RunRecord:
 
 
 def _sound(workspace: Workspace) -> None:
-    report = workspace.care.check()
+    report = workspace.admin.check()
     hold(12, report.ok, f"the registry is not sound: {'; '.join(report.lines)}")
 
 
@@ -164,7 +164,7 @@ def refreshed(scene: Scene, point: Point) -> None:
         run = scene.ended(workspace, run_id)
         same(12, (run.state, run.error), ("succeeded", None), "the end of the run")
         same(12, run.outputs, {"which": "a", "args": ["a", "3"]}, "the outputs of the run")
-        told = [entry.action for entry in workspace.care.history(subject=run_id, runs=True).items]
+        told = [entry.action for entry in workspace.admin.history(subject=run_id, runs=True).items]
         same(9, told.count("run_ended"), 1, "how often the history has the end of the run")
         scene.executed({"tell": 1})
 

@@ -9,8 +9,8 @@ from signal import SIGKILL
 
 from attrs import frozen
 
+from penstock.contract.run import ENDED, Absent
 from penstock.records import RunRecord
-from penstock.runs import ENDED, Absent
 from penstock.spec import Defaults, Parameter, Pipeline, Step
 from penstock.testing.bench import Bench, executions
 from penstock.testing.checking import check
@@ -229,7 +229,7 @@ def _left_alone(bench: Bench, seconds: float) -> bool:
     with scene.open() as workspace:
         after = scene.ended(workspace, run.id)
         same(12, after.state, "succeeded", "the end of a run whose waiting process was killed")
-        report = workspace.care.check()
+        report = workspace.admin.check()
         hold(12, report.ok, f"the registry is not sound: {'; '.join(report.lines)}")
     scene.executed({"tell": 1})
     return in_time

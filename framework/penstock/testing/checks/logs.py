@@ -7,8 +7,8 @@ from collections.abc import Generator, Mapping, Sequence
 
 from hypothesis import strategies as st
 
-from penstock.hookspecs import hookimpl
-from penstock.runs import Absent, RunRef, RunReport
+from penstock.contract.hooks import hookimpl
+from penstock.contract.run import Absent, RunRef, RunReport
 from penstock.spec import Defaults, Parameter, Pipeline, Retry, Step
 from penstock.testing.asking.tries import Tries
 from penstock.testing.bench import Bench

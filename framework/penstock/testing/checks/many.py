@@ -70,7 +70,7 @@ def the_eleventh_is_not_the_first(bench: Bench) -> None:
         ws.endpoints.disable("one@11")
         closed = [one.version for one in ws.endpoints.get("one").versions if not one.enabled]
         same(5, closed, ["11"], "the versions whose gates are closed")
-        at = ws.care.history(limit=1).items[0].at
+        at = ws.admin.history(limit=1).items[0].at
         found = ws.endpoints.at("one", at).refused
         same(10, found, None, "what would have refused version 1 when version 11 was closed")
 
@@ -118,15 +118,15 @@ def history_in_pages(bench: Bench) -> None:
             endpoint.rename(f"one {number}")
             if number % 4 == 0:
                 bench.wait(ws, endpoint.submit().id, 10)
-        whole = ws.care.history(limit=10_000).items
+        whole = ws.admin.history(limit=10_000).items
         hold(10, len(whole) > _MANY, f"the history has {len(whole)} rows after {_MANY} changes of a name")
         for runs in (False, True):
-            rows = [row.seq for row in ws.care.history(limit=10_000, runs=runs).items]
-            read = partial(ws.care.history, limit=4, runs=runs)
+            rows = [row.seq for row in ws.admin.history(limit=10_000, runs=runs).items]
+            read = partial(ws.admin.history, limit=4, runs=runs)
             found = list(_paged(read, 4, "seq", law=10))
             same(10, found, rows, f"the history {'with' if runs else 'without'} runs, read in pages")
         first = whole[_MANY // 2]
-        later = {row.seq for row in ws.care.history(since=first.at, limit=10_000).items}
+        later = {row.seq for row in ws.admin.history(since=first.at, limit=10_000).items}
         expected = {row.seq for row in whole if row.at >= first.at}
         hold(10, later == expected, f"the history since row {first.seq} has not the rows {sorted(expected ^ later)}")
 

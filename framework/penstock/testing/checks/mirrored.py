@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
+from penstock.contract.hooks import hookimpl
+from penstock.contract.target import EndpointState, EndpointVersion, Target
 from penstock.errors import TargetUnavailable
-from penstock.hookspecs import hookimpl
 from penstock.records import EndpointRecord
-from penstock.target import EndpointState, EndpointVersion, Target
 from penstock.testing.asking.given import given
 from penstock.testing.bench import Bench
 from penstock.testing.checking import check

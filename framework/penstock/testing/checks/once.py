@@ -10,9 +10,9 @@ from typing import Any
 
 from attrs import evolve
 
+from penstock.contract.run import RunRef, RunReport, RunRequest, Submission
 from penstock.errors import PenstockError
-from penstock.places import Places
-from penstock.runs import RunRef, RunReport, RunRequest, Submission
+from penstock.targets.opened import OpenTargets
 from penstock.testing.asking.directly import is_over, look, put, request, slow_run, start, until
 from penstock.testing.asking.refusals import refusal
 from penstock.testing.asking.ways import ENDPOINT, PIPELINE, VERSION, Stage, staged
@@ -261,7 +261,7 @@ def _repeat(bench: Bench, run: RunRequest, receipt: Submission) -> None:
 
 def _hand_over(subject: Subject, run: RunRequest) -> Submission:
     subject.ready()
-    place = Places(subject.config).open(subject.target)
+    place = OpenTargets(subject.config).open(subject.target)
     return place.operations.submit(place.target, run)
 
 

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from penstock.runs import RunReport
+from penstock.contract.run import RunReport
 from penstock.spec import Defaults, Parameter, Pipeline, Step
 from penstock.testing.asking.directly import is_over, put, slow_run, until
 from penstock.testing.bench import Bench

@@ -9,9 +9,9 @@ from typing import Any
 from attrs import evolve
 from hypothesis import strategies as st
 
+from penstock.contract.hooks import hookimpl
+from penstock.contract.run import RunRequest, Submission
 from penstock.errors import ParameterInvalid, PenstockError
-from penstock.hookspecs import hookimpl
-from penstock.runs import RunRequest, Submission
 from penstock.spec import Parameter
 from penstock.testing.asking.given import given, unique
 from penstock.testing.asking.refusals import refusal, verdict

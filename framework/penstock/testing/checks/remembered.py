@@ -35,7 +35,7 @@ def every_change_is_a_row(bench: Bench) -> None:
             with bench.workspace(registry, actor=actor, door=door, verified=verified) as other:
                 act(other)
             ended = datetime.now().astimezone()
-            after = ws.care.history(limit=_ALL).items
+            after = ws.admin.history(limit=_ALL).items
             same(10, after[len(after) - len(before) :], before, f"the earlier history after {what}")
             new = after[: len(after) - len(before)][::-1]
             same(10, [_said(row) for row in new], rows(), f"what the history says of {what}")
@@ -53,7 +53,7 @@ def every_change_is_a_row(bench: Bench) -> None:
         hold(10, times == sorted(times, reverse=True), "the history's times go back")
         for by in {row.by for row in before}:
             rows_of = [row.seq for row in before if row.by == by]
-            same(10, [row.seq for row in ws.care.history(by=by, limit=_ALL).items], rows_of, f"the rows of {by}")
+            same(10, [row.seq for row in ws.admin.history(by=by, limit=_ALL).items], rows_of, f"the rows of {by}")
 
 
 @check(10)
@@ -64,7 +64,7 @@ def refusals_leave_nothing(bench: Bench) -> None:
         given(bench, ws, "b", name="b", endpoint="one")
         verbs, pipelines = ws.endpoints, ws.pipelines
         verbs.disable("one@1", reason="flood")
-        before = ws.care.history(runs=True, limit=_ALL).items
+        before = ws.admin.history(runs=True, limit=_ALL).items
         other = variant(bench.subject.python, "z")
         for what, code, call in (
             ("a closed version", "version_disabled", lambda: ws.submit("one@1")),
@@ -84,7 +84,7 @@ def refusals_leave_nothing(bench: Bench) -> None:
             ),
         ):
             refusal(10, code, what, call)
-            same(10, ws.care.history(runs=True, limit=_ALL).items, before, f"the history after refusing {what}")
+            same(10, ws.admin.history(runs=True, limit=_ALL).items, before, f"the history after refusing {what}")
 
 
 @check(10)
@@ -94,7 +94,7 @@ def nothing_changed_is_no_row(bench: Bench) -> None:
         zero = given(bench, ws, "a", endpoint="one")
         verbs = ws.endpoints
         verbs.disable("one@0", reason="flood")
-        before = ws.care.history(limit=_ALL).items
+        before = ws.admin.history(limit=_ALL).items
         for what, call in (
             ("publishing again", lambda: given(bench, ws, "a", endpoint="one")),
             ("adding a version again", lambda: verbs.add_version("one", zero.id)),
@@ -105,7 +105,7 @@ def nothing_changed_is_no_row(bench: Bench) -> None:
             ("looking", lambda: (verbs.get("one"), verbs.list(), ws.pipelines.list(), verbs.history("one"))),
         ):
             call()
-            same(10, ws.care.history(limit=_ALL).items, before, f"the history after {what}")
+            same(10, ws.admin.history(limit=_ALL).items, before, f"the history after {what}")
 
 
 @check(10)
@@ -118,7 +118,7 @@ def names_come_and_go(bench: Bench) -> None:
         new.add_version(given(bench, ws, "a"), default=True)
         ws.endpoints.disable("one@0", reason="flood")
         old.add_version(given(bench, ws, "b"))
-        whole = ws.care.history(limit=_ALL).items
+        whole = ws.admin.history(limit=_ALL).items
         for ref, endpoint in (("one", new), ("two", old), (old.id, old)):
             rows = tuple(row for row in whole if row.subject_id == endpoint.id)
             same(10, ws.endpoints.history(ref, limit=_ALL).items, rows, f"the history of endpoint `{ref}`")
@@ -137,23 +137,23 @@ def runs_are_remembered(bench: Bench) -> None:
         run = bench.wait(ws, rest.submit("one").id, 10)
         who = (run.by, run.door, run.verified)
         same(10, who, ("a token", "rest", True), "who a run says triggered it, and through which door,")
-        rows = [_said(row) for row in ws.care.history(subject=run.id).items][::-1]
+        rows = [_said(row) for row in ws.admin.history(subject=run.id).items][::-1]
         same(10, rows[0], ("run_accepted", "run", "a", "default", "one@0", ""), "the first row of a run")
         same(10, (rows[-1][0], rows[-1][4]), ("run_ended", "succeeded"), "the last row of a run")
-        last = ws.care.history(subject=run.id).items[0]
+        last = ws.admin.history(subject=run.id).items[0]
         who = (last.by, last.door, last.verified)
         same(10, who, ("penstock", "dispatcher", True), "who noted, and through which door, how a run ended")
         states = [("queued" if row[0] == "run_accepted" else row[4]) for row in rows]
         same(10, [row[3] for row in rows[1:]], states[:-1], "from what each row of a run takes it on")
         accepted.once(lambda one: ws.runs.cancel(one, reason="never mind"))
         ended = endpoint.submit(version="0")
-        rows = [_said(row) for row in ws.care.history(subject=ended.id).items][::-1]
+        rows = [_said(row) for row in ws.admin.history(subject=ended.id).items][::-1]
         expected = [
             ("run_accepted", "run", "a", "pinned", "one@0", ""),
             ("run_ended", "run", "a", "queued", "canceled", "never mind"),
         ]
         same(10, rows, expected, "the rows of a run that was canceled before its hand-over")
-        plain = {row.kind for row in ws.care.history(limit=_ALL).items}
+        plain = {row.kind for row in ws.admin.history(limit=_ALL).items}
         hold(10, "run" not in plain, "rows of runs are in the plain history")
 
 
@@ -165,7 +165,7 @@ def any_time_has_an_answer(bench: Bench) -> None:
         target = ws.config.target.value
         for what, act, _ in changes(bench, f"a:1@{target}", f"b:1@{target}", {}):
             act(ws)
-            rows = ws.care.history(limit=1).items
+            rows = ws.admin.history(limit=1).items
             if rows:
                 moments.append(_now(ws, what, rows[0]))
     with bench.workspace(registry, actor="grace") as ws:

@@ -6,10 +6,10 @@ from collections.abc import Generator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from penstock.contract.hooks import hookimpl
+from penstock.contract.run import ENDED, RUN_STATES, Absent, Failure, RunOutputs, RunReport, RunState, StepReport
 from penstock.errors import TargetRefused
-from penstock.hookspecs import hookimpl
 from penstock.records import RunRecord
-from penstock.runs import ENDED, RUN_STATES, Absent, Failure, RunOutputs, RunReport, RunState, StepReport
 from penstock.testing.asking.given import given
 from penstock.testing.asking.looks import forward, rank
 from penstock.testing.bench import Bench

@@ -8,8 +8,8 @@ from typing import Any
 
 from attrs import evolve
 
+from penstock.contract.hooks import hookimpl
 from penstock.errors import ParameterInvalid, TargetUnavailable
-from penstock.hookspecs import hookimpl
 from penstock.records import RunRecord
 from penstock.spec import Parameter, Pipeline
 from penstock.testing.asking.given import given

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from penstock.codec import to_yaml
+from penstock.contract.hooks import hookimpl
+from penstock.contract.target import Publication
 from penstock.errors import TargetUnavailable
-from penstock.hookspecs import hookimpl
 from penstock.snapshot import Snapshot
-from penstock.target import Publication
 from penstock.testing.asking.ending import canceled_after
 from penstock.testing.asking.given import given, unique
 from penstock.testing.asking.refusals import refusal
@@ -40,7 +40,7 @@ def a_trial_runs_its_file(bench: Bench) -> None:
             found = (ended.resolved_from, ended.endpoint, ended.version, ended.published)
             same(4, found, ("file", None, None, None), "what a trial says that it came through")
             same(4, ended.outputs, {"which": word, "args": [word, "5"]}, "what a trial gives")
-            rows = [(row.action, row.from_) for row in ws.care.history(subject=run.id).items]
+            rows = [(row.action, row.from_) for row in ws.admin.history(subject=run.id).items]
             same(10, rows[-1:], [("run_accepted", "file")], "the first row of a trial in the history")
         same(4, ws.pipelines.list(all=True).items, (), "what is published after trials")
         again = bench.wait(ws, ws.runs.rerun(runs[0][1].id).run.id, 4)

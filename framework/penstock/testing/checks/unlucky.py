@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from penstock.runs import RunRef, RunReport
+from penstock.contract.run import RunRef, RunReport
 from penstock.spec import Defaults, Parameter, Pipeline, Step
 from penstock.testing.asking.directly import is_over, look, put, request, slow_run, start, until
 from penstock.testing.asking.given import given
@@ -45,7 +45,7 @@ def failed_keeps_its_key(bench: Bench) -> None:
         same(8, run.state, "failed", "a run whose step exits with 3")
         again = submit()
         same(8, (again.run, again.replayed), (run, True), "the run of a key whose run failed")
-        last = ws.care.history(subject=run.id).items[0]
+        last = ws.admin.history(subject=run.id).items[0]
         same(10, (last.action, last.to), ("run_ended", "failed"), "the last row of a run that failed")
         told = "" if run.error is None else run.error.message
         hold(10, told and told in last.reason, f"the history says of a run that failed only {last.reason!r}: {told}")

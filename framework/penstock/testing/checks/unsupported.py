@@ -9,10 +9,10 @@ import attrs
 from attrs import evolve, frozen
 
 from penstock.codec import to_yaml
+from penstock.contract.hooks import hookimpl
+from penstock.contract.target import Problem, Publication, Target
 from penstock.errors import TargetUnsupported, format_path
-from penstock.hookspecs import hookimpl
 from penstock.spec import Defaults, Parameter, Pipeline, Resources, Retry, Step, document_key
-from penstock.target import Problem, Publication, Target
 from penstock.testing.asking.given import given, unique
 from penstock.testing.asking.refusals import refusal
 from penstock.testing.bench import Bench

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
+from penstock.contract.hooks import hookimpl
+from penstock.contract.run import RunRequest, Submission
 from penstock.errors import PenstockError, TargetUnavailable
-from penstock.hookspecs import hookimpl
-from penstock.runs import RunRequest, Submission
 from penstock.testing.asking.given import given
 from penstock.testing.asking.refusals import verdict
 from penstock.testing.bench import Bench

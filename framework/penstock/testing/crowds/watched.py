@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 from attrs import field, frozen
 
-from penstock.runs import ENDED
+from penstock.contract.run import ENDED
 from penstock.testing.asking.tally import MAIN, OTHER, Tally
 from penstock.testing.bench import Bench
 from penstock.testing.crowds.crowd import Round, moments, observed, play

@@ -8,12 +8,12 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from attrs import evolve, frozen
 
+from penstock.contract.hooks import hookimpl
+from penstock.contract.run import Absent, RunRef, RunRequest
+from penstock.contract.target import Compiled, EndpointState, Publication, Target
 from penstock.errors import TargetUnavailable
-from penstock.hookspecs import hookimpl
-from penstock.places import Places
-from penstock.runs import Absent, RunRef, RunRequest
 from penstock.snapshot import Snapshot
-from penstock.target import Compiled, EndpointState, Publication, Target
+from penstock.targets.opened import OpenTargets
 from penstock.testing.faults.reaching import REACHING
 
 Fault: TypeAlias = Literal["lost before", "lost after", "late", "twice", "stale", "absent"]
@@ -56,7 +56,7 @@ class Answers:
     """
 
     def __init__(
-        self, places: Places, trouble: Trouble | None = None, meanwhile: Callable[[], None] = lambda: None
+        self, places: OpenTargets, trouble: Trouble | None = None, meanwhile: Callable[[], None] = lambda: None
     ) -> None:
         self.calls: Counter[str] = Counter()
         self.met = False

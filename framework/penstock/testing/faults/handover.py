@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 
-from penstock.hookspecs import Event, hookimpl
-from penstock.runs import RunRequest, Submission
+from penstock.contract.hooks import Event, hookimpl
+from penstock.contract.run import RunRequest, Submission
 
 
 class AtHandOver:

@@ -26,7 +26,7 @@ from typing import Any, TypeVar
 
 from attrs import frozen
 
-from penstock.hookspecs import hookimpl
+from penstock.contract.hooks import hookimpl
 from penstock.testing.faults.files import Files, called
 from penstock.testing.faults.reaching import REACHING
 from penstock.testing.faults.statements import Statements

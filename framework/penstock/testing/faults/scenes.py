@@ -11,10 +11,10 @@ from typing import Any
 
 from attrs import evolve, frozen
 
+from penstock.contract.run import ENDED, Absent, RunRef, RunReport, RunRequest
 from penstock.errors import PenstockError, TargetUnsupported
-from penstock.places import Place, Places
 from penstock.records import RunRecord
-from penstock.runs import ENDED, Absent, RunRef, RunReport, RunRequest
+from penstock.targets.opened import OpenTargets, Place
 from penstock.testing.bench import Bench, executions, wait_for
 from penstock.testing.laws import LawBroken, Untested, hold, same
 from penstock.testing.probes.pipelines import written
@@ -92,7 +92,7 @@ class Scene:
     def place(self) -> Place:
         """The target itself, without the core and without plugins."""
         self.subject.ready()
-        return Places(self.subject.config).open(self.subject.target)
+        return OpenTargets(self.subject.config).open(self.subject.target)
 
     def parameters(self, **more: Any) -> dict[str, Any]:
         """Parameters for a run that leaves marks here, if it can."""
@@ -109,7 +109,7 @@ class Scene:
 
     def catch_up(self, *plugins: tuple[str, object], after: float = 2 * LATER) -> None:
         """Do what is due, as a command would that comes so many seconds later."""
-        from penstock.dispatcher import Dispatcher
+        from penstock.dispatch import Dispatcher
         from penstock.registry import Registry
 
         def later() -> int:
@@ -117,7 +117,7 @@ class Scene:
 
         self.subject.ready()
         with Registry.open(self.file, create=False, clock=later) as registry:
-            places = Places(self.subject.config, plugins)
+            places = OpenTargets(self.subject.config, plugins)
             Dispatcher(registry, places, lambda hook, event: None, self.file.with_name("archives")).catch_up()
 
     def ref(self, run: RunRecord) -> RunRef:

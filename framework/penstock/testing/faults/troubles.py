@@ -8,11 +8,11 @@ from typing import TypeVar
 
 from attrs import Factory, define, frozen
 
+from penstock.contract.hooks import hookimpl
+from penstock.contract.target import EndpointState
 from penstock.errors import PenstockError, TargetUnavailable
-from penstock.hookspecs import hookimpl
-from penstock.places import Places
 from penstock.records import RunRecord
-from penstock.target import EndpointState
+from penstock.targets.opened import OpenTargets
 from penstock.testing.bench import Bench
 from penstock.testing.faults.answers import FAULTS, Answers, Fault, Trouble
 from penstock.testing.faults.interrupted import FEW
@@ -122,7 +122,7 @@ def plays(history: History, scene: Scene, trouble: Trouble | None, slower: float
     """Play once, and judge. Answers how often each hook was called, and if the trouble came."""
     scene.subject.ready()
     play = Play(scene=scene, slower=slower)
-    answers = Answers(Places(scene.subject.config), trouble, lambda: history.meanwhile(play))
+    answers = Answers(OpenTargets(scene.subject.config), trouble, lambda: history.meanwhile(play))
     try:
         with scene.open(("answers", answers), ("told", play.told)) as workspace:
             history.calls(play, workspace)

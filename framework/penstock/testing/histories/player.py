@@ -239,10 +239,10 @@ class Player:
     # The past
 
     def _history(self, workspace: Workspace, runs: bool = False) -> Answer:
-        return {"rows": [self._read.row(row) for row in workspace.care.history(limit=_ALL, runs=runs).items[::-1]]}
+        return {"rows": [self._read.row(row) for row in workspace.admin.history(limit=_ALL, runs=runs).items[::-1]]}
 
     def _moment(self, workspace: Workspace, moment: str) -> Answer:
-        last = workspace.care.history(limit=1, runs=True).items
+        last = workspace.admin.history(limit=1, runs=True).items
         self.moments[moment] = last[0].at if last else datetime.now(UTC)
         return {"at": time(self.moments[moment])}
 

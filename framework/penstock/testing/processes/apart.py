@@ -26,10 +26,10 @@ from penstock.errors import one_line
 T = TypeVar("T")
 
 _PRELOADED = (
-    *("penstock.testing.checks", "penstock.registry", "penstock.dispatcher"),
+    *("penstock.testing.checks", "penstock.registry", "penstock.dispatch"),
     *("penstock.workspace.handles", "penstock.workspace.publishing", "penstock.workspace.pipelines"),
-    *("penstock.workspace.endpoints", "penstock.workspace.runs", "penstock.workspace.care"),
-    *("penstock.codec.documents", "penstock.codec.structuring", "penstock.graph.problems", "penstock.snapshot.taking"),
+    *("penstock.workspace.endpoints", "penstock.workspace.runs", "penstock.workspace.admin"),
+    *("penstock.codec.documents", "penstock.codec.structuring", "penstock.spec.problems", "penstock.snapshot.taking"),
     *("penstock.snapshot.stored", "importlib.metadata", "cattrs", "sqlite_utils"),
 )
 

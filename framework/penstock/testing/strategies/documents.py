@@ -7,8 +7,8 @@ import string
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
-from penstock.quantity import bytes_text, duration_text
 from penstock.spec import TYPES, Defaults, Output, Parameter, Pipeline, Resources, Retry, Step
+from penstock.spec.quantity import bytes_text, duration_text
 from penstock.testing.strategies.parameters import declarations
 from penstock.testing.strategies.text import hostile_text, keys, names, templates
 

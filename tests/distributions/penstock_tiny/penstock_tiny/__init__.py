@@ -13,13 +13,12 @@ from typing import Any
 
 from attrs import field, frozen
 
-from penstock import graph
+from penstock.contract.hooks import hookimpl
+from penstock.contract.run import ENDED, Absent, LogChunk, RunOutputs, RunRef, RunReport, RunRequest, Submission
+from penstock.contract.target import Compiled, Location, Problem, Publication, Target
 from penstock.errors import NotFound, TargetRefused, TargetUnavailable
-from penstock.hookspecs import hookimpl
-from penstock.runs import ENDED, Absent, LogChunk, RunOutputs, RunRef, RunReport, RunRequest, Submission
 from penstock.snapshot import Snapshot
-from penstock.spec import Defaults, Pipeline, Step
-from penstock.target import Compiled, Location, Problem, Publication, Target
+from penstock.spec import Defaults, Pipeline, Step, graph
 from penstock_tiny import runs
 
 

@@ -19,9 +19,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from penstock.command import Reference, fill
-from penstock.runs import ENDED, Failure, RunReport, RunRequest, StepReport
+from penstock.contract.run import ENDED, Failure, RunReport, RunRequest, StepReport
 from penstock.snapshot import Archive, extract
+from penstock.spec.command import Reference, fill
 from penstock_tiny import steps
 
 State = dict[str, Any]
@@ -57,7 +57,7 @@ def create(folder: Path, run: RunRequest) -> None:
     if place.exists():
         return
     plan = json.loads(plan_of(folder, run.publication.external).read_bytes())
-    asked = {"values": {**run.values, **run.artifacts}, "travelling": dict(run.travelling), "plan": plan}
+    asked = {"values": {**run.values, **run.artifacts}, "bundled": dict(run.bundled), "plan": plan}
     queued = {step["name"]: {"state": "queued"} for step in plan["steps"]}
     draft = place.with_name(f".{uuid.uuid4().hex}")
     write(draft / "run.json", json.dumps(asked).encode())
@@ -179,7 +179,7 @@ class _Moved:
             step, _, output = reference.names
             return str(self.state["steps"][step]["outputs"][output])
         (name,) = reference.names
-        archive = self._archive(self.run["travelling"].get(name))
+        archive = self._archive(self.run["bundled"].get(name))
         if archive is None:
             return str(self.run["values"][name])
         unpacked = self.place / "data" / f"{name}-{uuid.uuid4().hex}"

@@ -15,10 +15,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from penstock.command import Reference, fill
 from penstock.errors import PenstockError
 from penstock.snapshot import Archive, extract
-from penstock.values import MAX_TEXT, ValueInvalid, read_output
+from penstock.spec.command import Reference, fill
+from penstock.spec.values import MAX_TEXT, ValueInvalid, read_output
 
 RUNNER = Path(__file__).with_name("runner.py")
 Plan = Mapping[str, Any]

@@ -55,7 +55,7 @@ def add_version(
     """A published pipeline as the next version, unless the endpoint has it."""
     state.need_endpoint(endpoint)
     one = state.need_published(published)
-    foresee(state, endpoint, one, default=default, expect=expect)
+    check_can_add(state, endpoint, one, default=default, expect=expect)
     done = attach(state, seen["endpoint"]["id"], endpoint, one, default=default)
     note_attached(state, done, one, by)
     seen.same(2, (seen["version"], seen["added"]), (str(done.version), done.added), "the version, and if it is new")
@@ -117,7 +117,7 @@ def delete(state: State, seen: Seen, *, endpoint: str, by: str) -> None:
     state.note(Row(action="endpoint_deleted", kind="endpoint", subject_id=one.id, subject=one.name, by=by))
 
 
-def foresee(state: State, name: str, published: Published | None, *, default: bool, expect: str | None) -> None:
+def check_can_add(state: State, name: str, published: Published | None, *, default: bool, expect: str | None) -> None:
     """Raise No when a published pipeline (None: a new one) cannot be put behind an endpoint."""
     endpoint = state.endpoint(name)
     if endpoint is None:

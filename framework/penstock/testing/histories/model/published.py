@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import evolve
 
-from penstock.testing.histories.model.endpoints import Attached, attach, foresee, note_attached
+from penstock.testing.histories.model.endpoints import Attached, attach, check_can_add, note_attached
 from penstock.testing.histories.model.facts import endpoint_is, published_is
 from penstock.testing.histories.model.seen import No, Seen
 from penstock.testing.histories.model.state import Published, Row, State, split_version
@@ -85,7 +85,7 @@ def _publish(
 ) -> None:
     label, known = _settle(state, digest, name, label, target)
     if endpoint is not None:
-        foresee(state, endpoint, known, default=default, expect=expect)
+        check_can_add(state, endpoint, known, default=default, expect=expect)
     found = seen["published"]
     seen.same(1, seen["created"], known is None, "whether it was published just now")
     if known is None:
@@ -121,7 +121,7 @@ def _settle(
     kept, burnt = taken
     alive = [one for one in state.find_published(f"{name}:{label}@{target}") if one.digest == digest]
     if not alive and burnt:
-        raise No("label_burnt", f"`{name}:{label}` was deleted")
+        raise No("label_reserved", f"`{name}:{label}` was deleted")
     if kept != digest:
         raise No("label_frozen", f"`{name}:{label}` has another digest")
     return label, alive[0] if alive else None

@@ -8,7 +8,7 @@ from penstock.testing.histories.player import Answer
 from penstock.testing.laws import LawBroken, hold
 
 LAW_OF = {
-    "label_frozen": 1, "label_burnt": 1, "ambiguous": 1, "pipeline_not_found": 1, "endpoint_not_found": 2,
+    "label_frozen": 1, "label_reserved": 1, "ambiguous": 1, "pipeline_not_found": 1, "endpoint_not_found": 2,
     "version_not_found": 2, "name_taken": 2, "default_changed": 3, "nothing_to_roll_back": 3, "in_use": 3,
     "endpoint_disabled": 5, "version_disabled": 5, "pipeline_disabled": 5, "parameter_invalid": 6,
     "idempotency_conflict": 8, "run_not_finished": 9, "run_not_found": 12, "wait_timeout": 12,

@@ -1,0 +1,123 @@
+"""Commands and groups of ours: `--json` and `--quiet` on every command, late loading, did-you-mean."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import click
+
+Table = Mapping[str, tuple[str, str]]
+
+
+def _quiet(context: click.Context, _: click.Parameter, asked: bool) -> None:
+    if asked:
+        from penstock.cli.session import Session
+
+        context.ensure_object(Session).output.quiet = True
+
+
+def answer_options() -> list[click.Parameter]:
+    """The options of every command. `--json` is read from the whole command line, so that errors obey it too."""
+    return [
+        click.Option(["--json"], is_flag=True, expose_value=False, help="Answer with one JSON document."),
+        click.Option(
+            ["-q", "--quiet"], is_flag=True, expose_value=False, callback=_quiet, help="Answer with bare ids only."
+        ),
+    ]
+
+
+class Command(click.Command):
+    """A command with `--json` and `--quiet`."""
+
+    def __init__(self, name: str | None, **settings: Any) -> None:
+        super().__init__(name, **settings)
+        self.params.extend(answer_options())
+
+
+class Group(click.Group):
+    """A group of such commands, in the order they are written, that says what an unknown command was meant to be."""
+
+    command_class = Command
+
+    def __init__(self, name: str | None = None, **settings: Any) -> None:
+        super().__init__(name, **settings)
+        # Where it stands does not matter, see `answer_options`.
+        self.params.append(click.Option(["--json"], is_flag=True, expose_value=False, hidden=True))
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        """The names of the commands."""
+        return list(self.commands)
+
+    def resolve_command(
+        self, context: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; an unknown one is a usage error with the nearest name."""
+        name = args[0]
+        command = self.get_command(context, name)
+        if command is None and not name.startswith("-"):
+            from penstock.errors import did_you_mean
+
+            hint = did_you_mean(name, self.list_commands(context))
+            raise click.UsageError(f"`{context.command_path}` has no command `{name}` ({hint})", context)
+        return super().resolve_command(context, args)
+
+
+class RootGroup(Group):
+    """The root: its commands are named in a table and imported on use; other packages add theirs by entry point."""
+
+    def __init__(self, name: str | None = None, *, table: Table, **settings: Any) -> None:
+        super().__init__(name, **settings)
+        self._table = table
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        """Our commands in the table's order, then those of other packages."""
+        return [*self._table, *_foreign(self._table)]
+
+    def get_command(self, context: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command and no other. Raises BackendBroken for another package's that is not a command."""
+        if cmd_name in self._table:
+            command: click.Command = getattr(import_module(self._table[cmd_name][0]), cmd_name)
+            return command
+        if cmd_name not in _foreign(self._table):
+            return None
+        from penstock.errors import BackendBroken
+        from penstock.targets.discovery import load_command
+
+        loaded = load_command(cmd_name)
+        if not isinstance(loaded, click.Command):
+            raise BackendBroken(f"the command `{cmd_name}` is no click command but {loaded!r}", code="command_broken")
+        return loaded
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the table, without importing any command."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in self._table.items()])
+        foreign = _foreign(self._table)
+        if foreign:
+            with formatter.section("Commands of other packages"):
+                formatter.write_dl([(name, f"from {source}") for name, source in foreign.items()])
+
+
+def _foreign(own: Table) -> dict[str, str]:
+    """The commands of other packages and where they come from; ours win over one of the same name."""
+    if not _any_installed(sys.path):
+        return {}
+    from penstock.targets.discovery import command_names
+
+    return {name: source for name, source in command_names().items() if name not in own}
+
+
+def _any_installed(folders: Sequence[str]) -> bool:
+    """Whether any package on the path brings a command: a look at files, as importlib.metadata takes too long."""
+    for folder in folders:
+        for found in Path(folder or ".").glob("*.*-info/entry_points.txt"):
+            try:
+                if b"[penstock.commands]" in found.read_bytes():
+                    return True
+            except OSError:
+                continue
+    return False

@@ -1,0 +1,197 @@
+"""`penstock endpoint`: stable names in front of published pipelines."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import click
+
+from penstock.cli.click_ext import Group
+from penstock.cli.commands.history import answer_history
+from penstock.cli.gates import answer_gate, gate_rows, gate_text, state_text
+from penstock.cli.listing import answer_page
+from penstock.cli.options import closing, paging
+from penstock.cli.session import Session
+from penstock.cli.tables import Table, record
+from penstock.cli.times import moment_text, read_moment
+from penstock.records import EndpointRecord, VersionRecord
+
+_EXPECT = click.option("--expect", metavar="VERSION", help="Move only if this is the default now.")
+
+
+@click.group(cls=Group)
+def endpoint() -> None:
+    """Stable names with versions, a default, a gate and rollback.
+
+    NAME is an endpoint's name or id; V is one of its versions, like 0.
+    """
+
+
+@endpoint.command()
+@click.argument("name")
+@click.argument("published")
+@click.pass_obj
+def create(session: Session, name: str, published: str) -> None:
+    """Create an endpoint with a published pipeline as version 0, its default."""
+    with session.workspace() as workspace:
+        one = workspace.endpoints.create(name, published)
+    session.output.answer(one, [f"created {one.name}; {one.name}@{one.default} is the default"], [one.id])
+
+
+@endpoint.command("add-version")
+@click.argument("name")
+@click.argument("published")
+@click.option("--default", is_flag=True, help="Make it the default.")
+@click.pass_obj
+def add_version(session: Session, name: str, published: str, default: bool) -> None:
+    """Add a published pipeline as the next version."""
+    with session.workspace() as workspace:
+        outcome = workspace.endpoints.add_version(name, published, default=default)
+    one = outcome.endpoint
+    added = "added" if outcome.added else "was there already"
+    stays = "is now the default" if outcome.default_moved else f"default stays {one.default}"
+    session.output.answer(outcome, [f"{one.name}@{outcome.version} {added}, {stays}"], [outcome.version])
+
+
+@endpoint.command("list")
+@paging("Also closed endpoints and versions.")
+@click.pass_obj
+def list_(session: Session, every: bool, limit: int, before: str | None) -> None:
+    """List endpoints, newest first."""
+    with session.workspace() as workspace:
+        page = workspace.endpoints.list(all=every, limit=limit, before=before)
+    answer_page(
+        session.output,
+        page,
+        "endpoints",
+        ("NAME", "DEFAULT", "VERSIONS", "STATE", "TARGETS", "MODIFIED"),
+        _row,
+        lambda one: one.id,
+    )
+
+
+@endpoint.command()
+@click.argument("name")
+@click.pass_obj
+def show(session: Session, name: str) -> None:
+    """Show one endpoint and all its versions."""
+    with session.workspace() as workspace:
+        one = workspace.endpoints.get(name)
+    head = record(
+        [
+            ("id", one.id),
+            ("name", one.name),
+            ("description", one.description),
+            ("tags", ", ".join(f"{key}={value}" for key, value in one.tags.items())),
+            ("default", one.default or "none"),
+            *gate_rows(one.enabled, one.gate),
+            ("created", moment_text(one.created)),
+            ("modified", moment_text(one.modified)),
+        ]
+    )
+    columns = ("VERSION", "PIPELINE", "TARGET", "STATE", "CREATED", "PUBLISHED")
+    versions = Table(columns, [_version_row(version, one.default) for version in one.versions])
+    session.output.answer(one, [head, "", versions], [one.id])
+
+
+@endpoint.command()
+@click.argument("name")
+@click.option(
+    "--at", "when", callback=read_moment, metavar="TIME", help="Say what a trigger would have run at that time."
+)
+@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="At most so many.")
+@click.option("--before", metavar="TOKEN", help="Go on where the last page ended.")
+@click.pass_obj
+def history(session: Session, name: str, when: datetime | None, limit: int, before: str | None) -> None:
+    """Show what happened to an endpoint, newest first."""
+    with session.workspace() as workspace:
+        if when is None:
+            answer_history(session.output, workspace.endpoints.history(name, limit=limit, before=before))
+            return
+        answer = workspace.endpoints.at(name, when)
+    session.output.answer(answer, [answer.message], [answer.published] if answer.published else [])
+
+
+@endpoint.command()
+@click.argument("name")
+@click.argument("new")
+@click.pass_obj
+def rename(session: Session, name: str, new: str) -> None:
+    """Give an endpoint another name; its id stays."""
+    with session.workspace() as workspace:
+        one = workspace.endpoints.rename(name, new)
+    session.output.answer(one, [f"{name} is now {one.name}"], [one.id])
+
+
+@endpoint.command()
+@click.argument("name")
+@click.pass_obj
+def delete(session: Session, name: str) -> None:
+    """Delete an endpoint; its published pipelines and runs stay."""
+    with session.workspace() as workspace:
+        one = workspace.endpoints.delete(name)
+    session.output.answer(one, [f"deleted {one.name}"], [one.id])
+
+
+@endpoint.command("set-default")
+@click.argument("name")
+@click.argument("version", metavar="V")
+@_EXPECT
+@click.pass_obj
+def set_default(session: Session, name: str, version: str, expect: str | None) -> None:
+    """Move the default to a version."""
+    with session.workspace() as workspace:
+        outcome = workspace.endpoints.set_default(name, version, expect=expect)
+    was = "" if outcome.from_ is None else f", was {outcome.from_}"
+    line = f"{outcome.endpoint.name}@{outcome.to} is now the default{was}"
+    if not outcome.moved:
+        line = f"{outcome.endpoint.name}@{outcome.to} is the default already"
+    session.output.answer(outcome, [line], [outcome.to])
+
+
+@endpoint.command()
+@click.argument("name")
+@click.pass_obj
+def rollback(session: Session, name: str) -> None:
+    """Take back the last move of the default."""
+    with session.workspace() as workspace:
+        outcome = workspace.endpoints.rollback(name)
+    line = f"{outcome.endpoint.name} is rolled back from {outcome.from_} to {outcome.to}"
+    session.output.answer(outcome, [line], [outcome.to])
+
+
+@endpoint.command()
+@click.argument("ref", metavar="NAME[@V]")
+@closing
+@click.pass_obj
+def disable(session: Session, ref: str, reason: str, cancel_runs: bool) -> None:
+    """Refuse every trigger of an endpoint, or of one version of it."""
+    with session.workspace() as workspace:
+        outcome = workspace.endpoints.disable(ref, reason=reason, cancel_runs=cancel_runs)
+    answer_gate(session.output, outcome)
+
+
+@endpoint.command()
+@click.argument("ref", metavar="NAME[@V]")
+@click.pass_obj
+def enable(session: Session, ref: str) -> None:
+    """Let triggers pass again; other gates stay as they are."""
+    with session.workspace() as workspace:
+        outcome = workspace.endpoints.enable(ref)
+    answer_gate(session.output, outcome)
+
+
+def _row(one: EndpointRecord) -> tuple[object, ...]:
+    targets = " ".join(sorted({version.target for version in one.versions}))
+    count = f"{len(one.versions)} (+{one.hidden_versions} closed)" if one.hidden_versions else len(one.versions)
+    return one.name, one.default or "none", count, state_text(one.enabled), targets, moment_text(one.modified)
+
+
+def _version_row(one: VersionRecord, default: str | None) -> tuple[object, ...]:
+    state = state_text(one.enabled)
+    if one.gate is not None:
+        state = f"{state} {gate_text(one.gate)}"
+    if not one.published_enabled:
+        state = f"{state}, its pipeline is disabled"
+    name = f"{one.version} (default)" if one.version == default else one.version
+    return name, f"{one.pipeline}:{one.label}", one.target, state, moment_text(one.created), one.published

@@ -1,0 +1,100 @@
+"""`penstock pipeline`: published pipelines."""
+
+from __future__ import annotations
+
+import click
+
+from penstock.cli.click_ext import Group
+from penstock.cli.gates import answer_gate, gate_rows, state_text
+from penstock.cli.listing import answer_page
+from penstock.cli.options import closing, paging
+from penstock.cli.session import Session
+from penstock.cli.tables import record
+from penstock.cli.times import moment_text
+
+
+@click.group(cls=Group)
+def pipeline() -> None:
+    """Published pipelines: frozen snapshots that can be triggered.
+
+    REF is an id, `name:label` or `name:label@target`.
+    """
+
+
+@pipeline.command("list")
+@paging("Also closed ones.")
+@click.option("--name", help="Only those of this name.")
+@click.pass_obj
+def list_(session: Session, every: bool, limit: int, before: str | None, name: str | None) -> None:
+    """List published pipelines, newest first."""
+    with session.workspace() as workspace:
+        page = workspace.pipelines.list(all=every, limit=limit, before=before, name=name)
+    answer_page(
+        session.output,
+        page,
+        "published pipelines",
+        ("PIPELINE", "TARGET", "STATE", "CREATED", "ID"),
+        lambda one: (f"{one.name}:{one.label}", one.target, state_text(one.enabled), moment_text(one.created), one.id),
+        lambda one: one.id,
+    )
+
+
+@pipeline.command()
+@click.argument("ref")
+@click.pass_obj
+def show(session: Session, ref: str) -> None:
+    """Show one published pipeline."""
+    with session.workspace() as workspace:
+        one = workspace.pipelines.get(ref)
+    table = record(
+        [
+            ("id", one.id),
+            ("name", one.name),
+            ("label", one.label),
+            ("description", one.description),
+            ("digest", one.digest),
+            ("target", f"{one.target} ({one.backend})"),
+            ("tags", ", ".join(f"{key}={value}" for key, value in one.tags.items())),
+            *gate_rows(one.enabled, one.gate),
+            ("external", one.external),
+            (
+                "trigger URL",
+                one.trigger_url and f"{one.trigger_url}{'' if one.gated else ' (our gates do not cover it)'}",
+            ),
+            ("by", one.by),
+            ("created", moment_text(one.created)),
+            ("modified", moment_text(one.modified)),
+        ]
+    )
+    session.output.answer(one, [table], [one.id])
+
+
+@pipeline.command()
+@click.argument("ref")
+@closing
+@click.pass_obj
+def disable(session: Session, ref: str, reason: str, cancel_runs: bool) -> None:
+    """Refuse every trigger of a published pipeline, whichever way it comes."""
+    with session.workspace() as workspace:
+        outcome = workspace.pipelines.disable(ref, reason=reason, cancel_runs=cancel_runs)
+    answer_gate(session.output, outcome)
+
+
+@pipeline.command()
+@click.argument("ref")
+@click.pass_obj
+def enable(session: Session, ref: str) -> None:
+    """Let triggers pass again."""
+    with session.workspace() as workspace:
+        outcome = workspace.pipelines.enable(ref)
+    answer_gate(session.output, outcome)
+
+
+@pipeline.command()
+@click.argument("ref")
+@click.pass_obj
+def delete(session: Session, ref: str) -> None:
+    """Delete a published pipeline that nothing points to; its label is not given again."""
+    with session.workspace() as workspace:
+        one = workspace.pipelines.delete(ref)
+    session.output.answer(one, [f"deleted {one.name}:{one.label} on {one.target}"], [one.id])

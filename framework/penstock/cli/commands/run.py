@@ -1,0 +1,190 @@
+"""`penstock run`: what became of triggers."""
+
+from __future__ import annotations
+
+import click
+
+from penstock.cli import options
+from penstock.cli.click_ext import Group
+from penstock.cli.listing import answer_page, by_whom
+from penstock.cli.progress import outputs_rows, wait_for_end
+from penstock.cli.session import Session
+from penstock.cli.submitting import answer_submitted, what
+from penstock.cli.tables import Table, record
+from penstock.cli.times import moment_text, read_duration, span_text
+from penstock.contract.run import RUN_STATES, RunState
+from penstock.records import Page, RunRecord
+
+_PAGE = 500
+"""How many runs one page holds when all are asked for."""
+
+
+@click.group(cls=Group)
+def run() -> None:
+    """Runs: what was triggered, what it resolved to, and what became of it.
+
+    ID is a run's id or its first characters.
+    """
+
+
+@run.command("list")
+@options.paging("Every run, page after page.")
+@click.option("--endpoint", metavar="NAME", help="Only runs of this endpoint.")
+@click.option("--experiment", metavar="NAME", help="Only runs of this experiment.")
+@click.option("--pipeline", metavar="NAME", help="Only runs of this pipeline.")
+@click.option("--state", type=click.Choice(RUN_STATES), help="Only runs in this state.")
+@click.pass_obj
+def list_(
+    session: Session,
+    every: bool,
+    limit: int,
+    before: str | None,
+    endpoint: str | None,
+    experiment: str | None,
+    pipeline: str | None,
+    state: RunState | None,
+) -> None:
+    """List runs, newest first."""
+    from attrs import evolve
+
+    with session.workspace() as workspace:
+
+        def fetch(before: str | None) -> Page[RunRecord]:
+            return workspace.runs.list(
+                endpoint=endpoint,
+                experiment=experiment,
+                state=state,
+                pipeline=pipeline,
+                limit=_PAGE if every else limit,
+                before=before,
+            )
+
+        page = fetch(before)
+        items = list(page.items)
+        while every and page.more:
+            page = fetch(page.next)
+            items.extend(page.items)
+    columns = ("ID", "TRIGGER", "FROM", "TARGET", "EXPERIMENT", "STATE", "STARTED", "TOOK")
+    answer_page(session.output, evolve(page, items=tuple(items)), "runs", columns, _row, lambda one: one.id)
+
+
+@run.command()
+@click.argument("ref", metavar="ID")
+@click.pass_obj
+def show(session: Session, ref: str) -> None:
+    """Show one run: what was asked, what it resolved to, its steps and outputs."""
+    with session.workspace() as workspace:
+        one = workspace.runs.get(ref)
+    error = "" if one.error is None else f"{one.error.code}: {one.error.message}"
+    head = record(
+        [
+            ("id", one.id),
+            ("trigger", f"{what(one)} ({one.resolved_from})"),
+            ("pipeline", one.pipeline if one.label is None else f"{one.pipeline}:{one.label}"),
+            ("target", one.target),
+            ("experiment", one.experiment),
+            ("description", one.description),
+            ("tags", ", ".join(f"{key}={value}" for key, value in one.tags.items())),
+            ("state", one.state),
+            ("error", error),
+            ("cancel", "asked for" if one.cancel_requested and not one.finished else ""),
+            ("by", f"{by_whom(one.by, one.verified)} through {one.door}"),
+            ("idempotency key", one.idempotency_key),
+            ("rerun of", one.rerun_of),
+            ("created", moment_text(one.created)),
+            ("started", moment_text(one.started)),
+            ("ended", moment_text(one.ended)),
+            ("took", span_text(one.started, one.ended)),
+            ("digest", one.digest),
+            ("external", one.external),
+        ]
+    )
+    blocks: list[str | Table] = [head]
+    if one.parameters:
+        blocks += ["", Table(("PARAMETER", "VALUE"), outputs_rows(one.parameters))]
+    if one.steps:
+        rows = [
+            (step.name, step.state, step.attempt or "", moment_text(step.started), span_text(step.started, step.ended),
+             "" if step.error is None else step.error.message)
+            for step in one.steps
+        ]  # fmt: skip
+        blocks += ["", Table(("STEP", "STATE", "ATTEMPT", "STARTED", "TOOK", "ERROR"), rows)]
+    if one.outputs:
+        blocks += ["", Table(("OUTPUT", "VALUE"), outputs_rows(one.outputs))]
+    session.output.answer(one, blocks, [one.id])
+
+
+@run.command()
+@click.argument("ref", metavar="ID")
+@click.option("--timeout", callback=read_duration, metavar="TIME", help="Give up waiting after this long, like 10m.")
+@click.pass_obj
+def wait(session: Session, ref: str, timeout: float | None) -> None:
+    """Wait until a run has ended; exit 1 unless it succeeded. Ctrl-C leaves the run alone."""
+    with session.workspace() as workspace:
+        one = workspace.runs.get(ref)
+        if session.output.quiet and not session.output.json:
+            session.output.answer(one, [], [one.id])
+        wait_for_end(session.output, workspace, one.id, timeout)
+
+
+@run.command()
+@click.argument("ref", metavar="ID")
+@click.option("--reason", default="", help="Why, for the history.")
+@click.pass_obj
+def cancel(session: Session, ref: str, reason: str) -> None:
+    """Ask a run to end; one that has ended answers with its state."""
+    with session.workspace() as workspace:
+        outcome = workspace.runs.cancel(ref, reason=reason)
+    one = outcome.run
+    if outcome.ended or one.state == "canceled":
+        line = f"run {one.id} is canceled"
+    elif one.finished:
+        line = f"run {one.id} had already ended: {one.state}"
+    else:
+        line = f"run {one.id} is asked to end"
+    session.output.answer(outcome, [line], [one.id])
+
+
+@run.command()
+@click.argument("ref", metavar="ID")
+@click.argument("step", required=False)
+@click.option("--follow", is_flag=True, help="Go on until the run has ended.")
+@click.pass_obj
+def logs(session: Session, ref: str, step: str | None, follow: bool) -> None:
+    """Print what a run's steps wrote; of one STEP exactly as it is, of several with the step's name."""
+    from penstock.cli.logs import answer_logs
+
+    with session.workspace() as workspace:
+        one = workspace.runs.get(ref)
+        parts = workspace.runs.logs(one.id, step=step, follow=follow)
+        answer_logs(session.output, one, step, parts)
+
+
+@run.command()
+@click.argument("ref", metavar="ID")
+@click.pass_obj
+def outputs(session: Session, ref: str) -> None:
+    """Print the outputs of a run: values, and where its artifacts lie."""
+    with session.workspace() as workspace:
+        one = workspace.runs.get(ref)
+        found = workspace.runs.outputs(one.id)
+    rows = outputs_rows(found)
+    data = {"id": one.id, "outputs": found}
+    session.output.answer(data, [Table((), rows)] if rows else ["no outputs"], [value for _, value in rows])
+
+
+@run.command()
+@click.argument("ref", metavar="ID")
+@options.idempotency_key
+@options.wait
+@click.pass_obj
+def rerun(session: Session, ref: str, idempotency_key: str | None, wait: bool) -> None:
+    """Run again what a run resolved to, with the same parameters; gates apply as they are now."""
+    with session.workspace() as workspace:
+        submitted = workspace.runs.rerun(ref, idempotency_key=idempotency_key)
+        answer_submitted(session.output, workspace, submitted, wait=wait)
+
+
+def _row(one: RunRecord) -> tuple[object, ...]:
+    times = moment_text(one.started), span_text(one.started, one.ended)
+    return one.id[:8], what(one), one.resolved_from, one.target, one.experiment, one.state, *times

@@ -1,0 +1,109 @@
+"""The root command and the one place where a command line begins and ends: streams, exit status, errors."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from penstock.cli.click_ext import RootGroup
+from penstock.cli.output import Output
+from penstock.cli.session import Session
+
+COMMANDS = {
+    "init": ("penstock.cli.commands.init", "Write a commented penstock.yaml here."),
+    "demo": ("penstock.cli.commands.demo", "See everything once, on real data."),
+    "status": ("penstock.cli.commands.status", "Show where this workspace is and what is in it."),
+    "validate": ("penstock.cli.commands.validate", "Check spec files; write nothing."),
+    "schema": ("penstock.cli.commands.schema", "Print the JSON Schema of a document."),
+    "publish": ("penstock.cli.commands.publish", "Freeze a pipeline, and put it behind an endpoint."),
+    "pipeline": ("penstock.cli.commands.pipeline", "Published pipelines."),
+    "endpoint": ("penstock.cli.commands.endpoint", "Stable names: versions, default, gates, rollback."),
+    "submit": ("penstock.cli.commands.submit", "Trigger a run."),
+    "run": ("penstock.cli.commands.run", "Runs: state, logs, outputs, cancel, rerun."),
+    "target": ("penstock.cli.commands.target", "Configured places to publish to."),
+    "conformance": ("penstock.cli.commands.conformance", "Examine a target by the laws."),
+    "plugin": ("penstock.cli.commands.plugin", "Installed plugins."),
+    "registry": ("penstock.cli.commands.registry", "Check and back up the registry."),
+    "history": ("penstock.cli.commands.history", "Who changed what, when and why."),
+}
+"""Our own commands in the order of the help: the module, whose attribute has the command's name, and its line."""
+
+EPILOG = """\
+Exit status: 0 done, 1 an awaited run did not succeed, 2 usage, 3 invalid spec, 4 configuration,
+5 parameters, 6 not found, 7 gate closed, 8 conflict, 9 unsupported by the target, 10 target unavailable,
+11 refused by the target, 12 registry, 13 timed out, 14 broken backend, 15 refused by policy, 70 internal,
+130 interrupted, 141 output closed."""
+
+
+def _version(context: click.Context, _: click.Parameter, asked: bool) -> None:
+    if asked and not context.resilient_parsing:
+        from importlib.metadata import version
+
+        number = version("penstock")
+        context.ensure_object(Session).output.answer({"version": number}, [f"penstock {number}"])
+        context.exit()
+
+
+@click.group(cls=RootGroup, table=COMMANDS, epilog=EPILOG)
+@click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="The penstock.yaml to use.")
+@click.option("--registry", metavar="FILE", help="The registry file to use.")
+@click.option("--target", metavar="NAME", help="Another default target.")
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version and exit."
+)
+@click.pass_obj
+def root(session: Session, config: Path | None, registry: str | None, target: str | None) -> None:
+    """Versions, a gate and rollback behind a stable name for your ML pipeline."""
+    session.config = config
+    session.registry = registry
+    session.target = target
+
+
+_LOST = frozenset({errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EFBIG})
+"""What a stream says that can take no more. Files say their name, and their trouble was told where they are used."""
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line and answer its exit status; every error ends here as one line or one document."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started us
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123  # as long as we run
+    output = Output(json=_asks_for_json(given))
+    try:
+        return _run(given, output)
+    except OSError as error:
+        # Whoever read our output has gone, or its disk is full; nothing more may be written when Python ends.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+        if not isinstance(error, BrokenPipeError):
+            output.note(f"error: the answer could not be written to standard output: {error.strerror}")
+        return 141
+
+
+def _run(given: list[str], output: Output) -> int:
+    try:
+        with root.make_context("penstock", given, obj=Session(output)) as context:
+            root.invoke(context)
+        status = 0
+    except click.exceptions.Exit as end:
+        status = end.exit_code
+    except BaseException as error:
+        if isinstance(error, OSError) and error.filename is None and error.errno in _LOST:
+            raise
+        from penstock.cli.failures import report
+
+        status = report(error, output)
+    sys.stdout.flush()
+    return status
+
+
+def _asks_for_json(arguments: list[str]) -> bool:
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    return "--json" in arguments[:end]

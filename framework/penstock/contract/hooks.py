@@ -1,0 +1,172 @@
+"""The hooks: everything a backend answers and everything a plugin may wrap or hear. This file is the contract.
+
+A backend is a module (or object) with functions marked `@penstock.hookimpl`, found by the entry point group
+`penstock.backends`. Each target has its own manager with exactly one backend and the wrappers, so an
+operation is answered once, and never by the wrong backend. A capability is simply: the hook is implemented.
+No defaults and no keyword-only arguments in implementations; ask only for the arguments you need.
+
+What a backend is given and returns is in `penstock.contract.target` (`Target`, `Problem`, `Compiled`, `Publication`,
+`EndpointState`, `Health`), `penstock.contract.run` (`RunRequest`, `Submission`, `RunRef`, `RunReport`, `StepReport`,
+`Failure`, `Absent`, `RunOutputs`, `LogChunk`), `penstock.spec` (`Pipeline`) and `penstock.snapshot` (`Snapshot`,
+`Archive`).
+
+What it need not write anew: `penstock.spec.graph.order` and `dependencies` (which step after which),
+`Pipeline.effective` (a step with what all steps have), `penstock.spec.command.fill` (replaces placeholders: a
+`Reference` has the scope `parameters`, `inputs`, `outputs` or `steps`, and names), `penstock.snapshot.extract` (unpacks
+code and data),
+`penstock.spec.values.read_output` (the text of an output from the bytes that a step wrote), `penstock.codec.to_json`.
+
+What it raises (`penstock.errors`): `TargetUnavailable(message, retry_after=seconds)` when the place cannot be reached,
+so that the core tries again; `TargetRefused` when it says no for good; `NotFound` for outputs, logs and the cancel of a
+run that it does not know. Anything else is a defect of the backend and is told as `backend_broken`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+from attrs import field, frozen
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from penstock.contract.run import Absent, LogChunk, RunOutputs, RunRef, RunReport, RunRequest, Submission
+    from penstock.contract.target import Compiled, EndpointState, Health, Location, Problem, Publication, Target
+    from penstock.snapshot import Snapshot
+    from penstock.spec import Pipeline
+
+hookspec = pluggy.HookspecMarker("penstock")
+hookimpl = pluggy.HookimplMarker("penstock")
+
+
+@frozen(kw_only=True)
+class VerbRequest:
+    """One call of one verb, before anything happened.
+
+    `verb` is like `endpoint.disable`; `subject` is what the caller named; `actor` is who, `verified` whether
+    somebody checked that (a command line user only says so); `door` is `cli`, `python`, ...; `request_id` is
+    unique. `arguments` are the verb's own.
+    """
+
+    verb: str
+    subject: str
+    actor: str
+    verified: bool
+    door: str
+    request_id: str
+    arguments: Mapping[str, Any] = field(factory=dict)
+
+
+@frozen(kw_only=True)
+class Event:
+    """Something that happened and is already in the history: `name` of the subject, its id, and what changed."""
+
+    kind: str
+    subject_id: str
+    subject: str
+    data: Mapping[str, Any] = field(factory=dict)
+
+
+class BackendHooks:
+    """Operations of one target. Each is answered by its backend alone; plugins may wrap, never answer."""
+
+    @hookspec(firstresult=True)
+    def penstock_target_options(self) -> type[Any]:
+        """The attrs class of this backend's target options. Mandatory, no network.
+
+        A field with metadata `{"identity": True}` decides which place it is: publications freeze it.
+        """
+
+    @hookspec(firstresult=True)
+    def penstock_validate_pipeline(self, target: Target, pipeline: Pipeline) -> Sequence[Problem]:
+        """What this target cannot do (errors) or does differently (warnings), each with its path.
+
+        Mandatory, no network. Called at publish, before anything is written; an empty list is all well.
+        """
+
+    @hookspec(firstresult=True)
+    def penstock_compile_pipeline(self, target: Target, snapshot: Snapshot) -> Compiled:
+        """The snapshot in the backend's own language. Mandatory, no network, deterministic."""
+
+    @hookspec(firstresult=True)
+    def penstock_publish_pipeline(self, target: Target, snapshot: Snapshot, compiled: Compiled) -> Publication:
+        """Put the compiled snapshot where runs can be started from it. Mandatory, idempotent.
+
+        External names come from the digest, so that a repeat finds what is there.
+        """
+
+    @hookspec(firstresult=True)
+    def penstock_resolve_location(self, target: Target, location: Location) -> str | Problem:
+        """The path or URI that a run on this target will read for a `file` or `directory` value, or why not.
+
+        Optional, no network. Called at acceptance. Without it any URI is taken as it is and local paths are
+        refused.
+        """
+
+    @hookspec(firstresult=True)
+    def penstock_submit_run(self, target: Target, run: RunRequest) -> Submission:
+        """Start the run, or find it: create-if-absent by `run.id`. Mandatory.
+
+        Handing the same run over again returns the same submission and starts nothing.
+        """
+
+    @hookspec(firstresult=True)
+    def penstock_get_run(self, target: Target, run: RunRef) -> RunReport | Absent:
+        """The run's state, steps and times as they are now, or Absent. Mandatory."""
+
+    @hookspec(firstresult=True)
+    def penstock_get_outputs(self, target: Target, run: RunRef) -> RunOutputs:
+        """The pipeline's outputs: canonical text of values, path or URI of artifacts. Mandatory."""
+
+    @hookspec(firstresult=True)
+    def penstock_read_logs(self, target: Target, run: RunRef, step: str, offset: int) -> LogChunk:
+        """The step's log from a byte offset on, at most about 1 MiB a call. Optional."""
+
+    @hookspec(firstresult=True)
+    def penstock_cancel_run(self, target: Target, run: RunRef) -> bool:
+        """Ask the run to end: True when the request was taken, False when it had already ended. Optional."""
+
+    @hookspec(firstresult=True)
+    def penstock_sync_endpoint(self, target: Target, endpoint: EndpointState) -> bool:
+        """Make the backend's idea of an endpoint what `endpoint` says; answers True. Optional, idempotent.
+
+        Called after the change was committed and retried until it took; no run waits for it. Two processes may
+        tell at the same time: a `revision` below the one that the backend knows is old news, and changes nothing.
+        """
+
+    @hookspec(firstresult=True)
+    def penstock_retire_pipeline(self, target: Target, publication: Publication) -> bool:
+        """Forget a publication that nothing points to any more; answers True. Optional, idempotent."""
+
+    @hookspec(firstresult=True)
+    def penstock_check_target(self, target: Target) -> Health:
+        """How the target is, in words. Optional."""
+
+
+class WorkspaceHooks:
+    """What plugins of a workspace wrap and hear."""
+
+    @hookspec(firstresult=True)
+    def penstock_execute_verb(self, request: VerbRequest) -> Any:
+        """Every call of every verb, from every door. Wrap it (`hookimpl(wrapper=True)`) to observe or refuse.
+
+        Answered by the workspace itself. Raise `PolicyRefused` before yielding to refuse.
+        """
+
+    @hookspec
+    def penstock_pipeline_published(self, event: Event) -> None:
+        """A pipeline was published. After commit, at most once: the history is the truth."""
+
+    @hookspec
+    def penstock_default_moved(self, event: Event) -> None:
+        """An endpoint's default moved. After commit, at most once."""
+
+    @hookspec
+    def penstock_gate_changed(self, event: Event) -> None:
+        """A gate of an endpoint, version or published pipeline was closed or opened. After commit, at most once."""
+
+    @hookspec
+    def penstock_run_changed(self, event: Event) -> None:
+        """A run was accepted, started or ended. After commit, at most once."""

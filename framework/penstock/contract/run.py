@@ -1,0 +1,121 @@
+"""What crosses the line between the core and a backend about one run: the request, and what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Literal, TypeAlias
+
+from attrs import field, frozen
+
+from penstock.contract.target import Publication
+
+RunState: TypeAlias = Literal["queued", "running", "succeeded", "failed", "canceled"]
+StepState: TypeAlias = Literal["queued", "running", "succeeded", "failed", "canceled", "skipped"]
+
+RUN_STATES: tuple[RunState, ...] = ("queued", "running", "succeeded", "failed", "canceled")
+ENDED: frozenset[str] = frozenset({"succeeded", "failed", "canceled", "skipped"})
+"""States that are final, of runs and of steps."""
+
+
+@frozen(kw_only=True)
+class RunRequest:
+    """One accepted run as a backend gets it. `id` is ours and the key of create-if-absent.
+
+    `values` holds the text of every value parameter, defaults included. `artifacts` holds the path or URI of
+    every `file` and `directory` parameter that does not use its bundled default; those that do are named
+    in `bundled` and come out of the snapshot's archive of the same path.
+    """
+
+    id: str
+    publication: Publication
+    pipeline: str
+    label: str | None = None
+    endpoint: str | None = None
+    version: str | None = None
+    experiment: str = ""
+    description: str = ""
+    tags: Mapping[str, str] = field(factory=dict)
+    values: Mapping[str, str] = field(factory=dict)
+    artifacts: Mapping[str, str] = field(factory=dict)
+    bundled: Mapping[str, str] = field(factory=dict)
+
+
+@frozen(kw_only=True)
+class Submission:
+    """A backend's receipt for a run: what it calls the run."""
+
+    external: str
+
+
+@frozen(kw_only=True)
+class RunRef:
+    """How the core names a run to the backend that has it. `external` is empty until a receipt was recorded."""
+
+    id: str
+    publication: Publication
+    external: str = ""
+
+
+@frozen(kw_only=True)
+class Failure:
+    """Why something failed: a stable code, one line, and the step where there is one."""
+
+    code: str
+    message: str
+    step: str | None = None
+
+
+@frozen(kw_only=True)
+class StepReport:
+    """One step as the backend sees it now. `attempt` counts from 1 once it started; times are UTC.
+
+    `outputs` holds the text of value outputs and the path or URI of artifacts, once the step succeeded.
+    """
+
+    name: str
+    state: StepState
+    attempt: int = 0
+    started: datetime | None = None
+    ended: datetime | None = None
+    exit_code: int | None = None
+    error: Failure | None = None
+    outputs: Mapping[str, str] = field(factory=dict)
+
+
+@frozen(kw_only=True)
+class RunReport:
+    """A run as the backend sees it now, its steps in the order of the graph. Times are UTC."""
+
+    state: RunState
+    started: datetime | None = None
+    ended: datetime | None = None
+    steps: tuple[StepReport, ...] = ()
+    error: Failure | None = None
+
+
+@frozen
+class Absent:
+    """The backend does not know the run."""
+
+
+@frozen(kw_only=True)
+class RunOutputs:
+    """The pipeline's outputs after the run ended: canonical text of values, path or URI of artifacts.
+
+    Outputs that were never produced are left out.
+    """
+
+    outputs: Mapping[str, str] = field(factory=dict)
+
+
+@frozen(kw_only=True)
+class LogChunk:
+    """A piece of a step's log: the bytes from the asked offset, where to read on, and whether that is all.
+
+    `complete` is true when the step has ended and nothing follows `next_offset`.
+    """
+
+    data: bytes
+    next_offset: int
+    complete: bool

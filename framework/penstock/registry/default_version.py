@@ -1,0 +1,88 @@
+"""The default of an endpoint (law 3): an explicit pointer, moved by compare-and-set, and a stack to go back on."""
+
+from __future__ import annotations
+
+from sqlite3 import Row
+
+from penstock.errors import Conflict
+from penstock.records import Caller
+from penstock.registry import outbox
+from penstock.registry.database import Transaction
+from penstock.registry.gates import refuse_pipeline, refuse_version
+from penstock.registry.history import record
+from penstock.registry.lookup import all_versions, need_endpoint, need_version
+from penstock.registry.messages import MoveOutcome
+from penstock.registry.rows import endpoint_record
+
+
+def set_default(tx: Transaction, ref: str, version: str, caller: Caller, *, expect: str | None = None) -> MoveOutcome:
+    """Move the default to a version. Raises Conflict `default_changed`, GateClosed, NotFound."""
+    endpoint = need_endpoint(tx, ref)
+    check_expected(endpoint, expect)
+    moved = move(tx, endpoint, need_version(tx, endpoint, version), caller)
+    return _outcome(tx, endpoint, int(version), moved)
+
+
+def rollback(tx: Transaction, ref: str, caller: Caller, *, expect: str | None = None) -> MoveOutcome:
+    """Take the last move of the default back. Raises Conflict `nothing_to_roll_back`, `default_changed`, GateClosed."""
+    endpoint = need_endpoint(tx, ref)
+    check_expected(endpoint, expect)
+    top = tx.one("SELECT * FROM moves WHERE endpoint = ? ORDER BY position DESC LIMIT 1", endpoint["seq"])
+    if top is None:
+        raise Conflict(
+            f"the default of endpoint `{endpoint['name']}` is {endpoint['default_version']}, "
+            "and there is nothing to go back to",
+            code="nothing_to_roll_back",
+        )
+    _refuse_closed(endpoint, need_version(tx, endpoint, str(top["version"])))
+    tx.run("DELETE FROM moves WHERE endpoint = ? AND position = ?", endpoint["seq"], top["position"])
+    _point(tx, endpoint, top["version"], caller, "default_rolled_back")
+    return _outcome(tx, endpoint, top["version"], True)
+
+
+def move(tx: Transaction, endpoint: Row, version: Row, caller: Caller) -> bool:
+    """Move the default to a row of VERSIONS; false when it is there already. Raises GateClosed."""
+    if version["version"] == endpoint["default_version"]:
+        return False
+    _refuse_closed(endpoint, version)
+    tx.run(
+        """INSERT INTO moves (endpoint, position, version)
+            SELECT ?, coalesce(max(position) + 1, 0), ? FROM moves WHERE endpoint = ?""",
+        endpoint["seq"],
+        endpoint["default_version"],
+        endpoint["seq"],
+    )
+    _point(tx, endpoint, version["version"], caller, "default_moved")
+    return True
+
+
+def check_expected(endpoint: Row, expect: str | None) -> None:
+    """Refuse when the default is not what the caller believes. Raises Conflict `default_changed`."""
+    if expect is not None and expect != str(endpoint["default_version"]):
+        raise Conflict(
+            f"the default of endpoint `{endpoint['name']}` is {endpoint['default_version']}, not {expect}; "
+            "look at it again before moving it",
+            code="default_changed",
+        )
+
+
+def _refuse_closed(endpoint: Row, version: Row) -> None:
+    refuse_version(endpoint["name"], version)
+    refuse_pipeline(f"{version['pipeline']}:{version['label']}@{version['target']}", version, prefix="p")
+
+
+def _point(tx: Transaction, endpoint: Row, version: int, caller: Caller, action: str) -> None:
+    tx.run("UPDATE endpoints SET default_version = ? WHERE seq = ?", version, endpoint["seq"])
+    outbox.mark(tx, endpoint["seq"])
+    before = str(endpoint["default_version"])
+    record(tx, caller, action, "endpoint", endpoint["id"], endpoint["name"], from_=before, to=str(version))
+
+
+def _outcome(tx: Transaction, before: Row, version: int, moved: bool) -> MoveOutcome:
+    row = need_endpoint(tx, before["id"])
+    return MoveOutcome(
+        endpoint=endpoint_record(row, all_versions(tx, row["seq"]), all=True),
+        from_=str(before["default_version"]),
+        to=str(version),
+        moved=moved,
+    )

@@ -1,0 +1,197 @@
+"""Opening a registry file: made whole or not at all, migrated behind a backup, refused when it is not ours."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing, suppress
+from pathlib import Path
+
+from penstock.errors import Conflict, RegistryError
+from penstock.registry import migrations
+from penstock.registry.database import BUSY_SECONDS, Clock, Database, translated
+from penstock.registry.filesystem import not_writable, prepare_folder, refuse_network, sync_folder
+
+
+def open_database(path: Path, *, create: bool, read_only: bool, clock: Clock) -> Database:
+    """Open a registry file, making or migrating it as needed. Raises RegistryError."""
+    path = path.absolute()
+    try:
+        _find(path, create=create and not read_only)
+        writable = not read_only and os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+        connection = _connect(path, "rw") if read_only or writable else _connect_read_only(path)
+    except OSError as error:
+        raise not_writable(path, error) from None
+    try:
+        with translated(path):
+            _admit(path, connection, writable)
+    except BaseException:
+        connection.close()
+        raise
+    return Database(path, connection, read_only=not writable, clock=clock)
+
+
+def copy(connection: sqlite3.Connection, destination: Path) -> None:
+    """Write a consistent copy of an open registry, whole or not at all, readable by its owner only.
+
+    Others may write meanwhile. Raises Conflict when the destination exists, RegistryError when it cannot be written.
+    """
+    destination = destination.absolute()
+    if destination.exists():
+        raise Conflict(f"{destination} exists already; a backup overwrites nothing", code="file_exists")
+    draft = _draft(destination)
+    try:
+        with translated(destination), closing(_connect(draft, "rw")) as target:
+            connection.backup(target)
+        _put(draft, destination)
+    except FileExistsError:
+        raise Conflict(f"{destination} exists already; a backup overwrites nothing", code="file_exists") from None
+    finally:
+        _discard(draft)
+
+
+def _find(path: Path, *, create: bool) -> None:
+    """See that there is a file worth opening, making it when it is missing."""
+    refuse_network(path)
+    # Asked first: a new registry's log can only appear after the file itself.
+    stray_log = path.with_name(path.name + "-wal").exists()
+    if not path.exists():
+        if not create:
+            raise RegistryError(f"{path}: there is no registry", code="registry_missing")
+        if stray_log:
+            raise _corrupt(path, "the file is gone but its log `-wal` is still there")
+        prepare_folder(path.parent)
+        _make(path)
+    if not path.is_file() or path.stat().st_size == 0:
+        raise _corrupt(path, "it is empty" if path.is_file() else "it is not a file")
+    if not os.access(path, os.R_OK):
+        raise RegistryError(f"{path}: the registry cannot be read: permission denied")
+
+
+def _admit(path: Path, connection: sqlite3.Connection, writable: bool) -> None:
+    """Let a file in when it is a registry of this version, migrating an older one."""
+    applied = _version(path, connection)
+    if applied < len(migrations.STEPS):
+        if not writable:
+            raise RegistryError(
+                f"{path}: the registry is of an older penstock (version {applied}) and cannot be migrated, "
+                "because it cannot be written; open it once as a user who may write it",
+                code="registry_read_only",
+            )
+        _migrate(path, connection)
+    connection.execute("PRAGMA foreign_keys = ON")
+    if writable:
+        connection.execute("PRAGMA synchronous = FULL")
+
+
+def _version(path: Path, connection: sqlite3.Connection) -> int:
+    owner = connection.execute("PRAGMA application_id").fetchone()[0]
+    applied = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    if owner != migrations.APPLICATION_ID:
+        raise _corrupt(path, "it is a database of another program")
+    if applied > len(migrations.STEPS):
+        raise RegistryError(
+            f"{path}: the registry is of a newer penstock (version {applied}; this one knows "
+            f"{len(migrations.STEPS)}); upgrade penstock",
+            code="registry_newer",
+        )
+    # Reads the whole schema, so that a file cut short is found before anything relies on it.
+    connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    return applied
+
+
+def _migrate(path: Path, connection: sqlite3.Connection) -> None:
+    """Apply the missing steps in one transaction, after a copy of the file as it was."""
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        applied = _version(path, connection)
+        if applied < len(migrations.STEPS):  # else another process was faster
+            # The lock is held, so a second connection sees the last state before the migration.
+            with closing(_connect(path, "rw")) as reader:
+                copy(reader, _free(path, applied))
+            migrations.apply(connection)
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _make(path: Path) -> None:
+    """Make a new registry beside its place and put it there in one step; a racing process may win, with the same."""
+    draft = _draft(path)
+    try:
+        with translated(path), closing(_connect(draft, "rw")) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("BEGIN IMMEDIATE")
+            migrations.apply(connection)
+            connection.execute("COMMIT")
+        with suppress(FileExistsError):
+            _put(draft, path)
+    finally:
+        _discard(draft)
+
+
+def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    with translated(path):
+        connection = sqlite3.connect(
+            f"{path.as_uri()}?mode={mode}",
+            uri=True,
+            timeout=BUSY_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+    connection.row_factory = sqlite3.Row
+    return connection
+
+
+def _connect_read_only(path: Path) -> sqlite3.Connection:
+    """Read a file that cannot be written: with its log when there is one, else as a file that stays as it is."""
+    log = path.with_name(path.name + "-wal")
+    if log.exists() and log.stat().st_size:
+        return _connect(path, "ro")
+    return _connect(path, "ro&immutable=1")
+
+
+def _draft(path: Path) -> Path:
+    """A new empty private file beside `path`."""
+    import secrets
+
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(6)}.new")
+    try:
+        os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    except OSError as error:
+        raise not_writable(path, error) from None
+    return draft
+
+
+def _put(draft: Path, path: Path) -> None:
+    """Give a finished file its name, durably. Raises FileExistsError, RegistryError."""
+    try:
+        with draft.open("rb") as file:
+            os.fsync(file.fileno())
+        os.link(draft, path)  # unlike a rename, never replaces what came to be there meanwhile
+        sync_folder(path.parent)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise not_writable(path, error) from None
+
+
+def _discard(draft: Path) -> None:
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        draft.with_name(draft.name + suffix).unlink(missing_ok=True)
+
+
+def _free(path: Path, version: int) -> Path:
+    """A name for the copy before a migration that no earlier copy has."""
+    names = (f"{path.name}.v{version}{extra}.bak" for extra in ("", *(f".{n}" for n in range(1, 10_000))))
+    return next(place for place in (path.with_name(name) for name in names) if not place.exists())
+
+
+def _corrupt(path: Path, why: str) -> RegistryError:
+    return RegistryError(
+        f"{path}: not a registry file: {why}; restore a backup, or move it away to start a new one",
+        code="registry_corrupt",
+    )

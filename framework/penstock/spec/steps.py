@@ -1,0 +1,72 @@
+"""Steps: an argument list with what it reads, writes and asks for, and what steps inherit from `defaults`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from attrs import field, frozen
+
+from penstock.spec.command import split
+from penstock.spec.parameters import Output, Type
+from penstock.spec.quantity import bytes_of, cores_of, seconds_of
+from penstock.spec.shown import Shown, mapping, names
+
+
+def _command(value: str | Sequence[str]) -> tuple[str, ...]:
+    return split(value) if isinstance(value, str) else tuple(value)
+
+
+def _outputs(value: Mapping[Any, str | Output] | None) -> dict[str, Output]:
+    # `table: file` is short for `table: {type: file}`; an Output passes as it is.
+    return {name: Output(cast(Type, item)) if isinstance(item, str) else item for name, item in mapping(value).items()}
+
+
+@frozen(kw_only=True, repr=False)
+class Retry(Shown):
+    """How often a step is tried and how long to wait in between. `delay` is in seconds or text like `10s`."""
+
+    attempts: int = 1
+    delay: float = field(default=0.0, converter=seconds_of)
+
+
+@frozen(kw_only=True, repr=False)
+class Resources(Shown):
+    """What a step asks of the machine: `cpu` in cores, `memory` in bytes or text like `4Gi`, `gpu` in devices."""
+
+    cpu: float | None = field(default=None, converter=cores_of)
+    memory: int | None = field(default=None, converter=bytes_of)
+    gpu: int | None = None
+
+
+@frozen(kw_only=True, repr=False)
+class Defaults(Shown):
+    """What steps inherit when they do not say it themselves."""
+
+    code: str | None = None
+    image: str | None = None
+    env: Mapping[str, str] = field(factory=dict, converter=mapping)
+    resources: Resources | None = None
+    retry: Retry | None = None
+    timeout: float | None = field(default=None, converter=seconds_of)
+
+
+@frozen(kw_only=True, repr=False)
+class Step(Shown):
+    """One process: an argument list, what it reads and what it writes.
+
+    `command` given as one string is split once into arguments, placeholders kept whole. `code` is a folder
+    relative to the spec; the process starts in a working copy of it. `timeout` is in seconds or text like `2h`.
+    """
+
+    command: tuple[str, ...] = field(converter=_command)
+    description: str = ""
+    inputs: Mapping[str, str] = field(factory=dict, converter=mapping)
+    outputs: Mapping[str, Output] = field(factory=dict, converter=_outputs)
+    env: Mapping[str, str] = field(factory=dict, converter=mapping)
+    after: tuple[str, ...] = field(default=(), converter=names)
+    code: str | None = None
+    image: str | None = None
+    resources: Resources | None = None
+    retry: Retry | None = None
+    timeout: float | None = field(default=None, converter=seconds_of)

@@ -1,0 +1,82 @@
+"""The verbs that look after the registry: status, history, check, backup."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+
+from attrs import frozen
+
+from penstock.records import Caller, HistoryRecord, Page
+from penstock.registry import CheckReport
+from penstock.workspace.context import Group, verb
+
+
+@frozen(kw_only=True)
+class Status:
+    """A workspace at a glance. `runs` counts runs by state; the pending ones wait for a target."""
+
+    config: Path | None
+    registry: Path
+    exists: bool
+    target: str
+    endpoints: int
+    published: int
+    runs: Mapping[str, int]
+    pending_hand_overs: int
+    pending_syncs: int
+
+
+class Admin(Group):
+    """Verbs of the workspace itself and its registry."""
+
+    @verb("workspace.status")
+    def status(self, caller: Caller) -> Status:
+        """Where this workspace is and what is in it."""
+        config, counts = self._context.config, None
+        if self._context.exists:
+            registry = self._context.registry()
+            self._context.dispatcher.refresh_all()
+            counts = registry.counts()
+        return Status(
+            config=config.file,
+            registry=config.registry.value,
+            exists=counts is not None,
+            target=config.target.value,
+            endpoints=counts.endpoints if counts else 0,
+            published=counts.published if counts else 0,
+            runs=counts.runs if counts else {},
+            pending_hand_overs=counts.pending_hand_overs if counts else 0,
+            pending_syncs=counts.pending_syncs if counts else 0,
+        )
+
+    @verb("history.list")
+    def history(
+        self,
+        caller: Caller,
+        *,
+        since: datetime | None = None,
+        by: str | None = None,
+        subject: str | None = None,
+        limit: int = 50,
+        before: str | None = None,
+        runs: bool = False,
+    ) -> Page[HistoryRecord]:
+        """A page of what happened, newest first; rows of runs only with `runs`."""
+        if not self._context.exists:
+            return Page(items=())
+        return self._context.registry().history(
+            since=since, by=by, subject=subject, limit=limit, before=before, runs=runs
+        )
+
+    @verb("registry.check")
+    def check(self, caller: Caller) -> CheckReport:
+        """Check the registry file and the laws in it. Raises RegistryError when it cannot be opened."""
+        return self._context.registry().check()
+
+    @verb("registry.backup")
+    def backup(self, caller: Caller, destination: Path) -> Path:
+        """Write a consistent copy of the registry while it is in use. Raises Conflict when the file exists."""
+        self._context.registry().backup(destination)
+        return destination

@@ -1,0 +1,69 @@
+"""Operations of the workspace: verbs that plugins wrap, and events that plugins are told of."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from penstock.contract.hooks import Event, VerbRequest, WorkspaceHooks
+from penstock.errors import BackendBroken, PenstockError, one_line
+from penstock.targets.manager import HookManager
+
+R = TypeVar("R")
+
+_log = logging.getLogger("penstock")
+
+
+class WorkspacePlugins:
+    """The plugins of one workspace, given as (name, plugin); the first is the outermost wrapper.
+
+    Raises BackendBroken when one of them breaks the hook contract.
+    """
+
+    def __init__(self, plugins: Sequence[tuple[str, object]] = ()) -> None:
+        self._manager = HookManager(WorkspaceHooks)
+        for name, plugin in reversed(plugins):
+            self._manager.take("plugin", name, plugin)
+
+    def execute_verb(self, request: VerbRequest, execute: Callable[[], R]) -> R:
+        """Run one verb inside the plugins that wrap it, and give back what `execute` answered or raised.
+
+        Plugins observe or refuse: before `execute` ran, a PenstockError of theirs is the outcome and any other
+        failure is BackendBroken. Once it ran, its outcome stands, and a plugin that fails is logged.
+        """
+        answers: list[R] = []
+        raised: list[BaseException] = []
+
+        def penstock_execute_verb(request: VerbRequest) -> R:
+            try:
+                answers.append(execute())
+            except BaseException as error:
+                raised.append(error)
+                raise
+            return answers[0]
+
+        try:
+            self._manager.hook.penstock_execute_verb.call_extra([penstock_execute_verb], {"request": request})
+        except Exception as error:
+            if not answers and not raised:
+                if isinstance(error, PenstockError):
+                    raise
+                raise BackendBroken(self._failure("penstock_execute_verb", error), code="plugin_broken") from error
+            if error not in raised:
+                _log.warning("%s", self._failure("penstock_execute_verb", error))
+        if raised:
+            raise raised[0]
+        return answers[0]
+
+    def tell(self, event_hook: str, event: Event) -> None:
+        """Tell an event to one plugin after the other; one that fails is logged and the next is told."""
+        for found in reversed(getattr(self._manager.hook, event_hook).get_hookimpls()):
+            try:
+                found.function(*[event for _ in found.argnames])
+            except Exception as error:
+                _log.warning("%s failed in hook `%s`: %s", found.plugin_name, event_hook, one_line(error))
+
+    def _failure(self, hook: str, error: Exception) -> str:
+        who = self._manager.culprit(hook, error) or "a plugin"
+        return f"{who} failed in hook `{hook}`: {one_line(error)}"
