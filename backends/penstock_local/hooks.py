@@ -10,7 +10,16 @@ from penstock.contract.hooks import hookimpl
 from penstock_local.options import LocalOptions
 
 if TYPE_CHECKING:
-    from penstock.contract.run import Absent, LogChunk, RunOutputs, RunRef, RunReport, RunRequest, Submission
+    from penstock.contract.run import (
+        Absent,
+        LogChunk,
+        RunOutputs,
+        RunRef,
+        RunReport,
+        RunReports,
+        RunRequest,
+        Submission,
+    )
     from penstock.contract.target import Compiled, EndpointState, Health, Location, Problem, Publication, Target
     from penstock.snapshot import Snapshot
     from penstock.spec import Pipeline
@@ -76,9 +85,9 @@ def penstock_submit_run(target: Target, run: RunRequest) -> Submission:
         if not queue.knows(database, run.id):
             plan = store.read_plan(layout, run.publication.external)
             request = {
-                "values": dict(run.values),
-                "artifacts": dict(run.artifacts),
-                "bundled": dict(run.bundled),
+                "values": dict(run.parameters.texts),
+                "artifacts": dict(run.parameters.artifacts),
+                "bundled": dict(run.parameters.bundled),
                 "environment": {name: os.environ[name] for name in plan["pass_env"] if name in os.environ},
                 "settings": {"slots": options.slots, "grace": options.grace, "idle": options.idle},
             }
@@ -104,6 +113,23 @@ def penstock_get_run(target: Target, run: RunRef) -> RunReport | Absent:
     if found[0]["ended"] is None:
         wake.heal(layout)
     return reports.run_report(*found)
+
+
+@_hook
+def penstock_list_runs(target: Target, runs: Sequence[RunRef]) -> RunReports:
+    """What the queue says of each, as of one moment."""
+    from penstock.contract.run import Absent
+    from penstock_local import queue, reports, wake
+    from penstock_local.layout import Layout
+
+    layout = Layout.of(target)
+    if not layout.has_queue():
+        return {run.id: Absent() for run in runs}
+    with queue.opened(layout) as database:
+        found = queue.jobs(database, [run.id for run in runs])
+    if any(job is not None and job[0]["ended"] is None for job in found.values()):
+        wake.heal(layout)
+    return {run: Absent() if job is None else reports.run_report(*job) for run, job in found.items()}
 
 
 @_hook

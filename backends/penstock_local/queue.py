@@ -180,9 +180,16 @@ def unfinished_of(database: sqlite3.Connection, publication: str) -> int:
 
 def job(database: sqlite3.Connection, run: str) -> tuple[sqlite3.Row, list[sqlite3.Row]] | None:
     """A job and its steps in the order of the graph, as of one moment; None when it is not known."""
+    return jobs(database, [run])[run]
+
+
+def jobs(database: sqlite3.Connection, runs: Iterable[str]) -> dict[str, tuple[sqlite3.Row, list[sqlite3.Row]] | None]:
+    """Several jobs and their steps, as of one moment."""
     database.execute("BEGIN")
-    found = database.execute("SELECT * FROM jobs WHERE id = ?", (run,)).fetchone()
-    return (found, steps(database, found["seq"])) if found else None
+    rows = {run: database.execute("SELECT * FROM jobs WHERE id = ?", (run,)).fetchone() for run in runs}
+    found = {run: (row, steps(database, row["seq"])) if row else None for run, row in rows.items()}
+    database.execute("COMMIT")
+    return found
 
 
 def step(database: sqlite3.Connection, run: str, name: str) -> sqlite3.Row | None:

@@ -26,7 +26,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 from penstock.text import printable
 
@@ -58,11 +58,11 @@ def one_line(error: BaseException) -> str:
 
 
 @dataclass(frozen=True)
-class Detail:
+class Problem:
     """One thing that is wrong: what (`message`), where in the document (`path`) and in the file (`where`).
 
     `where` is `file:line:column`, one-based, empty when the value did not come from a file.
-    `hint` says what is known or what to do. `code` is stable.
+    `hint` says what is known or what to do. `code` is stable. An `error` refuses what was asked, a `warning` is shown.
     """
 
     code: str
@@ -70,12 +70,13 @@ class Detail:
     path: Path = ()
     where: str = ""
     hint: str = ""
+    severity: Literal["error", "warning"] = "error"
 
-    def at(self, where: str) -> Detail:
+    def at(self, where: str) -> Problem:
         """The same detail with the place in the file filled in."""
         return replace(self, where=where)
 
-    def under(self, *prefix: str | int) -> Detail:
+    def under(self, *prefix: str | int) -> Problem:
         """The same detail, its path seen from further up in the document."""
         return replace(self, path=(*prefix, *self.path))
 
@@ -87,8 +88,9 @@ class Detail:
         return printable(f"{head}{path}{self.message}{tail}")
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON shape of one detail."""
+        """The JSON shape of one problem."""
         return {
+            "severity": self.severity,
             "code": self.code,
             "message": self.message,
             "path": format_path(self.path) if self.path else None,
@@ -104,7 +106,7 @@ class PenstockError(Exception):
     exit_code: ClassVar[int] = 70
     http_status: ClassVar[int] = 500
 
-    def __init__(self, message: str, *, code: str | None = None, details: Iterable[Detail] = ()) -> None:
+    def __init__(self, message: str, *, code: str | None = None, details: Iterable[Problem] = ()) -> None:
         super().__init__(message)
         self.message = message
         self.details = tuple(details)
@@ -137,7 +139,7 @@ class _Detailed(PenstockError):
     """An error made of details: the line is the only detail, or counts them."""
 
     @classmethod
-    def of(cls, details: Iterable[Detail], subject: str = "") -> Self:
+    def of(cls, details: Iterable[Problem], subject: str = "") -> Self:
         """Build the error from what is wrong, all of it. `subject` names what was read, for the summary."""
         found = tuple(details)
         if len(found) == 1:
@@ -153,7 +155,7 @@ class SpecInvalid(_Detailed):
     exit_code = 3
     http_status = 422
 
-    def __init__(self, message: str, *, code: str | None = None, details: Iterable[Detail] = ()) -> None:
+    def __init__(self, message: str, *, code: str | None = None, details: Iterable[Problem] = ()) -> None:
         found = tuple(details)
         codes = {detail.code for detail in found}
         super().__init__(message, code=code or (codes.pop() if len(codes) == 1 else None), details=found)

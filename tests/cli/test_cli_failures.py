@@ -10,7 +10,7 @@ import click
 import pytest
 
 from penstock.cli.commands import status as status_module
-from penstock.errors import Detail, ParameterInvalid, WaitTimeout
+from penstock.errors import ParameterInvalid, Problem, WaitTimeout
 
 
 @pytest.fixture
@@ -72,8 +72,8 @@ def test_an_interrupt_exits_130(cli, broken, error):
 
 def test_details_stand_on_lines_of_their_own(cli, broken):
     details = [
-        Detail("parameter_unknown", "the pipeline has no such parameter", ("dept",), hint="did you mean `depth`?"),
-        Detail("parameter_type", "expected integer, got string x", ("trees",), where="p.yaml:2:8"),
+        Problem("parameter_unknown", "the pipeline has no such parameter", ("dept",), hint="did you mean `depth`?"),
+        Problem("parameter_type", "expected integer, got string x", ("trees",), where="p.yaml:2:8"),
     ]
     broken(ParameterInvalid.of(details, "parameters"))
     assert cli("status").refused(5).err.splitlines() == [
@@ -85,7 +85,7 @@ def test_details_stand_on_lines_of_their_own(cli, broken):
 
 
 def test_one_detail_is_not_said_twice(cli, broken):
-    broken(ParameterInvalid.of([Detail("parameter_missing", "a value is required", ("depth",))]))
+    broken(ParameterInvalid.of([Problem("parameter_missing", "a value is required", ("depth",))]))
     assert cli("status").refused(5).err == "error: $.depth: a value is required\n"
 
 

@@ -117,7 +117,11 @@ def test_the_answers_of_every_hook_that_reaches_the_target_are_troubled():
 
 def test_hooks_that_do_not_reach_the_target_are_known_by_name():
     told_once = {"penstock_target_options", "penstock_validate_pipeline", "penstock_compile_pipeline"}
-    assert set(ANSWERS) - set(REACHING) == told_once | {"penstock_resolve_location", "penstock_check_target"}
+    assert set(ANSWERS) - set(REACHING) == told_once | {
+        "penstock_resolve_location",
+        "penstock_check_target",
+        "penstock_list_runs",  # asks many runs what `penstock_get_run` asks one
+    }
 
 
 @pytest.mark.parametrize(("breaking", "reason"), [

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from penstock import snapshot
-from penstock.contract.run import ENDED, RunRef, RunRequest
+from penstock.contract.run import ENDED, BoundParameters, RunRef, RunRequest
 from penstock.contract.target import Target
 from penstock.spec import Pipeline, Step
 from penstock_local import hooks, processes
@@ -73,9 +73,7 @@ class Place:
             id=run,
             publication=publication,
             pipeline="test",
-            values=values or {},
-            artifacts=artifacts or {},
-            bundled=bundled or {},
+            parameters=BoundParameters(texts=values or {}, artifacts=artifacts or {}, bundled=bundled or {}),
         )
         external = hooks.penstock_submit_run(self.target, request).external
         return RunRef(id=run, publication=publication, external=external)

@@ -180,7 +180,7 @@ def test_parameters_come_back_exactly(registry, kit, parameters):
     filled = accepted(values=values, artifacts={"images": "/data"}, bundled={"labels": "data/labels"})
     run, _ = registry.accept(order, registry.resolve(order), filled, kit.caller)
     request = registry.start_handover(run.id).request
-    assert (request.values, request.artifacts, request.bundled) == (
+    assert (request.parameters.texts, request.parameters.artifacts, request.parameters.bundled) == (
         values,
         {"images": "/data"},
         {"labels": "data/labels"},

@@ -32,6 +32,7 @@ ANSWERS: dict[str, Callable[..., Any]] = {
     "penstock_resolve_location": lambda target, location: f"resolved:{location.text}",
     "penstock_submit_run": lambda target, run: Submission(external=f"ext-{run.id}"),
     "penstock_get_run": lambda target, run: Absent(),
+    "penstock_list_runs": lambda target, runs: {run.id: Absent() for run in runs},
     "penstock_get_outputs": lambda target, run: RunOutputs(outputs={"a": "1"}),
     "penstock_read_logs": lambda target, run, step, offset: LogChunk(
         data=step.encode(), next_offset=offset + len(step), complete=True
@@ -78,6 +79,7 @@ def arguments(tmp_path: Path) -> dict[str, tuple[Any, ...]]:
         "resolve_location": (target, Location(parameter="images", type="file", text="gs://bucket/a")),
         "submit": (target, request),
         "get_run": (target, run),
+        "list_runs": (target, (run,)),
         "get_outputs": (target, run),
         "read_logs": (target, run, "train", 7),
         "cancel": (target, run),

@@ -30,6 +30,7 @@ METHODS = {
     "penstock_resolve_location": "resolve_location",
     "penstock_submit_run": "submit",
     "penstock_get_run": "get_run",
+    "penstock_list_runs": "list_runs",
     "penstock_get_outputs": "get_outputs",
     "penstock_read_logs": "read_logs",
     "penstock_cancel_run": "cancel",
@@ -59,9 +60,9 @@ def test_mandatory_hooks_are_those_that_say_so() -> None:
 
 
 def test_the_answers_checked_are_those_annotated() -> None:
-    known: dict[str, Any] = {"Sequence": (list, tuple)}
+    known: dict[str, Any] = {"Sequence": (list, tuple), "RunReports": dict}
     for module in (penstock.contract.target, penstock.contract.run, penstock.snapshot, penstock.spec):
-        known |= vars(module)
+        known = vars(module) | known
     for hook in BACKEND_HOOKS:
         annotation = getattr(BackendHooks, hook).__annotations__["return"]
         names = [part.partition("[")[0] for part in annotation.split(" | ")]
@@ -84,6 +85,7 @@ def test_every_answer_comes_through(make_backend: Make, arguments: Arguments) ->
         "resolve_location": "resolved:gs://bucket/a",
         "submit": Submission(external="ext-run-1"),
         "get_run": Absent(),
+        "list_runs": {"run-1": Absent()},
         "get_outputs": RunOutputs(outputs={"a": "1"}),
         "read_logs": LogChunk(data=b"train", next_offset=12, complete=True),
         "cancel": True,
@@ -91,6 +93,12 @@ def test_every_answer_comes_through(make_backend: Make, arguments: Arguments) ->
         "retire": True,
         "check": Health(ok=True, lines=("well",)),
     }
+
+
+def test_a_list_of_runs_holds_reports_only(make_backend: Make, arguments: Arguments) -> None:
+    operations = operations_for("made", make_backend(penstock_list_runs=lambda target, runs: {"run-1": "running"}))
+    with pytest.raises(BackendBroken, match="with a `str` for a run"):
+        operations.list_runs(*arguments["list_runs"])
 
 
 @pytest.mark.parametrize("hook", sorted(set(CAPABILITIES) - {"penstock_resolve_location"}))
@@ -134,11 +142,11 @@ def test_no_answer_is_an_error_of_the_backend(make_backend: Make, arguments: Arg
 @pytest.mark.parametrize("hook", sorted(METHODS))
 def test_a_wrong_answer_is_an_error_of_the_backend(make_backend: Make, arguments: Arguments, hook: str) -> None:
     backend = make_backend()
-    setattr(backend, hook, hookimpl(_returning(hook, {"wrong": 1})))
+    setattr(backend, hook, hookimpl(_returning(hook, {"wrong"})))
     operations = operations_for("made", backend)
     with pytest.raises(BackendBroken) as caught:
         getattr(operations, METHODS[hook])(*arguments.get(METHODS[hook], ()))
-    assert f"hook `{hook}` with a `dict`, expected `" in str(caught.value)
+    assert f"hook `{hook}` with a `set`, expected `" in str(caught.value)
 
 
 def _returning(hook: str, answer: Any) -> Callable[..., Any]:

@@ -3,7 +3,7 @@
 import pytest
 from hypothesis.vendor.pretty import pretty
 
-from penstock.errors import Detail, SpecInvalid
+from penstock.errors import Problem, SpecInvalid
 from penstock.spec import Defaults, Output, Parameter, Pipeline, Resources, Retry, Step, document_key
 from penstock.text import printable
 
@@ -51,7 +51,7 @@ def test_keys_of_documents(name, key):
 
 
 def test_errors_stay_on_one_line_and_harmless():
-    detail = Detail("unknown_key", "unknown key `a\nb\x1b[2J\ud800`", ("x\ny", 0), "f.yaml:1:2", "do\tthis")
+    detail = Problem("unknown_key", "unknown key `a\nb\x1b[2J\ud800`", ("x\ny", 0), "f.yaml:1:2", "do\tthis")
     assert str(detail).isprintable()
     assert str(SpecInvalid.of([detail])).isprintable()
     assert printable("é \U0001f600") == "é \U0001f600"

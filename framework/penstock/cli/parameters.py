@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from penstock.cli.options import pairs
-from penstock.errors import Detail, ParameterInvalid, SpecInvalid
+from penstock.errors import ParameterInvalid, Problem, SpecInvalid
 from penstock.spec.values import RawValue
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Given:
         message = str(details[0]) if len(details) == 1 else error.message
         return ParameterInvalid(message, code=error.code, details=details)
 
-    def _place(self, detail: Detail) -> Detail:
+    def _place(self, detail: Problem) -> Problem:
         name = detail.path[0] if detail.path else None
         if self._document is None or detail.where or name not in self._typed or name in self._texts:
             return detail
@@ -57,6 +57,6 @@ def _read(file: Path) -> Document:
 def _mapping(document: Document) -> dict[str, Any]:
     data = {} if document.data is None else document.data
     if not isinstance(data, dict):
-        detail = Detail("wrong_type", "expected names and values, like `max_depth: 8`", where=document.place(()))
+        detail = Problem("wrong_type", "expected names and values, like `max_depth: 8`", where=document.place(()))
         raise SpecInvalid(str(detail), details=[detail])
     return {str(name): value for name, value in data.items()}

@@ -52,6 +52,8 @@ def _writer_for(cls: type) -> Callable[[Any], Any]:
 
 
 def _make_writer(cls: type) -> Callable[[Any], Any]:
+    if hasattr(cls, "to_dict"):
+        return lambda record: record.to_dict()
     if attrs.has(cls):
         pairs = [(field.name.rstrip("_"), field.name) for field in attrs.fields(cls)]
         return lambda record: {key: to_data(getattr(record, name)) for key, name in pairs}

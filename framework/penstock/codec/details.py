@@ -14,7 +14,7 @@ from cattrs.errors import (
 )
 
 from penstock.codec import shapes
-from penstock.errors import Detail, did_you_mean
+from penstock.errors import Problem, did_you_mean
 
 if TYPE_CHECKING:
     from penstock.codec.reading import Document
@@ -32,7 +32,7 @@ class Mismatch(ValueError):
         self.code = code
 
 
-def located(details: Iterable[Detail], document: Document | None) -> list[Detail]:
+def located(details: Iterable[Problem], document: Document | None) -> list[Problem]:
     """The details with their places filled in, in the order of the document."""
     if document is None:
         return list(details)
@@ -46,7 +46,7 @@ def located(details: Iterable[Detail], document: Document | None) -> list[Detail
     return [detail for _, detail in sorted(placed, key=lambda pair: pair[0])]
 
 
-def details_of(error: BaseException) -> list[Detail]:
+def details_of(error: BaseException) -> list[Problem]:
     """Everything that an error of the converter says, with paths."""
     if isinstance(error, ClassValidationError):
         return [detail for inner in error.exceptions for detail in _of_attribute(inner, error.cl)]
@@ -56,14 +56,14 @@ def details_of(error: BaseException) -> list[Detail]:
         raise error  # a mistake in code is none of the document's
     message = str(error.args[0]) if error.args else type(error).__name__
     code = getattr(error, "code", None)
-    return [Detail(code if isinstance(code, str) else "value_invalid", message, hint=getattr(error, "hint", ""))]
+    return [Problem(code if isinstance(code, str) else "value_invalid", message, hint=getattr(error, "hint", ""))]
 
 
-def _of_attribute(error: BaseException, cls: type) -> list[Detail]:
+def _of_attribute(error: BaseException, cls: type) -> list[Problem]:
     if isinstance(error, ForbiddenExtraKeysError):
         known = [shapes.key_of(cls, field.name) for field in attrs.fields(cls) if field.init]
         return [
-            Detail("unknown_key", f"unknown key `{key[:80]}`", (key,), hint=did_you_mean(key, known))
+            Problem("unknown_key", f"unknown key `{key[:80]}`", (key,), hint=did_you_mean(key, known))
             for key in sorted(error.extra_fields)
         ]
     name = next((note.name for note in _notes(error) if isinstance(note, AttributeValidationNote)), None)
@@ -71,11 +71,11 @@ def _of_attribute(error: BaseException, cls: type) -> list[Detail]:
         return details_of(error)
     key = shapes.key_of(cls, name)
     if isinstance(error, KeyError):
-        return [Detail("missing_key", f"missing key `{key}`", (key,))]
+        return [Problem("missing_key", f"missing key `{key}`", (key,))]
     return [detail.under(key) for detail in details_of(error)]
 
 
-def _of_item(error: BaseException) -> list[Detail]:
+def _of_item(error: BaseException) -> list[Problem]:
     index = next((note.index for note in _notes(error) if isinstance(note, IterableValidationNote)), None)
     return [detail if index is None else detail.under(index) for detail in details_of(error)]
 

@@ -12,7 +12,7 @@ from penstock.codec.details import located
 from penstock.codec.parsing import MAX_BYTES
 from penstock.codec.reading import Document, read_yaml
 from penstock.codec.structuring import structure
-from penstock.errors import Detail, Path, SpecInvalid, did_you_mean
+from penstock.errors import Path, Problem, SpecInvalid, did_you_mean
 from penstock.spec import API_VERSION, Pipeline
 from penstock.spec.problems import check
 from penstock.spec.values import describe
@@ -31,7 +31,7 @@ def load_document(path: FilePath) -> Document:
     except (OSError, ValueError) as error:
         why = (getattr(error, "strerror", None) or str(error)).lower()
         message = f"`{source}` cannot be read: {why}"
-        raise SpecInvalid(message, details=[Detail("file_not_found", message, where=source)]) from None
+        raise SpecInvalid(message, details=[Problem("file_not_found", message, where=source)]) from None
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
@@ -39,7 +39,7 @@ def load_document(path: FilePath) -> Document:
             text = "#" * (MAX_BYTES + 1)  # refused for its size; the cut may have split a character
         else:
             line = data.count(b"\n", 0, error.start) + 1
-            detail = Detail("document_not_utf8", "the file is not UTF-8 text", where=f"{source}:{line}:1")
+            detail = Problem("document_not_utf8", "the file is not UTF-8 text", where=f"{source}:{line}:1")
             raise SpecInvalid.of([detail], source) from None
     return read_yaml(text, source, read_on=True)
 
@@ -77,9 +77,9 @@ def _build(data: Any, document: Document | None) -> Pipeline:
     return pipeline
 
 
-def _read(data: Any) -> tuple[Pipeline | None, list[Detail]]:
+def _read(data: Any) -> tuple[Pipeline | None, list[Problem]]:
     if not isinstance(data, Mapping):
-        return None, [Detail("type_mismatch", f"expected a document, which is an object, got {describe(data)}")]
+        return None, [Problem("type_mismatch", f"expected a document, which is an object, got {describe(data)}")]
     details = [
         *_header(data, "apiVersion", "api_version_unknown", [API_VERSION]),
         *_header(data, "kind", "kind_unknown", ["Pipeline"]),
@@ -106,17 +106,17 @@ def _read(data: Any) -> tuple[Pipeline | None, list[Detail]]:
     return pipeline, details + check(pipeline, unread=unread)
 
 
-def _header(data: Mapping[str, Any], key: str, code: str, known: Iterable[str]) -> list[Detail]:
+def _header(data: Mapping[str, Any], key: str, code: str, known: Iterable[str]) -> list[Problem]:
     if key not in data:
         hint = f"write `{key}: {next(iter(known))}`"
-        return [Detail("missing_key", f"missing key `{key}`", (key,), hint=hint)]
+        return [Problem("missing_key", f"missing key `{key}`", (key,), hint=hint)]
     value = data[key]
     if value in known:
         return []
-    return [Detail(code, f"unknown {key}: {describe(value)}", (key,), hint=did_you_mean(str(value)[:80], known))]
+    return [Problem(code, f"unknown {key}: {describe(value)}", (key,), hint=did_you_mean(str(value)[:80], known))]
 
 
-def _cut(body: dict[str, Any], detail: Detail) -> Path | None:
+def _cut(body: dict[str, Any], detail: Problem) -> Path | None:
     """Take what cannot be read out of a document, so that the rest can be checked. Returns what was taken."""
     *above, last = detail.path or ("",)
     if detail.code == "missing_key" and last in _STUBS:

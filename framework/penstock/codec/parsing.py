@@ -8,7 +8,7 @@ from itertools import chain
 
 import yaml
 
-from penstock.errors import Detail, SpecInvalid
+from penstock.errors import Problem, SpecInvalid
 
 MAX_BYTES = 1_000_000
 """The largest document, in bytes of UTF-8."""
@@ -39,7 +39,7 @@ def check_text(text: str, source: str) -> None:
 def refused(source: str, spot: tuple[int, int], code: str, message: str, hint: str = "") -> SpecInvalid:
     """The error of one problem at a line and column."""
     where = f"{source}:{spot[0]}:{spot[1]}"
-    return SpecInvalid.of([Detail(code, message, where=where, hint=hint)], source)
+    return SpecInvalid.of([Problem(code, message, where=where, hint=hint)], source)
 
 
 def _spot_of(text: str, index: int) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from attrs import define, field
 
 from penstock.codec.parsing import check_text, events, refused, syntax, veil
 from penstock.codec.scalars import resolve
-from penstock.errors import Detail, Path, SpecInvalid
+from penstock.errors import Path, Problem, SpecInvalid
 
 MAX_DEPTH = 100
 """How deep a document may be nested."""
@@ -34,7 +34,7 @@ class Document:
     `problems` are those of the writing that do not stand in the way of reading on; see `read_yaml`.
     """
 
-    def __init__(self, source: str, data: Any, root: _Node, problems: Sequence[Detail] = ()) -> None:
+    def __init__(self, source: str, data: Any, root: _Node, problems: Sequence[Problem] = ()) -> None:
         self.source = source
         self.data = data
         self.problems = tuple(problems)
@@ -112,14 +112,14 @@ class _Composer:
     def __init__(self, source: str, veiled: dict[int, str]) -> None:
         self._source = source
         self._veiled = veiled
-        self._problems: list[Detail] = []
+        self._problems: list[Problem] = []
         self._stack: list[_Open] = []
         self._root: tuple[_Node, Any] | None = None
 
     def problem(self, code: str, message: str, spot: tuple[int, int], hint: str = "") -> None:
         """Note a problem at the value or key that comes next. Raises SpecInvalid once there are too many."""
         where = f"{self._source}:{spot[0]}:{spot[1]}"
-        self._problems.append(Detail(code, message, self._path(), where, hint))
+        self._problems.append(Problem(code, message, self._path(), where, hint))
         if len(self._problems) >= _MOST_PROBLEMS:
             raise SpecInvalid.of(self._problems, self._source)
 

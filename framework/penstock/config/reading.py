@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from penstock.config.model import Config, Setting, TargetConfig, WorkspaceDocument, located
-from penstock.errors import ConfigInvalid, Detail, SpecInvalid, UsageError, did_you_mean
+from penstock.errors import ConfigInvalid, Problem, SpecInvalid, UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from penstock.codec import Document
@@ -57,7 +57,7 @@ class _Reading:
         self.variables = variables
         self.flags = flags
         self.base = file.parent if file else start
-        self.problems: list[Detail] = []
+        self.problems: list[Problem] = []
         self.document: Document | None = None
         self.written = WorkspaceDocument()
         if file:
@@ -115,7 +115,7 @@ class _Reading:
         if said.value not in names:
             message = f"there is no target `{said.value}`"
             path = ("target",) if said.origin == self._place("target") else ()
-            self.problems.append(Detail("target_unknown", message, path, said.origin, did_you_mean(said.value, names)))
+            self.problems.append(Problem("target_unknown", message, path, said.origin, did_you_mean(said.value, names)))
         return said
 
     def _plugins(self) -> Setting[tuple[str, ...]]:
@@ -142,7 +142,7 @@ class _Reading:
                 self._problem("missing_key", "a target needs a backend", ("targets", name), "add `backend: local`")
             elif not isinstance(backend.value, str):
                 self.problems.append(
-                    Detail("type_mismatch", "the backend is a name", ("targets", name, "backend"), backend.origin)
+                    Problem("type_mismatch", "the backend is a name", ("targets", name, "backend"), backend.origin)
                 )
             else:
                 targets[name] = TargetConfig(name=name, backend=backend, options=options)
@@ -169,7 +169,7 @@ class _Reading:
             if len(named) > 1:
                 hint = "use other names"
                 message = f"the variable cannot tell the targets {' and '.join(f'`{name}`' for name in named)} apart"
-            self.problems.append(Detail("target_unknown", message, (), variable, hint))
+            self.problems.append(Problem("target_unknown", message, (), variable, hint))
         return found
 
     def _scalar(self, variable: str) -> Any:
@@ -184,11 +184,11 @@ class _Reading:
         except SpecInvalid as error:
             self.problems.extend(error.details)
         except ValueError:
-            self.problems.append(Detail("value_invalid", "the number has too many digits", (), variable))
+            self.problems.append(Problem("value_invalid", "the number has too many digits", (), variable))
         return text
 
     def _problem(self, code: str, message: str, path: tuple[str, ...], hint: str) -> None:
-        self.problems.append(Detail(code, message, path, self._place(*path), hint))
+        self.problems.append(Problem(code, message, path, self._place(*path), hint))
 
     def _place(self, *path: str) -> str:
         return self.document.place(path) if self.document else "default"
@@ -234,7 +234,7 @@ def _is_plain(data: Any) -> bool:
     )
 
 
-def _invalid(problems: list[Detail], file: Path | None) -> ConfigInvalid:
+def _invalid(problems: list[Problem], file: Path | None) -> ConfigInvalid:
     codes = {problem.code for problem in problems}
     error = ConfigInvalid.of(problems, file.name if file else "configuration")
     return ConfigInvalid(error.message, code=codes.pop() if len(codes) == 1 else None, details=problems)

@@ -11,7 +11,7 @@ from attrs import Attribute, Factory, asdict, evolve, fields, frozen
 
 from penstock.config.model import Config, Setting, TargetConfig, located
 from penstock.contract.target import Target
-from penstock.errors import BackendBroken, ConfigInvalid, Detail, SpecInvalid, did_you_mean
+from penstock.errors import BackendBroken, ConfigInvalid, Problem, SpecInvalid, did_you_mean
 
 
 @frozen(kw_only=True)
@@ -96,7 +96,7 @@ def _structure(config: Config, prefix: tuple[str, ...], options: Mapping[str, Se
         raise ConfigInvalid.of(details, ".".join(prefix)) from None
 
 
-def _from_variable(detail: Detail, options: Mapping[str, Setting[Any]]) -> Detail:
+def _from_variable(detail: Problem, options: Mapping[str, Setting[Any]]) -> Problem:
     """The detail with the variable as its place when the option came from one and not from the document."""
     setting = options.get(str(detail.path[2])) if len(detail.path) > 2 else None
     return detail.at(setting.origin) if setting and setting.origin.startswith("PENSTOCK_") else detail

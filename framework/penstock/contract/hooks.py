@@ -6,9 +6,9 @@ operation is answered once, and never by the wrong backend. A capability is simp
 No defaults and no keyword-only arguments in implementations; ask only for the arguments you need.
 
 What a backend is given and returns is in `penstock.contract.target` (`Target`, `Problem`, `Compiled`, `Publication`,
-`EndpointState`, `Health`), `penstock.contract.run` (`RunRequest`, `Submission`, `RunRef`, `RunReport`, `StepReport`,
-`Failure`, `Absent`, `RunOutputs`, `LogChunk`), `penstock.spec` (`Pipeline`) and `penstock.snapshot` (`Snapshot`,
-`Archive`).
+`EndpointState`, `Health`), `penstock.contract.run` (`RunRequest`, `BoundParameters`, `Submission`, `RunRef`,
+`RunReport`, `StepReport`, `Failure`, `Absent`, `RunOutputs`, `LogChunk`), `penstock.spec` (`Pipeline`) and
+`penstock.snapshot` (`Snapshot`, `Archive`).
 
 What it need not write anew: `penstock.spec.graph.order` and `dependencies` (which step after which),
 `Pipeline.effective` (a step with what all steps have), `penstock.spec.command.fill` (replaces placeholders: a
@@ -32,7 +32,16 @@ from attrs import field, frozen
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from penstock.contract.run import Absent, LogChunk, RunOutputs, RunRef, RunReport, RunRequest, Submission
+    from penstock.contract.run import (
+        Absent,
+        LogChunk,
+        RunOutputs,
+        RunRef,
+        RunReport,
+        RunReports,
+        RunRequest,
+        Submission,
+    )
     from penstock.contract.target import Compiled, EndpointState, Health, Location, Problem, Publication, Target
     from penstock.snapshot import Snapshot
     from penstock.spec import Pipeline
@@ -115,6 +124,13 @@ class BackendHooks:
     @hookspec(firstresult=True)
     def penstock_get_run(self, target: Target, run: RunRef) -> RunReport | Absent:
         """The run's state, steps and times as they are now, or Absent. Mandatory."""
+
+    @hookspec(firstresult=True)
+    def penstock_list_runs(self, target: Target, runs: Sequence[RunRef]) -> RunReports:
+        """What `penstock_get_run` would say of each of these runs, by run id, in about one call. Optional.
+
+        A run that is left out of the answer was not looked at: it is asked for by itself.
+        """
 
     @hookspec(firstresult=True)
     def penstock_get_outputs(self, target: Target, run: RunRef) -> RunOutputs:

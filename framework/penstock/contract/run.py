@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 from attrs import field, frozen
 
 from penstock.contract.target import Publication
+from penstock.spec import Value
 
 RunState: TypeAlias = Literal["queued", "running", "succeeded", "failed", "canceled"]
 StepState: TypeAlias = Literal["queued", "running", "succeeded", "failed", "canceled", "skipped"]
@@ -19,12 +20,27 @@ ENDED: frozenset[str] = frozenset({"succeeded", "failed", "canceled", "skipped"}
 
 
 @frozen(kw_only=True)
+class BoundParameters:
+    """Every parameter of one run with its value, defaults included, from acceptance to the step.
+
+    `texts` holds the one text of each value parameter: what a backend carries, never the native number. `artifacts`
+    holds the path or URI of each `file` and `directory` parameter that does not use its bundled default; those that do
+    are named in `bundled`, with the path of the archive in the snapshot that holds their content. `typed` holds the
+    value of every parameter as its type has it, for people and for labels.
+    """
+
+    typed: Mapping[str, Value] = field(factory=dict)
+    texts: Mapping[str, str] = field(factory=dict)
+    artifacts: Mapping[str, str] = field(factory=dict)
+    bundled: Mapping[str, str] = field(factory=dict)
+
+
+@frozen(kw_only=True)
 class RunRequest:
     """One accepted run as a backend gets it. `id` is ours and the key of create-if-absent.
 
-    `values` holds the text of every value parameter, defaults included. `artifacts` holds the path or URI of
-    every `file` and `directory` parameter that does not use its bundled default; those that do are named
-    in `bundled` and come out of the snapshot's archive of the same path.
+    `attempt` counts the hand-overs that were begun: 1 is the first; from 2 on the backend may have the run already,
+    because an answer was lost, so a backend whose API has no key of its own has to look before it creates.
     """
 
     id: str
@@ -36,16 +52,16 @@ class RunRequest:
     experiment: str = ""
     description: str = ""
     tags: Mapping[str, str] = field(factory=dict)
-    values: Mapping[str, str] = field(factory=dict)
-    artifacts: Mapping[str, str] = field(factory=dict)
-    bundled: Mapping[str, str] = field(factory=dict)
+    parameters: BoundParameters = field(factory=BoundParameters)
+    attempt: int = 1
 
 
 @frozen(kw_only=True)
 class Submission:
-    """A backend's receipt for a run: what it calls the run."""
+    """A backend's receipt for a run: what it calls the run, and `details` worth showing, such as a console URL."""
 
     external: str
+    details: Mapping[str, str] = field(factory=dict)
 
 
 @frozen(kw_only=True)
@@ -97,6 +113,10 @@ class RunReport:
 @frozen
 class Absent:
     """The backend does not know the run."""
+
+
+RunReports: TypeAlias = Mapping[str, RunReport | Absent]
+"""What is known of several runs, by run id, as a dict."""
 
 
 @frozen(kw_only=True)

@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 from attrs import field, frozen
 
+from penstock.errors import Problem as Problem  # what a backend says of a pipeline; part of the contract
+
 
 @frozen(kw_only=True)
 class Target:
@@ -21,16 +23,6 @@ class Target:
     backend: str
     options: Any
     home: Path
-
-
-@frozen(kw_only=True)
-class Problem:
-    """Something a target says about a pipeline. An `error` refuses the publish, a `warning` is shown."""
-
-    severity: Literal["error", "warning"]
-    code: str
-    message: str
-    path: tuple[str | int, ...] = ()
 
 
 @frozen(kw_only=True)

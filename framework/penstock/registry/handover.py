@@ -6,7 +6,7 @@ import json
 from datetime import datetime
 from sqlite3 import Row
 
-from penstock.contract.run import Failure, RunRef, RunRequest, Submission
+from penstock.contract.run import BoundParameters, Failure, RunRef, RunRequest, Submission
 from penstock.errors import NotFound
 from penstock.records import RunRecord
 from penstock.registry.database import LONGEST, Transaction
@@ -70,9 +70,12 @@ def start(tx: Transaction, run_id: str) -> Handover | None:
         experiment=row["experiment"],
         description=row["description"],
         tags=json.loads(row["tags"]),
-        values=json.loads(row["values"]),
-        artifacts=json.loads(row["artifacts"]),
-        bundled=json.loads(row["bundled"]),
+        parameters=BoundParameters(
+            typed=json.loads(row["parameters"]),
+            texts=json.loads(row["values"]),
+            artifacts=json.loads(row["artifacts"]),
+            bundled=json.loads(row["bundled"]),
+        ),
     )
     return Handover(
         request=request,

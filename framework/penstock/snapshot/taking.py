@@ -12,8 +12,8 @@ from attrs import frozen
 
 from penstock.codec import canonical_json, checked
 from penstock.codec.details import located
-from penstock.errors import Detail, SpecInvalid, did_you_mean
 from penstock.errors import Path as Place
+from penstock.errors import Problem, SpecInvalid, did_you_mean
 from penstock.snapshot.packing import location_of, pack
 from penstock.snapshot.stored import snapshot_digest
 from penstock.snapshot.types import Archive, Snapshot
@@ -38,12 +38,12 @@ def take(pipeline: Pipeline, folder: Path, store: Path, *, document: Document | 
     pipeline = checked(pipeline)
     root = Path(os.path.realpath(folder))
     archives: dict[str, Archive] = {}
-    problems: list[Detail] = []
+    problems: list[Problem] = []
     for bundled in _bundled_paths(pipeline):
         try:
             digest, size = pack(_files(bundled, root, store), store)
         except NotBundled as error:
-            problems.append(Detail(error.code, str(error), bundled.place, hint=error.hint))
+            problems.append(Problem(error.code, str(error), bundled.place, hint=error.hint))
             continue
         archives[bundled.path] = Archive(
             path=bundled.path, kind=bundled.kind, digest=digest, size=size, location=location_of(digest, store)

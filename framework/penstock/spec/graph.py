@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Mapping
 
-from penstock.errors import Detail, SpecInvalid
+from penstock.errors import Problem, SpecInvalid
 from penstock.spec import Pipeline, Type
 from penstock.spec.command import CommandInvalid, Reference, references, sole_reference
 
@@ -39,11 +39,11 @@ def order(pipeline: Pipeline) -> list[str]:
     return found
 
 
-def cycle_details(pipeline: Pipeline) -> list[Detail]:
+def cycle_details(pipeline: Pipeline) -> list[Problem]:
     """One problem per cycle, the cycle spelt out, at the first step of it."""
     graph = dependencies(pipeline)
     details = [
-        Detail("cycle", f"the step `{name}` waits for itself", ("steps", name))
+        Problem("cycle", f"the step `{name}` waits for itself", ("steps", name))
         for name, needs in graph.items()
         if name in needs
     ]
@@ -51,7 +51,7 @@ def cycle_details(pipeline: Pipeline) -> list[Detail]:
     while len(details) < _MOST_CYCLES and (stuck := graph.keys() - set(_sorted(graph))):
         cycle = _one_cycle(graph, min(stuck), stuck)
         shown = " -> ".join(f"`{name}`" for name in (*cycle, cycle[0]))
-        details.append(Detail("cycle", f"the steps wait in a circle: {shown}", ("steps", cycle[0])))
+        details.append(Problem("cycle", f"the steps wait in a circle: {shown}", ("steps", cycle[0])))
         graph = {name: needs - set(cycle) for name, needs in graph.items() if name not in cycle}
     return details
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from attrs import evolve
 
-from penstock.errors import Detail
+from penstock.errors import Problem
 from penstock.spec import Parameter, document_key
 from penstock.spec.values import check, describe
 
@@ -35,7 +35,7 @@ _NUMERIC = frozenset(name for name, types in _LIMITS.items() if types is _NUMBER
 _COUNTS = frozenset({"min_length", "max_length", "min_items", "max_items", "min_properties", "max_properties"})
 
 
-def parameter_problems(parameter: Parameter) -> Iterator[Detail]:
+def parameter_problems(parameter: Parameter) -> Iterator[Problem]:
     """Everything that is wrong with a parameter; paths start at the parameter."""
     values = {name: getattr(parameter, name) for name in _LIMITS}
     given = {name: value for name, value in values.items() if value is not None and value is not False}
@@ -45,7 +45,7 @@ def parameter_problems(parameter: Parameter) -> Iterator[Detail]:
     bare = Parameter(parameter.type) if broken else evolve(parameter, enum=None, default=None)
     members = parameter.enum if parameter.enum is not None else ()
     if parameter.enum is not None and not members:
-        yield Detail("limit_invalid", "an empty enum allows nothing", ("enum",))
+        yield Problem("limit_invalid", "an empty enum allows nothing", ("enum",))
     for index, member in enumerate(members):
         yield from (detail.under("enum", index) for detail in check(bare, member))
     if parameter.default is not None:
@@ -53,25 +53,25 @@ def parameter_problems(parameter: Parameter) -> Iterator[Detail]:
         yield from (detail.under("default") for detail in check(limited, parameter.default))
 
 
-def _limit_problems(parameter: Parameter, given: dict[str, Any]) -> Iterator[Detail]:
+def _limit_problems(parameter: Parameter, given: dict[str, Any]) -> Iterator[Problem]:
     for name, value in given.items():
         key = document_key(name)
         if parameter.type not in _LIMITS[name]:
             fitting = " and ".join(f"`{type_}`" for type_ in sorted(_LIMITS[name]))
             message = f"`{key}` does not apply to type {parameter.type}"
-            yield Detail("limit_not_applicable", message, (key,), hint=f"it applies to {fitting}")
+            yield Problem("limit_not_applicable", message, (key,), hint=f"it applies to {fitting}")
         elif name == "pattern":
             yield from _pattern_problems(value)
         elif name in _COUNTS and value < 0:
-            yield Detail("limit_invalid", f"`{key}` counts, so it is not negative", (key,))
+            yield Problem("limit_invalid", f"`{key}` counts, so it is not negative", (key,))
         elif name in _NUMERIC and not _finite(value):
-            yield Detail("limit_invalid", f"{describe(value)} is not a finite number", (key,))
+            yield Problem("limit_invalid", f"{describe(value)} is not a finite number", (key,))
         elif name == "multiple_of" and value <= 0:
-            yield Detail("limit_invalid", f"`{key}` is greater than 0", (key,))
+            yield Problem("limit_invalid", f"`{key}` is greater than 0", (key,))
     for least, most in (("minimum", "maximum"), *((f"min_{w}", f"max_{w}") for w in ("length", "items", "properties"))):
         if least in given and most in given and given[least] > given[most]:
             message = f"`{document_key(least)}` is greater than `{document_key(most)}`: no value is allowed"
-            yield Detail("limit_invalid", message, (document_key(least),))
+            yield Problem("limit_invalid", message, (document_key(least),))
 
 
 def _finite(value: int | float) -> bool:
@@ -81,12 +81,12 @@ def _finite(value: int | float) -> bool:
         return False
 
 
-def _pattern_problems(pattern: str) -> Iterator[Detail]:
+def _pattern_problems(pattern: str) -> Iterator[Problem]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             re.compile(pattern)
     except re.error as error:
-        yield Detail("pattern_invalid", f"the pattern is not a regular expression: {error}", ("pattern",))
+        yield Problem("pattern_invalid", f"the pattern is not a regular expression: {error}", ("pattern",))
     except (RecursionError, OverflowError):
-        yield Detail("pattern_invalid", "the pattern is too large for a regular expression", ("pattern",))
+        yield Problem("pattern_invalid", "the pattern is too large for a regular expression", ("pattern",))

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from penstock.errors import Detail
+from penstock.errors import Problem
 from penstock.spec import Parameter, Type, Value
 from penstock.text import printable
 
@@ -147,16 +147,16 @@ def read_output(type_: Type, data: bytes) -> str:
         raise ValueInvalid(str(error), "output_invalid") from None
 
 
-def check(parameter: Parameter, value: Value) -> Iterator[Detail]:
+def check(parameter: Parameter, value: Value) -> Iterator[Problem]:
     """Everything that is wrong with a value for this parameter: type, text form and limits."""
     try:
         value = normalise(parameter.type, value)
         render(parameter.type, value)
     except ValueInvalid as error:
-        yield Detail(error.code, str(error))
+        yield Problem(error.code, str(error))
         return
     for code, message in _broken_limits(parameter, value):
-        yield Detail(code, message)
+        yield Problem(code, message)
 
 
 def _broken_limits(parameter: Parameter, value: Value) -> Iterator[tuple[str, str]]:

@@ -13,7 +13,7 @@ from penstock.errors import BackendBroken, PenstockError, TargetUnsupported, one
 from penstock.targets.manager import HookManager
 
 if TYPE_CHECKING:
-    from penstock.contract.run import RunRef, RunRequest
+    from penstock.contract.run import RunRef, RunReports, RunRequest
     from penstock.contract.target import EndpointState, Location, Target
     from penstock.snapshot import Snapshot
     from penstock.spec import Pipeline
@@ -26,6 +26,7 @@ ANSWERS: dict[str, tuple[type[Any], ...]] = {
     "penstock_resolve_location": (str, Problem),
     "penstock_submit_run": (Submission,),
     "penstock_get_run": (RunReport, Absent),
+    "penstock_list_runs": (dict,),
     "penstock_get_outputs": (RunOutputs,),
     "penstock_read_logs": (LogChunk,),
     "penstock_cancel_run": (bool,),
@@ -37,6 +38,7 @@ ANSWERS: dict[str, tuple[type[Any], ...]] = {
 
 CAPABILITIES: dict[str, str] = {
     "penstock_resolve_location": "read a file or directory from outside the pipeline",
+    "penstock_list_runs": "answer for many runs at once",
     "penstock_read_logs": "show logs",
     "penstock_cancel_run": "cancel a run",
     "penstock_sync_endpoint": "mirror endpoints",
@@ -132,6 +134,14 @@ class TargetOperations:
     def get_run(self, target: Target, run: RunRef) -> RunReport | Absent:
         """The run as the backend sees it now. Raises TargetUnavailable."""
         answer: RunReport | Absent = self._call("penstock_get_run", target=target, run=run)
+        return answer
+
+    def list_runs(self, target: Target, runs: Sequence[RunRef]) -> RunReports:
+        """What the backend sees of several runs, by id; some may be missing. Raises TargetUnavailable."""
+        answer: RunReports = self._call("penstock_list_runs", target=target, runs=runs)
+        for item in answer.values():
+            if not isinstance(item, RunReport | Absent):
+                raise self._wrong("penstock_list_runs", f"a `{type(item).__name__}` for a run")
         return answer
 
     def get_outputs(self, target: Target, run: RunRef) -> RunOutputs:

@@ -8,8 +8,8 @@ from attrs import frozen
 
 from penstock import codec, snapshot
 from penstock.codec import Document
-from penstock.contract.target import Problem, Publication
-from penstock.errors import Detail, TargetUnsupported
+from penstock.contract.target import Publication
+from penstock.errors import Problem, TargetUnsupported
 from penstock.snapshot import Snapshot
 from penstock.spec import Pipeline
 from penstock.targets.opened import Place
@@ -42,7 +42,7 @@ def check(place: Place, source: Source) -> tuple[Problem, ...]:
     """The target's warnings about a pipeline. Raises TargetUnsupported with everything it cannot do."""
     problems = place.operations.validate(place.target, source.pipeline)
     errors = [
-        Detail(p.code, p.message, path=p.path, where=source.document.place(p.path) if source.document else "")
+        Problem(p.code, p.message, path=p.path, where=source.document.place(p.path) if source.document else "")
         for p in problems
         if p.severity == "error"
     ]

@@ -10,8 +10,8 @@ from typing import Any
 from attrs import frozen
 
 from penstock import codec
-from penstock.contract.target import Location, Problem
-from penstock.errors import Detail, ParameterInvalid, UsageError, did_you_mean
+from penstock.contract.target import Location
+from penstock.errors import ParameterInvalid, Problem, UsageError, did_you_mean
 from penstock.spec import Parameter, Pipeline, Value
 from penstock.spec.values import RawValue, ValueInvalid, check, describe, normalise, read_text, render
 
@@ -71,7 +71,7 @@ def settle(
     """
     declared = pipeline.parameters
     problems = [
-        Detail("parameter_unknown", "the pipeline has no such parameter", (name,), hint=did_you_mean(name, declared))
+        Problem("parameter_unknown", "the pipeline has no such parameter", (name,), hint=did_you_mean(name, declared))
         for name in given
         if name not in declared
     ]
@@ -82,13 +82,13 @@ def settle(
     for name, parameter in declared.items():
         if name not in given and parameter.required:
             hint = f"a {parameter.type}" + (f": {parameter.description}" if parameter.description else "")
-            problems.append(Detail("parameter_missing", "a value is required", (name,), hint=hint))
+            problems.append(Problem("parameter_missing", "a value is required", (name,), hint=hint))
             continue
         try:
             value = _read(parameter, given[name]) if name in given else parameter.default
             found = [detail.under(name) for detail in check(parameter, value)]
         except ValueInvalid as error:
-            found = [Detail(error.code, str(error), (name,))]
+            found = [Problem(error.code, str(error), (name,))]
         if found:
             problems.extend(found)
             continue
@@ -107,7 +107,7 @@ def settle(
             )
             answer = resolve(location)
             if isinstance(answer, Problem):
-                problems.append(Detail(answer.code, answer.message, (name,)))
+                problems.append(Problem(answer.code, answer.message, (name,)))
             else:
                 artifacts[name] = parameters[name] = answer
     if problems:

@@ -74,10 +74,10 @@ def value_is_expanded_again():
     def submit_expanded(self, target, run):
         def expanded(text):
             known = r"\$\{\{ *parameters\.(\w+) *\}\}"
-            return re.sub(known, lambda found: run.values.get(found[1], found[0]), text)
+            return re.sub(known, lambda found: run.parameters.texts.get(found[1], found[0]), text)
 
-        values = {name: expanded(text) for name, text in run.values.items()}
-        return submit(self, target, evolve(run, values=values))
+        texts = {name: expanded(text) for name, text in run.parameters.texts.items()}
+        return submit(self, target, evolve(run, parameters=evolve(run.parameters, texts=texts)))
 
     TargetOperations.submit = submit_expanded
 
@@ -211,7 +211,8 @@ def _hand_over(change):
     submit = TargetOperations.submit
 
     def submit_changed(self, target, run):
-        return submit(self, target, evolve(run, values={name: change(text) for name, text in run.values.items()}))
+        texts = {name: change(text) for name, text in run.parameters.texts.items()}
+        return submit(self, target, evolve(run, parameters=evolve(run.parameters, texts=texts)))
 
     TargetOperations.submit = submit_changed
 

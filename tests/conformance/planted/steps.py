@@ -82,8 +82,9 @@ def parameters_read_as_inputs_are_stripped():
         return evolve(pipeline, steps=steps, parameters={**pipeline.parameters, **texts})
 
     def submit_stripped(self, target, run):
-        stripped = {f"stripped-{name}": text.strip() for name, text in run.values.items()}
-        return submit(self, target, evolve(run, values={**run.values, **stripped}))
+        stripped = {f"stripped-{name}": text.strip() for name, text in run.parameters.texts.items()}
+        parameters = evolve(run.parameters, texts={**run.parameters.texts, **stripped})
+        return submit(self, target, evolve(run, parameters=parameters))
 
     _pipeline_as(other)
     TargetOperations.submit = submit_stripped
@@ -284,10 +285,11 @@ def given_files_are_not_read():
 
     def submit_with_defaults(self, target, run):
         snapshot = snapshots[run.publication.external]
-        own = {name: snapshot.pipeline.parameters[name].default for name in run.artifacts}
+        own = {name: snapshot.pipeline.parameters[name].default for name in run.parameters.artifacts}
         own = {name: path for name, path in own.items() if path in snapshot.archives}
-        artifacts = {name: path for name, path in run.artifacts.items() if name not in own}
-        return submit(self, target, evolve(run, artifacts=artifacts, bundled={**run.bundled, **own}))
+        artifacts = {name: path for name, path in run.parameters.artifacts.items() if name not in own}
+        parameters = evolve(run.parameters, artifacts=artifacts, bundled={**run.parameters.bundled, **own})
+        return submit(self, target, evolve(run, parameters=parameters))
 
     TargetOperations.publish, TargetOperations.submit = publish_and_note, submit_with_defaults
 

@@ -10,7 +10,7 @@ from penstock.cli.click_ext import Command
 from penstock.cli.commands.publish import problem_text, short_digest
 from penstock.cli.options import FILE, target
 from penstock.cli.session import Session
-from penstock.errors import Detail, PenstockError, SpecInvalid
+from penstock.errors import PenstockError, Problem, SpecInvalid
 
 
 @click.command(cls=Command)
@@ -60,6 +60,6 @@ def validate(session: Session, files: tuple[Path, ...], target: str | None) -> N
     details = [
         detail
         for file, error in wrong
-        for detail in error.details or (Detail(error.code, error.message, where=str(file)),)
+        for detail in error.details or (Problem(error.code, error.message, where=str(file)),)
     ]
     raise SpecInvalid(f"{len(wrong)} of {len(files)} files are not valid", details=details)

@@ -12,7 +12,7 @@ from pathlib import Path
 from attrs import frozen
 
 from penstock import snapshot
-from penstock.contract.run import ENDED, Absent, RunRef, RunReport, RunRequest
+from penstock.contract.run import ENDED, Absent, BoundParameters, RunRef, RunReport, RunRequest
 from penstock.contract.target import Publication
 from penstock.errors import PenstockError
 from penstock.snapshot import Snapshot
@@ -59,7 +59,7 @@ def request(made: Put, **values: Value) -> RunRequest:
         publication=made.publication,
         pipeline=made.snapshot.pipeline.name,
         experiment="conformance",
-        values={name: written(value) for name, value in chosen.items()},
+        parameters=BoundParameters(typed=chosen, texts={name: written(value) for name, value in chosen.items()}),
     )
 
 

@@ -32,7 +32,7 @@ class _Busy:
     @hookimpl(wrapper=True)
     def penstock_submit_run(self, run: RunRequest) -> Generator[None, Submission, Submission]:
         """Refuse for now, or hand it over."""
-        if run.values["depth"] == self.depth and self.times:
+        if run.parameters.texts["depth"] == self.depth and self.times:
             self.times -= 1
             raise self.reason
         self.requests.append(run)
@@ -83,7 +83,7 @@ def told_what_it_came_through(bench: Bench) -> None:
         said: dict[str, Any] = {"experiment": "nightly", "description": "of the flood", "tags": {"by": "ada"}}
         run = endpoint.submit(parameters={"depth": 5}, **said)
         told = heard.requests[-1]
-        found = (told.id, told.endpoint, told.version, told.pipeline, told.label, told.values["depth"])
+        found = (told.id, told.endpoint, told.version, told.pipeline, told.label, told.parameters.texts["depth"])
         same(4, found, (run.id, "one", "0", "a", "1", "5"), "what the target is told of a run by the default of then")
         words = {"experiment": told.experiment, "description": told.description, "tags": dict(told.tags)}
         same(4, words, said, "what the target is told that the caller said of it")

@@ -11,7 +11,7 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from penstock.contract.run import ENDED, Absent, RunRef, RunReport, RunRequest
+from penstock.contract.run import ENDED, Absent, BoundParameters, RunRef, RunReport, RunRequest
 from penstock.errors import PenstockError, TargetUnsupported
 from penstock.records import RunRecord
 from penstock.targets.opened import OpenTargets, Place
@@ -182,7 +182,7 @@ class Scene:
             experiment=run.experiment,
             description=run.description,
             tags=run.tags,
-            values={name: written(value) for name, value in run.parameters.items()},
+            parameters=BoundParameters(texts={name: written(value) for name, value in run.parameters.items()}),
         )
         again = place.operations.submit(place.target, request)
         same(8, again.external, run.external, "the receipt for a run that is handed over again")

@@ -57,7 +57,8 @@ def create(folder: Path, run: RunRequest) -> None:
     if place.exists():
         return
     plan = json.loads(plan_of(folder, run.publication.external).read_bytes())
-    asked = {"values": {**run.values, **run.artifacts}, "bundled": dict(run.bundled), "plan": plan}
+    given = run.parameters
+    asked = {"values": {**given.texts, **given.artifacts}, "bundled": dict(given.bundled), "plan": plan}
     queued = {step["name"]: {"state": "queued"} for step in plan["steps"]}
     draft = place.with_name(f".{uuid.uuid4().hex}")
     write(draft / "run.json", json.dumps(asked).encode())
