@@ -1,13 +1,17 @@
-"""Fixtures of every suite: a project folder of its own, a workspace in it, and no engine left behind."""
+"""How the suite shares the machine, and fixtures of every suite: a project, a workspace in it, no engine left."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import sys
 import textwrap
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -20,6 +24,17 @@ settings.load_profile("house")
 
 # A shell's background jobs are born deaf to Ctrl-C, and so would be what tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Tests wait more than they compute: two cores are busy with this many workers.
+WORKERS = 4
+
+# Tests that share what is dear to make, or that ask what came of each other.
+TOGETHER = (
+    "tests/conformance/test_local_target.py::TestLocal::",
+    "tests/demo/test_demo_play.py::",
+    "tests/packaging/test_distribution.py::",
+    "tests/packaging/test_stranger.py::",
+)
 
 # A stranger's suite is run where the stranger's distribution is installed.
 collect_ignore = ["distributions"]
@@ -40,6 +55,63 @@ steps:
 outputs:
   text: "${{ steps.write.outputs.text }}"
 """
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Folders run in several processes, single files and tests in this one, unless `-n`, `--tx` or `--pdb` is given."""
+    option = config.option
+    if not config.pluginmanager.hasplugin("xdist") or "PYTEST_XDIST_WORKER" in os.environ:
+        return  # neither a worker shares its work, nor what its tests start
+    named = any(argument.partition("::")[0].endswith(".py") for argument in config.args)
+    if option.numprocesses is None and not (option.tx or option.usepdb or named):
+        option.numprocesses = WORKERS
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Each test goes to the next worker that is free; those of one of TOGETHER go to one worker, and first of all."""
+    if config.option.dist != "load":
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return next((prefix for prefix in TOGETHER if nodeid.startswith(prefix)), nodeid)
+
+    return Scheduling(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What needs the machine alone comes last, when nobody else is kept waiting by it."""
+    items.sort(key=_needs_the_machine_alone)
+
+
+def _needs_the_machine_alone(item: pytest.Item) -> bool:
+    return any(item.get_closest_marker(name) for name in ("serial", "benchmark"))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """A test that needs the machine alone has it, fixtures included; waiting for it is no part of anybody's timeout."""
+    if not hasattr(item.config, "workerinput"):
+        return (yield)
+    with _share_of_machine(Path(item.config.option.basetemp).parent, alone=_needs_the_machine_alone(item)):
+        return (yield)
+
+
+@contextmanager
+def _share_of_machine(folder: Path, *, alone: bool) -> Iterator[None]:
+    """Hold the run's lock, with others or alone. Who waits for it stands in the turnstile, so that nobody overtakes."""
+    with (folder / "turnstile.lock").open("w") as turnstile, (folder / "machine.lock").open("w") as machine:
+        fcntl.flock(turnstile, fcntl.LOCK_EX)
+        fcntl.flock(machine, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        fcntl.flock(turnstile, fcntl.LOCK_UN)
+        try:
+            yield
+        finally:
+            # Closing is not enough: a forked child that a test left behind has the same open file.
+            fcntl.flock(machine, fcntl.LOCK_UN)
 
 
 @pytest.fixture(autouse=True)

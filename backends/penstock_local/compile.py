@@ -9,14 +9,13 @@ from typing import Any
 from penstock.contract.target import Compiled
 from penstock.snapshot import Snapshot
 from penstock.spec import Step, graph
-from penstock_local.options import LocalOptions
 
 FORMAT = "penstock-local/v1"
 MEDIA_TYPE = "application/vnd.penstock.local+json"
 
 
-def compile_snapshot(snapshot: Snapshot, options: LocalOptions) -> Compiled:
-    """The plan that the engine follows. Deterministic: the same snapshot and options, the same bytes."""
+def compile_snapshot(snapshot: Snapshot) -> Compiled:
+    """The plan that the engine follows. Deterministic: the same snapshot, the same bytes, whatever the options are."""
     pipeline = snapshot.pipeline
     needs = graph.dependencies(pipeline)
     order = list(graph.order(pipeline))
@@ -30,7 +29,6 @@ def compile_snapshot(snapshot: Snapshot, options: LocalOptions) -> Compiled:
             path: {"kind": archive.kind, "digest": archive.digest, "size": archive.size}
             for path, archive in snapshot.archives.items()
         },
-        "pass_env": sorted(set(options.pass_env)),
     }
     text = json.dumps(plan, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return Compiled(media_type=MEDIA_TYPE, data=text.encode())

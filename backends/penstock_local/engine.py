@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from penstock.errors import PenstockError, one_line
-from penstock_local import processes, queue, wake
+from penstock_local import database, environments, processes, wake
 from penstock_local.clock import Clock
 from penstock_local.layout import Layout
 from penstock_local.schedule import Schedule
@@ -35,20 +35,30 @@ class Engine:
         self._pipe = pipe
         self._leaving = False
         self._clock = Clock()
-        self._database = queue.connect(layout, _PATIENCE)
-        self._schedule = Schedule(layout, self._database, self._clock)
+        self._wakeups, self._wakeup = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._database = database.connect(layout, _PATIENCE)
+        self._schedule = Schedule(layout, self._database, self._clock, self._ring)
         self._idle_since = time.monotonic()
         self._selector = selectors.DefaultSelector()
-        self._signals, told = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self._selector.register(self._signals, selectors.EVENT_READ)
+        self._selector.register(self._wakeups, selectors.EVENT_READ)
         self._selector.register(self._pipe, selectors.EVENT_READ)
-        signal.set_wakeup_fd(told, warn_on_full_buffer=False)
+        signal.set_wakeup_fd(self._wakeup, warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._asked_to_leave)
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
 
     def _asked_to_leave(self, number: int, frame: Any) -> None:
         self._leaving = True
+
+    def _ring(self) -> None:
+        with contextlib.suppress(BlockingIOError):  # full: the loop has enough to wake up for
+            os.write(self._wakeup, b"\0")
+
+    def _sweep(self) -> None:
+        try:
+            environments.sweep(self._layout, self._database)
+        except OSError as error:
+            _note(self._layout, f"cannot remove environments that nobody needs: {error}")
 
     def run(self) -> None:
         """Work until there was nothing to do for a while, or until asked to leave. Raises sqlite3.Error, OSError."""
@@ -65,10 +75,11 @@ class Engine:
                 self._database.close()
 
     def _work(self) -> None:
+        self._sweep()
         self._schedule.look()
         while not self._leaving:
-            self._schedule.settle()
-            if self._schedule.jobs:
+            self._schedule.start_ready()
+            if self._schedule.busy:
                 self._idle_since = time.monotonic()
             elif self._left_to_idle() <= 0 and not self._has_to_stay():
                 return
@@ -83,8 +94,9 @@ class Engine:
         os.close(self._pipe)
         self._pipe = -1
         self._schedule.look()
-        self._schedule.settle()
-        if not self._schedule.jobs:
+        self._schedule.start_ready()
+        self._sweep()
+        if not self._schedule.busy:
             return False
         self._pipe = wake.open_pipe(self._layout)
         self._selector.register(self._pipe, selectors.EVENT_READ)
@@ -94,7 +106,7 @@ class Engine:
         """Sleep until something happens, then take note of it."""
         due = self._clock.next()
         times = [_LONGEST_SLEEP] if due is None else [_LONGEST_SLEEP, due - time.monotonic()]
-        if not self._schedule.jobs:
+        if not self._schedule.busy:
             times.append(self._left_to_idle())
         for key, _ in self._selector.select(max(0.0, min(times))):
             with contextlib.suppress(BlockingIOError):
@@ -103,6 +115,18 @@ class Engine:
                 self._schedule.look()
         self._schedule.attempts.reap()
         self._clock.run()
+
+
+def _why(error: Exception) -> str:
+    return str(error) if isinstance(error, PenstockError) else one_line(error)
+
+
+def _note(layout: Layout, line: str) -> None:
+    """A line in the engine's log, and its time."""
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    with contextlib.suppress(OSError):
+        print(f"{now} {line}", file=sys.stderr, flush=True)
+        os.utime(layout.log)  # a full disk takes no line, and `heal` looks at the time
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -117,21 +141,17 @@ def main(arguments: Sequence[str]) -> int:
             lock, pipe = int(arguments[1]), int(arguments[2])
         else:
             layout.make()
-            claim = wake.take(layout)
-            if claim is None:
+            claimed = wake.claim(layout)
+            if claimed is None:
                 print(f"another engine runs for {layout.root}", file=sys.stderr)
                 return 0
-            lock, pipe = claim
+            lock, pipe = claimed
         os.set_inheritable(lock, False)
         os.set_inheritable(pipe, False)
         processes.become_reaper()
         Engine(layout, pipe).run()
     except Exception as error:  # whatever it is, the log gets a line and the next engine another chance
-        why = error if isinstance(error, PenstockError) else one_line(error)
-        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        with contextlib.suppress(OSError):
-            print(f"{now} the engine of {layout.root} gives up for now: {why}", file=sys.stderr, flush=True)
-            os.utime(layout.log)  # a full disk takes no line, and `heal` looks at the time
+        _note(layout, f"the engine of {layout.root} gives up for now: {_why(error)}")
         return 1
     return 0
 

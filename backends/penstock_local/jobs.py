@@ -8,18 +8,8 @@ from typing import Any
 
 from attrs import define, field
 
-from penstock.contract.run import ENDED
+from penstock.contract.run import ENDED, BoundParameters
 from penstock.spec.command import Reference, fill
-
-_REQUEST = ("values", "artifacts", "bundled", "environment", "settings")
-
-
-def checked_request(request: Any) -> Mapping[str, Any]:
-    """What a run was submitted with, as it was kept. Raises ValueError when something is missing."""
-    missing = [key for key in _REQUEST if not isinstance(request, dict) or not isinstance(request.get(key), dict)]
-    if missing:
-        raise ValueError(f"no usable `{missing[0]}`")
-    return dict(request)
 
 
 @define(eq=False)
@@ -73,12 +63,16 @@ class Step:
 
 @define(eq=False)
 class Job:
-    """A run in the making. `open` counts the steps that have not ended; `error` is the first failure."""
+    """A run in the making. `open` counts the steps that have not ended; `error` is the first failure.
+
+    `environment` holds the values that the run took along from whoever submitted it. They stay in memory.
+    """
 
     seq: int
     id: str
     plan: Mapping[str, Any]
-    request: Mapping[str, Any]
+    parameters: BoundParameters
+    environment: Mapping[str, str]
     started: bool = False
     canceled: bool = False
     error: Mapping[str, Any] | None = None
@@ -86,9 +80,11 @@ class Job:
     open: int = 0
 
     @classmethod
-    def of(cls, seq: int, run: str, plan: Mapping[str, Any], request: Mapping[str, Any]) -> Job:
+    def of(
+        cls, seq: int, run: str, plan: Mapping[str, Any], parameters: BoundParameters, environment: Mapping[str, str]
+    ) -> Job:
         """A job as its publication's plan describes it, no step started yet."""
-        job = cls(seq, run, plan, request)
+        job = cls(seq, run, plan, parameters, environment)
         for position, item in enumerate(plan["steps"]):
             step = job.steps[item["name"]] = Step(job, position, item, missing=len(item["needs"]))
             for need in item["needs"]:
@@ -101,7 +97,7 @@ class Job:
         return [step for step in self.steps.values() if step.state == "queued" and not step.missing]
 
     def end(self, step: Step, state: str, outputs: Mapping[str, str] | None = None) -> list[Step]:
-        """Note the end of a step; answers the steps that may go now."""
+        """Note the end of a step; returns the steps that may go now."""
         step.state, step.token = state, ""
         self.open -= 1
         if state != "succeeded":
@@ -146,7 +142,7 @@ class Job:
         """The text of a parameter or of an output of an ended step. Raises KeyError."""
         if reference.scope == "parameters":
             name = reference.names[0]
-            values = self.request["values"]
-            return str(values[name] if name in values else self.request["artifacts"][name])
+            texts = self.parameters.texts
+            return str(texts[name] if name in texts else self.parameters.artifacts[name])
         step, _, output = reference.names
         return self.steps[step].outputs[output]

@@ -25,6 +25,7 @@ class Layout:
         self.publishing = root / "publications.lock"
         self.archives = root / "archives"
         self.endpoints = root / "endpoints"
+        self.environments = root / "environments"
         self.runs = root / "runs"
         self._runs = os.fspath(self.runs)
 
@@ -67,6 +68,10 @@ class Layout:
     def archive(self, digest: str) -> Path:
         """The tar file of an archive, by its content."""
         return self.archives / f"{digest.rpartition(':')[2]}.tar"
+
+    def environment_of(self, run: str) -> Path:
+        """The values of the environment variables that an unfinished run takes along. Only such a run has the file."""
+        return self.environments / run
 
     def run(self, run: str) -> Path:
         """Everything a run leaves behind."""

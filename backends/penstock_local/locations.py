@@ -24,10 +24,7 @@ def resolve(location: Location, data_roots: Sequence[Path]) -> str | Problem:
     try:
         path = _path_of_uri(location.text) if scheme else Path(location.text)
         if location.base is None:
-            allowed = path.is_absolute() and any(
-                path.resolve().is_relative_to(Path(root).resolve()) for root in data_roots
-            )
-            if not allowed:
+            if not _is_below(path, data_roots):
                 roots = ", ".join(f"`{root}`" for root in data_roots)
                 hint = f"below {roots}" if roots else "below its `data_roots`, and it has none"
                 return _problem(location, "location_refused", f"from here this target reads only what lies {hint}")
@@ -37,6 +34,14 @@ def resolve(location: Location, data_roots: Sequence[Path]) -> str | Problem:
         return _checked(location, path)
     except (OSError, ValueError, RuntimeError):
         return _problem(location, "file_not_found", f"no such {location.type} on this machine")
+
+
+def _is_below(path: Path, roots: Sequence[Path]) -> bool:
+    """Whether a path lies below one of some folders, links followed; what cannot be followed does not."""
+    try:
+        return path.is_absolute() and any(path.resolve().is_relative_to(Path(root).resolve()) for root in roots)
+    except (OSError, RuntimeError):
+        return False
 
 
 def _path_of_uri(text: str) -> Path:
@@ -49,11 +54,11 @@ def _path_of_uri(text: str) -> Path:
 def _checked(location: Location, path: Path) -> str | Problem:
     mode = path.stat().st_mode
     if location.type == "directory" and not stat.S_ISDIR(mode):
-        return _problem(location, "location_kind", "a directory is expected, and this is none")
+        return _problem(location, "not_a_folder", "a directory is expected, and this is none")
     if location.type == "file" and not stat.S_ISREG(mode):
-        return _problem(location, "location_kind", "a file is expected, and this is none")
+        return _problem(location, "not_a_file", "a file is expected, and this is none")
     if not os.access(path, os.R_OK):
-        return _problem(location, "file_not_readable", "it cannot be read by this user")
+        return _problem(location, "file_unreadable", "it cannot be read by this user")
     return str(path)
 
 

@@ -12,8 +12,8 @@ from penstock.contract.target import Health, Problem
 from penstock.errors import PenstockError
 from penstock.spec import Pipeline, Resources
 from penstock.spec.quantity import bytes_text
-from penstock_local import queue, wake
-from penstock_local.layout import Layout
+from penstock_local import database, queue, wake
+from penstock_local.layout import Layout, unusable
 from penstock_local.options import LocalOptions
 
 Path = tuple[str | int, ...]
@@ -76,13 +76,15 @@ def health(layout: Layout, options: LocalOptions) -> Health:
         lines.append(f"free disk space: {free / 2**30:.1f} GiB")
         if not os.access(layout.root, os.W_OK):
             return Health(ok=False, lines=(*lines, "the root cannot be written"))
-        with queue.opened(layout) as database:
-            waiting = queue.counts(database)
+        with database.opened(layout) as connection:
+            waiting = queue.counts(connection)
         if waiting:
-            wake.heal(layout)
+            wake.heal(layout, waiting="queued" in waiting)
         running = "running" if wake.listening(layout) else "not running; it starts with the next run"
     except PenstockError as error:
         return Health(ok=False, lines=(*lines, str(error)))
+    except OSError as error:
+        return Health(ok=False, lines=(*lines, str(unusable(layout.root, error))))
     publications = sum(1 for _ in layout.publications.glob("[!.]*.json"))
     endpoints = sum(1 for _ in layout.endpoints.glob("[!.]*.json"))
     lines += [

@@ -27,10 +27,11 @@ class LocalOptions:
     `pass_env`: names of environment variables that a run takes along from whoever submits it.
     `data_roots`: folders below which callers that are not on this machine may name files.
     `strict`: refuse at publish what would otherwise be a warning.
-    `grace`: seconds (or text like `10s`) between TERM and KILL when a step is cancelled or timed out.
+    `grace`: seconds (or text like `10s`) between TERM and KILL when a step is canceled or timed out.
     `idle`: seconds that the engine waits for more work before it ends itself.
 
-    One engine serves a root; it goes by the `slots`, `grace` and `idle` of the run submitted last.
+    Only `root` is the target's identity; every other option takes effect at once, published pipelines included. One
+    engine serves a root: it goes by the `slots`, `grace` and `idle` of the target that submitted or canceled last.
     """
 
     root: Path | None = field(default=None, metadata={"identity": True})
@@ -38,5 +39,5 @@ class LocalOptions:
     pass_env: tuple[str, ...] = field(default=(), converter=_names)
     data_roots: tuple[Path, ...] = field(default=(), converter=_paths)
     strict: bool = False
-    grace: float = field(default=10.0, converter=seconds_of)
-    idle: float = field(default=10.0, converter=seconds_of)
+    grace: float = field(default=10.0, converter=seconds_of, validator=validators.ge(0))
+    idle: float = field(default=10.0, converter=seconds_of, validator=validators.ge(0))

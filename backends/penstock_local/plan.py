@@ -9,7 +9,7 @@ from penstock.spec.command import pieces
 
 _Kinds = Mapping[str, type | tuple[type, ...]]
 
-_PLAN: _Kinds = {"steps": list, "outputs": dict, "archives": dict, "pass_env": list}
+_PLAN: _Kinds = {"steps": list, "outputs": dict, "archives": dict}
 _ARCHIVE: _Kinds = {"kind": str, "digest": str, "size": int}
 _STEP: _Kinds = {
     "name": str,
@@ -29,8 +29,6 @@ _STEP: _Kinds = {
 def check(plan: Any) -> None:
     """See that a plan has the shape in which it was compiled. Raises ValueError, TypeError."""
     _expect(plan, _PLAN, "the plan")
-    if not all(isinstance(name, str) for name in plan["pass_env"]):
-        raise TypeError("the plan has no usable `pass_env`")
     for path, archive in plan["archives"].items():
         _expect(archive, _ARCHIVE, f"the archive `{path}`")
     for text in plan["outputs"].values():

@@ -127,7 +127,7 @@ def signal_tokens(
     """Signal every process that carries one of the tokens, and what descends from it, each once.
 
     What has its stdout or stderr in one of the `logs` (real paths) counts like what carries a token. `also` is a
-    child of ours that belongs to them whatever it carries. Answers open handles (pidfd) of what was signalled, for
+    child of ours that belongs to them whatever it carries. Returns open handles (pidfd) of what was signalled, for
     the caller to wait for and close.
     """
     handles: dict[int, int] = {}

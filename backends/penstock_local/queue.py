@@ -1,4 +1,4 @@
-"""The durable queue of one root: jobs and their steps in SQLite. It knows nothing of registries or processes.
+"""The durable queue of one root: jobs and their steps as rows. It knows nothing of registries or processes.
 
 Asking (submit, cancel) and ending a job are written with full synchronous and survive power loss. What
 happens to steps in between survives the death of any process; after power loss the last of it may be
@@ -7,159 +7,47 @@ missing, and then those steps run again.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import shutil
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from penstock.errors import TargetUnavailable
-from penstock_local.layout import Layout, unusable
-
-VERSION = 1
-_SCHEMA = """
-CREATE TABLE jobs (
-    seq INTEGER PRIMARY KEY,
-    id TEXT NOT NULL UNIQUE,
-    publication TEXT NOT NULL,
-    request TEXT NOT NULL,
-    state TEXT NOT NULL DEFAULT 'queued',
-    cancel INTEGER NOT NULL DEFAULT 0,
-    created REAL NOT NULL,
-    started REAL,
-    ended REAL,
-    error TEXT,
-    outputs TEXT
-);
-CREATE INDEX jobs_unfinished ON jobs (seq) WHERE ended IS NULL;
-CREATE TABLE steps (
-    job INTEGER NOT NULL REFERENCES jobs (seq),
-    position INTEGER NOT NULL,
-    name TEXT NOT NULL,
-    state TEXT NOT NULL DEFAULT 'queued',
-    attempt INTEGER NOT NULL DEFAULT 0,
-    failures INTEGER NOT NULL DEFAULT 0,
-    interruptions INTEGER NOT NULL DEFAULT 0,
-    token TEXT,
-    started REAL,
-    ended REAL,
-    exit_code INTEGER,
-    error TEXT,
-    outputs TEXT,
-    PRIMARY KEY (job, position)
-) WITHOUT ROWID;
-"""
+from attrs import frozen
 
 Write = tuple[str, Sequence[Any]]
 """One statement and its values, to be written together with others."""
 
 
-def connect(layout: Layout, patience: float = 10.0) -> sqlite3.Connection:
-    """Open the queue, making it when it is not there, and wait up to `patience` seconds for others that write.
+@frozen
+class Settings:
+    """What the engine goes by: the options of the target that submitted or canceled last."""
 
-    Raises sqlite3.Error or OSError; see `opened`.
-    """
-    if not layout.queue.exists():
-        # SQLite gives its side files the mode of the main one.
-        os.close(os.open(layout.queue, os.O_RDWR | os.O_CREAT, 0o600))
-    database = sqlite3.connect(layout.queue, isolation_level=None, timeout=patience)
-    try:
-        database.row_factory = sqlite3.Row
-        found = database.execute("PRAGMA user_version").fetchone()[0]
-        if found == 0:
-            _create(database)
-        elif found > VERSION:
-            raise TargetUnavailable(
-                f"the queue `{layout.queue}` was written by a newer penstock; use that one", code="queue_newer"
-            )
-        database.execute("PRAGMA synchronous = NORMAL")
-    except BaseException:
-        database.close()
-        raise
-    return database
+    slots: int | None
+    grace: float
+    idle: float
 
 
-def _create(database: sqlite3.Connection) -> None:
-    database.execute("PRAGMA journal_mode = WAL")
-    database.execute("BEGIN IMMEDIATE")
-    if database.execute("PRAGMA user_version").fetchone()[0] == 0:
-        for statement in _SCHEMA.split(";"):
-            database.execute(statement)
-        database.execute(f"PRAGMA user_version = {VERSION}")
-    database.execute("COMMIT")
-
-
-@contextlib.contextmanager
-def opened(layout: Layout) -> Iterator[sqlite3.Connection]:
-    """The queue for a moment. Whatever SQLite or the machine says against it is a TargetUnavailable."""
-    try:
-        with contextlib.closing(connect(layout)) as database:
-            yield database
-    except sqlite3.Error as error:
-        raise _told(layout.queue, error) from None
-    except OSError as error:
-        raise unusable(layout.queue, error) from None
-
-
-@contextlib.contextmanager
-def opened_if_there(layout: Layout) -> Iterator[sqlite3.Connection | None]:
-    """The queue for a moment, None when nothing was ever submitted under this root. Raises as `opened`."""
-    if not layout.has_queue():
-        yield None
-        return
-    with opened(layout) as database:
-        yield database
-
-
-@contextlib.contextmanager
-def deciding(layout: Layout) -> Iterator[sqlite3.Connection]:
-    """The queue for one decision, alone with it; what is written is on disk at the end. Raises as `opened`."""
-    with opened(layout) as database:
-        database.execute("PRAGMA synchronous = FULL")
-        database.execute("BEGIN IMMEDIATE")
-        yield database
-        database.execute("COMMIT")
-
-
-def _told(path: Path, error: sqlite3.Error) -> TargetUnavailable:
-    why = str(error)
-    if "malformed" in why or "not a database" in why or "corrupt" in why:
-        return TargetUnavailable(
-            f"the queue `{path}` is damaged ({why}); move it away and the runs it holds end as lost",
-            retry_after=60.0,
-            code="queue_corrupt",
-        )
-    if "full" in why or ("disk I/O" in why and _free(path.parent) < 256 * 1024):
-        why = "the disk is full"
-    elif "readonly" in why or "unable to open" in why:
-        why = "it cannot be written"
-    elif "locked" in why:
-        return TargetUnavailable(f"the queue `{path}` is busy; try again")
-    return TargetUnavailable(
-        f"cannot use the queue `{path}`: {why}; free some space or give the target a `root` that can be written",
-        retry_after=10.0,
-    )
-
-
-def _free(folder: Path) -> int:
-    try:
-        return shutil.disk_usage(folder).free
-    except OSError:
-        return 0
-
-
-def add_job(database: sqlite3.Connection, run: str, publication: str, request: Any, steps: Iterable[str]) -> None:
-    """Put a job in, its run not being there. Call inside `deciding`."""
+def add_job(database: sqlite3.Connection, run: str, publication: str, request: str, steps: Iterable[str]) -> None:
+    """Put a job in, its run not being there. Call inside `database.deciding`."""
     added = database.execute(
         "INSERT INTO jobs (id, publication, request, created) VALUES (?, ?, ?, ?)",
-        (run, publication, json.dumps(request), time.time()),
+        (run, publication, request, time.time()),
     )
     rows = ((added.lastrowid, position, name) for position, name in enumerate(steps))
     database.executemany("INSERT INTO steps (job, position, name) VALUES (?, ?, ?)", rows)
+
+
+def write_settings(database: sqlite3.Connection, settings: Settings) -> None:
+    """Let the engine go by these settings from its next look on. Call inside `database.deciding`."""
+    values = (settings.slots, settings.grace, settings.idle)
+    database.execute("REPLACE INTO settings (id, slots, grace, idle) VALUES (1, ?, ?, ?)", values)
+
+
+def settings(database: sqlite3.Connection) -> Settings | None:
+    """The settings written last; None when there were none yet."""
+    row = database.execute("SELECT slots, grace, idle FROM settings").fetchone()
+    return Settings(*row) if row else None
 
 
 def knows(database: sqlite3.Connection, run: str) -> bool:
@@ -168,7 +56,7 @@ def knows(database: sqlite3.Connection, run: str) -> bool:
 
 
 def ask_cancel(database: sqlite3.Connection, run: str) -> bool:
-    """Ask a job to end; False when it had ended or is not known. Call inside `deciding`."""
+    """Ask a job to end; False when it had ended or is not known. Call inside `database.deciding`."""
     return database.execute("UPDATE jobs SET cancel = 1 WHERE id = ? AND ended IS NULL", (run,)).rowcount == 1
 
 
@@ -184,11 +72,20 @@ def job(database: sqlite3.Connection, run: str) -> tuple[sqlite3.Row, list[sqlit
 
 
 def jobs(database: sqlite3.Connection, runs: Iterable[str]) -> dict[str, tuple[sqlite3.Row, list[sqlite3.Row]] | None]:
-    """Several jobs and their steps, as of one moment."""
+    """Several jobs and their steps, as of one moment; None for those that are not known."""
+    found: dict[str, tuple[sqlite3.Row, list[sqlite3.Row]] | None] = dict.fromkeys(runs)
+    wanted = (json.dumps(list(found)),)
     database.execute("BEGIN")
-    rows = {run: database.execute("SELECT * FROM jobs WHERE id = ?", (run,)).fetchone() for run in runs}
-    found = {run: (row, steps(database, row["seq"])) if row else None for run, row in rows.items()}
+    rows = database.execute("SELECT * FROM jobs WHERE id IN (SELECT value FROM json_each(?))", wanted).fetchall()
+    of_job: dict[int, list[sqlite3.Row]] = {}
+    for step in database.execute(
+        "SELECT steps.* FROM jobs JOIN steps ON steps.job = jobs.seq"
+        " WHERE jobs.id IN (SELECT value FROM json_each(?)) ORDER BY steps.job, steps.position",
+        wanted,
+    ):
+        of_job.setdefault(step["job"], []).append(step)
     database.execute("COMMIT")
+    found.update((row["id"], (row, of_job.get(row["seq"], []))) for row in rows if row["id"] in found)
     return found
 
 
@@ -257,9 +154,10 @@ def step_ended(
     seq: int, position: int, state: str, now: float, exit_code: int | None, error: Any, outputs: Any
 ) -> Write:
     """A step came to its end; `error` and `outputs` are kept as JSON."""
+    # The clock may have been set back since it started.
     return (
-        "UPDATE steps SET state = ?, token = NULL, ended = ?, exit_code = ?, error = ?, outputs = ?"
-        " WHERE job = ? AND position = ?",
+        "UPDATE steps SET state = ?, token = NULL, ended = max(?, coalesce(started, 0)), exit_code = ?, error = ?,"
+        " outputs = ? WHERE job = ? AND position = ?",
         (state, now, exit_code, _json(error), _json(outputs), seq, position),
     )
 
@@ -270,10 +168,11 @@ def job_started(seq: int, now: float) -> Write:
 
 
 def job_ended(seq: int, state: str, now: float, error: Any, outputs: Any) -> Write:
-    """A job came to its end."""
+    """A job came to its end, the ends of its steps being written before."""
     return (
-        "UPDATE jobs SET state = ?, ended = ?, error = ?, outputs = ? WHERE seq = ?",
-        (state, now, _json(error), _json(outputs), seq),
+        "UPDATE jobs SET state = ?, error = ?, outputs = ?, ended = max(?, coalesce(started, 0),"
+        " coalesce((SELECT max(ended) FROM steps WHERE steps.job = jobs.seq), 0)) WHERE seq = ?",
+        (state, _json(error), _json(outputs), now, seq),
     )
 
 

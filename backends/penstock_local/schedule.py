@@ -6,60 +6,73 @@ A step's token is on record before its process exists, and its end is on record 
 from __future__ import annotations
 
 import heapq
-import json
 import os
 import secrets
 import sqlite3
+import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from penstock.errors import PenstockError, one_line
-from penstock_local import failures, processes, queue, steps, store, wake
+from penstock_local import environments, failures, processes, queue, steps
 from penstock_local.attempts import Attempts
 from penstock_local.clock import Clock
-from penstock_local.jobs import Job, Step, checked_request
+from penstock_local.intake import JobUnreadable, read_job
+from penstock_local.jobs import Job, Step
 from penstock_local.layout import Layout
 from penstock_local.options import LocalOptions
+from penstock_local.preparation import Preparation
+from penstock_local.steps import Prepared
 
 INTERRUPTIONS = 3
 """How often a step may be cut short by the death of its engine before it is given up."""
 PATIENCE = 10.0
 """Seconds that killed processes have to disappear."""
 
-_Prepared = tuple[Step, list[str], str, dict[str, str]]
-
 
 class Schedule:
-    """The unfinished jobs of one root in memory, in step with the queue."""
+    """The unfinished jobs of one root in memory, in step with the queue.
 
-    def __init__(self, layout: Layout, database: sqlite3.Connection, clock: Clock) -> None:
+    `ring` wakes the engine's loop from another thread, which then calls `start_ready`.
+    """
+
+    def __init__(
+        self, layout: Layout, database: sqlite3.Connection, clock: Clock, ring: Callable[[], None] = lambda: None
+    ) -> None:
         self.jobs: dict[int, Job] = {}
         self.attempts = Attempts(clock, self._over)
         self.idle = LocalOptions().idle
         self._layout = layout
         self._database = database
         self._clock = clock
+        self._preparation = Preparation(layout, ring, self._on_prepared)
         self._last = 0
         self._ready: list[tuple[tuple[int, int], Step]] = []
+        self._prepared: list[tuple[Step, Prepared]] = []
         self._writes: list[queue.Write] = []
         self._durable = False
-        self._plain = wake.plain_environment()
+        self._gone: list[str] = []
         self._slots = self._free = os.cpu_count() or 1
         self._grace = LocalOptions().grace
+
+    @property
+    def busy(self) -> bool:
+        """Whether there are unfinished jobs, or folders that are still being removed."""
+        return bool(self.jobs) or self._preparation.busy
 
     # From the queue into memory
 
     def look(self) -> None:
         """Take in the jobs that are new and the cancellations that were asked for. Raises sqlite3.Error, OSError."""
+        self._adopt(queue.settings(self._database))
         interrupted: list[Step] = []
         left: dict[str, Path] = {}
         for row in queue.jobs_after(self._database, self._last):
             self._last = row["seq"]
             rows = queue.steps(self._database, row["seq"]) if row["started"] is not None else []
             left |= {item["token"]: self._layout.log_of(row["id"], item["name"]) for item in rows if item["token"]}
-            interrupted += self._take(row, rows)
+            interrupted += self._add(row, rows)
         if left:
             processes.end_leftovers(set(left), left.values(), PATIENCE)
         for step in interrupted:
@@ -68,24 +81,15 @@ class Schedule:
             if seq in self.jobs and not self.jobs[seq].canceled:
                 self._cancel(self.jobs[seq])
 
-    def _take(self, row: sqlite3.Row, rows: Sequence[sqlite3.Row]) -> list[Step]:
-        """Take in one job; answers its steps that an earlier engine left running.
+    def _add(self, row: sqlite3.Row, rows: Sequence[sqlite3.Row]) -> list[Step]:
+        """Take in one job; returns its steps that an earlier engine left running.
 
         Whatever is wrong with a job is its own trouble: it fails, and the others go on.
         """
         try:
-            plan = store.read_plan(self._layout, row["publication"])
-            request = checked_request(json.loads(row["request"]))
-            job = Job.of(row["seq"], row["id"], plan, request)
-            job.started = row["started"] is not None
-            running = _restore(job, rows)
-            self._adopt(request["settings"])
-        except PenstockError as error:
-            self._give_up(row["seq"], error.code, str(error))
-            return []
-        except Exception as error:
-            why = f"what the queue holds of the run is damaged ({one_line(error)}); trigger it again"
-            self._give_up(row["seq"], "run_damaged", why)
+            job, running = read_job(self._layout, row, rows)
+        except JobUnreadable as error:
+            self._give_up(row, error.code, str(error))
             return []
         self.jobs[job.seq] = job
         for step in job.ready():
@@ -97,20 +101,23 @@ class Schedule:
                 self._line_up(step)
         return [step for step in running if step.token]
 
-    def _adopt(self, settings: Mapping[str, Any]) -> None:
-        """Go by the settings of the run submitted last."""
-        slots = int(settings["slots"] or os.cpu_count() or 1)
-        self._grace, self.idle = float(settings["grace"]), float(settings["idle"])
+    def _adopt(self, settings: queue.Settings | None) -> None:
+        if settings is None:
+            return
+        slots = settings.slots or os.cpu_count() or 1
+        self._grace, self.idle = settings.grace, settings.idle
         self._free += slots - self._slots
         self._slots = slots
 
-    def _give_up(self, seq: int, code: str, message: str) -> None:
-        now = time.time()
-        for row in queue.steps(self._database, seq):
-            if row["ended"] is None:
-                self._writes.append(queue.step_ended(seq, row["position"], "skipped", now, None, None, None))
-        self._writes.append(queue.job_ended(seq, "failed", now, {"code": code, "message": message}, {}))
-        self._durable = True
+    def _give_up(self, row: sqlite3.Row, code: str, message: str) -> None:
+        seq, now = row["seq"], time.time()
+        for step in queue.steps(self._database, seq):
+            if step["ended"] is None:
+                began = step["started"] is not None
+                error = {"code": code, "message": message, "step": step["name"]} if began else None
+                state = "failed" if began else "skipped"
+                self._writes.append(queue.step_ended(seq, step["position"], state, now, None, error, None))
+        self._end_job(seq, row["id"], "failed", now, {"code": code, "message": message}, {})
 
     def _resume(self, step: Step) -> None:
         step.token = ""
@@ -124,16 +131,20 @@ class Schedule:
 
     # From waiting to running
 
-    def settle(self) -> None:
+    def start_ready(self) -> None:
         """Give slots to whose turn it is, write everything down, and only then start processes.
 
         Raises sqlite3.Error.
         """
+        self._preparation.collect()
         while True:
-            chosen = self._choose()
+            self._choose()
+            chosen, self._prepared = self._prepared, []
+            for step, _ in chosen:
+                self._note_start(step)
             self._flush()
-            for prepared in chosen:
-                self._spawn(*prepared)
+            for step, prepared in chosen:
+                self._spawn(step, prepared)
             if not self._writes:
                 return
 
@@ -141,6 +152,11 @@ class Schedule:
         if self._writes:
             queue.write(self._database, self._writes, self._durable)
             self._writes, self._durable = [], False
+        while self._gone:
+            try:
+                environments.forget(self._layout, self._gone.pop())
+            except OSError as error:  # the end of the engine tries again
+                print(f"an environment could not be removed: {error}", file=sys.stderr, flush=True)
 
     def _line_up(self, step: Step) -> None:
         heapq.heappush(self._ready, (step.rank, step))
@@ -148,8 +164,7 @@ class Schedule:
     def _line_up_later(self, step: Step) -> None:
         self._clock.later(step.plan["delay"], lambda: self._line_up(step))
 
-    def _choose(self) -> list[_Prepared]:
-        chosen: list[_Prepared] = []
+    def _choose(self) -> None:
         while self._ready:
             step = self._ready[0][1]
             # A step that may be what kills engines gets its last chance alone, or others would take the blame too.
@@ -162,15 +177,18 @@ class Schedule:
                 break  # nobody overtakes: a wide step would wait for ever
             heapq.heappop(self._ready)
             step.begin(secrets.token_hex(16), slots)
-            try:
-                chosen.append((step, *steps.prepare(self._layout, step, self._plain)))
-            except Exception as error:  # whatever is wrong with one step is not everybody's trouble
-                steps.clean(self._layout, step, keep_work=False)
-                self._attempt_failed(step, "step_not_started", f"could not be prepared: {error}")
-                continue
             self._free -= slots
-            self._note_start(step)
-        return chosen
+            self._preparation.start(step)
+
+    def _on_prepared(self, step: Step, result: Prepared | Exception) -> None:
+        """An attempt may start, and is on record from then on; or it may not, or is not wanted any more."""
+        if isinstance(result, Prepared) and not step.ended:
+            self._prepared.append((step, result))
+            return
+        self._free += step.slots
+        self._preparation.clean(step, keep_work=False)
+        if not step.ended:
+            self._attempt_failed(step, "step_not_started", f"could not be prepared: {result}")
 
     def _note_start(self, step: Step) -> None:
         now = time.time()
@@ -179,13 +197,15 @@ class Schedule:
             self._writes.append(queue.job_started(step.job.seq, now))
         self._writes.append(queue.step_started(step.job.seq, step.position, step.attempt, step.token, now))
 
-    def _spawn(self, step: Step, command: list[str], folder: str, environment: dict[str, str]) -> None:
+    def _spawn(self, step: Step, start: Prepared) -> None:
+        log = self._layout.log_of(step.job.id, step.name)
         try:
-            self.attempts.start(step, command, folder, environment, self._layout.log_of(step.job.id, step.name))
+            self.attempts.start(step, start.command, start.folder, start.environment, log)
         except (OSError, ValueError) as error:
             self._free += step.slots
-            steps.clean(self._layout, step, keep_work=False)
-            self._attempt_failed(step, "step_not_started", failures.not_started(command, environment, error))
+            self._preparation.clean(step, keep_work=False)
+            message = failures.not_started(step, start.command, start.environment, error)
+            self._attempt_failed(step, "step_not_started", message)
             return
         if step.plan["timeout"] is not None:
             token = step.token
@@ -203,7 +223,7 @@ class Schedule:
                 outputs = steps.read_outputs(step)
             except steps.OutputWrong as error:
                 code, message = error.code, str(error)
-        steps.clean(self._layout, step, keep_work=bool(code))
+        self._preparation.clean(step, keep_work=bool(code))
         if step.job.canceled:
             self._end_step(step, "canceled")
         elif code:
@@ -246,9 +266,16 @@ class Schedule:
                 job.end(other, "skipped")
         if not job.open:
             error = None if job.canceled else job.error
-            self._writes.append(queue.job_ended(job.seq, job.result(), now, error, job.outputs()))
-            self._durable = True
+            self._end_job(job.seq, job.id, job.result(), now, error, job.outputs())
             del self.jobs[job.seq]
+
+    def _end_job(
+        self, seq: int, run: str, state: str, now: float, error: Mapping[str, Any] | None, outputs: Mapping[str, str]
+    ) -> None:
+        """A job came to its end, which is on disk before its environment goes."""
+        self._writes.append(queue.job_ended(seq, state, now, error, outputs))
+        self._durable = True
+        self._gone.append(run)
 
     # Ending things early
 
@@ -256,7 +283,7 @@ class Schedule:
         """What has not started never will, what runs is told to stop."""
         job.canceled = True
         for step in list(job.steps.values()):
-            if step.token:
+            if step.token in self.attempts.steps:
                 self.attempts.stop(step.token, "canceled", self._grace)
             elif not step.ended:
                 self._end_step(step, "canceled")
@@ -271,19 +298,3 @@ class Schedule:
             for step in cut:
                 self._note_waiting(step)
             self._flush()
-
-
-def _restore(job: Job, rows: Sequence[sqlite3.Row]) -> list[Step]:
-    """Bring a job to where an earlier engine left it; answers its steps that were running then."""
-    running = []
-    for row in rows:
-        step = job.steps[row["name"]]
-        step.attempt, step.failures, step.interruptions = row["attempt"], row["failures"], row["interruptions"]
-        if row["ended"] is not None:
-            job.end(step, row["state"], json.loads(row["outputs"] or "{}"))
-            if row["error"] and job.error is None:
-                job.error = json.loads(row["error"])
-        elif row["state"] == "running":
-            step.state, step.token = "running", row["token"] or ""
-            running.append(step)
-    return running

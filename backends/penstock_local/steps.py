@@ -3,21 +3,39 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import secrets
 import shutil
 import stat
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+
+from attrs import frozen
 
 from penstock.snapshot import Archive, extract
 from penstock.spec.command import Reference, fill
 from penstock.spec.values import MAX_TEXT, ValueInvalid, read_output
+from penstock.text import printable
 from penstock_local.jobs import Step
 from penstock_local.layout import Layout
 from penstock_local.processes import TOKEN
 
 _KINDS = ("logs", "work", "tmp", "outputs")
+_NAMED, _NAME_LENGTH, _LOOKED_AT = 3, 60, 1000
+"""Of what lies beside a missing output: how many names are shown, how much of each, and how many are looked at."""
+_UNPACKING = [threading.Lock() for _ in range(16)]
+"""One is held while a bundled default is unpacked, by the folder that it goes to."""
+
+
+@frozen
+class Prepared:
+    """How an attempt is to be started: its arguments, working folder and environment."""
+
+    command: list[str]
+    folder: str
+    environment: dict[str, str]
 
 
 class OutputWrong(Exception):
@@ -28,11 +46,17 @@ class OutputWrong(Exception):
         self.code = code
 
 
-def prepare(layout: Layout, step: Step, plain: Mapping[str, str]) -> tuple[list[str], str, dict[str, str]]:
-    """Make the folders of the step's next attempt; answers its arguments, working folder and environment.
+def takes_long(step: Step) -> bool:
+    """Whether preparing an attempt may have to unpack something."""
+    return step.plan["code"] is not None or bool(step.job.parameters.bundled)
+
+
+def prepare(layout: Layout, step: Step, plain: Mapping[str, str]) -> Prepared:
+    """Make the folders of the step's next attempt, and say how it is to be started. Safe in any thread.
 
     A step without code starts in its temporary folder, which is empty and its own. `plain` is the environment
-    that all steps share. Raises OSError, RegistryError.
+    that all steps share. A `directory` output is not made: an empty one is the step's own doing, as it is with a
+    file, and a folder's times are too coarse to tell. Raises OSError, RegistryError.
     """
     work = private = _fresh(layout, step, "tmp")
     if step.plan["code"] is not None:
@@ -42,25 +66,35 @@ def prepare(layout: Layout, step: Step, plain: Mapping[str, str]) -> tuple[list[
         outputs = _fresh(layout, step, "outputs")
         step.folder = os.path.realpath(outputs)
         step.paths = {name: f"{outputs}/{name}" for name in step.plan["outputs"]}
-        for name, declared in step.plan["outputs"].items():
-            if declared == "directory":
-                os.mkdir(step.paths[name], 0o700)  # noqa: PTH102  # the path is text, and every step asks
     text = _resolver(layout, step)
     command = [fill(word, text) for word in step.plan["command"]]
-    environment = {**plain, "TMPDIR": private, **step.job.request["environment"]}
+    environment = {**plain, "TMPDIR": private, **step.job.environment}
     environment.update((name, fill(value, text)) for name, value in step.plan["env"].items())
     environment[TOKEN] = step.token
-    return command, work, environment
+    return Prepared(command, work, environment)
 
 
-def clean(layout: Layout, step: Step, keep_work: bool) -> None:
-    """Remove what an attempt needed only while it ran. A failed one keeps its working copy, to look into."""
+def clean(layout: Layout, step: Step, keep_work: bool) -> list[str]:
+    """Remove what an attempt needed only while it ran; returns what takes longer and is left for `remove`.
+
+    A failed attempt keeps its working copy, to look into.
+    """
+    left = []
     for kind in ("tmp",) if keep_work or step.plan["code"] is None else ("tmp", "work"):
         path = layout.attempt(step.job.id, kind, step.name, step.attempt)
         try:
             os.rmdir(path)  # noqa: PTH106  # mostly nothing is in it, and looking would take longer
+        except FileNotFoundError:
+            continue
         except OSError:
-            shutil.rmtree(path, ignore_errors=True)
+            left.append(path)
+    return left
+
+
+def remove(folders: Sequence[str]) -> None:
+    """Remove folders with all that is in them, as far as possible. Safe in any thread."""
+    for path in folders:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def read_outputs(step: Step) -> dict[str, str]:
@@ -68,7 +102,7 @@ def read_outputs(step: Step) -> dict[str, str]:
     for folder in {os.path.dirname(path) for path in step.paths.values()}:  # noqa: PTH120  # the path is text
         if os.path.realpath(folder) != step.folder:
             raise OutputWrong("the folder of its outputs was replaced; write into the folder itself", "output_invalid")
-    return {name: _output(name, declared, step.paths[name]) for name, declared in step.plan["outputs"].items()}
+    return {name: _output(step, name, declared) for name, declared in step.plan["outputs"].items()}
 
 
 def mark(layout: Layout, step: Step, why: str) -> None:
@@ -100,24 +134,25 @@ def _resolver(layout: Layout, step: Step) -> Callable[[Reference], str]:
             return step.paths[reference.names[0]]
         if reference.scope == "inputs":
             return inputs[reference.names[0]]
-        bundled = step.job.request["bundled"]
+        bundled = step.job.parameters.bundled
         if reference.scope == "parameters" and reference.names[0] in bundled:
-            return str(_travelled(layout, step, bundled[reference.names[0]]))
+            return str(_bundled(layout, step, bundled[reference.names[0]]))
         return step.job.resolve(reference)
 
     inputs.update((name, fill(value, text)) for name, value in step.plan["inputs"].items())
     return text
 
 
-def _travelled(layout: Layout, step: Step, path: str) -> Path:
+def _bundled(layout: Layout, step: Step, path: str) -> Path:
     """Where the default that came with the snapshot lies in this run, unpacked when first asked for."""
     archive: Mapping[str, str] = step.job.plan["archives"][path]
     folder = layout.run(step.job.id) / "inputs" / archive["digest"].rpartition(":")[2]
-    if not folder.exists():
-        folder.parent.mkdir(0o700, parents=True, exist_ok=True)
-        draft = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
-        _extract(layout, step, path, draft)
-        draft.replace(folder)
+    with _UNPACKING[hash(folder) % len(_UNPACKING)]:  # two steps may ask for it at once
+        if not folder.exists():
+            folder.parent.mkdir(0o700, parents=True, exist_ok=True)
+            draft = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
+            _extract(layout, step, path, draft)
+            draft.replace(folder)
     return folder / Path(path).name if archive["kind"] == "file" else folder
 
 
@@ -126,11 +161,12 @@ def _extract(layout: Layout, step: Step, path: str, folder: Path) -> None:
     extract(Archive(path=path, location=layout.archive(planned["digest"]), **planned), folder)
 
 
-def _output(name: str, declared: str, path: str) -> str:
+def _output(step: Step, name: str, declared: str) -> str:
+    path = step.paths[name]
     try:
         found = os.lstat(path)
     except OSError:
-        raise OutputWrong(f"the output `{name}` was not written", "output_missing") from None
+        raise OutputWrong(f"the output `{name}` was not written{_beside(step, name)}", "output_missing") from None
     if stat.S_ISLNK(found.st_mode):
         raise OutputWrong(f"the output `{name}` is a link; write the content itself", "output_invalid")
     wanted = stat.S_ISDIR if declared == "directory" else stat.S_ISREG
@@ -147,3 +183,21 @@ def _output(name: str, declared: str, path: str) -> str:
         return read_output(declared, data)  # type: ignore[arg-type]  # a plan holds the spec's own types
     except (OSError, ValueInvalid) as error:
         raise OutputWrong(f"the output `{name}`: {error}", "output_invalid") from None
+
+
+def _beside(step: Step, name: str) -> str:
+    """What the step wrote next to its outputs without having declared it, what is named like this output first."""
+    found = []
+    with contextlib.suppress(OSError), os.scandir(step.folder) as entries:
+        found = [entry.name for entry in itertools.islice(entries, _LOOKED_AT) if entry.name not in step.paths]
+    if not found:
+        return ""
+    found.sort(key=lambda other: (not other.startswith(name), other))
+    named = ", ".join(f"`{_shown(other)}`" for other in found[:_NAMED])
+    more = " and more" if len(found) > _NAMED else ""
+    return f"; the step wrote {named}{more} beside it, and the path of an output is taken as it stands"
+
+
+def _shown(name: str) -> str:
+    text = printable(os.fsencode(name).decode("utf-8", "backslashreplace"))
+    return text if len(text) <= _NAME_LENGTH else f"{text[:_NAME_LENGTH]}..."

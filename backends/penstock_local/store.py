@@ -18,7 +18,7 @@ from attrs import asdict
 from penstock.contract.target import Compiled, EndpointState, Publication, Target
 from penstock.errors import TargetRefused, TargetUnavailable
 from penstock.snapshot import Snapshot
-from penstock_local import queue
+from penstock_local import database, queue
 from penstock_local.layout import Layout, sync_folder, unusable, write_file
 from penstock_local.plan import check
 
@@ -58,8 +58,8 @@ def retire(target: Target, publication: Publication) -> bool:
             if any(path != mine for path in owners.glob("[!.]*")):
                 mine.unlink(missing_ok=True)
                 return True
-            with queue.deciding(layout) as database:
-                waiting = queue.unfinished_of(database, publication.external)
+            with database.deciding(layout) as connection:
+                waiting = queue.unfinished_of(connection, publication.external)
                 if waiting:
                     raise TargetUnavailable(f"{waiting} unfinished runs still need the publication", retry_after=30.0)
                 layout.publication(publication.external).unlink(missing_ok=True)
@@ -139,7 +139,7 @@ def _content(path: Path) -> bytes | None:
 
 
 def _external_of(compiled: Compiled) -> str:
-    """The publication's name here: the snapshot's digest, told apart by the options that went in."""
+    """The publication's name here: the snapshot's digest, told apart by what it was compiled to."""
     digest = json.loads(compiled.data)["digest"].rpartition(":")[2]
     return f"{digest}-{hashlib.sha256(compiled.data).hexdigest()[:8]}"
 

@@ -1,6 +1,6 @@
 """Waking the engine of a root, and starting one when none listens: no wake-up is lost and no two engines run.
 
-Whoever starts an engine takes the lock and opens the pipe first and hands both over, so from that moment on
+Whoever starts an engine acquires the lock and opens the pipe first and hands both over, so from that moment on
 everybody else finds somebody listening. An engine that wants to end closes the pipe first and looks at the
 queue once more: whoever put a job in before that look is seen, whoever comes later finds nobody listening.
 """
@@ -30,13 +30,19 @@ Claim = tuple[int, int]
 
 
 def listening(layout: Layout) -> bool:
-    """Whether an engine listens; if so, it has been woken."""
-    try:
-        pipe = os.open(layout.wake, os.O_WRONLY | os.O_NONBLOCK)
-    except OSError as error:
-        if error.errno in (errno.ENXIO, errno.ENOENT):
-            return False
-        raise
+    """Whether an engine listens. It is not woken. Raises OSError."""
+    pipe = _open_if_heard(layout)
+    if pipe is None:
+        return False
+    os.close(pipe)
+    return True
+
+
+def _ring(layout: Layout) -> bool:
+    """Wake the engine that listens; False without one. Raises OSError."""
+    pipe = _open_if_heard(layout)
+    if pipe is None:
+        return False
     try:
         os.write(pipe, b"\n")
     except BlockingIOError:
@@ -48,16 +54,25 @@ def listening(layout: Layout) -> bool:
     return True
 
 
+def _open_if_heard(layout: Layout) -> int | None:
+    try:
+        return os.open(layout.wake, os.O_WRONLY | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno in (errno.ENXIO, errno.ENOENT):
+            return None
+        raise
+
+
 def wake(layout: Layout) -> None:
     """Wake the engine, or start one. Raises TargetUnavailable when it cannot be started; the job is safe."""
     give_up = time.monotonic() + _PATIENCE
     try:
-        while not listening(layout):
-            claim = take(layout)
-            if claim:
+        while not _ring(layout):
+            claimed = claim(layout)
+            if claimed:
                 # Our ends stay open until the shell is gone; should the engine have come and gone by then,
                 # somebody may have woken nobody but us: look again.
-                _start(layout, claim)
+                _start(layout, claimed)
             elif time.monotonic() > give_up:
                 return
             else:
@@ -66,18 +81,26 @@ def wake(layout: Layout) -> None:
         raise unusable(layout.root, error) from None
 
 
-def heal(layout: Layout) -> None:
-    """See to it that unfinished jobs have an engine, without haste when one gave up a moment ago. Raises as `wake`."""
+def heal(layout: Layout, waiting: bool) -> None:
+    """See to it that unfinished jobs have an engine, without haste when one gave up a moment ago. Raises as `wake`.
+
+    An engine that listens is woken only for a job that is `waiting` for its attention: whoever asked may have died
+    before it could wake it.
+    """
     try:
+        if not waiting and listening(layout):
+            return
         log = layout.log.stat()
         resting = log.st_size > 0 and 0 <= time.time() - log.st_mtime < _REST
     except FileNotFoundError:
         resting = False
+    except OSError as error:
+        raise unusable(layout.root, error) from None
     if not resting:
         wake(layout)
 
 
-def take(layout: Layout) -> Claim | None:
+def claim(layout: Layout) -> Claim | None:
     """Become the one who may be the engine of this root; None when somebody else is. Raises OSError."""
     lock = os.open(layout.lock, os.O_RDWR | os.O_CREAT, 0o600)
     try:
@@ -98,7 +121,7 @@ def open_pipe(layout: Layout) -> int:
     return os.open(layout.wake, os.O_RDWR | os.O_NONBLOCK)
 
 
-def _start(layout: Layout, claim: Claim) -> None:
+def _start(layout: Layout, claimed: Claim) -> None:
     engine = [sys.executable, "-P", "-m", "penstock_local.engine"]
     try:
         log = os.open(layout.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -107,11 +130,11 @@ def _start(layout: Layout, claim: Claim) -> None:
                 os.ftruncate(log, 0)
             # The shell ends at once: the engine has no parent that would have to wait for it.
             subprocess.run(
-                ["/bin/sh", "-c", '"$@" &', "sh", *engine, str(layout.root), *map(str, claim)],
+                ["/bin/sh", "-c", '"$@" &', "sh", *engine, str(layout.root), *map(str, claimed)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=log,
-                pass_fds=claim,
+                pass_fds=claimed,
                 start_new_session=True,
                 cwd=layout.root,
                 env=plain_environment(),
@@ -120,7 +143,7 @@ def _start(layout: Layout, claim: Claim) -> None:
         finally:
             os.close(log)
     finally:
-        for file in claim:
+        for file in claimed:
             os.close(file)
 
 

@@ -1,7 +1,7 @@
 """Every way penstock can say no: one tree, so that any door can answer with a code, a status and a line.
 
     PenstockError            internal              exit 70  HTTP 500
-    ├── RunFailed            run_failed            exit 1   HTTP 200   an awaited run did not succeed
+    ├── RunFailed            run_failed            exit 1   HTTP 409   an awaited run did not succeed
     ├── UsageError           usage_error           exit 2   HTTP 400
     ├── SpecInvalid          spec_invalid          exit 3   HTTP 422
     ├── ConfigInvalid        config_invalid        exit 4   HTTP 500
@@ -17,8 +17,9 @@
     ├── BackendBroken        backend_broken        exit 14  HTTP 500
     └── PolicyRefused        policy_refused        exit 15  HTTP 403
 
-A class has one exit code and one HTTP status; one class may carry several codes (`version_not_found` and
-`endpoint_not_found` are both `NotFound`). Codes never change their meaning.
+One class may carry several codes (`version_not_found` and `endpoint_not_found` are both `NotFound`), and a code may
+end in another status than its class (`registry_busy` is 503): all of them are in `penstock.codes`, where the numbers
+come from. Codes never change their meaning.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Self
 
+from penstock.codes import KINDS, ending
 from penstock.text import printable
 
 Path = tuple[str | int, ...]
@@ -102,9 +104,16 @@ class Problem:
 class PenstockError(Exception):
     """Root of the tree. `str(error)` is the one line a person reads; it never holds a traceback or a secret."""
 
-    code: str = "internal"
-    exit_code: ClassVar[int] = 70
-    http_status: ClassVar[int] = 500
+    code: str
+    exit_code: int
+    http_status: int
+    retry_after: float = 0.0
+    """Seconds after which the same call may succeed; 0 where it would not."""
+    _kind: ClassVar[str]
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        _take_from_table(cls)
 
     def __init__(self, message: str, *, code: str | None = None, details: Iterable[Problem] = ()) -> None:
         super().__init__(message)
@@ -112,6 +121,7 @@ class PenstockError(Exception):
         self.details = tuple(details)
         if code is not None:
             self.code = code
+        self.exit_code, self.http_status, self.retry_after = ending(self._kind, self.code)
 
     def to_dict(self) -> dict[str, Any]:
         """The one error shape of every door: `{"error": {"code", "message", "details"}}`."""
@@ -119,20 +129,23 @@ class PenstockError(Exception):
         return {"error": {"code": self.code, "message": self.message, "details": details}}
 
 
+def _take_from_table(error: type[PenstockError]) -> None:
+    """Give a class of the table its numbers; one that is not there keeps those of the class above it."""
+    name = error.__name__
+    if name in KINDS:
+        error._kind = name
+        error.code, error.exit_code, error.http_status = KINDS[name]
+
+
+_take_from_table(PenstockError)
+
+
 class RunFailed(PenstockError):
     """A run that somebody waited for ended `failed` or `canceled`."""
-
-    code = "run_failed"
-    exit_code = 1
-    http_status = 200
 
 
 class UsageError(PenstockError):
     """The call itself is wrong: an option, a reference, a time that cannot be read."""
-
-    code = "usage_error"
-    exit_code = 2
-    http_status = 400
 
 
 class _Detailed(PenstockError):
@@ -151,10 +164,6 @@ class _Detailed(PenstockError):
 class SpecInvalid(_Detailed):
     """A document is not a valid spec. When all its problems share one code, the error carries that code."""
 
-    code = "spec_invalid"
-    exit_code = 3
-    http_status = 422
-
     def __init__(self, message: str, *, code: str | None = None, details: Iterable[Problem] = ()) -> None:
         found = tuple(details)
         codes = {detail.code for detail in found}
@@ -164,106 +173,51 @@ class SpecInvalid(_Detailed):
 class ConfigInvalid(_Detailed):
     """The workspace configuration, a target, a backend or a plugin that it names cannot be used."""
 
-    code = "config_invalid"
-    exit_code = 4
-    http_status = 500
-
 
 class ParameterInvalid(_Detailed):
     """Unknown, missing, mistyped or out-of-range parameters of one trigger, all of them at once."""
-
-    code = "parameter_invalid"
-    exit_code = 5
-    http_status = 422
 
 
 class NotFound(PenstockError):
     """What was named does not exist; the message lists what does."""
 
-    code = "not_found"
-    exit_code = 6
-    http_status = 404
-
 
 class GateClosed(PenstockError):
     """A closed gate refused: `endpoint_disabled`, `version_disabled` or `pipeline_disabled`."""
 
-    code = "endpoint_disabled"
-    exit_code = 7
-    http_status = 409
-
 
 class Conflict(PenstockError):
-    """What is asked contradicts what is there.
-
-    Codes: `default_changed`, `label_frozen`, `label_reserved`, `name_taken`, `in_use`, `idempotency_conflict`,
-    `nothing_to_roll_back`, `target_changed`, `run_not_finished`, `ambiguous`, `file_exists`.
-    """
-
-    code = "conflict"
-    exit_code = 8
-    http_status = 409
+    """What is asked contradicts what is there."""
 
 
 class TargetUnsupported(_Detailed):
     """The target cannot do what the pipeline asks, or its backend lacks the hook that a verb needs."""
 
-    code = "target_unsupported"
-    exit_code = 9
-    http_status = 422
-
 
 class TargetUnavailable(PenstockError):
     """The target did not answer; the same call may succeed later. `retry_after` is in seconds."""
 
-    code = "target_unavailable"
-    exit_code = 10
-    http_status = 503
-
-    def __init__(self, message: str, *, retry_after: float = 1.0, code: str | None = None) -> None:
+    def __init__(self, message: str, *, retry_after: float | None = None, code: str | None = None) -> None:
         super().__init__(message, code=code)
-        self.retry_after = retry_after
+        if retry_after is not None:
+            self.retry_after = retry_after
 
 
 class TargetRefused(PenstockError):
     """The target answered no, for good: handing over ends the run `failed` with this code."""
 
-    code = "dispatch_failed"
-    exit_code = 11
-    http_status = 502
-
 
 class RegistryError(PenstockError):
-    """The registry file cannot be used.
-
-    Codes: `registry_read_only`, `registry_corrupt`, `registry_newer`, `registry_network_fs`, `registry_busy`,
-    `registry_disk_full`, `registry_missing`, `registry_copied`.
-    """
-
-    code = "registry_error"
-    exit_code = 12
-    http_status = 500
+    """The registry file, or an archive beside it, cannot be used."""
 
 
 class WaitTimeout(PenstockError):
     """A run did not end within the time the caller gave; the run itself goes on."""
 
-    code = "wait_timeout"
-    exit_code = 13
-    http_status = 504
-
 
 class BackendBroken(PenstockError):
     """A backend or plugin breaks the hook contract: misspelt, missing or unanswered hook, wrong answer type."""
 
-    code = "backend_broken"
-    exit_code = 14
-    http_status = 500
-
 
 class PolicyRefused(PenstockError):
     """A plugin that wraps the verbs refused this one before anything happened."""
-
-    code = "policy_refused"
-    exit_code = 15
-    http_status = 403

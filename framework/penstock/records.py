@@ -1,6 +1,6 @@
-"""What the registry remembers, as doors show it: endpoints, published pipelines, runs, history.
+"""What the registry remembers, as doors show it: endpoints, published pipelines, runs, history, and queries for them.
 
-Each class is the JSON shape of its thing: attribute names are the keys (a trailing underscore is dropped),
+Each record is the JSON shape of its thing: attribute names are the keys (a trailing underscore is dropped),
 times are UTC and become RFC 3339 with microseconds.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import Generic, Literal, TypeVar
 
 from attrs import field, frozen
@@ -23,12 +24,39 @@ class Caller:
     """Who calls, and how: for gates, history and plugins.
 
     `verified` is true when somebody checked who it is (a token); a command line or Python user only says so.
+    `request_id` names one call; a caller without one gets a new one for each verb. `folder` is what the paths that the
+    caller names are relative to, `Path()` being the current folder; a caller from another machine has none, and can
+    name no file of this one.
     """
 
     actor: str
     door: str
-    request_id: str
+    request_id: str = ""
     verified: bool = False
+    folder: Path | None = None
+
+
+@frozen(kw_only=True)
+class Placement:
+    """Where something was published: a target, its backend, and what a publication freezes of it.
+
+    `identity` says which place the target was, `options` holds the options that its backend marks frozen; both are
+    canonical JSON.
+    """
+
+    target: str
+    backend: str
+    identity: str
+    options: str
+
+
+@frozen(kw_only=True)
+class FrozenSnapshot:
+    """A snapshot as it is kept: its digest, the canonical JSON of the spec, and the JSON text of its archives."""
+
+    digest: str
+    spec: str
+    archives: str
 
 
 @frozen(kw_only=True)
@@ -116,11 +144,22 @@ class StepRecord:
 
 
 @frozen(kw_only=True)
+class Waiting:
+    """Why a run still waits for its target: the hand-overs begun, what stood in the way, when it is tried again."""
+
+    tries: int
+    due: datetime
+    message: str
+
+
+@frozen(kw_only=True)
 class RunRecord:
     """One run: what was asked, what it resolved to, and what became of it.
 
     `resolved_from` is `default`, `pinned`, `published` or `file`. `endpoint` is the endpoint's name when the
-    run was accepted. `published` is None for a trial run of a file. `external` is what the backend calls it.
+    run was accepted. `published` is None for a trial run of a file. `external` is what the backend calls it, `details`
+    what the backend says of the submission. `waiting` is None once the target has the run. `stale` says why the record
+    is older than what its target would say now; it is None where the target was not asked.
     """
 
     id: str
@@ -144,6 +183,7 @@ class RunRecord:
     idempotency_key: str | None
     rerun_of: str | None
     cancel_requested: bool
+    cancel_reason: str | None
     created: datetime
     started: datetime | None
     ended: datetime | None
@@ -151,6 +191,9 @@ class RunRecord:
     outputs: Mapping[str, Value]
     error: Failure | None
     external: str | None
+    details: Mapping[str, str]
+    waiting: Waiting | None
+    stale: str | None = None
 
     @property
     def finished(self) -> bool:
@@ -162,12 +205,14 @@ class RunRecord:
 class HistoryRecord:
     """One change: who did what to which thing, through which door, when, from what to what, and why.
 
-    `seq` is the registry's own order. `action` is like `default_moved`; `kind` is `endpoint`, `version`,
-    `pipeline` or `run`; `subject` is the name at that time and `subject_id` the identity.
+    `seq` is the registry's own order and `at` when it was recorded; `happened` is when it happened, which for a run is
+    the time at its target. `action` is like `default_moved`; `kind` is `endpoint`, `version`, `pipeline` or `run`;
+    `subject` is the name at that time and `subject_id` the identity, for a run the run's id.
     """
 
     seq: int
     at: datetime
+    happened: datetime
     action: str
     kind: str
     subject_id: str
@@ -195,6 +240,30 @@ class DefaultAt:
     target: str | None
     refused: str | None
     message: str
+
+
+@frozen(kw_only=True)
+class RunQuery:
+    """Which runs to list: those that fit all that is given. `before` is where an earlier page ended."""
+
+    endpoint: str | None = None
+    experiment: str | None = None
+    state: RunState | None = None
+    pipeline: str | None = None
+    limit: int = 50
+    before: str | None = None
+
+
+@frozen(kw_only=True)
+class HistoryQuery:
+    """Which changes to list: from a time on, by an actor, of a subject; those of runs with `runs` or for a run."""
+
+    since: datetime | None = None
+    by: str | None = None
+    subject: str | None = None
+    runs: bool = False
+    limit: int = 50
+    before: str | None = None
 
 
 @frozen(kw_only=True)

@@ -27,7 +27,7 @@ from penstock_local.options import LocalOptions
 pytestmark = pytest.mark.benchmark
 
 STEPS = 100
-ROUNDS = 7
+ROUNDS = 9
 
 
 class Bench:
@@ -95,17 +95,27 @@ def make_seconds(folder: Path, shape: dict[str, tuple[str, ...]]) -> float:
 
 
 @pytest.mark.skipif(not shutil.which("make"), reason="the floor is `make -j2`, and make is not installed")
-@pytest.mark.parametrize("shape", [chain, fan])
-def test_a_hundred_steps_take_at_most_five_times_what_make_takes(bench, shape):
+@pytest.mark.parametrize(("shape", "most"), [(chain, 2.5), (fan, 3.0)])
+def test_a_hundred_steps_take_few_times_what_make_takes(bench, shape, most):
     drawn = shape(STEPS)
     publication = bench.publish(steps_of(drawn))
-    rounds = []
-    for _ in range(ROUNDS):  # in turns, so that both see the same machine
-        make, mine = make_seconds(bench.folder, drawn), bench.run(publication)[1]
-        rounds.append((mine / make, mine / STEPS * 1000, make / STEPS * 1000))
-    ratio, mine, make = statistics.median_low(rounds)
-    print(f"\n{shape.__name__}: {ratio:.2f} times make ({mine:.2f} and {make:.2f} ms a step)")
-    assert ratio <= 5
+    # In turns, so that both see the same machine.
+    rounds = [(bench.run(publication)[1], make_seconds(bench.folder, drawn)) for _ in range(ROUNDS)]
+    # The best of each: whatever else the machine does only adds to either.
+    mine, make = (min(times) / STEPS * 1000 for times in zip(*rounds, strict=True))
+    print(f"\n{shape.__name__}: {mine / make:.2f} times make ({mine:.2f} and {make:.2f} ms a step)")
+    assert mine / make <= most
+
+
+def test_a_step_starts_soon_after_its_run_was_submitted(bench):
+    publication = bench.publish({"one": Step(command="/bin/true")})
+    waits = []
+    for _ in range(20):
+        before = time.time()
+        report, _ = bench.run(publication)
+        waits.append((report.started.timestamp() - before) * 1000)
+    print(f"\nfrom submit to the first step on a warm engine: {statistics.median(waits):.1f} ms")
+    assert min(waits) < 100
 
 
 def test_the_idle_engine_is_small(bench):

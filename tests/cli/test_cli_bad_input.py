@@ -6,8 +6,12 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from penstock.cli.demo_acts import lay_out
+from penstock.errors import UsageError
 
 HEAD = "apiVersion: penstock/v1\nkind: Pipeline\nname: bad\n"
 STEP = 'steps: {a: {command: ["true"]}}\n'
@@ -78,6 +82,8 @@ BAD_TRIGGERS = {
     "submit gret": (6, "endpoint_not_found", "did you mean `greet`?"),
     "submit greet@7": (6, "version_not_found", "7"),
     "submit gone.yaml": (3, None, "gone.yaml"),
+    "submit ~nobody-here/gone.yaml": (3, None, "~nobody-here/gone.yaml"),
+    "publish ~nobody-here/gone.yaml": (3, None, "~nobody-here/gone.yaml"),
     "submit greet.yaml --target moon": (4, "target_unknown", "moon"),
     "publish greet.yaml --target moon": (4, "target_unknown", "moon"),
     "publish --from nowhere": (6, None, "nowhere"),
@@ -91,7 +97,7 @@ BAD_TRIGGERS = {
     "run show 00000000": (6, "run_not_found", "00000000"),
     "run logs 00000000": (6, "run_not_found", "00000000"),
     "target check moon": (4, "target_unknown", "moon"),
-    "--config gone.yaml status": (4, "config_missing", "gone.yaml"),
+    "--config gone.yaml status": (4, "file_not_found", "gone.yaml"),
 }
 
 
@@ -232,7 +238,7 @@ def test_a_registry_of_somebody_else_is_refused_and_unchanged(two, cli, bound_by
     assert cli("endpoint", "show", "greet", "--json").ok().json == before
 
 
-@pytest.mark.parametrize("name", ["greet@0", "x@12", "spec.yaml", "a.JSON"])
+@pytest.mark.parametrize("name", ["greet@0", "x@12", "greet:1", "./greet", "spec.yaml", "a.YML"])
 def test_an_endpoint_is_not_named_like_a_version_or_a_file(two, cli, name):
     for call in (("endpoint", "create", name, "greet:1"), ("endpoint", "rename", "greet", name)):
         assert cli(*call, "--json").refused(2).json["error"]["code"] == "name_invalid"
@@ -256,3 +262,13 @@ def test_an_answer_that_cannot_be_written_is_no_traceback(two, redirect):
     assert "Traceback" not in done.stderr
     if redirect == ">/dev/full":
         assert done.returncode == 141 and "could not be written" in done.stderr
+
+
+def test_what_cannot_be_written_is_said_with_its_code(cli, monkeypatch):
+    # Nobody writes here, root neither.
+    monkeypatch.chdir("/proc")
+    error = cli("init", "--json").refused(4).json["error"]
+    assert error["code"] == "file_unwritable" and "/proc/penstock.yaml" in error["message"]
+    with pytest.raises(UsageError, match="choose another folder") as caught:
+        lay_out(Path("/proc/demo"))
+    assert caught.value.code == "file_unwritable"

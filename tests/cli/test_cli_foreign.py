@@ -45,6 +45,28 @@ def test_a_broken_one_hurts_only_whoever_uses_it(tide, cli):
     assert "no click command" in cli("flow").refused(14).err
 
 
+FRIDAY = """
+import attrs, penstock
+from penstock.errors import Conflict
+
+@attrs.frozen
+class Friday:
+    @penstock.hookimpl(wrapper=True)
+    def penstock_execute_verb(self, request):
+        if request.verb.endswith("publish"):
+            raise Conflict("nothing is published on a Friday")
+        return (yield)
+"""
+
+
+def test_a_foreign_error_without_a_code_has_that_of_its_class(project, cli, distribution):
+    distribution("penstock-friday", {"penstock.plugins": {"friday": "friday_hooks:Friday"}}, friday_hooks=FRIDAY)
+    with (project / "penstock.yaml").open("a") as file:
+        file.write("plugins: [friday]\n")
+    error = cli("publish", "greet.yaml", "--json").refused(8).json["error"]
+    assert error == {"code": "conflict", "message": "nothing is published on a Friday", "details": []}
+
+
 def test_ours_win(distribution, cli, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     distribution("penstock-thief", {"penstock.commands": {"init": "no_such_module:init"}})

@@ -236,10 +236,11 @@ def test_ctrl_c_detaches_and_says_how_to_go_on(steps, cli, start, as_json):
     cli("run", "cancel", one).ok()
 
 
+@pytest.mark.serial
 def test_a_terminal_sees_the_steps_live(steps, start):
     leader, follower = pty.openpty()
     env = {"TERM": "xterm-256color", "COLUMNS": "100"}
-    process = start("submit", "steps", "-p", "seconds=0.3", "--wait", env=env, stderr=follower)
+    process = start("submit", "steps", "-p", "seconds=1", "--wait", env=env, stderr=follower)
     os.close(follower)
     seen, deadline = b"", time.monotonic() + 30
     while time.monotonic() < deadline:

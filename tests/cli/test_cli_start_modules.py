@@ -39,5 +39,5 @@ def test_help_imports_click_and_the_front_alone(tmp_path):
 
 def test_a_listing_imports_no_cloud_and_no_terminal_library(tmp_path):
     modules = imported(["endpoint", "list"], tmp_path)
-    assert not modules & (CLOUDS | {"rich", "pathspec"})
+    assert not modules & (CLOUDS | {"rich", "re2"})
     assert "penstock.cli.commands.submit" not in modules and "penstock.cli.commands.run" not in modules

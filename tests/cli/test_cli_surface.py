@@ -43,7 +43,7 @@ run outputs
 run rerun
 target list
 target check
-conformance --other --deep --seed --law --lacks --markdown
+conformance --other --deep --seed --law --unsupported --markdown
 plugin list
 registry check
 registry backup

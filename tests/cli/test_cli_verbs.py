@@ -255,7 +255,7 @@ def test_init_writes_a_configuration_that_can_be_read_once(tmp_path, monkeypatch
     text = (tmp_path / "penstock.yaml").read_text()
     assert cli("target", "list", "-q").ok().out == "local\n"
     answer = cli("init", "--json").refused(8)
-    assert answer.json["error"]["code"] == "config_exists"
+    assert answer.json["error"]["code"] == "file_exists"
     assert (tmp_path / "penstock.yaml").read_text() == text
 
 

@@ -46,23 +46,23 @@ def test_integer_keys_are_the_text_that_stands_there():
     assert read_yaml("1: a\n'2': b\n007: c\nyes: d\n", "f.yaml").data == {"1": "a", "2": "b", "007": "c", "yes": "d"}
 
 
-def test_places_of_values_and_keys():
+def test_positions_of_values_and_keys():
     document = read_yaml("a: 1\nb:\n  - x\n  -   y: {z: é, w: 2}\n", "f.yaml")
-    assert document.place(("a",)) == "f.yaml:1:4"
-    assert document.place_key(("a",)) == "f.yaml:1:1"
-    assert document.place(("b", 0)) == "f.yaml:3:5"
-    assert document.place(("b", 1, "y", "w")) == "f.yaml:4:20"
-    assert document.place_key(("b", 1, "y", "w")) == "f.yaml:4:17"
-    assert document.place(("b", 1, "y", "missing", "deeper")) == "f.yaml:4:10"
-    assert document.place_key(("b", 1, "y", "missing")) == "f.yaml:4:7"
-    assert document.place(()) == "f.yaml:1:1"
+    assert document.position(("a",)) == "f.yaml:1:4"
+    assert document.key_position(("a",)) == "f.yaml:1:1"
+    assert document.position(("b", 0)) == "f.yaml:3:5"
+    assert document.position(("b", 1, "y", "w")) == "f.yaml:4:20"
+    assert document.key_position(("b", 1, "y", "w")) == "f.yaml:4:17"
+    assert document.position(("b", 1, "y", "missing", "deeper")) == "f.yaml:4:10"
+    assert document.key_position(("b", 1, "y", "missing")) == "f.yaml:4:7"
+    assert document.position(()) == "f.yaml:1:1"
 
 
-def test_places_are_right_after_a_byte_order_mark_and_with_any_line_ends():
+def test_positions_are_right_after_a_byte_order_mark_and_with_any_line_ends():
     document = read_yaml("\ufeffa: 1\r\nb: 2\rc: 3\nd: [\u2028, 4]\n", "f.yaml")
     assert document.data == {"a": 1, "b": 2, "c": 3, "d": ["\u2028", 4]}
-    assert [document.place((key,)) for key in "abc"] == ["f.yaml:1:4", "f.yaml:2:4", "f.yaml:3:4"]
-    assert document.place(("d", 1)) == "f.yaml:4:8"
+    assert [document.position((key,)) for key in "abc"] == ["f.yaml:1:4", "f.yaml:2:4", "f.yaml:3:4"]
+    assert document.position(("d", 1)) == "f.yaml:4:8"
 
 
 @pytest.mark.parametrize(
@@ -89,6 +89,8 @@ def test_places_are_right_after_a_byte_order_mark_and_with_any_line_ends():
         ("[" * 10_000, "document_too_deep", "1:101", "100 deep"),
         ("- " * 10_000 + "a", "document_too_deep", "1:201", "100 deep"),
         ("{a: " * 10_000, "document_too_deep", "1:401", "100 deep"),
+        ("[[[\n" * 3_000, "document_too_deep", "34:2", "100 deep"),
+        ("a: [" + "[" * 9_000 + "'\\ud83d", "document_too_deep", "1:103", "100 deep"),
         ("a: " + "9" * 5000, "value_invalid", "1:4", "digits"),
         ('a: "\\ud83d"\n', "text_invalid", "1:4", "surrogate"),
         ("a: \ud83d\n", "text_invalid", "1:4", "surrogate"),

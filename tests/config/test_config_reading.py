@@ -224,6 +224,7 @@ def test_several_targets_need_a_default(write: Write) -> None:
 def test_all_problems_come_at_once(write: Write) -> None:
     folder = write("target: labtop\ntargets:\n  laptop: {slots: 2}\n  desk: {backend: 7}\n  a b: {backend: local}\n")
     error = refused(folder, env={"PENSTOCK_TARGETS_LABTOP_SLOTS": "2", "PENSTOCK_TARGETS_LAPTOP_N": "[}"})
+    assert error.code == "config_invalid"
     assert str(error).startswith("penstock.yaml: ")
     assert [(detail.code, detail.where) for detail in error.details if detail.code != "yaml_syntax"] == [
         ("target_unknown", "PENSTOCK_TARGETS_LABTOP_SLOTS"),
@@ -256,10 +257,12 @@ def test_a_broken_file_is_one_line_with_its_place(write: Write, text: str, messa
 def test_a_file_that_cannot_be_read_is_one_line(write: Write, tmp_path: Path) -> None:
     folder = write("")
     (folder / "penstock.yaml").write_bytes(b"target: \xff\n")
-    assert str(refused(folder)) == "penstock.yaml is not UTF-8 text"
+    error = refused(folder)
+    assert (str(error), error.code) == ("penstock.yaml is not UTF-8 text", "document_not_utf8")
     error = refused(folder, file=folder / "none.yaml")
-    assert (str(error), error.code) == ("there is no configuration file none.yaml", "config_missing")
-    assert str(refused(folder, file=folder)).endswith("cannot be read: Is a directory")
+    assert (str(error), error.code) == ("there is no configuration file none.yaml", "file_not_found")
+    error = refused(folder, file=folder)
+    assert (str(error).endswith("cannot be read: Is a directory"), error.code) == (True, "file_unreadable")
 
 
 def test_the_current_folder_may_be_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

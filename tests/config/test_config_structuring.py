@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from attrs import field, frozen, validators
 
-from penstock.config import build_plugin, build_target, identity_of, load_config, options_json
+from penstock.config import build_plugin, build_target, frozen_options, identity_of, load_config
 from penstock.contract.target import Target
 from penstock.errors import BackendBroken, ConfigInvalid
 from penstock.spec.quantity import seconds_of
@@ -23,6 +23,9 @@ class Options:
     location: str = field(default="eu", metadata={"identity": True})
     root: Path | None = field(default=None, metadata={"identity": True})
     labels: tuple[str, ...] = field(factory=tuple, metadata={"identity": True})
+    machine: str = field(default="small", metadata={"frozen": True})
+    mounts: tuple[Path, ...] = field(default=(), metadata={"frozen": True})
+    patience: float = field(default=60.0, converter=seconds_of, metadata={"frozen": True})
     data_roots: tuple[Path, ...] = ()
     cache: Path = Path("cache")
     slots: int | None = field(default=None, validator=validators.optional(validators.ge(1)))
@@ -102,18 +105,48 @@ def test_identity_is_the_backend_and_what_it_marked_without_defaults(write: Writ
 
 
 def test_moving_the_project_changes_neither_identity_nor_options(write: Write, tmp_path: Path) -> None:
-    folder = write(target("project: acme, root: ./state, data_roots: [../data]"))
+    folder = write(target("project: acme, root: ./state, data_roots: [../data], mounts: [./disks, /mnt]"))
     moved = tmp_path / "elsewhere"
     moved.mkdir()
     shutil.copy(folder / "penstock.yaml", moved)
     before, after = build(folder), build(moved)
     assert before.options.root != after.options.root
     assert identity_of(before) == identity_of(after) == '{"backend":"made","project":"acme","root":"state"}'
-    assert options_json(before) == options_json(after)
-    assert options_json(before) == (
-        '{"cache":"cache","data_roots":["../data"],"idle":10.0,"labels":[],"location":"eu","project":"acme",'
-        '"root":"state","slots":null}'
+    assert before.options.mounts != after.options.mounts
+    assert frozen_options(before) == frozen_options(after)
+    assert frozen_options(before) == '{"machine":"small","mounts":["disks","/mnt"],"patience":60.0}'
+
+
+def test_only_what_is_marked_is_frozen_defaults_included(write: Write) -> None:
+    folder = write(target("project: acme, machine: large, slots: 3"))
+    assert frozen_options(build(folder)) == '{"machine":"large","mounts":[],"patience":60.0}'
+    same = build(
+        folder, PENSTOCK_TARGETS_HERE_SLOTS="9", PENSTOCK_TARGETS_HERE_IDLE="1m", PENSTOCK_TARGETS_HERE_CACHE="c"
     )
+    assert frozen_options(same) == frozen_options(build(folder))
+    assert (same.options.slots, same.options.idle, same.options.cache) == (9, 60.0, folder / "c")
+    assert frozen_options(build(folder, PENSTOCK_TARGETS_HERE_MACHINE="tiny")) != frozen_options(same)
+
+
+def test_what_was_frozen_wins_over_what_is_configured_and_the_rest_takes_effect_at_once(write: Write) -> None:
+    folder = write(target("project: acme, machine: small, mounts: [./disks], slots: 1"))
+    frozen = frozen_options(build(folder))
+    write(target("project: acme, machine: large, mounts: [./others], patience: 2m, slots: 8, idle: 1m"))
+    config = load_config(folder, env={})
+    kept = build_target(config, "here", Options, frozen=frozen)
+    assert (kept.options.machine, kept.options.mounts, kept.options.patience) == ("small", (folder / "disks",), 60.0)
+    assert (kept.options.slots, kept.options.idle) == (8, 60.0)
+    assert (frozen_options(kept), identity_of(kept)) == (frozen, identity_of(build(folder)))
+    now = build(folder)
+    assert (now.options.machine, now.options.mounts, now.options.patience) == ("large", (folder / "others",), 120.0)
+    for nothing in ("", "{}"):
+        assert build_target(config, "here", Options, frozen=nothing) == now
+
+
+def test_what_was_frozen_and_no_option_any_more_is_said(write: Write) -> None:
+    config = load_config(write(target("project: acme")), env={})
+    with pytest.raises(ConfigInvalid, match="machin"):
+        build_target(config, "here", Options, frozen='{"machin":"large"}')
 
 
 def test_a_plugin_is_made_from_its_options(write: Write) -> None:

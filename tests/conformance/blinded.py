@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from penstock.contract.target import Problem
-from penstock.targets.facade import TargetOperations
-from penstock.testing.bench import Bench
+from penstock.targets.facade import OpenTarget
 from penstock.testing.checks import CHECKS
 from penstock.testing.examination import examine
+from penstock.testing.harness import Harness
 from penstock.testing.profiles import DEFAULT
 from penstock.testing.subject import Subject
 
 
 def steps_see_nothing():
     """No file of this machine is seen by a step."""
-    Bench._can_mark = lambda self: False
+    Harness._can_mark = lambda self: False
 
 
 def second_refuses_all():
@@ -27,18 +27,20 @@ def retries_are_refused():
 
 
 def _refuse(whether, path):
-    usual = TargetOperations.validate
+    usual = OpenTarget.validate
 
-    def validate(self, target, pipeline):
+    def validate(self, pipeline):
         no = Problem(severity="error", code="not_here", message="not here", path=path)
-        return (*usual(self, target, pipeline), *([no] if whether(target, pipeline) else []))
+        return (*usual(self, pipeline), *([no] if whether(self.target, pipeline) else []))
 
-    TargetOperations.validate = validate
+    OpenTarget.validate = validate
 
 
-def examined(folder, prepare, names, lacks=None):
+def examined(folder, prepare, names, unsupported=None):
     """What came of checks by their names, and of the laws by number."""
-    subject = Subject.of_options(folder, {"backend": "local", "idle": "2s"}, prepare=prepare, lacks=lacks or {})
+    subject = Subject.of_options(
+        folder, {"backend": "local", "idle": "2s"}, prepare=prepare, unsupported=unsupported or {}
+    )
     outcomes = []
     chosen = [check for check in CHECKS if check.name in names]
     assert len(chosen) == len(names)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from attrs import evolve
 
-from penstock.testing.bench import Bench
 from penstock.testing.checking import Check
 from penstock.testing.checks import CHECKS
 from penstock.testing.examination import examine
+from penstock.testing.harness import Harness
 from penstock.testing.laws import LawBroken, Untested
 from penstock.testing.profiles import Profile
 from penstock.testing.subject import Subject
 
-QUICK = Profile(name="quick", shrink=False)
+QUICK = Profile(name="quick", shrink=False, patience=60.0)
 
 
 def verdict(subject: Subject, law: int, only: tuple[str, ...] = ()) -> tuple[str, str]:
@@ -32,9 +32,9 @@ def verdict(subject: Subject, law: int, only: tuple[str, ...] = ()) -> tuple[str
 def _heard(check: Check, errors: list[str]) -> Check:
     """The same check; what it raises that is no verdict is noted."""
 
-    def body(bench: Bench) -> str | None:
+    def body(harness: Harness) -> str | None:
         try:
-            return check.body(bench)
+            return check.body(harness)
         except (LawBroken, Untested):
             raise
         except Exception as error:

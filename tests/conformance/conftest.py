@@ -1,17 +1,13 @@
-"""Fixtures of the kit's own suite: what is planted can be imported by every process of the kit."""
+"""Fixtures of the kit's own suite."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-import pytest
+HERE = Path(__file__).parent
 
-HERE = str(Path(__file__).parent)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _planted_is_importable():
-    sys.path.insert(0, HERE)
-    yield
-    sys.path.remove(HERE)
+# What is planted is imported by every process of the kit, by its name below `tests`.
+for place in (HERE, HERE.parent):
+    if str(place) not in sys.path:
+        sys.path.insert(0, str(place))

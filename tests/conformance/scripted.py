@@ -10,12 +10,12 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
-from penstock.testing.bench import Bench
 from penstock.testing.checks import CHECKS
 from penstock.testing.examination import ask
 from penstock.testing.faults.answers import Answers
 from penstock.testing.faults.points import Point, Points
-from penstock.testing.laws import hold
+from penstock.testing.harness import Harness
+from penstock.testing.laws import require
 from penstock.testing.profiles import DEFAULT
 from penstock.testing.subject import Subject
 
@@ -106,19 +106,19 @@ def exactly_the_steps_before(folder: Path, point) -> None:
     if number > NAMES.index("remove second.txt"):
         (folder / "unlinked").touch()
     elif number == NAMES.index("remove second.txt"):
-        hold(12, (folder / "second.txt").exists(), "the link is there")
-    hold(12, found(folder)[:number] == [True] * number, f"taken were {json.dumps(found(folder))}")
-    hold(12, not any(found(folder)[number:]), f"taken were {json.dumps(found(folder))}")
+        require(12, (folder / "second.txt").exists(), "the link is there")
+    require(12, found(folder)[:number] == [True] * number, f"taken were {json.dumps(found(folder))}")
+    require(12, not any(found(folder)[number:]), f"taken were {json.dumps(found(folder))}")
 
 
 def nothing_at_all(folder: Path, point) -> None:
     """A judge that finds a law broken once anything is there."""
-    hold(1, len(list(folder.iterdir())) < 4, "something is there")
+    require(1, len(list(folder.iterdir())) < 4, "something is there")
 
 
 def all_of_it(folder: Path, point) -> None:
     """A judge of a history that came to its end."""
-    hold(12, (folder / "ran").exists(), "the last step was taken")
+    require(12, (folder / "ran").exists(), "the last step was taken")
 
 
 def break_deaf() -> None:
@@ -151,5 +151,5 @@ def asked(folder: Path, check: str, breaking: str) -> tuple[str, str]:
     """What a check comes to when the kit does not make the trouble that it means to."""
     sys.path.insert(0, str(Path(__file__).parent))
     subject = Subject.of_options(folder, {"backend": "local", "idle": "1s"}, prepare=(f"scripted:break_{breaking}",))
-    outcome = ask(Bench(subject, DEFAULT, seed=1), {one.name: one for one in CHECKS}[check])
+    outcome = ask(Harness(subject, DEFAULT, seed=1), {one.name: one for one in CHECKS}[check])
     return outcome.result, outcome.reason

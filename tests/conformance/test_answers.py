@@ -7,33 +7,33 @@ import pytest
 from penstock.contract.run import Absent, RunRef, RunReport
 from penstock.contract.target import Publication
 from penstock.errors import TargetUnavailable
-from penstock.targets.facade import ANSWERS, TargetOperations
-from penstock.targets.opened import OpenTargets
-from penstock.testing.bench import Bench
+from penstock.targets.calls import ANSWERS
+from penstock.targets.facade import OpenTarget
 from penstock.testing.checks.answers import HISTORIES
 from penstock.testing.faults.answers import Answers, Trouble
 from penstock.testing.faults.reaching import REACHING
 from penstock.testing.faults.scenes import Scene
+from penstock.testing.harness import Harness
 from penstock.testing.probes.pipelines import variant
-from penstock.testing.processes.apart import apart
+from penstock.testing.processes.subprocesses import in_subprocess
 from penstock.testing.profiles import DEFAULT
 from penstock.testing.subject import Subject
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory, engines_end):
+def harness(tmp_path_factory, engines_end):
     folder = tmp_path_factory.mktemp("answers")
-    yield Bench(Subject.of_options(folder, {"backend": "local", "idle": "1s"}), DEFAULT, seed=1)
+    yield Harness(Subject.of_options(folder, {"backend": "local", "idle": "1s"}), DEFAULT, seed=1)
     engines_end(folder)
 
 
 @pytest.fixture
-def troubled(bench):
+def troubled(harness):
     """A submit with one trouble in it: the plugin, the run after its end, and the scene."""
 
     def play(hook, fault, number=0, meanwhile=lambda: None):
-        scene = Scene.on(bench)
-        answers = Answers(OpenTargets(scene.subject.config), Trouble(hook=hook, number=number, fault=fault), meanwhile)
+        scene = Scene.on(harness)
+        answers = Answers(scene.subject.config, Trouble(hook=hook, number=number, fault=fault), meanwhile)
         with scene.open(("answers", answers)) as workspace:
             published = workspace.publish(variant("python", "a"), folder=scene.specs)
             run = workspace.runs.submit(published.id, parameters=scene.parameters()).run
@@ -51,10 +51,10 @@ def test_a_lost_answer_is_asked_for_again(troubled, fault):
     scene.executed({"tell": 1})
 
 
-def test_a_publish_that_is_lost_is_told_to_the_caller(bench):
-    scene = Scene.on(bench)
+def test_a_publish_that_is_lost_is_told_to_the_caller(harness):
+    scene = Scene.on(harness)
     trouble = Trouble(hook="penstock_publish_pipeline", number=0, fault="lost after")
-    answers = Answers(OpenTargets(scene.subject.config), trouble)
+    answers = Answers(scene.subject.config, trouble)
     with scene.open(("answers", answers)) as workspace:
         with pytest.raises(TargetUnavailable, match="the answer is lost"):
             workspace.publish(variant("python", "a"), folder=scene.specs)
@@ -73,28 +73,24 @@ def test_an_answer_that_comes_twice_is_the_same(troubled):
     scene.executed({"tell": 1})
 
 
-def test_it_is_noted_when_a_target_answers_a_repeat_differently(bench):
-    answers = Answers(
-        OpenTargets(bench.subject.config), Trouble(hook="penstock_publish_pipeline", number=0, fault="twice")
-    )
+def test_it_is_noted_when_a_target_answers_a_repeat_differently(harness, monkeypatch):
+    answers = Answers(harness.subject.config, Trouble(hook="penstock_publish_pipeline", number=0, fault="twice"))
     names = iter(["first", "second"])
-    target = answers._places.open(bench.subject.target).target
-    call = answers._answer("penstock_publish_pipeline", target, None, None)
+    monkeypatch.setattr(answers, "repeat", lambda target, hook, *asked: Publication(external=next(names)))
+    call = answers._answer("penstock_publish_pipeline", harness.hooks.target, None, None)
     next(call)
-    operations = answers._places.open(target.name).operations
-    operations.publish = lambda *asked: Publication(external=next(names))
     with pytest.raises(StopIteration) as answer:
         call.send(Publication(external=next(names)))
     assert answer.value.value.external == "second"
     assert "'first'" in answers.differing and "'second'" in answers.differing
 
 
-def test_old_news_is_what_was_said_before(bench):
-    answers = Answers(OpenTargets(bench.subject.config), Trouble(hook="penstock_get_run", number=1, fault="stale"))
+def test_old_news_is_what_was_said_before(harness):
+    answers = Answers(harness.subject.config, Trouble(hook="penstock_get_run", number=1, fault="stale"))
     told = [RunReport(state="running"), RunReport(state="succeeded"), RunReport(state="succeeded")]
     heard = []
     for report in told:
-        call = answers._answer("penstock_get_run", bench.place.target, RunRef(id="a run", publication=None))
+        call = answers._answer("penstock_get_run", harness.hooks.target, RunRef(id="a run", publication=None))
         next(call)
         with pytest.raises(StopIteration) as answer:
             call.send(report)
@@ -110,9 +106,9 @@ def test_a_run_that_is_lost_stays_lost(troubled):
 
 
 def test_the_answers_of_every_hook_that_reaches_the_target_are_troubled():
-    assert {hook for history in HISTORIES for hook in history.hooks} == set(REACHING)
+    assert {hook for history in HISTORIES for hook in history.hooks} == set(REACHING) - {"penstock_sync_endpoint"}
     assert {name for name in vars(Answers) if name.startswith("penstock_")} == set(REACHING)
-    assert all(callable(getattr(TargetOperations, method)) for method in REACHING.values())
+    assert all(callable(getattr(OpenTarget, method)) for method in REACHING.values())
 
 
 def test_hooks_that_do_not_reach_the_target_are_known_by_name():
@@ -131,6 +127,6 @@ def test_hooks_that_do_not_reach_the_target_are_known_by_name():
 def test_a_history_that_is_not_troubled_is_not_passed(breaking, reason, tmp_path, engines_end):
     import scripted
 
-    result, said = apart(scripted.asked, tmp_path, "troubled_logs_are_whole", breaking)
+    result, said = in_subprocess(scripted.asked, tmp_path, "troubled_logs_are_whole", breaking)
     engines_end(tmp_path)
     assert (result, said[: len(reason)]) == ("skip", reason)

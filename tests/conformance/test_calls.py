@@ -7,12 +7,12 @@ import signal
 import sys
 
 import pytest
+from laws.error_codes import code_of, refusal
 
 from penstock.errors import Conflict
-from penstock.testing.asking.refusals import refusal, verdict
 from penstock.testing.laws import LawBroken, Untested
-from penstock.testing.processes.anew import anew
-from penstock.testing.processes.apart import Died
+from penstock.testing.processes.fresh_interpreter import in_fresh_interpreter
+from penstock.testing.processes.subprocesses import Died
 
 
 def refuse(code):
@@ -43,8 +43,8 @@ def killed():
 
 
 def test_a_refusal_is_known_by_its_code():
-    assert verdict(refuse, "in_use") == "in_use"
-    assert verdict(len, "in_use") == ""
+    assert code_of(refuse, "in_use") == "in_use"
+    assert code_of(len, "in_use") == ""
     assert refusal(3, "in_use", "deleting it", refuse, "in_use") == "no"
 
 
@@ -57,30 +57,35 @@ def test_another_refusal_and_none_break_the_law():
 
 def test_what_is_no_refusal_goes_through():
     with pytest.raises(RuntimeError):
-        verdict(crash)
+        code_of(crash)
 
 
 def test_another_interpreter_hashes_in_its_own_way():
-    assert anew(order_of_a_set, ("a", "b"), hash_seed=7) == anew(order_of_a_set, ("a", "b"), hash_seed=7)
-    assert anew(order_of_a_set, ("a", "b"), hash_seed=7)[1] != anew(order_of_a_set, ("a", "b"), hash_seed=8)[1]
+    assert in_fresh_interpreter(order_of_a_set, ("a", "b"), hash_seed=7) == in_fresh_interpreter(
+        order_of_a_set, ("a", "b"), hash_seed=7
+    )
+    assert (
+        in_fresh_interpreter(order_of_a_set, ("a", "b"), hash_seed=7)[1]
+        != in_fresh_interpreter(order_of_a_set, ("a", "b"), hash_seed=8)[1]
+    )
 
 
 def test_what_fails_in_another_interpreter_is_raised_as_what_it_is():
     with pytest.raises(RuntimeError, match="the pump has stopped"):
-        anew(crash, hash_seed=1)
+        in_fresh_interpreter(crash, hash_seed=1)
     with pytest.raises(Conflict, match="no") as met:
-        anew(refuse, "in_use", hash_seed=1)
+        in_fresh_interpreter(refuse, "in_use", hash_seed=1)
     assert met.value.code == "in_use"
     with pytest.raises(RuntimeError, match="Unspeakable: no words"):
-        anew(speechless, hash_seed=1)
+        in_fresh_interpreter(speechless, hash_seed=1)
     with pytest.raises(Died, match="killed by signal 9"):
-        anew(killed, hash_seed=1)
+        in_fresh_interpreter(killed, hash_seed=1)
 
 
 def test_an_interpreter_that_cannot_start_proves_nothing(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     with pytest.raises(Untested, match="cannot be started: No such file"):
-        anew(crash, hash_seed=1)
+        in_fresh_interpreter(crash, hash_seed=1)
     monkeypatch.setattr(sys, "executable", "false")
     with pytest.raises(Untested, match="cannot be started: it said nothing"):
-        anew(crash, hash_seed=1)
+        in_fresh_interpreter(crash, hash_seed=1)

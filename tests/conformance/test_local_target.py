@@ -28,13 +28,13 @@ class TestLocal(Conformance):
     def other_options(cls, options):
         return {**options, "root": f"{options['root']}-again"}
 
-    def test_readme_shows_what_came_of_it(self, bench, outcomes):
+    def test_readme_shows_what_came_of_it(self, harness, outcomes):
         if len(outcomes) < len(CHECKS):
             pytest.skip("only a part of the kit was asked in this session")
         laws = tuple(result_of(law.number, outcomes) for law in LAWS)
         shown = re.search(r"^\| law \| `laptop` \| \|\n(?:\|.*\n)+", README, flags=re.M)
         assert shown is not None
-        assert shown[0].splitlines() == markdown(Report(target="laptop", seed=bench.seed, laws=laws))
+        assert shown[0].splitlines() == markdown(Report(target="laptop", seed=harness.seed, laws=laws))
 
 
 @pytest.mark.slow

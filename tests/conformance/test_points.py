@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from penstock.testing.bench import Bench
-from penstock.testing.checks import interruptions
 from penstock.testing.faults.points import Point, kill_at_each, points_of
+from penstock.testing.harness import Harness
 from penstock.testing.laws import LawBroken
-from penstock.testing.processes.apart import apart
 from penstock.testing.processes.killing import kill_naming, naming
+from penstock.testing.processes.subprocesses import in_subprocess
 from penstock.testing.profiles import DEFAULT
 from penstock.testing.subject import Subject
 
@@ -23,9 +22,9 @@ def new_folder(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory, engines_end):
+def harness(tmp_path_factory, engines_end):
     folder = tmp_path_factory.mktemp("points")
-    yield Bench(Subject.of_options(folder, {"backend": "local", "idle": "1s"}), DEFAULT, seed=1)
+    yield Harness(Subject.of_options(folder, {"backend": "local", "idle": "1s"}), DEFAULT, seed=1)
     engines_end(folder)
 
 
@@ -61,46 +60,16 @@ def test_a_point_that_is_not_reached_is_not_one_where_it_died(new_folder):
 
 
 @pytest.mark.parametrize(("breaking", "reason"), [
-    ("deaf", "the moment before `call of penstock_get_run` was not seen"),
-    ("alive", "5 of 5 points were not reached: `call of penstock_get_run`, "),
+    ("deaf", "the moment before the call of the hook was not seen"),
+    ("alive", "3 of 3 points were not reached: `call of penstock_cancel_run`, "),
 ])  # fmt: skip
 def test_a_history_that_is_not_interrupted_is_not_passed(breaking, reason, new_folder, engines_end):
     import scripted
 
     folder = new_folder()
-    result, said = apart(scripted.asked, folder, "a_killed_look_changes_nothing", breaking)
+    result, said = in_subprocess(scripted.asked, folder, "a_killed_cancel_is_made_up_for", breaking)
     engines_end(folder)
     assert (result, said[: len(reason)]) == ("skip", reason)
-
-
-def _names(history, scene):
-    return [str(point) for point in points_of(history.calls, scene)]
-
-
-def test_a_submit_is_killed_after_acceptance_after_the_answer_and_before_our_write(bench):
-    names = _names(interruptions.SUBMIT, interruptions.SUBMIT.scene(bench))
-    accepted = next(number for number, name in enumerate(names) if ": insert runs" in name)
-    called, answered = names.index("call of penstock_submit_run"), names.index("answer of penstock_submit_run")
-    assert names[accepted + 1].startswith("commit") and "update handovers" in names[accepted + 1]
-    assert accepted + 1 < called < answered
-    assert names[answered + 1 :] == ["commit in r-*.db: update runs, delete handovers"]
-    assert any(name.startswith("process") for name in names[called:answered])
-
-
-def test_a_look_is_killed_between_the_answer_and_what_we_write_of_it(bench):
-    names = _names(interruptions.REFRESH, interruptions.REFRESH.scene(bench))
-    assert [name for name in names if name.startswith("answer")] == [
-        "answer of penstock_get_run",
-        "answer of penstock_get_outputs",
-    ]
-    assert names[-1].startswith("commit in r-*.db: update runs")
-
-
-def test_a_publish_is_killed_between_making_the_registry_and_telling_the_target(bench):
-    names = _names(interruptions.PUBLISH, interruptions.PUBLISH.scene(bench))
-    published, told = names.index("answer of penstock_publish_pipeline"), names.index("call of penstock_sync_endpoint")
-    assert names.index("link r-*.db") < published < told
-    assert "insert published" in names[published + 1]
 
 
 def test_processes_are_found_by_a_folder_that_they_name_and_killed(new_folder):

@@ -9,12 +9,14 @@ import pytest
 from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 
-from penstock.codec import checked
+from penstock.codec import canonical_json, checked
 from penstock.errors import ParameterInvalid
+from penstock.records import FrozenSnapshot
 from penstock.spec import TYPES, Parameter, Pipeline, Step
+from penstock.spec.binding import bind
 from penstock.spec.limits import _LIMITS as ALL_LIMITS
 from penstock.spec.problems import check as problems
-from penstock.spec.values import check, render
+from penstock.spec.values import render
 from penstock.testing.probes.pipelines import VALUE_TYPES
 from penstock.testing.strategies import (
     declarations,
@@ -30,7 +32,7 @@ from penstock.testing.strategies import (
 )
 from penstock.testing.strategies.text import literal
 from penstock.testing.strategies.values import refused
-from penstock.workspace.parameters import settle
+from penstock.workspace.parameters import TriggerOptions, bind_parameters
 
 LIMITS = [
     Parameter("integer", minimum=1, maximum=3),
@@ -74,9 +76,9 @@ TOGETHER = {
 @settings(max_examples=60, deadline=None)
 @given(parameters(), st.data())
 def test_values_are_inside_of_every_limit_or_outside_as_it_is_said(parameter, data):
-    assert list(check(parameter, data.draw(values_for(parameter)))) == []
+    assert bind(parameter, data.draw(values_for(parameter))).problems == ()
     value, code = data.draw(values_outside(parameter))
-    assert code in {detail.code for detail in check(parameter, value)}
+    assert code in {detail.code for detail in bind(parameter, value).problems}
 
 
 @pytest.mark.parametrize("type_", TYPES)
@@ -101,11 +103,11 @@ def test_each_limit_is_kept_and_broken(parameter):
     @settings(max_examples=15, deadline=None, database=None)
     @given(values_for(parameter))
     def kept(value):
-        assert list(check(parameter, value)) == []
+        assert bind(parameter, value).problems == ()
 
     kept()
     for value, code in refused(parameter):
-        assert code in {detail.code for detail in check(parameter, value)}, repr(value)[:80]
+        assert code in {detail.code for detail in bind(parameter, value).problems}, repr(value)[:80]
 
 
 @settings(max_examples=25, deadline=None)
@@ -113,13 +115,18 @@ def test_each_limit_is_kept_and_broken(parameter):
 def test_triggers_are_taken_or_refused_as_it_is_said(declared, data):
     pipeline = Pipeline(name="p", parameters=declared, steps={"a": Step(command=["true"])})
 
-    def settled(values):
-        return settle(pipeline, values, archived=(), base=None, resolve=lambda location: location.text)
+    kept = FrozenSnapshot(digest="d", spec=canonical_json(pipeline), archives="[]")
 
-    assert settled(data.draw(values_of(declared))).parameters.keys() == declared.keys()
+    def bound(values):
+        options = TriggerOptions(
+            parameters=values, experiment=None, description="", tags={}, idempotency_key=None, folder=None
+        )
+        return bind_parameters(kept, options, lambda location: location.text)
+
+    assert bound(data.draw(values_of(declared))).typed.keys() == declared.keys()
     values, wrong = data.draw(wrong_values(declared))
     with pytest.raises(ParameterInvalid) as refusal:
-        settled(values)
+        bound(values)
     told = {(detail.path[0], detail.code) for detail in refusal.value.details}
     assert {name for name, _ in told} == wrong.keys()
     assert set(wrong.items()) <= told
@@ -156,7 +163,7 @@ def test_keys_have_the_oddities_that_are_allowed(wanted):
 def test_runnable_pipelines_have_every_shape():
     seen = Counter()
 
-    @settings(max_examples=80, deadline=None, database=None, derandomize=True)
+    @settings(max_examples=200, deadline=None, database=None, derandomize=True)
     @given(runnable_pipelines("python", marks=True))
     def look(pipeline):
         sources = [text for step in pipeline.steps.values() for text in step.inputs.values()]

@@ -20,13 +20,13 @@ from penstock.testing import LawBroken, Untested, check
 
 
 @check(1)
-def well(bench):
+def well(harness):
     """Is all well?"""
     return "it is"
 
 
 @check(2, 1)
-def doubled(bench):
+def doubled(harness):
     """Is each given once?"""
     error = LawBroken(2, "two is given twice")
     error.add_note("play.publish(variant='a')")
@@ -34,34 +34,34 @@ def doubled(bench):
 
 
 @check(3, needs=("penstock_made_up",))
-def pointed(bench):
+def pointed(harness):
     """Does it point?"""
 
 
 @check(4)
-def unseen(bench):
+def unseen(harness):
     """Can it be seen?"""
     raise Untested("steps here are not seen")
 
 
 @check(5)
-def drawn(bench):
+def drawn(harness):
     """Is the same drawn again?"""
     numbers = []
-    bench.forall(lambda number: numbers.append(number), examples=9, number=st.integers())
-    Path("drawn").write_text(f"{bench.seed} {numbers}")
+    harness.forall(lambda number: numbers.append(number), examples=9, number=st.integers())
+    Path("drawn").write_text(f"{harness.seed} {numbers}")
 
 
 @check(6)
-def halved(bench):
+def halved(harness):
     """Is it whole?"""
     for _ in range(2):
-        bench.leave_out("half of it was left out")
+        harness.leave_out("half of it was left out")
     return "and nobody knows"
 
 
 @check(7)
-def stumbled(bench):
+def stumbled(harness):
     """Does it stand?"""
     raise OSError("the pump has stopped")
 
@@ -75,7 +75,7 @@ from penstock.testing import Conformance
 
 
 class TestMine(Conformance):
-    lacks = {"penstock_read_logs": "upstream"}
+    unsupported = {"penstock_read_logs": "upstream"}
     seed = 11
 
     @pytest.fixture(scope="class")
@@ -119,14 +119,14 @@ def test_each_question_is_a_test_that_says_what_it_found(five):
     assert "to see it again: --hypothesis-seed=5 -k law02-01-doubled" in told
     assert "Traceback" not in told
     assert "`penstock_made_up`: not yet" in told
-    assert "the backend offers `penstock_read_logs` by now: take it out of `lacks`" in told
+    assert "the backend offers `penstock_read_logs` by now: take it out of `unsupported`" in told
 
 
 def test_the_session_ends_with_the_seed_and_the_laws_by_result(five):
     _, _, told = five
     assert "test_mine.py::TestMine: backend local =" in told
     assert "\nseed 5, profile default\n" in told
-    assert re.findall(r"^ ?(\d+) [A-Z][\w -]+? +(pass|fail|skip)\b(.*)$", told, re.MULTILINE)[:8] == [
+    assert re.findall(r"^ ?(\d+) [A-Z][\w -]+? +(pass|fail|skip|core)\b(.*)$", told, re.MULTILINE)[:8] == [
         ("1", "skip", " doubled stopped when law 2 broke"),
         ("2", "fail", " doubled: two is given twice"),
         ("3", "skip", " `penstock_made_up`: not yet"),
@@ -134,7 +134,7 @@ def test_the_session_ends_with_the_seed_and_the_laws_by_result(five):
         ("5", "pass", ""),
         ("6", "skip", " half of it was left out"),
         ("7", "fail", " stumbled: the check met an error that it did not expect: OSError: the pump has stopped"),
-        ("8", "skip", " nothing asked about it"),
+        ("8", "core", ""),
     ]
 
 
@@ -174,7 +174,7 @@ def test_the_front_door_is_complete_and_says_how_to_begin():
         assert getattr(testing, name) is not None
     with pytest.raises(AttributeError, match="no attribute `Conformanse`"):
         _ = testing.Conformanse
-    for word in (*testing.REASONS, "--hypothesis-seed", "penstock conformance", "lacks", "DEEP", "one fixture"):
+    for word in (*testing.REASONS, "--hypothesis-seed", "penstock conformance", "unsupported", "DEEP", "one fixture"):
         assert word in testing.__doc__, word
 
 
@@ -185,7 +185,7 @@ def test_the_example_at_the_front_door_is_a_suite(tmp_path):
     command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-W", "error", "--rootdir", str(tmp_path)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "test_shown.py::TestTiny::test_what_it_lacks_is_not_there" in done.stdout
+    assert "test_shown.py::TestTiny::test_what_is_unsupported_is_not_there" in done.stdout
 
 
 def test_the_front_door_imports_nothing_before_it_is_used():

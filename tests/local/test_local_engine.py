@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from penstock.contract.run import ENDED, Absent, RunRef
 from penstock.spec import Resources, Retry, Step
-from penstock_local import queue, wake
+from penstock_local import database, queue, wake
 
 
 def engine_command(place):
@@ -20,8 +20,8 @@ def engine_command(place):
 
 
 def unfinished(place) -> int:
-    with queue.opened(place.layout) as database:
-        return sum(queue.counts(database).values())
+    with database.opened(place.layout) as connection:
+        return sum(queue.counts(connection).values())
 
 
 def test_runs_share_one_engine_and_it_ends_itself(places):
@@ -67,9 +67,9 @@ for _ in range(25):
     assert [writer.wait() for writer in writers] == [0, 0, 0]
     # Only the queue is looked at: asking for a run would start an engine.
     place.until(lambda: unfinished(place) == 0, "a run was forgotten")
-    with queue.opened(place.layout) as database:
-        rows = database.execute("SELECT state, count(*) FROM jobs GROUP BY state").fetchall()
-        attempts = database.execute("SELECT max(attempt) FROM steps").fetchone()[0]
+    with database.opened(place.layout) as connection:
+        rows = connection.execute("SELECT state, count(*) FROM jobs GROUP BY state").fetchall()
+        attempts = connection.execute("SELECT max(attempt) FROM steps").fetchone()[0]
     assert [tuple(row) for row in rows] == [("succeeded", 75)]
     assert attempts == 1
 
@@ -88,8 +88,8 @@ def test_of_engines_started_together_one_stays(place, tmp_path):
 
 def test_who_finds_an_engine_on_its_way_out_waits_for_it(place):
     place.layout.make()
-    lock, pipe = wake.take(place.layout)
-    assert wake.take(place.layout) is None
+    lock, pipe = wake.claim(place.layout)
+    assert wake.claim(place.layout) is None
     assert wake.listening(place.layout)
     os.close(pipe)
     assert not wake.listening(place.layout)

@@ -125,7 +125,12 @@ def test_each_attempt_works_in_its_own_copy_of_the_code(place):
 def test_outputs_travel_from_step_to_step_and_to_the_run(place):
     steps = {
         "make": Step(
-            command=["sh", "-c", 'echo rows > "$1"; touch "$2/model"; printf " 0.50\n" > "$3"; printf 7 > "$4"', "sh"]
+            command=[
+                "sh",
+                "-c",
+                'echo rows > "$1"; mkdir "$2"; touch "$2/model"; printf " 0.50\n" > "$3"; printf 7 > "$4"',
+                "sh",
+            ]
             + [f"${{{{ outputs.{name} }}}}" for name in ("table", "folder", "score", "count")],
             outputs={"table": "file", "folder": "directory", "score": "number", "count": "integer"},
         ),
@@ -149,7 +154,7 @@ def test_outputs_travel_from_step_to_step_and_to_the_run(place):
     ("declared", "script", "code", "message"),
     [
         ("file", "true", "output_missing", "the output `x` was not written"),
-        ("directory", 'rmdir "$1"', "output_missing", "the output `x` was not written"),
+        ("directory", "true", "output_missing", "the output `x` was not written"),
         ("file", 'mkdir "$1"', "output_invalid", "not a regular file"),
         ("file", 'ln -s /etc/passwd "$1"', "output_invalid", "is a link"),
         ("number", 'printf abc > "$1"', "output_invalid", "expected number"),
@@ -313,3 +318,59 @@ def test_defaults_of_the_pipeline_count(place):
     )
     place.wait(run)
     assert place.log(run, "one") == b"12"
+
+
+def written(place, script, declared, outputs=("x",)):
+    step = Step(
+        command=["sh", "-c", script, "sh", *(f"${{{{ outputs.{name} }}}}" for name in outputs)],
+        outputs=dict.fromkeys(outputs, declared),
+    )
+    return place.wait(place.submit({"one": step}))
+
+
+@pytest.mark.parametrize("script", ['mkdir "$1"', 'mkdir -p "$1"', 'mkdir "$1"; touch "$1/a"; rm "$1/a"'])
+def test_an_empty_folder_that_the_step_made_is_an_output(place, script):
+    report = written(place, script, "directory")
+    assert report.state == "succeeded"
+    assert list(Path(report.steps[0].outputs["x"]).iterdir()) == []
+
+
+def test_a_folder_output_that_was_never_made_was_not_written(place):
+    report = written(place, "true", "directory")
+    assert (report.state, report.error.code) == ("failed", "output_missing")
+    assert report.error.message == "step `one`: the output `x` was not written"
+
+
+@pytest.mark.parametrize(
+    ("script", "shown"),
+    [
+        ('echo 1 > "$1.npy"', "; the step wrote `x.npy` beside it"),
+        ('mkdir "$1.zarr"', "; the step wrote `x.zarr` beside it"),
+        (
+            'cd "$(dirname "$1")"; touch a b c x.npy x.txt',
+            "; the step wrote `x.npy`, `x.txt`, `a` and more beside it",
+        ),
+        ('touch "$1$(printf "\\033[2J\\nz")"', "; the step wrote `x\\x1b[2J\\nz` beside it"),
+        ('touch "$1$(printf "\\377")"', "; the step wrote `x\\xff` beside it"),
+        ('touch "$1$(printf "%0200d" 0)"', f"; the step wrote `x{'0' * 59}...` beside it"),
+    ],
+)
+def test_a_missing_output_names_what_lies_beside_it(place, script, shown):
+    report = written(place, script, "file")
+    assert (report.state, report.error.code) == ("failed", "output_missing")
+    assert f"the output `x` was not written{shown}, and the path of an output is taken as it stands" in (
+        report.error.message
+    )
+    assert report.error.message.isprintable()
+
+
+def test_outputs_that_were_declared_are_not_named_beside_a_missing_one(place):
+    report = written(place, 'echo 1 > "$2"', "file", ("x", "y"))
+    assert report.error.message == "step `one`: the output `x` was not written"
+
+
+def test_a_folder_full_of_files_beside_a_missing_output_is_not_listed_whole(place):
+    report = written(place, 'cd "$(dirname "$1")"; seq 3000 | xargs touch', "file")
+    assert report.error.code == "output_missing"
+    assert "` and more beside it" in report.error.message
+    assert len(report.error.message) < 250

@@ -45,6 +45,11 @@ def test_what_this_machine_does_differently_is_said_at_publish(places, strict, s
     assert problems(place, defaults=Defaults(resources=Resources(cpu=0.5, memory="1Mi"))) == set()
 
 
+def test_elsewhere_than_on_linux_it_is_refused_at_publish(place, monkeypatch):
+    monkeypatch.setattr("sys.platform", "darwin")
+    assert problems(place) == {("error", "platform_unsupported", ())}
+
+
 def test_a_default_elsewhere_is_refused_at_publish(place):
     parameters = {
         "far": Parameter("file", default="gs://bucket/x"),
@@ -157,9 +162,9 @@ def test_a_caller_on_this_machine_may_name_any_path(place, tmp_path):
         ("file://otherhost/etc/passwd", "file", "file_not_found"),
         ("a\0b", "file", "file_not_found"),
         ("x" * 5000, "file", "file_not_found"),
-        (".", "file", "location_kind"),
-        ("/etc/passwd", "directory", "location_kind"),
-        ("/dev/null", "file", "location_kind"),
+        (".", "file", "not_a_file"),
+        ("/etc/passwd", "directory", "not_a_folder"),
+        ("/dev/null", "file", "not_a_file"),
     ],
 )
 def test_a_location_that_cannot_be_read_is_refused(place, tmp_path, text, kind, code):
@@ -266,6 +271,7 @@ def test_a_root_that_cannot_be_made_is_a_clear_line(places, tmp_path):
         with pytest.raises(TargetUnavailable, match=f"cannot use `{tmp_path}/blocked") as caught:
             call()
         assert "give the target a `root` that can be written" in str(caught.value)
+        assert caught.value.code == "target_unavailable"
     assert not hooks.penstock_check_target(place.target).ok
 
 

@@ -170,7 +170,6 @@ def damaged(plan: bytes, change) -> bytes:
         lambda plan: damaged(plan, lambda document: document["steps"][0].update(slots="2")),
         lambda plan: damaged(plan, lambda document: document["archives"].update(x=1)),
         lambda plan: damaged(plan, lambda document: document["outputs"].update(x=1)),
-        lambda plan: damaged(plan, lambda document: document["pass_env"].append(1)),
     ],
 )
 def test_a_damaged_publication_fails_its_run_only(place, monkeypatch, damage):
@@ -192,14 +191,16 @@ def test_a_damaged_publication_fails_its_run_only(place, monkeypatch, damage):
 
 
 @pytest.mark.parametrize(
-    "request_text", ["{}", "[]", "x", '{"values": 1}', '{"settings": {}}', None], ids=lambda text: str(text)
+    "request_text",
+    ["{}", "[]", "x", "[" * 100_000, '{"parameters": 1}', '{"parameters": {"texts": {}}, "environment": []}', None],
+    ids=lambda text: str(text)[:30],
 )
 def test_a_damaged_request_fails_its_run_only(place, monkeypatch, request_text):
     bad = waiting_run(place, monkeypatch, place.publish({"one": "true"}))
     database = sqlite3.connect(place.layout.queue)
     if request_text is None:
         kept = json.loads(database.execute("SELECT request FROM jobs").fetchone()[0])
-        kept["settings"]["grace"] = "soon"
+        kept["environment"] = ["A"]
         request_text = json.dumps(kept)
     database.execute("UPDATE jobs SET request = ?", (request_text,))
     database.commit()

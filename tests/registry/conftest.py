@@ -3,16 +3,26 @@
 import sqlite3
 import uuid
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from penstock.contract.run import Submission
+from penstock.contract.run import BoundParameters, Submission
 from penstock.contract.target import Publication
 from penstock.errors import PenstockError
-from penstock.records import Caller, RunRecord
-from penstock.registry import NewRun, PublishOutcome, PublishRequest, Registry, TriggerRequest
+from penstock.records import (
+    Caller,
+    FrozenSnapshot,
+    HistoryQuery,
+    HistoryRecord,
+    Page,
+    Placement,
+    RunQuery,
+    RunRecord,
+)
+from penstock.registry import NewRun, PublishOutcome, PublishRequest, Registry, TriggerRequest, schema
 
 
 class Clock:
@@ -35,34 +45,69 @@ class Kit:
 
     @staticmethod
     def order(digest: str, **changes: Any) -> PublishRequest:
+        where = {"target": "laptop", "backend": "local", "identity": "{}", "options": "{}"}
+        where |= {key: changes.pop(key) for key in list(changes) if key in where}
         values: dict[str, Any] = {
             "name": "digits",
-            "digest": digest,
-            "target": "laptop",
-            "backend": "local",
-            "identity": "{}",
-            "options": "{}",
+            "snapshot": FrozenSnapshot(digest=digest, spec=f'{{"digest":"{digest}"}}', archives="[]"),
+            "placement": Placement(**where),
             "publication": Publication(external=f"x-{digest}", details={"digest": digest}),
-            "spec": f'{{"digest":"{digest}"}}',
-            "archives": "[]",
         }
         return PublishRequest(**values | changes)
 
     def publish(self, registry: Registry, digest: str, **changes: Any) -> PublishOutcome:
-        return registry.publish(self.order(digest, **changes), self.caller)
+        return registry.pipelines.publish(self.order(digest, **changes), self.caller)
 
     def submit(self, registry: Registry, ref: str = "digits", *, kind: str = "endpoint", **order: Any) -> RunRecord:
+        if "target" in order:
+            where = {
+                "target": order.pop("target"),
+                "backend": "local",
+                "identity": order.pop("identity"),
+                "options": "{}",
+            }
+            order["placement"] = Placement(**where)
         parameters = order.pop("parameters", {})
         trigger = TriggerRequest(kind=kind, ref=ref, **order)
-        found = registry.resolve(trigger)
+        found = registry.runs.resolve(trigger)
         if isinstance(found, RunRecord):
             return found
-        accepted = NewRun(id=str(uuid.uuid4()), experiment="trials", parameters=parameters)
-        return registry.accept(trigger, found, accepted, self.caller)[0]
+        bound = BoundParameters(typed=parameters)
+        accepted = NewRun(id=str(uuid.uuid4()), experiment="trials", parameters=bound)
+        return registry.runs.accept(trigger, found, accepted, self.caller)[0]
+
+    @staticmethod
+    def due(registry: Registry, kind: str = "submit", **options: Any) -> list[str]:
+        """What is due of one kind, by its subject."""
+        return [owed.subject for owed in registry.outbox.due(**options) if owed.kind == kind]
+
+    @staticmethod
+    def syncs(registry: Registry) -> list[tuple[str, str]]:
+        """Which targets are owed the state of which endpoint now."""
+        return [(owed.subject, owed.target) for owed in registry.outbox.due(limit=1000) if owed.kind == "sync"]
+
+    @staticmethod
+    def history(registry: Registry, **query: Any) -> Page[HistoryRecord]:
+        return registry.history(HistoryQuery(**query))
+
+    @staticmethod
+    def runs(registry: Registry, **query: Any) -> Page[RunRecord]:
+        return registry.runs.list(RunQuery(**query))
 
     def hand_over(self, registry: Registry, run: RunRecord) -> RunRecord:
-        assert registry.start_handover(run.id) is not None
-        return registry.finish_handover(run.id, Submission(external=f"job-{run.id}"))
+        assert registry.runs.start_handover(run.id) is not None
+        return registry.runs.finish_handover(run.id, Submission(external=f"job-{run.id}"))
+
+    @staticmethod
+    def older(path, steps):
+        """A registry as it was after the first few steps of the schema."""
+        path.parent.mkdir(exist_ok=True)
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+            stop = schema.STEPS[steps].__name__ if steps < len(schema.STEPS) else None
+            schema.apply(connection, stop_before=stop)
+            assert connection.execute("PRAGMA user_version").fetchone()[0] == steps
+            connection.execute("INSERT INTO snapshots VALUES ('kept', '{}', '[]')")
 
     @staticmethod
     def sql(registry: Registry, statement: str) -> list[sqlite3.Row]:

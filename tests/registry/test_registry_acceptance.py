@@ -6,8 +6,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from penstock.contract.run import BoundParameters
 from penstock.errors import Conflict
-from penstock.records import RunRecord
+from penstock.records import FrozenSnapshot, Placement, RunRecord
 from penstock.registry import NewRun, ResolutionChanged, TriggerRequest
 
 
@@ -24,66 +25,62 @@ def accepted(**changes):
 def test_a_run_records_what_it_resolved_to_and_from_what(registry, kit, two):
     default, pinned = kit.submit(registry), kit.submit(registry, version="1")
     direct = kit.submit(registry, "digits:2", kind="published")
-    registry.set_default("digits", "1", kit.caller)
-    registry.rename_endpoint("digits", "numbers", kit.caller)
-    runs = [registry.get_run(run.id) for run in (default, pinned, direct)]
+    registry.endpoints.set_default("digits", "1", kit.caller)
+    registry.endpoints.rename("digits", "numbers", kit.caller)
+    runs = [registry.runs.get(run.id) for run in (default, pinned, direct)]
     assert [run.resolved_from for run in runs] == ["default", "pinned", "published"]
     assert [run.version for run in runs] == ["0", "1", None]
     assert [run.published for run in runs] == [two[0].id, two[1].id, two[1].id]
     assert [run.endpoint for run in runs] == ["digits", "digits", None]
-    assert (runs[0].endpoint_id, runs[2].endpoint_id) == (registry.endpoint_id("numbers"), None)
+    assert (runs[0].endpoint_id, runs[2].endpoint_id) == (registry.endpoints.identify("numbers"), None)
     assert (runs[1].pipeline, runs[1].label, runs[1].digest, runs[1].target) == ("digits", "2", "b", "laptop")
     assert runs == [default, pinned, direct]
 
 
 def test_a_resolution_carries_everything_frozen(registry, kit):
     kit.publish(registry, "a", identity='{"i":1}', options='{"o":2}', backend="local", endpoint="digits")
-    found = registry.resolve(TriggerRequest(kind="endpoint", ref="digits"))
-    assert (found.identity, found.options, found.backend, found.spec) == (
-        '{"i":1}',
-        '{"o":2}',
-        "local",
-        '{"digest":"a"}',
-    )
+    found = registry.runs.resolve(TriggerRequest(kind="endpoint", ref="digits"))
+    assert found.placement == Placement(target="laptop", backend="local", identity='{"i":1}', options='{"o":2}')
+    assert found.snapshot == FrozenSnapshot(digest="a", spec='{"digest":"a"}', archives="[]")
     assert found.publication.external == "x-a"
 
 
 @pytest.mark.parametrize("change", ["default", "gate", "delete"])
 def test_what_changed_between_resolving_and_accepting_counts(registry, kit, two, change):
     order = TriggerRequest(kind="endpoint", ref="digits")
-    found = registry.resolve(order)
+    found = registry.runs.resolve(order)
     if change == "default":
-        registry.set_default("digits", "1", kit.caller)
+        registry.endpoints.set_default("digits", "1", kit.caller)
         with pytest.raises(ResolutionChanged):
-            registry.accept(order, found, accepted(), kit.caller)
-        assert registry.accept(order, registry.resolve(order), accepted(), kit.caller)[0].version == "1"
+            registry.runs.accept(order, found, accepted(), kit.caller)
+        assert registry.runs.accept(order, registry.runs.resolve(order), accepted(), kit.caller)[0].version == "1"
         return
     if change == "gate":
         registry.set_gate("endpoint", "digits", open=False, caller=kit.caller)
     else:
-        registry.delete_endpoint("digits", kit.caller)
+        registry.endpoints.delete("digits", kit.caller)
     code = {"gate": "endpoint_disabled", "delete": "endpoint_not_found"}[change]
-    assert kit.code(registry.accept, order, found, accepted(), kit.caller) == code
-    assert registry.list_runs().items == ()
+    assert kit.code(registry.runs.accept, order, found, accepted(), kit.caller) == code
+    assert kit.runs(registry).items == ()
 
 
 def test_a_move_and_a_move_back_still_hold(registry, kit, two):
     order = TriggerRequest(kind="endpoint", ref="digits")
-    found = registry.resolve(order)
-    registry.set_default("digits", "1", kit.caller)
-    registry.rollback("digits", kit.caller)
-    assert registry.accept(order, found, accepted(), kit.caller)[0].version == "0"
+    found = registry.runs.resolve(order)
+    registry.endpoints.set_default("digits", "1", kit.caller)
+    registry.endpoints.rollback("digits", kit.caller)
+    assert registry.runs.accept(order, found, accepted(), kit.caller)[0].version == "0"
 
 
 def test_one_key_is_one_run_whatever_happened_since(registry, kit, two):
     run = kit.submit(registry, key="k")
-    registry.set_default("digits", "1", kit.caller)
+    registry.endpoints.set_default("digits", "1", kit.caller)
     registry.set_gate("endpoint", "digits", open=False, caller=kit.caller)
     assert kit.submit(registry, key="k") == run
-    assert kit.submit(registry, registry.endpoint_id("digits"), key="k") == run
+    assert kit.submit(registry, registry.endpoints.identify("digits"), key="k") == run
     registry.set_gate("endpoint", "digits", open=True, caller=kit.caller)
-    registry.request_cancel(run.id, kit.caller)
-    registry.delete_endpoint("digits", kit.caller)
+    registry.runs.request_cancel(run.id, kit.caller)
+    registry.endpoints.delete("digits", kit.caller)
     again = kit.submit(registry, key="k")
     assert (again.id, again.state) == (run.id, "canceled")
     assert kit.code(kit.submit, registry, key="other") == "endpoint_not_found"
@@ -103,40 +100,42 @@ def test_a_key_of_a_published_pipeline_or_trial_is_its_own(registry, kit, two):
     assert len({run.id for run in runs}) == 5
     assert kit.submit(registry, "digits:1", kind="published", key="k") == runs[1]
     for run in runs:
-        registry.request_cancel(run.id, kit.caller)
-    registry.delete_endpoint("digits", kit.caller)
-    registry.delete_published(two[0].id, kit.caller)
+        registry.runs.request_cancel(run.id, kit.caller)
+    registry.endpoints.delete("digits", kit.caller)
+    registry.pipelines.delete(two[0].id, kit.caller)
     assert kit.submit(registry, two[0].id, kind="published", key="k").id == runs[1].id
     assert kit.code(kit.submit, registry, two[0].id, kind="published") == "pipeline_not_found"
 
 
 def test_another_request_under_a_key_is_refused_and_refusals_leave_nothing(registry, kit, two):
     registry.set_gate("endpoint", "digits", open=False, caller=kit.caller)
-    before = registry.history(runs=True)
+    before = kit.history(registry, runs=True)
     assert kit.code(kit.submit, registry, key="k") == "endpoint_disabled"
-    assert registry.history(runs=True) == before
+    assert kit.history(registry, runs=True) == before
     registry.set_gate("endpoint", "digits", open=True, caller=kit.caller)
     run = kit.submit(registry, key="k", parameters={"depth": 3})
     seen = []
 
     def same(stored: RunRecord, asked: str) -> bool:
-        seen.append(registry.snapshot_data(stored.digest))  # the caller may read to compare
+        seen.append(registry.pipelines.snapshot(stored.digest))  # the caller may read to compare
         return stored.parameters == {"depth": 4}
 
     with pytest.raises(Conflict, match=f"`k` belongs to run {run.id}") as refused:
-        kit.submit(registry, key="k", same=same)
+        kit.submit(registry, key="k", is_same_request=same)
     assert refused.value.code == "idempotency_conflict"
-    assert seen == [('{"digest":"a"}', "[]")]
+    assert seen == [FrozenSnapshot(digest="a", spec='{"digest":"a"}', archives="[]")]
 
 
 def test_a_racing_twin_is_found_when_accepting(registry, kit, two):
-    order = TriggerRequest(kind="endpoint", ref="digits", key="k", same=lambda run, asked: run.experiment == "trials")
-    first, second = registry.resolve(order), registry.resolve(order)
-    run, replayed = registry.accept(order, first, accepted(), kit.caller)
+    order = TriggerRequest(
+        kind="endpoint", ref="digits", key="k", is_same_request=lambda run, asked: run.experiment == "trials"
+    )
+    first, second = registry.runs.resolve(order), registry.runs.resolve(order)
+    run, replayed = registry.runs.accept(order, first, accepted(), kit.caller)
     assert not replayed
-    assert registry.accept(order, second, accepted(), kit.caller) == (run, True)
-    other = TriggerRequest(kind="endpoint", ref="digits", key="k", same=lambda run, asked: False)
-    assert kit.code(registry.accept, other, second, accepted(), kit.caller) == "idempotency_conflict"
+    assert registry.runs.accept(order, second, accepted(), kit.caller) == (run, True)
+    other = TriggerRequest(kind="endpoint", ref="digits", key="k", is_same_request=lambda run, asked: False)
+    assert kit.code(registry.runs.accept, other, second, accepted(), kit.caller) == "idempotency_conflict"
 
 
 def test_existence_comes_before_gates_and_the_endpoint_before_the_version(registry, kit, two):
@@ -174,14 +173,12 @@ json_values = st.recursive(
 def test_parameters_come_back_exactly(registry, kit, parameters):
     kit.publish(registry, "a", endpoint="digits")
     run = kit.submit(registry, parameters=parameters)
-    assert repr(registry.get_run(run.id).parameters) == repr(parameters)
+    assert repr(registry.runs.get(run.id).parameters) == repr(parameters)
     values = {name: str(value) for name, value in parameters.items()}
     order = TriggerRequest(kind="endpoint", ref="digits")
-    filled = accepted(values=values, artifacts={"images": "/data"}, bundled={"labels": "data/labels"})
-    run, _ = registry.accept(order, registry.resolve(order), filled, kit.caller)
-    request = registry.start_handover(run.id).request
-    assert (request.parameters.texts, request.parameters.artifacts, request.parameters.bundled) == (
-        values,
-        {"images": "/data"},
-        {"labels": "data/labels"},
+    bound = BoundParameters(
+        typed=parameters, texts=values, artifacts={"images": "/data"}, bundled={"labels": "data/labels"}
     )
+    filled = accepted(parameters=bound, fingerprint="asked")
+    run, _ = registry.runs.accept(order, registry.runs.resolve(order), filled, kit.caller)
+    assert repr(registry.runs.start_handover(run.id).request.parameters) == repr(bound)

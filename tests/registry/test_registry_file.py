@@ -7,14 +7,13 @@ import stat
 import subprocess
 import sys
 import tempfile
-import threading
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
 from penstock.errors import Conflict, PenstockError, RegistryError
-from penstock.registry import Registry, migrations
+from penstock.registry import Registry, schema
 from penstock.registry.filesystem import refuse_network
 
 
@@ -61,71 +60,15 @@ def test_a_folder_that_was_there_is_left_as_it_is(tmp_path):
 
 def test_both_counts_of_migrations_agree_and_nothing_is_imported_to_open(filled):
     with closing(sqlite3.connect(filled)) as connection:
-        assert connection.execute("PRAGMA user_version").fetchone()[0] == len(migrations.STEPS)
+        assert connection.execute("PRAGMA user_version").fetchone()[0] == len(schema.STEPS)
         names = [row[0] for row in connection.execute("SELECT name FROM _sqlite_migrations ORDER BY id")]
-    assert names == [step.__name__ for step in migrations.STEPS]
+    assert names == [step.__name__ for step in schema.STEPS]
     script = (
         "import sys; from pathlib import Path; from penstock.registry import Registry;"
         f"Registry.open(Path({str(filled)!r})).close(); print('sqlite_utils' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
-
-
-def test_a_missing_registry_is_only_made_when_asked(path):
-    assert refusal(path, create=False).code == "registry_missing"
-    assert refusal(path, read_only=True).code == "registry_missing"
-    assert not path.parent.exists()
-
-
-def older(path, steps):
-    """A registry as it was after the first few migrations."""
-    path.parent.mkdir(exist_ok=True)
-    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        connection.execute("PRAGMA journal_mode = WAL")
-        stop = migrations.STEPS[steps].__name__ if steps < len(migrations.STEPS) else None
-        migrations.apply(connection, stop_before=stop)
-        assert connection.execute("PRAGMA user_version").fetchone()[0] == steps
-        connection.execute("INSERT INTO snapshots VALUES ('kept', '{}', '[]')")
-
-
-@pytest.mark.parametrize("steps", range(1, len(migrations.STEPS)))
-def test_an_older_registry_is_migrated_with_a_copy_beside_it(path, kit, steps):
-    older(path, steps)
-    with Registry.open(path) as registry:
-        assert registry.snapshot_data("kept") == ("{}", "[]")
-        kit.publish(registry, "a", endpoint="digits")
-        assert registry.check().ok
-    copy = path.with_name(f"registry.db.v{steps}.bak")
-    assert mode(copy) == 0o600
-    with closing(sqlite3.connect(copy)) as connection:
-        assert connection.execute("PRAGMA user_version").fetchone()[0] == steps
-        assert connection.execute("SELECT digest FROM snapshots").fetchall() == [("kept",)]
-    assert {file.name for file in path.parent.iterdir() if "-" not in file.name} == {"registry.db", copy.name}
-
-
-def test_the_copy_of_an_earlier_migration_is_never_overwritten(path):
-    older(path, 2)
-    path.with_name("registry.db.v2.bak").write_text("earlier")
-    Registry.open(path).close()
-    assert path.with_name("registry.db.v2.bak").read_text() == "earlier"
-    assert path.with_name("registry.db.v2.1.bak").exists()
-
-
-def test_a_migration_that_fails_leaves_the_registry_as_it_was(path, monkeypatch):
-    older(path, 2)
-
-    def broken(db):
-        db.execute("CREATE TABLE half (x)")
-        raise sqlite3.OperationalError("no")
-
-    monkeypatch.setattr(migrations, "STEPS", (*migrations.STEPS[:3], broken))
-    assert refusal(path).code == "registry_error"
-    with closing(sqlite3.connect(path)) as connection:
-        assert connection.execute("PRAGMA user_version").fetchone()[0] == 2
-        tables = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-    assert "runs" not in tables
-    assert "half" not in tables
 
 
 def test_a_newer_registry_is_refused(filled):
@@ -157,7 +100,7 @@ def _damage(path, how):
         path.rename(path.with_name("registry.db-wal"))
     elif how == "without its tables":
         with closing(sqlite3.connect(path)) as connection:
-            connection.execute("DROP TABLE handovers")
+            connection.execute("DROP TABLE outbox")
     else:  # "overwritten pages"
         path.write_bytes(content[:8192] + b"\x5a" * (len(content) - 8192))
 
@@ -182,7 +125,7 @@ def test_damage_further_in_is_a_clear_error_of_whatever_meets_it(filled, kit, ho
     codes = set()
     try:
         with Registry.open(filled) as registry:
-            for call in (registry.list_published, registry.list_endpoints, registry.due, registry.counts):
+            for call in (registry.pipelines.list, registry.endpoints.list, registry.outbox.due, registry.counts):
                 codes.add(kit.code(call))
             if how == "overwritten pages":
                 assert not registry.check().ok
@@ -237,7 +180,7 @@ def test_a_registry_that_cannot_be_written_can_be_read(visible, kit, what):
     visible.chmod(0o444)
     visible.parent.chmod(0o777 if what == "file" else 0o555)
     with unprivileged(), Registry.open(visible) as registry:
-        assert registry.get_endpoint("digits").default == "0"
+        assert registry.endpoints.get("digits").default == "0"
         assert registry.check().ok
         with pytest.raises(RegistryError, match="read-only for this user") as refused:
             kit.publish(registry, "b")
@@ -250,14 +193,14 @@ def test_a_registry_in_use_can_be_read_by_whom_may_not_write_it(visible, kit):
         for file in visible.parent.iterdir():
             file.chmod(0o444)
         with unprivileged(), Registry.open(visible) as reader:
-            assert len(reader.get_endpoint("digits").versions) == 2
+            assert len(reader.endpoints.get("digits").versions) == 2
             kit.publish(writer, "c", endpoint="digits")
-            assert len(reader.get_endpoint("digits").versions) == 3
+            assert len(reader.endpoints.get("digits").versions) == 3
 
 
-def test_an_older_registry_that_cannot_be_written_says_so(visible):
+def test_an_older_registry_that_cannot_be_written_says_so(visible, kit):
     visible.unlink()
-    older(visible, 2)
+    kit.older(visible, 2)
     visible.chmod(0o444)
     visible.parent.chmod(0o555)
     with unprivileged():
@@ -287,7 +230,7 @@ def test_a_registry_that_cannot_be_read_says_so(visible):
 def test_opening_to_read_only_changes_nothing(filled, kit):
     with Registry.open(filled, read_only=True) as registry:
         assert kit.code(kit.publish, registry, "b") == "registry_read_only"
-        assert len(registry.list_published().items) == 1
+        assert len(registry.pipelines.list().items) == 1
 
 
 def test_a_full_disk_is_a_clear_error_that_leaves_nothing_half_done(registry, kit):
@@ -300,7 +243,7 @@ def test_a_full_disk_is_a_clear_error_that_leaves_nothing_half_done(registry, ki
             kit.submit(registry, parameters={"text": "x" * 2000})
             accepted += 1
     assert full.value.code == "registry_disk_full"
-    assert 0 < accepted == len(registry.list_runs(limit=1000).items)
+    assert 0 < accepted == len(kit.runs(registry, limit=1000).items)
     kit.sql(registry, "PRAGMA max_page_count = 1000000")
     kit.submit(registry)
 
@@ -311,7 +254,7 @@ def test_a_registry_kept_busy_is_a_clear_error(registry, path, kit):
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         assert kit.code(kit.publish, registry, "b") == "registry_busy"
-        assert registry.list_published().items[0].digest == "a"
+        assert registry.pipelines.list().items[0].digest == "a"
         other.execute("ROLLBACK")
     assert kit.code(kit.publish, registry, "b") is None
 
@@ -326,36 +269,12 @@ def test_a_backup_is_whole_private_and_overwrites_nothing(registry, kit, tmp_pat
         registry.backup(backup)
     assert refused.value.code == "file_exists"
     with Registry.open(backup) as copy:
-        assert len(copy.get_endpoint("digits").versions) == 1
+        assert len(copy.endpoints.get("digits").versions) == 1
         assert copy.check().ok
     (tmp_path / "a-file").write_text("")
     assert kit.code(registry.backup, tmp_path / "a-file" / "copy.db") == "registry_error"
     assert kit.code(registry.backup, tmp_path / "nowhere" / "copy.db") == "registry_error"
     assert sorted(file.name for file in tmp_path.iterdir()) == [".penstock", "a-file", "copy.db"]
-
-
-def test_threads_take_turns(registry, kit):
-    def work(digest):
-        kit.publish(registry, digest, endpoint="digits")
-
-    threads = [threading.Thread(target=work, args=(str(number),)) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert [version.version for version in registry.get_endpoint("digits").versions] == [str(n) for n in range(8)]
-
-
-def test_a_closed_registry_and_one_of_another_process_say_so(filled, kit, monkeypatch):
-    registry = Registry.open(filled)
-    with monkeypatch.context() as patched:
-        patched.setattr(os, "getpid", lambda: -1)
-        with pytest.raises(RegistryError, match="opened before a fork"):
-            registry.counts()
-    registry.close()
-    registry.close()
-    with pytest.raises(RegistryError, match="is closed"):
-        registry.counts()
 
 
 MOUNTS = r"""

@@ -15,11 +15,11 @@ def test_every_change_is_recorded_with_who_where_and_why(registry, kit):
     registry.set_gate("endpoint", "digits", open=False, caller=grace, reason="audit")
     registry.set_gate("endpoint", "digits", open=True, caller=grace, reason="done")
     kit.publish(registry, "b", endpoint="digits", default=True)
-    registry.rollback("digits", kit.caller)
-    registry.rename_endpoint("digits", "numbers", kit.caller)
-    registry.delete_endpoint("numbers", kit.caller)
-    registry.delete_published(published.id, kit.caller)
-    rows = registry.history().items[::-1]
+    registry.endpoints.rollback("digits", kit.caller)
+    registry.endpoints.rename("digits", "numbers", kit.caller)
+    registry.endpoints.delete("numbers", kit.caller)
+    registry.pipelines.delete(published.id, kit.caller)
+    rows = kit.history(registry).items[::-1]
     assert [(row.action, row.kind, row.subject, row.from_, row.to) for row in rows] == [
         ("pipeline_published", "pipeline", "digits:1@laptop", None, "a"),
         ("endpoint_created", "endpoint", "digits", None, None),
@@ -43,18 +43,18 @@ def test_every_change_is_recorded_with_who_where_and_why(registry, kit):
         "request-2",
         "audit",
     )
-    assert [row.seq for row in registry.history(by="grace").items] == [6, 5]
+    assert [row.seq for row in kit.history(registry, by="grace").items] == [6, 5]
 
 
 def test_what_changes_nothing_is_not_recorded(registry, kit):
     first = kit.publish(registry, "a", endpoint="digits").published
-    before = registry.history(runs=True)
+    before = kit.history(registry, runs=True)
     kit.publish(registry, "a", endpoint="digits", default=True)
-    registry.set_default("digits", "0", kit.caller)
+    registry.endpoints.set_default("digits", "0", kit.caller)
     registry.set_gate("endpoint", "digits", open=True, caller=kit.caller)
-    registry.add_version("digits", first.id, kit.caller)
-    registry.rename_endpoint("digits", "digits", kit.caller)
-    assert registry.history(runs=True) == before
+    registry.endpoints.add_version("digits", first.id, kit.caller)
+    registry.endpoints.rename("digits", "digits", kit.caller)
+    assert kit.history(registry, runs=True) == before
 
 
 def test_nothing_changes_or_takes_out_what_is_recorded(registry, kit):
@@ -66,19 +66,19 @@ def test_nothing_changes_or_takes_out_what_is_recorded(registry, kit):
     ):
         with pytest.raises((RegistryError, sqlite3.Error)):
             kit.sql(registry, statement)
-    assert registry.history().items[0].by == "ada"
+    assert kit.history(registry).items[0].by == "ada"
 
 
 def test_runs_are_left_out_unless_they_are_asked_for(registry, kit):
     kit.publish(registry, "a", endpoint="digits")
     run = kit.submit(registry)
-    registry.request_cancel(run.id, kit.caller, reason="typo")
-    assert {row.kind for row in registry.history().items} == {"pipeline", "endpoint", "version"}
-    ended, accepted = registry.history(runs=True, limit=2).items
+    registry.runs.request_cancel(run.id, kit.caller, reason="typo")
+    assert {row.kind for row in kit.history(registry).items} == {"pipeline", "endpoint", "version"}
+    ended, accepted = kit.history(registry, runs=True, limit=2).items
     assert (ended.action, ended.from_, ended.to, ended.reason) == ("run_ended", "queued", "canceled", "typo")
     assert (accepted.action, accepted.from_, accepted.to) == ("run_accepted", "default", "digits@0")
-    assert registry.history(subject=run.id).items == (ended, accepted)
-    assert registry.history(subject=run.id[:8]).items == (ended, accepted)
+    assert kit.history(registry, subject=run.id).items == (ended, accepted)
+    assert kit.history(registry, subject=run.id[:8]).items == (ended, accepted)
 
 
 def test_pages_times_and_subjects(registry, kit, clock):
@@ -87,32 +87,35 @@ def test_pages_times_and_subjects(registry, kit, clock):
     kit.publish(registry, "b", endpoint="digits")
     kit.publish(registry, "z", name="letters", endpoint="letters")
     late = datetime.fromtimestamp(clock.now / 1e6, UTC)
-    assert len(registry.history(since=late).items) == 6
-    assert registry.history(since=late + timedelta(days=1)).items == ()
-    assert {row.subject.split("@")[0] for row in registry.history(subject="digits").items} == {"digits"}
-    assert [row.action for row in registry.history(subject="digits:2").items] == ["pipeline_published"]
+    assert len(kit.history(registry, since=late).items) == 6
+    assert kit.history(registry, since=late + timedelta(days=1)).items == ()
+    assert {row.subject.split("@")[0] for row in kit.history(registry, subject="digits").items} == {"digits"}
+    assert [row.action for row in kit.history(registry, subject="digits:2").items] == ["pipeline_published"]
     pages, before = [], None
     while True:
-        page = registry.history(limit=3, before=before)
+        page = kit.history(registry, limit=3, before=before)
         pages.append([row.seq for row in page.items])
         if not page.more:
             break
         before = page.next
     assert pages == [[10, 9, 8], [7, 6, 5], [4, 3, 2], [1]]
-    registry.rename_endpoint("digits", "numbers", kit.caller)
-    assert len(registry.history(subject="digits").items) == len(registry.history(subject="numbers").items) == 5
-    with pytest.raises(NotFound, match="knows no endpoint, published pipeline or run `nothing`"):
-        registry.history(subject="nothing")
+    registry.endpoints.rename("digits", "numbers", kit.caller)
+    assert (
+        len(kit.history(registry, subject="digits").items) == len(kit.history(registry, subject="numbers").items) == 5
+    )
+    with pytest.raises(NotFound, match="knows no endpoint, published pipeline or run `nothing`") as caught:
+        kit.history(registry, subject="nothing")
+    assert caught.value.code == "not_found"
 
 
 def test_times_never_go_back_when_the_clock_does(registry, kit, clock):
     for digest, jump in zip("abcdef", (0, -3600, 10, -1, 86400, -86400), strict=True):
         clock.pass_seconds(jump)
         kit.publish(registry, digest, endpoint="digits")
-    times = [row.at for row in registry.history(limit=100).items][::-1]
+    times = [row.at for row in kit.history(registry, limit=100).items][::-1]
     assert times == sorted(times)
     assert len(set(times)) == 6
-    versions = [version.created for version in registry.get_endpoint("digits").versions]
+    versions = [version.created for version in registry.endpoints.get("digits").versions]
     assert versions == sorted(set(versions))
 
 
@@ -126,12 +129,12 @@ def test_the_past_has_an_answer(registry, kit, clock):
         lambda: kit.publish(registry, "a", endpoint="digits"),
         lambda: kit.publish(registry, "b", endpoint="digits", default=True),
         lambda: registry.set_gate("version", "digits", version="1", open=False, caller=kit.caller, reason="bad"),
-        lambda: registry.set_default("digits", "0", kit.caller),
+        lambda: registry.endpoints.set_default("digits", "0", kit.caller),
         lambda: registry.set_gate("endpoint", "digits", open=False, caller=kit.caller, reason="moving"),
-        lambda: registry.rename_endpoint("digits", "numbers", kit.caller),
+        lambda: registry.endpoints.rename("digits", "numbers", kit.caller),
         lambda: registry.set_gate("endpoint", "numbers", open=True, caller=kit.caller),
         lambda: registry.set_gate("pipeline", "digits:1", open=False, caller=kit.caller),
-        lambda: registry.delete_endpoint("numbers", kit.caller),
+        lambda: registry.endpoints.delete("numbers", kit.caller),
         lambda: kit.publish(registry, "b", endpoint="digits"),
     ]
     times = [start]
@@ -139,10 +142,10 @@ def test_the_past_has_an_answer(registry, kit, clock):
         clock.pass_seconds(60)
         step()
         times.append(now())
-    first = registry.history(subject="numbers").items[0].subject_id
+    first = kit.history(registry, subject="numbers").items[0].subject_id
 
     def answers(ref):
-        found = [registry.endpoint_at(ref, time + timedelta(seconds=1)) for time in times]
+        found = [registry.endpoints.at(ref, time + timedelta(seconds=1)) for time in times]
         return [(answer.default, answer.label, answer.refused) for answer in found]
 
     old = [
@@ -161,11 +164,11 @@ def test_the_past_has_an_answer(registry, kit, clock):
     assert answers(first) == answers("numbers") == old
     assert answers("digits")[:6] == old[:6]
     assert answers("digits")[10] == ("0", "2", None)
-    exact = registry.endpoint_at("digits", times[2])
+    exact = registry.endpoints.at("digits", times[2])
     assert (exact.default, exact.digest, exact.target, exact.endpoint) == ("1", "b", "laptop", "digits")
-    assert registry.endpoint_at("digits", times[2].replace(tzinfo=None)) == exact
-    closed = registry.endpoint_at("digits", times[3])
+    assert registry.endpoints.at("digits", times[2].replace(tzinfo=None)) == exact
+    closed = registry.endpoints.at("digits", times[3])
     assert closed.message.startswith("version 1 of endpoint `digits` was disabled since 2027-01-15")
     assert closed.message.endswith("by ada: bad")
     with pytest.raises(NotFound):
-        registry.endpoint_at("nothing", start)
+        registry.endpoints.at("nothing", start)

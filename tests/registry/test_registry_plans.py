@@ -5,6 +5,7 @@ import sqlite3
 
 import pytest
 
+from penstock.contract.run import RunReport, StepReport
 from penstock.registry import NewRun, TriggerRequest
 
 
@@ -35,8 +36,8 @@ class Recorder:
                 continue  # a statement of a trigger
             ordered = re.search(r"ORDER BY (r\.|p\.)?seq DESC LIMIT", statement)
             for step in plan:
-                # Indexes over the few that are closed or unfinished are read whole.
-                few = re.search(r"INDEX (runs_unfinished|runs_cancel|published_closed|endpoints_closed)", step)
+                # Indexes over the few that are closed, unfinished or owed are read whole.
+                few = re.search(r"INDEX (runs_unfinished|outbox_due|published_closed|endpoints_closed)", step)
                 scan = step.startswith("SCAN") and step != "SCAN CONSTANT ROW" and "json_each" not in step
                 if "TEMP B-TREE" in step or (scan and not ordered and not few):
                     found.append((step, statement))
@@ -59,34 +60,38 @@ def test_a_trigger_goes_by_indexes(used, kit):
     direct = TriggerRequest(kind="published", ref="digits:1", key="new")
     with Recorder(used) as recorder:
         run = kit.hand_over(
-            used, used.accept(order, used.resolve(order), NewRun(id="run-1", experiment="e"), kit.caller)[0]
+            used, used.runs.accept(order, used.runs.resolve(order), NewRun(id="run-1", experiment="e"), kit.caller)[0]
         )
-        used.accept(direct, used.resolve(direct), NewRun(id="run-2", experiment="e"), kit.caller)
-        used.request_cancel(run.id, kit.caller)
-        used.get_run("run-1")
-        used.run_ref("run-1")
-        used.due()
-        used.next_due()
-        used.pending_cancels()
-        used.unfinished()
-        used.pending_syncs()
+        used.runs.accept(direct, used.runs.resolve(direct), NewRun(id="run-2", experiment="e"), kit.caller)
+        used.runs.request_cancel(run.id, kit.caller)
+        used.runs.report("run-1", RunReport(state="running", steps=(StepReport(name="a", state="running"),)))
+        used.runs.get("run-1")
+        used.runs.ref("run-1")
+        for owed in used.outbox.due():
+            used.outbox.is_owed(owed)
+            used.outbox.tries(owed)
+            used.outbox.defer(owed, 0, "away")
+        used.outbox.breaker("laptop")
+        used.outbox.leave_alone("laptop", 1, "away")
+        used.outbox.reached("laptop")
+        used.runs.unfinished()
     assert len(recorder.statements) > 25
     assert recorder.slow() == []
 
 
 def test_every_listing_goes_by_an_index(used, kit):
     with Recorder(used) as recorder:
-        used.list_runs()
-        used.list_runs(before="3")
+        kit.runs(used)
+        kit.runs(used, before="3")
         for wanted in ({"endpoint": "digits"}, {"experiment": "e"}, {"state": "queued"}, {"pipeline": "digits"}):
-            used.list_runs(**wanted)
-        used.list_endpoints()
-        used.list_published()
-        used.list_published(name="digits")
-        used.history()
-        used.history(runs=True)
-        used.history(by="ada")
-        used.history(subject="digits")
+            kit.runs(used, **wanted)
+        used.endpoints.list()
+        used.pipelines.list()
+        used.pipelines.list(name="digits")
+        kit.history(used)
+        kit.history(used, runs=True)
+        kit.history(used, by="ada")
+        kit.history(used, subject="digits")
     assert recorder.slow() == []
 
 
@@ -103,11 +108,11 @@ def test_pages_walk_the_numbers_backwards_and_filters_have_their_index(used):
 
 def test_changes_to_an_endpoint_do_not_look_at_all_runs(used, kit):
     with Recorder(used) as recorder:
-        used.set_default("digits", "1", kit.caller)
-        used.rollback("digits", kit.caller)
+        used.endpoints.set_default("digits", "1", kit.caller)
+        used.endpoints.rollback("digits", kit.caller)
         used.set_gate("endpoint", "digits", open=False, caller=kit.caller, cancel_runs=True)
-        kit.code(used.delete_endpoint, "digits", kit.caller)
-        kit.code(used.delete_published, "digits:1", kit.caller)
+        kit.code(used.endpoints.delete, "digits", kit.caller)
+        kit.code(used.pipelines.delete, "digits:1", kit.caller)
     touched = [statement for statement in recorder.statements if re.search(r"FROM runs", statement)]
     assert touched
     assert recorder.slow() == []

@@ -12,7 +12,7 @@ from pathlib import Path
 from penstock.contract.run import RunReport, Submission
 from penstock.contract.target import Publication
 from penstock.errors import PenstockError
-from penstock.records import Caller, RunRecord
+from penstock.records import Caller, FrozenSnapshot, Placement, RunQuery, RunRecord
 from penstock.registry import NewRun, PublishRequest, Registry, ResolutionChanged, TriggerRequest
 
 
@@ -24,54 +24,49 @@ def publish(registry: Registry, caller: Caller, chance: random.Random) -> None:
     digest = f"d{chance.randrange(40)}"
     order = PublishRequest(
         name="digits",
-        digest=digest,
-        target=chance.choice(["laptop", "prod"]),
-        backend="local",
-        identity="{}",
-        options="{}",
+        snapshot=FrozenSnapshot(digest=digest, spec="{}", archives="[]"),
+        placement=Placement(target=chance.choice(["laptop", "prod"]), backend="local", identity="{}", options="{}"),
         publication=Publication(external=digest),
-        spec="{}",
-        archives="[]",
         endpoint="digits",
         default=chance.random() < 0.2,
     )
-    outcome = registry.publish(order, caller)
+    outcome = registry.pipelines.publish(order, caller)
     say("published", outcome.published.id, outcome.version)
 
 
 def move(registry: Registry, caller: Caller, chance: random.Random) -> None:
     if chance.random() < 0.5:
-        endpoint = registry.get_endpoint("digits")
+        endpoint = registry.endpoints.get("digits")
         version = chance.choice(endpoint.versions).version
-        registry.set_default("digits", version, caller, expect=endpoint.default)
+        registry.endpoints.set_default("digits", version, caller, expect=endpoint.default)
     else:
-        registry.rollback("digits", caller)
+        registry.endpoints.rollback("digits", caller)
 
 
 def gate(registry: Registry, caller: Caller, chance: random.Random) -> None:
-    version = None if chance.random() < 0.6 else chance.choice(registry.get_endpoint("digits").versions).version
+    version = None if chance.random() < 0.6 else chance.choice(registry.endpoints.get("digits").versions).version
     kind = "endpoint" if version is None else "version"
     registry.set_gate(kind, "digits", version=version, open=False, caller=caller, cancel_runs=chance.random() < 0.3)
     if version is None:
         # From here until the gate opens, no process may get a run in.
-        before = len(registry.list_runs(limit=100_000).items)
+        before = len(registry.runs.list(RunQuery(limit=100_000)).items)
         time.sleep(0.01)
-        if len(registry.list_runs(limit=100_000).items) != before:
+        if len(registry.runs.list(RunQuery(limit=100_000)).items) != before:
             say("wrong: a run was accepted through a closed gate")
     registry.set_gate(kind, "digits", version=version, open=True, caller=caller)
 
 
 def submit(registry: Registry, caller: Caller, chance: random.Random, key: str | None = None) -> str:
-    versions = registry.get_endpoint("digits").versions
+    versions = registry.endpoints.get("digits").versions
     pinned = chance.choice(versions).version if chance.random() < 0.3 and key is None else None
     order = TriggerRequest(kind="endpoint", ref="digits", version=pinned, key=key)
     while True:
-        found = registry.resolve(order)
+        found = registry.runs.resolve(order)
         if isinstance(found, RunRecord):
             run = found
             break
         try:
-            run, _ = registry.accept(order, found, NewRun(id=str(uuid.uuid4()), experiment="e"), caller)
+            run, _ = registry.runs.accept(order, found, NewRun(id=str(uuid.uuid4()), experiment="e"), caller)
             break
         except ResolutionChanged:
             continue
@@ -80,13 +75,17 @@ def submit(registry: Registry, caller: Caller, chance: random.Random, key: str |
 
 
 def work_off(registry: Registry, chance: random.Random) -> None:
-    for run_id in registry.due(limit=3):
-        work = registry.start_handover(run_id)
-        if work is not None:
-            registry.finish_handover(run_id, Submission(external=f"job-{run_id}"))
-            registry.report(run_id, RunReport(state=chance.choice(["running", "succeeded"])), None, {})
-    for endpoint_id, target in registry.pending_syncs():
-        registry.sync_done(endpoint_id, target, registry.endpoint_state(endpoint_id, target).revision)
+    for owed in registry.outbox.due(limit=5):
+        if owed.kind == "submit":
+            if registry.runs.start_handover(owed.subject) is not None:
+                registry.runs.finish_handover(owed.subject, Submission(external=f"job-{owed.subject}"))
+                report = RunReport(state=chance.choice(["running", "succeeded"]))
+                registry.runs.report(owed.subject, report, None, {})
+        elif owed.kind == "sync":
+            revision = registry.outbox.endpoint_state(owed.subject, owed.target).revision
+            registry.outbox.synced(owed.subject, owed.target, revision)
+        else:
+            registry.outbox.done(owed)
 
 
 def main(role: str, path: str, seed: str, rounds: str) -> None:

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,9 @@ from attrs import frozen
 from penstock.contract.hooks import hookimpl
 from penstock.contract.run import Absent, LogChunk, RunOutputs, RunRef, RunRequest, Submission
 from penstock.contract.target import Compiled, EndpointState, Health, Location, Publication, Target
+from penstock.records import Placement
+from penstock.targets.calls import calls_of
+from penstock.targets.facade import OpenTarget
 
 DISTRIBUTIONS = Path(__file__).parents[1] / "distributions"
 PUBLICATION = Publication(external="pub-1")
@@ -66,26 +69,37 @@ def _own(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @pytest.fixture
-def arguments(tmp_path: Path) -> dict[str, tuple[Any, ...]]:
-    """Arguments for every facade method that takes some."""
-    target = Target(name="here", backend="made", options=Options(), home=tmp_path)
+def open_target(tmp_path: Path) -> Callable[..., OpenTarget]:
+    """Open a target with a backend of these hooks, wrapped by these plugins."""
+
+    def opened(backend: object, wrappers: Sequence[tuple[str, object]] = ()) -> OpenTarget:
+        target = Target(name="here", backend="made", options=Options(), home=tmp_path)
+        placement = Placement(target="here", backend="made", identity="{}", options="{}")
+        return OpenTarget(target, placement, calls_of("made", backend, wrappers))
+
+    return opened
+
+
+@pytest.fixture
+def arguments() -> dict[str, tuple[Any, ...]]:
+    """Arguments for every method of an opened target."""
     run = RunRef(id="run-1", publication=PUBLICATION)
     request = RunRequest(id="run-1", publication=PUBLICATION, pipeline="digits")
     endpoint = EndpointState(id="e", name="digits", description="", enabled=True, default=None, versions=(), revision=1)
     return {
-        "validate": (target, None),
-        "compile": (target, None),
-        "publish": (target, None, Compiled(media_type="text/plain", data=b"")),
-        "resolve_location": (target, Location(parameter="images", type="file", text="gs://bucket/a")),
-        "submit": (target, request),
-        "get_run": (target, run),
-        "list_runs": (target, (run,)),
-        "get_outputs": (target, run),
-        "read_logs": (target, run, "train", 7),
-        "cancel": (target, run),
-        "sync_endpoint": (target, endpoint),
-        "retire": (target, PUBLICATION),
-        "check": (target,),
+        "validate": (None,),
+        "compile": (None,),
+        "publish": (None, Compiled(media_type="text/plain", data=b"")),
+        "resolve_location": (Location(parameter="images", type="file", text="gs://bucket/a"),),
+        "submit": (request,),
+        "get_run": (run,),
+        "list_runs": ((run,),),
+        "get_outputs": (run,),
+        "read_logs": (run, "train", 7),
+        "cancel": (run,),
+        "sync_endpoint": (endpoint,),
+        "retire": (PUBLICATION,),
+        "check": (),
     }
 
 

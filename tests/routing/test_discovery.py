@@ -114,6 +114,28 @@ def test_plugins_and_commands_have_codes_of_their_own() -> None:
     with pytest.raises(ConfigInvalid) as unknown:
         discovery.load_command("crackt")
     assert unknown.value.code == "command_unknown"
+    with pytest.raises(ConfigInvalid) as unknown:
+        discovery.load_plugin("crackt")
+    assert unknown.value.code == "plugin_unknown"
+
+
+@pytest.mark.parametrize(("kind", "load"), [("plugin", discovery.load_plugin), ("command", discovery.load_command)])
+def test_plugins_and_commands_are_refused_as_backends_are(
+    kind: str, load: Callable[[str], object], distribution: Callable[..., Path]
+) -> None:
+    group = f"penstock.{kind}s"
+    distribution("penstock-tide", {group: {"tide": "tide_here:TIDE", "dry": "tide_dry"}}, tide_dry="import no_sea\n")
+    distribution("penstock-ebb", {group: {"tide": "tide_there:TIDE"}})
+    with pytest.raises(
+        ConfigInvalid, match=r"penstock-tide 1\.0 and penstock-ebb 1\.0|ebb 1\.0 and penstock-tide"
+    ) as two:
+        load("tide")
+    assert two.value.code == {"plugin": "plugin_ambiguous", "command": "command_ambiguous"}[kind]
+    with pytest.raises(
+        ConfigInvalid, match=r"missing module `no_sea`\. Install it with: pip install penstock-tide"
+    ) as dry:
+        load("dry")
+    assert dry.value.code == {"plugin": "plugin_unavailable", "command": "command_unavailable"}[kind]
 
 
 def test_a_distribution_whose_metadata_is_malformed_hurts_nobody(
@@ -150,12 +172,12 @@ def test_importing_discovery_is_light(python: Python) -> None:
     assert python("-c", code).stdout.strip() == "[]"
 
 
-def test_a_stranger_is_used_through_the_facade(python: Python) -> None:
+def test_a_stranger_is_called_like_any_other(python: Python) -> None:
     code = """
 from penstock.targets.discovery import load_backend
-from penstock.targets.facade import operations_for
-operations = operations_for("tiny", load_backend("tiny"))
-print(operations.options_class().__name__, operations.has("penstock_retire_pipeline"))
+from penstock.targets.calls import calls_of
+hooks = calls_of("tiny", load_backend("tiny"))
+print(hooks.options_class().__name__, hooks.has("penstock_retire_pipeline"))
 """
     done = python("-W", "error", "-c", code)
     assert done.stdout.split() == ["TinyOptions", "False"], done.stderr

@@ -3,6 +3,7 @@
 import functools
 import types
 from collections.abc import Callable, Generator
+from datetime import UTC, datetime
 from typing import Any
 
 import pluggy
@@ -11,7 +12,7 @@ from attrs import frozen
 
 from penstock.contract.hooks import Event, VerbRequest, hookimpl
 from penstock.errors import BackendBroken
-from penstock.targets.facade import TargetOperations, operations_for
+from penstock.targets.calls import HookCalls, calls_of
 from penstock.workspace.plugins import WorkspacePlugins
 
 Make = Callable[..., types.ModuleType]
@@ -19,7 +20,7 @@ Make = Callable[..., types.ModuleType]
 
 def refused(backend: object, *wrappers: tuple[str, object]) -> BackendBroken:
     with pytest.raises(BackendBroken) as caught:
-        operations_for("made", backend, wrappers)
+        calls_of("made", backend, wrappers)
     assert "\n" not in str(caught.value)
     return caught.value
 
@@ -163,7 +164,7 @@ def test_a_hook_of_another_release_can_be_marked_optional(make_backend: Make) ->
         @hookimpl(optionalhook=True)
         def penstock_hook_of_tomorrow(self, event: Event) -> None: ...
 
-    operations_for("made", make_backend(), [("ahead", Ahead())])
+    calls_of("made", make_backend(), [("ahead", Ahead())])
     WorkspacePlugins([("ahead", Ahead())])
 
 
@@ -178,8 +179,8 @@ def test_a_plugin_may_be_called_like_the_backend(make_backend: Make) -> None:
         def penstock_check_target(self, target: Any) -> Generator[None, Any, Any]:
             return (yield)
 
-    operations = operations_for("made", make_backend(penstock_check_target=None), [("made", Wrapper())])
-    assert not operations.has("penstock_check_target")
+    hooks = calls_of("made", make_backend(penstock_check_target=None), [("made", Wrapper())])
+    assert not hooks.has("penstock_check_target")
 
 
 def test_only_attributes_with_our_prefix_are_read(make_backend: Make) -> None:
@@ -196,7 +197,7 @@ def test_only_attributes_with_our_prefix_are_read(make_backend: Make) -> None:
         def expensive(self) -> Any:
             raise AssertionError("read an attribute that is none of ours")
 
-    assert operations_for("made", Watched()).has("penstock_get_run")
+    assert calls_of("made", Watched()).has("penstock_get_run")
 
 
 def test_equal_plugins_are_two_plugins() -> None:
@@ -212,7 +213,9 @@ def test_equal_plugins_are_two_plugins() -> None:
 
     assert Twin() == Twin()
     plugins = WorkspacePlugins([("left", Twin()), ("right", Twin())])
-    plugins.tell("penstock_run_changed", Event(kind="run", subject_id="1", subject="r"))
+    plugins.tell(
+        "penstock_run_changed", Event(kind="run", subject_id="1", subject="r", at=datetime(2026, 1, 1, tzinfo=UTC))
+    )
     assert heard == ["run", "run"]
 
 
@@ -237,12 +240,12 @@ def test_backends_never_answer_for_each_other(make_backend: Make) -> None:
             return Health(ok=True, lines=(self.name,))
 
     base = make_backend(penstock_check_target=None)
-    facades: list[TargetOperations] = [operations_for(name, Backend(name)) for name in ("one", "two", "three")]
-    answers = [facade.check(None).lines for facade in facades]  # type: ignore[arg-type]  # it does not look at it
+    backends: list[HookCalls] = [calls_of(name, Backend(name)) for name in ("one", "two", "three")]
+    answers = [hooks.call("penstock_check_target", target=None).lines for hooks in backends]
     assert answers == [("one",), ("two",), ("three",)]
 
 
 def test_no_manager_is_shared(make_backend: Make) -> None:
-    first, second = (operations_for("made", make_backend())._manager for _ in range(2))
+    first, second = (calls_of("made", make_backend())._manager for _ in range(2))
     assert isinstance(first, pluggy.PluginManager)
     assert first is not second

@@ -54,7 +54,11 @@ def test_targets_are_listed_with_where_they_come_from_and_what_is_wrong(penstock
     assert list(found) == ["small", "broken", "poor", "twice", "unknown", "mute"]
     small = found["small"]
     assert (small["backend"], small["distribution"], small["available"]) == ("tiny", "penstock-tiny 3.1", True)
-    assert small["options"]["folder"] == {"value": str(tmp_path / "runs"), "origin": "penstock.yaml:3:34"}
+    assert small["options"]["folder"] == {
+        "value": str(tmp_path / "runs"),
+        "origin": "penstock.yaml:3:34",
+        "takes_effect": "as another place",
+    }
     problems = {name: item["problem"] for name, item in found.items() if not item["available"]}
     assert problems["broken"].endswith("RuntimeError: the coil is cracked")
     assert problems["poor"].endswith("Install it with: pip install 'penstock-odd[needy]'")

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Generator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from penstock.workspace.plugins import WorkspacePlugins
 REQUEST = VerbRequest(
     verb="endpoint.disable", subject="digits", actor="ada", verified=False, door="python", request_id="r-1"
 )
-EVENT = Event(kind="default_moved", subject_id="e-1", subject="digits")
+EVENT = Event(kind="default_moved", subject_id="e-1", subject="digits", at=datetime(2026, 1, 1, tzinfo=UTC))
 
 
 class Wrapper:

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock.spec import TYPES, Parameter
-from penstock.spec.values import MAX_TEXT, ValueInvalid, check, normalise, read_output, read_text, render
+from penstock.spec.binding import Bound, bind
+from penstock.spec.values import MAX_TEXT, RawValue, ValueInvalid, normalise, read_output, read_text, render
 from penstock.testing.strategies import hostile_text, parameters, values_for
 
 
@@ -46,7 +47,7 @@ class Level(enum.IntEnum):
 def test_text_of_values(type_, value, text):
     assert render(type_, value) == text
     assert type(render(type_, value)) is str
-    assert len(list(check(Parameter(type_), value))) == 0
+    assert len(bind(Parameter(type_), value).problems) == 0
 
 
 def _nested(depth):
@@ -102,7 +103,7 @@ def test_what_has_no_text(type_, value, code):
     with pytest.raises(ValueInvalid) as caught:
         render(type_, value)
     assert caught.value.code == code
-    (detail,) = check(Parameter(type_), value)
+    (detail,) = bind(Parameter(type_), value).problems
     assert detail.code == code
     assert str(detail).isprintable()
 
@@ -117,7 +118,7 @@ def test_the_largest_text_is_taken():
 def test_a_valid_value_comes_back_from_its_text(data):
     parameter = data.draw(parameters())
     value = data.draw(values_for(parameter))
-    assert list(check(parameter, value)) == []
+    assert bind(parameter, value).problems == ()
     text = render(parameter.type, value)
     again = read_text(parameter.type, text)
     assert render(parameter.type, again) == text
@@ -131,7 +132,7 @@ def test_reading_any_text_gives_a_value_or_a_clear_no(type_, text):
     except ValueInvalid as error:
         assert str(error).isprintable()
     else:
-        list(check(Parameter(type_), value))
+        bind(Parameter(type_), value)
 
 
 @pytest.mark.parametrize(
@@ -241,9 +242,9 @@ def test_broken_outputs(type_, data):
 def test_limits(limits, good, bad):
     parameter = Parameter(**limits)
     for value in good:
-        assert list(check(parameter, value)) == [], value
+        assert bind(parameter, value).problems == (), value
     for value in bad:
-        (detail,) = check(parameter, value)
+        (detail,) = bind(parameter, value).problems
         assert detail.code in ("parameter_range", "parameter_enum", "parameter_pattern")
         assert str(detail).isprintable()
 
@@ -254,12 +255,32 @@ def test_limits(limits, good, bad):
 )
 def test_multiples_of_anything_are_decided(value, step):
     type_ = "integer" if isinstance(value, int) else "number"
-    assert len(list(check(Parameter(type_, multiple_of=step), value))) <= 1
+    assert len(bind(Parameter(type_, multiple_of=step), value).problems) <= 1
 
 
 def test_all_broken_limits_are_told():
     parameter = Parameter("integer", enum=[1], maximum=3, multiple_of=2)
-    assert len(list(check(parameter, 5))) == 3
+    assert len(bind(parameter, 5).problems) == 3
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_a_bound_value_is_normal_and_has_its_text(data):
+    parameter = data.draw(parameters())
+    value = data.draw(values_for(parameter))
+    bound = bind(parameter, value)
+    assert (bound.value, bound.text) == (normalise(parameter.type, value), render(parameter.type, value))
+    assert bind(parameter, RawValue(bound.text)) == bound
+
+
+def test_text_is_read_by_the_declared_type_only_when_it_is_said_to_be_text():
+    assert bind(Parameter("integer", minimum=1), RawValue(" 07 ")).value == 7
+    assert [problem.code for problem in bind(Parameter("integer"), "7").problems] == ["parameter_type"]
+    assert [problem.code for problem in bind(Parameter("integer"), RawValue("x")).problems] == ["parameter_type"]
+    assert [problem.code for problem in bind(Parameter("integer", minimum=9), RawValue("7")).problems] == [
+        "parameter_range"
+    ]
+    assert bind(Parameter("string"), RawValue("7")) == Bound("7", "7")
 
 
 @given(st.lists(st.integers() | hostile_text(), max_size=5))

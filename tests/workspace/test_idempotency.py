@@ -6,6 +6,7 @@ import pytest
 
 from penstock.contract.hooks import hookimpl
 from penstock.errors import Conflict, NotFound, TargetUnavailable
+from penstock.spec.values import RawValue
 from penstock.workspace import Workspace
 
 READER = """\
@@ -86,8 +87,10 @@ def test_whatever_is_asked_otherwise_is_another_request(endpoint, change):
 def test_text_and_typed_values_are_one_request(endpoint, workspace):
     typed = {"table": "data.txt", "times": 3}
     first = endpoint.submit(parameters=typed, idempotency_key="k")
-    as_text = {name: str(value) for name, value in typed.items()}
-    assert workspace.submit("reader", parameters=as_text, text=True, idempotency_key="k").id == first.id
+    as_text = {name: RawValue(value) for name, value in typed.items()}
+    assert workspace.submit("reader", parameters=as_text, idempotency_key="k").id == first.id
+    with pytest.raises(Conflict):
+        workspace.submit("reader", parameters=typed | {"times": "3"}, idempotency_key="k")
 
 
 def test_a_trial_of_another_snapshot_is_another_request(workspace, project):

@@ -203,8 +203,9 @@ def _delete_again_and_again(project):
 def test_a_failed_run_raises_when_awaited(workspace):
     failing = greeting(steps={"no": penstock.Step(command="sh -c 'exit 3'")}, outputs={}, parameters={})
     run = workspace.create_endpoint("bad", workspace.publish(failing)).submit()
-    with pytest.raises(RunFailed, match="3"):
+    with pytest.raises(RunFailed, match="3") as caught:
         run.wait()
+    assert caught.value.code == "run_failed"
     assert run.wait(check=False).state == "failed"
 
 
@@ -274,6 +275,8 @@ def test_a_run_that_ended_unseen_keeps_nothing_from_being_deleted(workspace, pro
             if database.execute("SELECT count(*) FROM jobs WHERE ended IS NULL").fetchone() == (0,):
                 break
             time.sleep(0.02)
-    assert workspace.admin.status().runs["succeeded"] == 2
+    status = workspace.admin.status()
+    assert status.runs["succeeded"] == 1 and not late.record.finished, "a read asks no target"
     endpoint.delete()
+    assert workspace.admin.status().runs["succeeded"] == 2
     assert workspace.run(late.id).state == "succeeded"

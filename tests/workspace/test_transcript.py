@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from penstock.workspace import Workspace
@@ -11,6 +13,7 @@ from attrs import define
 import penstock
 
 TOLD = []
+TIMES = []
 
 
 @define(eq=False)
@@ -37,6 +40,7 @@ class Recorder:
     @penstock.hookimpl
     def penstock_run_changed(self, event):
         TOLD.append(f"event run_changed {event.data['state']}")
+        TIMES.append((event.data["state"], event.at))
 
 '''
 
@@ -70,6 +74,7 @@ def told(project, distribution):
 
     with Workspace.open(project, actor="ada") as workspace:
         yield workspace, recorder.TOLD
+        recorder.TIMES.clear()
 
 
 def taken(told: list[str]) -> list[str]:
@@ -109,3 +114,19 @@ def test_the_ordered_transcript_of_the_main_verbs(told, project):
 
     workspace.endpoints.disable("hello", reason="audit")
     assert taken(lines) == ["verb endpoint.disable hello", "event gate_changed hello False", "penstock_sync_endpoint"]
+
+
+def test_an_event_says_when_it_happened_at_the_target_and_not_when_somebody_looked(told, project):
+    import recorder
+
+    workspace, _ = told
+    workspace.pipelines.publish(project / "greet.yaml", endpoint="hello")
+    run = workspace.runs.submit("hello").run
+    time.sleep(1.0)
+    ended = workspace.runs.wait(run.id)
+    times = dict(recorder.TIMES)
+    assert times["queued"] == run.created
+    assert times["succeeded"] == ended.ended
+    (row,) = [row for row in workspace.admin.history(subject=run.id).items if row.action == "run_ended"]
+    assert row.happened == ended.ended < row.at
+    assert row.subject_id == run.id

@@ -69,7 +69,7 @@ def lay_out(folder: Path) -> None:
     except OSError as error:
         raise UsageError(
             f"cannot lay out the demo in {folder}: {error.strerror or error}; choose another folder with --folder",
-            code="folder_unusable",
+            code="file_unwritable",
         ) from None
 
 

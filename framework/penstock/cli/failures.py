@@ -30,11 +30,12 @@ def report(error: BaseException, output: Output) -> int:
 
 
 def _interrupted(output: Output) -> int:
+    known = PenstockError("interrupted", code="interrupted")
     if output.json:
-        output.failure(PenstockError("interrupted", code="interrupted"))
+        output.failure(known)
     else:
-        output.note("interrupted")
-    return 130
+        output.note(known.message)
+    return known.exit_code
 
 
 def _known(error: BaseException) -> PenstockError:

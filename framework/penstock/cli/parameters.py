@@ -37,7 +37,7 @@ class Given:
         name = detail.path[0] if detail.path else None
         if self._document is None or detail.where or name not in self._typed or name in self._texts:
             return detail
-        return detail.at(self._document.place(detail.path))
+        return detail.at(self._document.position(detail.path))
 
 
 def _read(file: Path) -> Document:
@@ -46,9 +46,9 @@ def _read(file: Path) -> Document:
     try:
         text = file.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise SpecInvalid(f"{file}: there is no such parameter file", code="file_missing") from None
+        raise SpecInvalid(f"{file}: there is no such parameter file", code="file_not_found") from None
     except UnicodeDecodeError:
-        raise SpecInvalid(f"{file} is not UTF-8 text", code="file_unreadable") from None
+        raise SpecInvalid(f"{file} is not UTF-8 text", code="document_not_utf8") from None
     except OSError as error:
         raise SpecInvalid(f"{file} cannot be read: {error.strerror}", code="file_unreadable") from None
     return codec.read_yaml(text, str(file))
@@ -57,6 +57,6 @@ def _read(file: Path) -> Document:
 def _mapping(document: Document) -> dict[str, Any]:
     data = {} if document.data is None else document.data
     if not isinstance(data, dict):
-        detail = Problem("wrong_type", "expected names and values, like `max_depth: 8`", where=document.place(()))
+        detail = Problem("type_mismatch", "expected names and values, like `max_depth: 8`", where=document.position(()))
         raise SpecInvalid(str(detail), details=[detail])
     return {str(name): value for name, value in data.items()}

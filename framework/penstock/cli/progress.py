@@ -87,6 +87,7 @@ def _lines(output: Output) -> Callable[[RunRecord], None]:
     told: dict[str, str] = {}
 
     def show(run: RunRecord) -> None:
+        _tell_trouble(output, run, told)
         for step in run.steps:
             state = _state(step)
             if told.get(step.name) != state and (step.state != "queued" or step.name in told):
@@ -95,6 +96,20 @@ def _lines(output: Output) -> Callable[[RunRecord], None]:
                 told[step.name] = state
 
     return show
+
+
+def _trouble(run: RunRecord) -> str:
+    """Why a run waits, or why nothing newer is known of it."""
+    if run.waiting is not None and run.waiting.message:
+        return f"waiting: {run.waiting.message}"
+    return "" if run.stale is None else f"stale: {run.stale}"
+
+
+def _tell_trouble(output: Output, run: RunRecord, told: dict[str, str]) -> None:
+    trouble = _trouble(run)
+    if trouble and told.get("") != trouble:
+        output.note(trouble)
+    told[""] = trouble
 
 
 def _grid(runs: list[RunRecord]) -> Any:
@@ -106,7 +121,8 @@ def _grid(runs: list[RunRecord]) -> Any:
         for step in run.steps:
             took = span_text(step.started, step.ended)
             grid.add_row(printable(step.name), Text(_state(step), style=STYLES.get(step.state, "dim")), took)
-        grid.add_row(Text("run", style="bold"), Text(run.state, style=STYLES.get(run.state, "dim")),
+        state = f"{run.state}  {printable(_trouble(run))}".rstrip()
+        grid.add_row(Text("run", style="bold"), Text(state, style=STYLES.get(run.state, "dim")),
                      span_text(run.started, run.ended))  # fmt: skip
     return grid
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from penstock.cli.output import Output
 from penstock.cli.progress import wait_for_end
-from penstock.records import RunRecord
+from penstock.cli.times import moment_text
+from penstock.records import RunRecord, Waiting
 
 if TYPE_CHECKING:
     from penstock.workspace import Submitted, Workspace
@@ -26,6 +27,13 @@ def answer_submitted(output: Output, workspace: Workspace, submitted: Submitted,
         output.answer(run, [f"{what(run)} on {run.target}", f"run {run.id}{again}"], [run.id])
     if wait:
         wait_for_end(output, workspace, run.id)
+
+
+def waiting_text(waiting: Waiting) -> str:
+    """Why a run still waits for its target, and until when."""
+    tries = "" if waiting.tries == 0 else f", tried {waiting.tries} time{'' if waiting.tries == 1 else 's'}"
+    why = waiting.message or "it is to be handed over"
+    return f"{why} (due {moment_text(waiting.due)}{tries})"
 
 
 def what(run: RunRecord) -> str:

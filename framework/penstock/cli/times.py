@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import click
 
+from penstock.errors import UsageError
 from penstock.spec.quantity import seconds_of
 
 
@@ -14,13 +15,14 @@ def read_moment(_: click.Context, param: click.Parameter, text: str | None) -> d
     """Read an option's moment: RFC 3339, `2026-11-20 13:40` (UTC), `2026-11-20` or an age like `2h`."""
     if text is None:
         return None
+    from penstock.codec import read_time
+
     text = text.strip()
     try:
         if re.fullmatch(r"[0-9.]+[a-z]+", text):
             return datetime.now(UTC) - timedelta(seconds=seconds_of(text))
-        moment = datetime.fromisoformat(text)
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except (ValueError, OverflowError):
+        return read_time(text)
+    except (ValueError, OverflowError, UsageError):
         known = "write RFC 3339, `2026-11-20 13:40` (UTC), `2026-11-20`, or an age like `2h`"
         raise click.BadParameter(f"`{text}` is not a time: {known}", param=param) from None
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from penstock.codec.canonical_form import canonical, canonical_json, to_json
     from penstock.codec.canonical_reader import from_canonical
-    from penstock.codec.data import from_time, time_text, to_data
+    from penstock.codec.data import read_time, time_text, to_data
     from penstock.codec.documents import (
         checked,
         load_document,
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "canonical_form": ("canonical", "canonical_json", "to_json"),
-    "data": ("from_time", "time_text", "to_data"),
+    "data": ("read_time", "time_text", "to_data"),
     "documents": ("checked", "load_document", "load_pipeline", "parse_pipeline", "pipeline_in", "pipeline_of"),
     "emit": ("to_yaml",),
     "canonical_reader": ("from_canonical",),
@@ -44,12 +44,12 @@ __all__ = [
     "canonical_json",
     "checked",
     "from_canonical",
-    "from_time",
     "load_document",
     "load_pipeline",
     "parse_pipeline",
     "pipeline_in",
     "pipeline_of",
+    "read_time",
     "read_yaml",
     "schema",
     "schema_of",

@@ -3,26 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
 import attrs
 
-from penstock.spec import Defaults, Output, Parameter, Pipeline, Resources, Retry, Step, document_key
-
-_INSIDE: Mapping[tuple[type, str], type] = {
-    (Pipeline, "defaults"): Defaults,
-    (Defaults, "resources"): Resources,
-    (Defaults, "retry"): Retry,
-    (Step, "resources"): Resources,
-    (Step, "retry"): Retry,
-}
-_INSIDE_EACH: Mapping[tuple[type, str], type] = {
-    (Pipeline, "parameters"): Parameter,
-    (Pipeline, "steps"): Step,
-    (Step, "outputs"): Output,
-}
+from penstock.codec import shapes
+from penstock.spec import Pipeline
 
 
 def from_canonical(text: str) -> Pipeline:
@@ -33,7 +21,7 @@ def from_canonical(text: str) -> Pipeline:
     data = json.loads(text)
     try:
         del data["apiVersion"], data["kind"]
-        pipeline: Pipeline = _read(Pipeline, data)
+        pipeline: Pipeline = _reader(Pipeline)(data)
         return pipeline
     except (TypeError, ValueError, KeyError, AttributeError):
         from penstock.codec.documents import pipeline_of  # which needs the slow converter
@@ -41,21 +29,43 @@ def from_canonical(text: str) -> Pipeline:
         return pipeline_of(json.loads(text))
 
 
+_Read = Callable[[Any], Any]
+
+
 @cache
-def _names(cls: type) -> dict[str, str]:
-    return {document_key(field.name): field.name for field in attrs.fields(cls)}
+def _reader(cls: type) -> _Read:
+    """What makes an object of a class from its canonical data; what can be known of the class is found out once."""
+    attrs.resolve_types(cls)
+    plan = {shapes.key_of(cls, field.name): (field.name, _inside(field.type)) for field in attrs.fields(cls)}
+    short = shapes.short_key(cls)
+
+    def read(data: Any) -> Any:
+        if short is not None and not isinstance(data, Mapping):
+            data = {short: data}
+        values = {}
+        for key, value in data.items():
+            name, inside = plan[key]
+            values[name] = inside(value) if inside else value
+        return cls(**values)
+
+    return read
 
 
-def _read(cls: type, data: Any) -> Any:
-    if cls is Output and isinstance(data, str):
-        return Output(data)  # type: ignore[arg-type]  # it was checked when it was written
-    names = _names(cls)
-    values = {}
-    for key, value in data.items():
-        one, each = _INSIDE.get((cls, key)), _INSIDE_EACH.get((cls, key))
-        if one:
-            value = _read(one, value)
-        elif each:
-            value = {name: _read(each, item) for name, item in value.items()}
-        values[names[key]] = value
-    return cls(**values)
+def _inside(type_: Any) -> _Read | None:
+    """How the objects in a value of this type are read, or None when there are none."""
+    for member in shapes.members_of(type_):
+        if isinstance(member, type) and attrs.has(member):
+            return _reader(member)
+        if shapes.is_mapping(member) and (each := _inside(shapes.item_type(member))):
+            return _each_value(each)
+        if shapes.is_sequence(member) and (each := _inside(shapes.item_type(member))):
+            return _each_item(each)
+    return None
+
+
+def _each_value(read: _Read) -> _Read:
+    return lambda data: {name: read(item) for name, item in data.items()}
+
+
+def _each_item(read: _Read) -> _Read:
+    return lambda data: [read(item) for item in data]

@@ -11,9 +11,10 @@ from typing import Any
 import attrs
 
 from penstock.errors import UsageError
+from penstock.text import printable
 
-_RFC3339 = re.compile(
-    r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)",
+_TIME = re.compile(
+    r"\d{4}-\d\d-\d\d([Tt ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?([Zz]|[+-]\d\d:\d\d)?)?",
     re.ASCII,
 )
 _writers: dict[type, Callable[[Any], Any]] = {}
@@ -35,14 +36,19 @@ def time_text(time: datetime) -> str:
     return plain.isoformat(timespec="microseconds") + "Z"
 
 
-def from_time(text: str) -> datetime:
-    """The UTC time that an RFC 3339 text names. Raises UsageError (`time_invalid`)."""
-    if _RFC3339.fullmatch(text):
+def read_time(text: str) -> datetime:
+    """The UTC time that a text names: RFC 3339, or `2026-01-31 12:00` and `2026-01-31`, which are in UTC.
+
+    Raises UsageError (`time_invalid`).
+    """
+    if _TIME.fullmatch(text):
         try:
-            return datetime.fromisoformat(text.upper()).astimezone(UTC)
+            time = datetime.fromisoformat(text.upper())
+            return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
         except (ValueError, OverflowError):
             pass
-    raise UsageError(f"`{text[:40]}` is not a time: write it like `2026-01-31T12:00:00Z`", code="time_invalid")
+    known = "write RFC 3339, `2026-11-20 13:40` (UTC) or `2026-11-20`"
+    raise UsageError(f"`{printable(text[:40])}` is not a time: {known}", code="time_invalid")
 
 
 def _writer_for(cls: type) -> Callable[[Any], Any]:

@@ -1,4 +1,4 @@
-"""What went wrong while structuring, as details: paths out of cattrs' nested errors, places out of the document."""
+"""What went wrong while structuring, as details: paths out of cattrs' nested errors, positions out of the document."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ class Mismatch(ValueError):
 
 
 def located(details: Iterable[Problem], document: Document | None) -> list[Problem]:
-    """The details with their places filled in, in the order of the document."""
+    """The details with their positions filled in, in the order of the document."""
     if document is None:
         return list(details)
     placed = []
     for detail in details:
         path = detail.path[:-1] if detail.code == "missing_key" else detail.path
         if detail.code == "missing_key" or detail.code in _KEY_CODES:
-            placed.append((document.spot_key(path), detail.at(document.place_key(path))))
+            placed.append((document.key_line_column(path), detail.at(document.key_position(path))))
         else:
-            placed.append((document.spot(path), detail.at(document.place(path))))
+            placed.append((document.line_column(path), detail.at(document.position(path))))
     return [detail for _, detail in sorted(placed, key=lambda pair: pair[0])]
 
 

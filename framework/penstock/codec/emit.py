@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from penstock.codec.canonical_form import canonical
-from penstock.codec.scalars import resolve
+from penstock.codec.parsing import resolve
 from penstock.spec import Pipeline
 
 _TAGS = {str: "str", int: "int", float: "float", bool: "bool", type(None): "null"}

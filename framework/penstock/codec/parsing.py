@@ -1,10 +1,10 @@
-"""Text to YAML events, with PyYAML (a parser of YAML 1.1) kept to YAML 1.2 and its complaints put in words."""
+"""Text to YAML events and plain words to values: PyYAML, a parser of YAML 1.1, kept to YAML 1.2."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from itertools import chain
+from itertools import chain, islice
 
 import yaml
 
@@ -13,6 +13,17 @@ from penstock.errors import Problem, SpecInvalid
 MAX_BYTES = 1_000_000
 """The largest document, in bytes of UTF-8."""
 
+_WORDS: dict[str, bool | float | None] = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+    **dict.fromkeys((f"{sign}{word}" for sign in ("", "+") for word in (".inf", ".Inf", ".INF")), float("inf")),
+    **dict.fromkeys(("-.inf", "-.Inf", "-.INF"), float("-inf")),
+    **dict.fromkeys((".nan", ".NaN", ".NAN"), float("nan")),
+}
+_INTEGER = re.compile(r"[-+]?[0-9]+")
+_BASED = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _BREAK = re.compile(r"\r\n|[\n\r]")
 _REFUSED_CHARACTER = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f]")
 _VEILED_CHARACTER = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
@@ -24,8 +35,8 @@ def check_text(text: str, source: str) -> None:
     try:
         size = len(text) if len(text) > MAX_BYTES else len(text.encode())
     except UnicodeEncodeError as error:
-        spot = _spot_of(text, error.start)
-        raise refused(source, spot, "text_invalid", "a lone surrogate is not Unicode text") from None
+        position = _position_of(text, error.start)
+        raise refused(source, position, "text_invalid", "a lone surrogate is not Unicode text") from None
     if size > MAX_BYTES:
         message = f"the document is larger than {MAX_BYTES:,} bytes"
         raise refused(source, (1, 1), "document_too_large", message, "data belongs in files beside it")
@@ -33,16 +44,16 @@ def check_text(text: str, source: str) -> None:
     if found:
         message = f"the control character U+{ord(found[0]):04X} cannot stand in YAML"
         hint = "inside double quotes, write it with a backslash"
-        raise refused(source, _spot_of(text, found.start()), "yaml_syntax", message, hint)
+        raise refused(source, _position_of(text, found.start()), "yaml_syntax", message, hint)
 
 
-def refused(source: str, spot: tuple[int, int], code: str, message: str, hint: str = "") -> SpecInvalid:
+def refused(source: str, position: tuple[int, int], code: str, message: str, hint: str = "") -> SpecInvalid:
     """The error of one problem at a line and column."""
-    where = f"{source}:{spot[0]}:{spot[1]}"
+    where = f"{source}:{position[0]}:{position[1]}"
     return SpecInvalid.of([Problem(code, message, where=where, hint=hint)], source)
 
 
-def _spot_of(text: str, index: int) -> tuple[int, int]:
+def _position_of(text: str, index: int) -> tuple[int, int]:
     breaks = [found.end() for found in _BREAK.finditer(text, 0, index)]
     return len(breaks) + 1, index - (breaks[-1] if breaks else 0) + 1
 
@@ -69,22 +80,46 @@ class _SlowLoader(yaml.SafeLoader):
 
 
 def events(text: str) -> Iterator[yaml.Event]:
-    """The events of a text. Raises yaml.YAMLError."""
+    """The events of a text, however deep it is nested. Raises yaml.YAMLError."""
     # The C parser refuses the surrogate pairs that JSON writes for emoji; the slow one lets us join them.
     fast = getattr(yaml, "CSafeLoader", None)
-    loader = fast if fast is not None and not _ESCAPED_SURROGATE.search(text) else _SlowLoader
-    found: Iterator[yaml.Event] = yaml.parse(text, Loader=loader)
-    return found
+    if fast is None or _ESCAPED_SURROGATE.search(text):
+        yield from yaml.parse(text, Loader=_SlowLoader)
+        return
+    done = 0
+    try:
+        for event in yaml.parse(text, Loader=fast):
+            yield event
+            done += 1
+    except yaml.MarkedYAMLError as error:
+        if "nesting depth" not in (error.problem or ""):
+            raise
+        # Since PyYAML 6.0.4 the C parser has a limit of its own, and complains ahead of its events: whoever reads
+        # them has not seen where it became too deep for us. The slow one has no limit, and goes on from there.
+        yield from islice(yaml.parse(text, Loader=_SlowLoader), done, None)
 
 
 def syntax(error: yaml.MarkedYAMLError, text: str) -> tuple[str, tuple[int, int], str]:
     """What a syntax error says, where it is, and what to do about it."""
     mark = error.problem_mark or error.context_mark
-    spot = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+    position = (mark.line + 1, mark.column + 1) if mark else (1, 1)
     lines = _BREAK.split(text)
-    line = lines[spot[0] - 1] if spot[0] <= len(lines) else ""
+    line = lines[position[0] - 1] if position[0] <= len(lines) else ""
     indent = line[: len(line) - len(line.lstrip())]
-    if "\t" in indent or line[spot[1] - 1 : spot[1]] == "\t":
-        return "a tab cannot indent YAML", (spot[0], line.index("\t") + 1), "use spaces"
+    if "\t" in indent or line[position[1] - 1 : position[1]] == "\t":
+        return "a tab cannot indent YAML", (position[0], line.index("\t") + 1), "use spaces"
     message = " ".join(part for part in (error.problem, error.context) if part) or "this is not YAML"
-    return " ".join(message.split()), spot, ""
+    return " ".join(message.split()), position, ""
+
+
+def resolve(text: str) -> str | int | float | bool | None:
+    """The value of a plain (unquoted) scalar. Raises ValueError for a number of more digits than Python reads."""
+    if text in _WORDS:
+        return _WORDS[text]
+    if text[0] not in "+-.0123456789":
+        return text
+    if _INTEGER.fullmatch(text):
+        return int(text)
+    if _BASED.fullmatch(text):
+        return int(text, 0)
+    return float(text) if _FLOAT.fullmatch(text) else text

@@ -1,4 +1,4 @@
-"""YAML 1.2 text to plain data, every value and key with its place, so that any later error can say where."""
+"""YAML 1.2 text to plain data, every value and key with its position, so that any later error can say where."""
 
 from __future__ import annotations
 
@@ -8,14 +8,12 @@ from typing import Any
 import yaml
 from attrs import define, field
 
-from penstock.codec.parsing import check_text, events, refused, syntax, veil
-from penstock.codec.scalars import resolve
+from penstock.codec.parsing import check_text, events, refused, resolve, syntax, veil
 from penstock.errors import Path, Problem, SpecInvalid
 
 MAX_DEPTH = 100
 """How deep a document may be nested."""
 
-_MOST_PROBLEMS = 50
 _MOST_PROBLEMS = 50
 
 
@@ -23,7 +21,7 @@ _MOST_PROBLEMS = 50
 class _Node:
     """Where a value begins, and the same for what is inside it. `keys` holds where each key stands."""
 
-    spot: tuple[int, int]
+    at: tuple[int, int]
     inner: dict[str | int, _Node] = field(factory=dict)
     keys: dict[str | int, tuple[int, int]] = field(factory=dict)
 
@@ -40,36 +38,36 @@ class Document:
         self.problems = tuple(problems)
         self._root = root
 
-    def place(self, path: Path) -> str:
+    def position(self, path: Path) -> str:
         """`source:line:column`, one-based, of the value at a path, or of the nearest thing around it."""
-        return self._written(self.spot(path))
+        return self._written(self.line_column(path))
 
-    def place_key(self, path: Path) -> str:
+    def key_position(self, path: Path) -> str:
         """The same for the key of the value at a path; items of a list have none, so then it is the item."""
-        return self._written(self.spot_key(path))
+        return self._written(self.key_line_column(path))
 
-    def spot(self, path: Path) -> tuple[int, int]:
+    def line_column(self, path: Path) -> tuple[int, int]:
         """Line and column of the value at a path, one-based: what problems are sorted by."""
         *_, (_, value) = self._walk(path)
         return value
 
-    def spot_key(self, path: Path) -> tuple[int, int]:
+    def key_line_column(self, path: Path) -> tuple[int, int]:
         """Line and column of the key of the value at a path."""
         *_, (key, _) = self._walk(path)
         return key
 
     def _walk(self, path: Path) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
         node = self._root
-        yield node.spot, node.spot
+        yield node.at, node.at
         for part in path:
             inside = node.inner.get(part)
             if inside is None:
                 return
-            yield node.keys.get(part, inside.spot), inside.spot
+            yield node.keys.get(part, inside.at), inside.at
             node = inside
 
-    def _written(self, spot: tuple[int, int]) -> str:
-        return f"{self.source}:{spot[0]}:{spot[1]}"
+    def _written(self, at: tuple[int, int]) -> str:
+        return f"{self.source}:{at[0]}:{at[1]}"
 
 
 def read_yaml(text: str, source: str, *, read_on: bool = False) -> Document:
@@ -87,7 +85,7 @@ def read_yaml(text: str, source: str, *, read_on: bool = False) -> Document:
     composer = _Composer(source, veiled)
     try:
         for event in events(text):
-            composer.take(event)
+            composer.add(event)
     except yaml.MarkedYAMLError as error:
         composer.problem("yaml_syntax", *syntax(error, text))
     except yaml.YAMLError as error:
@@ -103,11 +101,11 @@ class _Open:
     data: Any
     part: str | int
     key: str | None = None
-    key_spot: tuple[int, int] = (1, 1)
+    key_at: tuple[int, int] = (1, 1)
 
 
 class _Composer:
-    """Builds data and places from events, with a stack of its own, so that no nesting can exhaust Python's."""
+    """Builds data and positions from events, with a stack of its own, so that no nesting can exhaust Python's."""
 
     def __init__(self, source: str, veiled: dict[int, str]) -> None:
         self._source = source
@@ -116,9 +114,9 @@ class _Composer:
         self._stack: list[_Open] = []
         self._root: tuple[_Node, Any] | None = None
 
-    def problem(self, code: str, message: str, spot: tuple[int, int], hint: str = "") -> None:
+    def problem(self, code: str, message: str, at: tuple[int, int], hint: str = "") -> None:
         """Note a problem at the value or key that comes next. Raises SpecInvalid once there are too many."""
-        where = f"{self._source}:{spot[0]}:{spot[1]}"
+        where = f"{self._source}:{at[0]}:{at[1]}"
         self._problems.append(Problem(code, message, self._path(), where, hint))
         if len(self._problems) >= _MOST_PROBLEMS:
             raise SpecInvalid.of(self._problems, self._source)
@@ -128,51 +126,51 @@ class _Composer:
             raise SpecInvalid.of(self._problems, self._source)
         node, data = self._root or (_Node((1, 1)), None)
         if data is None:
-            raise refused(self._source, node.spot, "document_empty", "the document is empty")
+            raise refused(self._source, node.at, "document_empty", "the document is empty")
         return Document(self._source, data, node, self._problems)
 
-    def take(self, event: yaml.Event) -> None:
+    def add(self, event: yaml.Event) -> None:
         mark = event.start_mark
-        spot = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        at = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         if isinstance(event, yaml.DocumentStartEvent) and self._root:
-            self.problem("yaml_syntax", "a second document begins here", spot, "write one document per file")
+            self.problem("yaml_syntax", "a second document begins here", at, "write one document per file")
         elif isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
             self._stack.pop()
         elif isinstance(event, yaml.NodeEvent):
-            self._node(event, spot)
+            self._node(event, at)
 
-    def _node(self, event: yaml.NodeEvent, spot: tuple[int, int]) -> None:
+    def _node(self, event: yaml.NodeEvent, at: tuple[int, int]) -> None:
         top = self._stack[-1] if self._stack else None
         if top is not None and isinstance(top.data, dict) and top.key is None:
-            top.key, top.key_spot = self._key(event, top, spot), spot
+            top.key, top.key_at = self._key(event, top, at), at
             if isinstance(event, yaml.CollectionStartEvent):
-                self._push(_Node(spot), {} if isinstance(event, yaml.MappingStartEvent) else [], top.key)
+                self._push(_Node(at), {} if isinstance(event, yaml.MappingStartEvent) else [], top.key)
             return
-        self._refuse_graph(event, spot)
-        node = _Node(spot)
+        self._refuse_graph(event, at)
+        node = _Node(at)
         if isinstance(event, yaml.CollectionStartEvent):
             data: Any = {} if isinstance(event, yaml.MappingStartEvent) else []
             part = self._part() if self._stack else ""
             self._attach(node, data)
             self._push(node, data, part)
         else:
-            self._attach(node, self._scalar(event, spot) if isinstance(event, yaml.ScalarEvent) else None)
+            self._attach(node, self._scalar(event, at) if isinstance(event, yaml.ScalarEvent) else None)
 
-    def _refuse_graph(self, event: yaml.NodeEvent, spot: tuple[int, int]) -> None:
+    def _refuse_graph(self, event: yaml.NodeEvent, at: tuple[int, int]) -> None:
         """Refuse what makes YAML more than a tree of plain data; an alias bomb cannot even begin."""
         if event.anchor is not None:
             alias = isinstance(event, yaml.AliasEvent)
             what = f"an alias (`*{event.anchor[:40]}`)" if alias else f"an anchor (`&{event.anchor[:40]}`)"
-            self.problem("yaml_alias", f"{what} is not allowed", spot, "write the value where it is used")
+            self.problem("yaml_alias", f"{what} is not allowed", at, "write the value where it is used")
         tag = getattr(event, "tag", None)
         if tag is not None:
-            self.problem("yaml_tag", f"a tag (`{tag[:40]}`) is not allowed", spot, "write the value without it")
+            self.problem("yaml_tag", f"a tag (`{tag[:40]}`) is not allowed", at, "write the value without it")
 
     def _push(self, node: _Node, data: Any, part: str | int) -> None:
         self._stack.append(_Open(node, data, part))
         if len(self._stack) > MAX_DEPTH:
             message = f"the document is nested more than {MAX_DEPTH} deep"
-            raise refused(self._source, node.spot, "document_too_deep", message)
+            raise refused(self._source, node.at, "document_too_deep", message)
 
     def _attach(self, node: _Node, data: Any) -> None:
         if not self._stack:
@@ -184,39 +182,39 @@ class _Composer:
             top.data.append(data)
         else:
             assert top.key is not None
-            top.node.inner[top.key], top.node.keys[top.key] = node, top.key_spot
+            top.node.inner[top.key], top.node.keys[top.key] = node, top.key_at
             top.data[top.key], top.key = data, None
 
-    def _scalar(self, event: yaml.ScalarEvent, spot: tuple[int, int]) -> Any:
+    def _scalar(self, event: yaml.ScalarEvent, at: tuple[int, int]) -> Any:
         text = self._text(event)
         if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
             text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
             if "\ufffd" in text and "\ufffd" not in event.value:
-                self.problem("text_invalid", "a lone surrogate is not Unicode text", spot)
+                self.problem("text_invalid", "a lone surrogate is not Unicode text", at)
         if not event.implicit[0]:
             return text
         try:
             return resolve(text)
         except ValueError:
-            self.problem("value_invalid", "the number has too many digits", spot, "write it in quotes, as text")
+            self.problem("value_invalid", "the number has too many digits", at, "write it in quotes, as text")
             return None
 
-    def _key(self, event: yaml.NodeEvent, top: _Open, spot: tuple[int, int]) -> str:
-        self._refuse_graph(event, spot)
+    def _key(self, event: yaml.NodeEvent, top: _Open, at: tuple[int, int]) -> str:
+        self._refuse_graph(event, at)
         if isinstance(event, yaml.AliasEvent):
             return ""
         written = self._text(event) if isinstance(event, yaml.ScalarEvent) else ""
-        value = self._scalar(event, spot) if isinstance(event, yaml.ScalarEvent) else None
+        value = self._scalar(event, at) if isinstance(event, yaml.ScalarEvent) else None
         if isinstance(value, bool) or not isinstance(value, str | int):
             shown = f"`{written[:40]}`" if written else "this"
-            self.problem("key_invalid", f"a key is text, which {shown} is not", spot, "write it in quotes")
+            self.problem("key_invalid", f"a key is text, which {shown} is not", at, "write it in quotes")
             return ""
         # Existing callers have parameters named 1: an integer key is the text that stands there.
         key = value if isinstance(value, str) else written
         if key in top.data:
             top.key = key
             first = "{}:{}".format(*top.node.keys[key])
-            self.problem("duplicate_key", f"the key `{key[:40]}` is there already, at {first}", spot)
+            self.problem("duplicate_key", f"the key `{key[:40]}` is there already, at {first}", at)
         return key
 
     def _text(self, event: yaml.ScalarEvent) -> str:

@@ -13,7 +13,7 @@ import attrs
 
 from penstock.codec import shapes
 from penstock.errors import UsageError, did_you_mean
-from penstock.spec import API_VERSION, TYPES, Output, Pipeline
+from penstock.spec import API_VERSION, Pipeline
 
 KINDS: Mapping[str, type] = {"Pipeline": Pipeline}
 """The kinds of documents and their classes."""
@@ -88,7 +88,8 @@ def _schema(type_: Any, definitions: dict[str, Any]) -> dict[str, Any]:
         definitions[type_.__name__] = {}
         definitions[type_.__name__] = _object(type_, definitions)
     reference = {"$ref": f"#/$defs/{type_.__name__}"}
-    return {"anyOf": [{"enum": list(TYPES)}, reference]} if type_ is Output else reference
+    short = shapes.short_field(type_)
+    return reference if short is None else {"anyOf": [_schema(short.type, definitions), reference]}
 
 
 def _union(members: tuple[Any, ...], definitions: dict[str, Any]) -> dict[str, Any]:

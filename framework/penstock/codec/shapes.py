@@ -11,7 +11,7 @@ from typing import Any, Literal, Union
 
 import attrs
 
-from penstock.spec import document_key
+from penstock.spec.keys import about, document_key
 
 WORDS: Mapping[Any, str] = {str: "string", int: "integer", float: "number", bool: "boolean", Path: "string"}
 """The word of a document for a Python type."""
@@ -20,6 +20,17 @@ WORDS: Mapping[Any, str] = {str: "string", int: "integer", float: "number", bool
 def key_of(cls: type, name: str) -> str:
     """The key of an attribute in documents: camelCase for the spec's own classes, else the name as it is."""
     return document_key(name) if cls.__module__.startswith("penstock.spec.") else name.rstrip("_")
+
+
+def short_field(cls: type) -> attrs.Attribute[Any] | None:
+    """The attribute that a document may write alone in place of a whole object of the class, see `Key.short`."""
+    return next((field for field in attrs.fields(cls) if about(field.metadata).short), None)
+
+
+def short_key(cls: type) -> str | None:
+    """The key of that attribute."""
+    field = short_field(cls)
+    return None if field is None else key_of(cls, field.name)
 
 
 def written_type(field: attrs.Attribute[Any]) -> Any:
@@ -85,6 +96,12 @@ def fits(data: Any, type_: Any) -> bool:
     if type_ in WORDS:
         return isinstance(data, str if type_ is Path else type_) and isinstance(data, bool) is (type_ is bool)
     return isinstance(data, Mapping)
+
+
+def is_plain(data: Any, type_: Any) -> bool:
+    """Whether data is a plain value of the kind that a type wants, be it a right one or not."""
+    members = typing.get_args(type_) if is_literal(type_) else members_of(type_)
+    return type(data) in [type(member) if is_literal(type_) else member for member in members]
 
 
 def word_of(type_: Any) -> str:

@@ -17,7 +17,6 @@ from cattrs.gen import make_dict_structure_fn, override
 from penstock.codec import shapes
 from penstock.codec.details import Mismatch, details_of, located
 from penstock.errors import BackendBroken, Path, SpecInvalid, did_you_mean
-from penstock.spec import Output
 from penstock.spec.values import describe
 
 if TYPE_CHECKING:
@@ -63,9 +62,11 @@ def _attrs_hook(cls: type) -> Hook:
         **overrides,  # type: ignore[arg-type]  # a class has no attributes of these names
     )
 
+    short = shapes.short_field(cls)
+
     def hook(data: Any, _: Any) -> Any:
-        if cls is Output and isinstance(data, str):
-            data = {"type": data}
+        if short is not None and shapes.is_plain(data, short.type):
+            data = {shapes.key_of(cls, short.name): data}
         return build(_mapping(data), cls)
 
     return hook
@@ -158,7 +159,7 @@ def _hint(data: Any, type_: type) -> str:
     if type_ is bool and isinstance(data, str):
         return "write `true` or `false`"
     if type_ in (int, float) and isinstance(data, str):
-        from penstock.codec.scalars import resolve
+        from penstock.codec.parsing import resolve
 
         try:
             unquoted = resolve(data)

@@ -6,8 +6,8 @@ from penstock.config.structuring import (
     ConfiguredTarget,
     build_plugin,
     build_target,
+    frozen_options,
     identity_of,
-    options_json,
     target_config,
 )
 
@@ -21,9 +21,9 @@ __all__ = [
     "build_plugin",
     "build_target",
     "find_config",
+    "frozen_options",
     "identity_of",
     "load_config",
-    "options_json",
     "target_config",
     "workspace_schema",
 ]

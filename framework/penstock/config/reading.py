@@ -174,7 +174,7 @@ class _Reading:
 
     def _scalar(self, variable: str) -> Any:
         from penstock import codec
-        from penstock.codec.scalars import resolve
+        from penstock.codec.parsing import resolve
 
         text = self.variables[variable]
         try:
@@ -191,7 +191,7 @@ class _Reading:
         self.problems.append(Problem(code, message, path, self._place(*path), hint))
 
     def _place(self, *path: str) -> str:
-        return self.document.place(path) if self.document else "default"
+        return self.document.position(path) if self.document else "default"
 
 
 def _read(file: Path) -> tuple[Document | None, WorkspaceDocument]:
@@ -201,11 +201,11 @@ def _read(file: Path) -> tuple[Document | None, WorkspaceDocument]:
     try:
         text = file.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise ConfigInvalid(f"there is no configuration file {source}", code="config_missing") from None
+        raise ConfigInvalid(f"there is no configuration file {source}", code="file_not_found") from None
     except UnicodeDecodeError:
-        raise ConfigInvalid(f"{source} is not UTF-8 text", code="config_unreadable") from None
+        raise ConfigInvalid(f"{source} is not UTF-8 text", code="document_not_utf8") from None
     except OSError as error:
-        raise ConfigInvalid(f"{source} cannot be read: {error.strerror}", code="config_unreadable") from None
+        raise ConfigInvalid(f"{source} cannot be read: {error.strerror}", code="file_unreadable") from None
     try:
         document = codec.read_yaml(text, source)
         plain = _is_plain(document.data)

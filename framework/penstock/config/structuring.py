@@ -32,13 +32,15 @@ def target_config(config: Config, name: str) -> TargetConfig:
     return config.targets[name]
 
 
-def build_target(config: Config, name: str, options_class: type[Any]) -> ConfiguredTarget:
+def build_target(config: Config, name: str, options_class: type[Any], *, frozen: str = "") -> ConfiguredTarget:
     """Structure a target's options into the attrs class of its backend; relative paths start at `config.base`.
 
+    `frozen` is the JSON of options that a publication froze (see `frozen_options`), which win over what is configured.
     Raises ConfigInvalid with everything that is wrong, each with its place, or code `target_unknown`.
     """
     configured = target_config(config, name)
-    written = _structure(config, ("targets", name), configured.options, options_class)
+    kept = {key: Setting(value, "publication") for key, value in json.loads(frozen or "{}").items()}
+    written = _structure(config, ("targets", name), {**configured.options, **kept}, options_class)
     return ConfiguredTarget(
         name=name,
         backend=configured.backend.value,
@@ -80,9 +82,13 @@ def identity_of(target: ConfiguredTarget) -> str:
     return _json({"backend": target.backend, **marked})
 
 
-def options_json(target: ConfiguredTarget) -> str:
-    """The effective options of a target as canonical JSON, defaults included, paths as written."""
-    return _json(asdict(target.written))
+def frozen_options(target: ConfiguredTarget) -> str:
+    """The options that a publication freezes besides the identity, as canonical JSON, defaults included.
+
+    A backend marks them by metadata `{"frozen": True}`; every other option takes effect at once.
+    """
+    marked = [option.name for option in fields(type(target.written)) if option.metadata.get("frozen")]
+    return _json({name: value for name, value in asdict(target.written).items() if name in marked})
 
 
 def _structure(config: Config, prefix: tuple[str, ...], options: Mapping[str, Setting[Any]], cls: type[Any]) -> Any:

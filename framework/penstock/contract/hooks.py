@@ -31,6 +31,7 @@ from attrs import field, frozen
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from penstock.contract.run import (
         Absent,
@@ -70,11 +71,14 @@ class VerbRequest:
 
 @frozen(kw_only=True)
 class Event:
-    """Something that happened and is already in the history: `name` of the subject, its id, and what changed."""
+    """Something that happened and is already in the history: what kind of thing, its id and name, when it happened (of
+    a run: at its target), and what changed.
+    """
 
     kind: str
     subject_id: str
     subject: str
+    at: datetime
     data: Mapping[str, Any] = field(factory=dict)
 
 
@@ -85,7 +89,8 @@ class BackendHooks:
     def penstock_target_options(self) -> type[Any]:
         """The attrs class of this backend's target options. Mandatory, no network.
 
-        A field with metadata `{"identity": True}` decides which place it is: publications freeze it.
+        A field with metadata `{"identity": True}` decides which place it is, and one with `{"frozen": True}` what a
+        publication keeps of the options of then; every other option takes effect at once.
         """
 
     @hookspec(firstresult=True)

@@ -1,5 +1,5 @@
-"""Dispatch: handing accepted runs to their targets, following them, and telling targets what they should know."""
+"""Dispatch: handing accepted runs to their targets, following them, and telling targets what they should know.
 
-from penstock.dispatch.dispatcher import Dispatcher, run_event
-
-__all__ = ["Dispatcher", "run_event"]
+Everything here may be repeated and may be interrupted anywhere: the registry says what is still owed, and a backend's
+submit is create-if-absent.
+"""

@@ -1,16 +1,15 @@
 """The registry: the truth about names, versions, pointers, gates and what was asked for, in one SQLite file."""
 
-from penstock.registry.front import Registry
 from penstock.registry.messages import (
+    Breaker,
     CancelOutcome,
     CheckReport,
     Counts,
-    DeleteOutcome,
     GateOutcome,
     Handover,
     MoveOutcome,
     NewRun,
-    PendingHandover,
+    Owed,
     PublishOutcome,
     PublishPlan,
     PublishRequest,
@@ -19,17 +18,18 @@ from penstock.registry.messages import (
     TriggerRequest,
     VersionOutcome,
 )
+from penstock.registry.registry import Registry
 
 __all__ = [
+    "Breaker",
     "CancelOutcome",
     "CheckReport",
     "Counts",
-    "DeleteOutcome",
     "GateOutcome",
     "Handover",
     "MoveOutcome",
     "NewRun",
-    "PendingHandover",
+    "Owed",
     "PublishOutcome",
     "PublishPlan",
     "PublishRequest",

@@ -9,7 +9,7 @@ from penstock.records import DefaultAt
 from penstock.registry.database import Transaction
 from penstock.registry.history import former_endpoints
 from penstock.registry.lookup import endpoint_missing, find_endpoint
-from penstock.registry.rows import from_time, published_ref, said, to_time
+from penstock.registry.rows import format_time, from_time, published_ref, to_time
 
 
 def endpoint_at(tx: Transaction, ref: str, at: datetime) -> DefaultAt:
@@ -22,7 +22,7 @@ def endpoint_at(tx: Transaction, ref: str, at: datetime) -> DefaultAt:
     endpoint = _identify(tx, ref, when)
     existence = _last(tx, endpoint, when, "endpoint_created", "endpoint_deleted")
     if existence is None or existence["action"] == "endpoint_deleted":
-        what = "did not exist yet" if existence is None else f"had been deleted at {said(existence['at'])}"
+        what = "did not exist yet" if existence is None else f"had been deleted at {format_time(existence['at'])}"
         return _answer(ref, when, refused="endpoint_not_found", message=f"endpoint `{ref}` {what}")
     name = _name(tx, endpoint, when) or ref
     moved = _last(tx, endpoint, when, "default_moved", "default_rolled_back")
@@ -43,7 +43,7 @@ def endpoint_at(tx: Transaction, ref: str, at: datetime) -> DefaultAt:
     for code, what, gate in gates:
         if gate is not None:
             why = f": {gate['reason']}" if gate["reason"] else ""
-            message = f"{what} was disabled since {said(gate['at'])} by {gate['by']}{why}"
+            message = f"{what} was disabled since {format_time(gate['at'])} by {gate['by']}{why}"
             return _answer(name, when, default=default, row=row, refused=code, message=message)
     message = f"a trigger of `{name}` would have run {name}@{default}, {published_ref(row)}"
     return _answer(name, when, default=default, row=row, message=message)

@@ -1,4 +1,4 @@
-"""The one connection to the registry file: transactions, their time, and SQLite's errors in our words."""
+"""Connections to the registry file: transactions, their time, and SQLite's errors in our words."""
 
 from __future__ import annotations
 
@@ -64,14 +64,21 @@ class Transaction:
 
 
 class Database:
-    """One connection, which the threads of one process take turns with. A forked child opens its own."""
+    """Connections to one file, one for each thread that is in a transaction. A forked child opens its own.
 
-    def __init__(self, path: Path, connection: sqlite3.Connection, *, read_only: bool, clock: Clock) -> None:
+    `connect` opens another one, ready for use. Readers never wait; writers of one process take turns here rather
+    than at SQLite's lock, which is asked by waiting and trying again.
+    """
+
+    def __init__(self, path: Path, connect: Callable[[], sqlite3.Connection], *, read_only: bool, clock: Clock) -> None:
         self.path = path
         self.read_only = read_only
-        self._connection: sqlite3.Connection | None = connection
+        self._connect = connect
         self._clock = clock
+        self._free = [connect()]
+        self._closed = False
         self._lock = threading.Lock()
+        self._writing = threading.Lock()
         self._pid = os.getpid()
 
     @contextmanager
@@ -93,7 +100,7 @@ class Database:
                 "check the permissions of the file and its folder",
                 code="registry_read_only",
             )
-        with self._begin("BEGIN IMMEDIATE") as connection:
+        with self._turn(), self._begin("BEGIN IMMEDIATE") as connection:
             clock = self._clock()
             # Clocks jump; the history's times never go back, so that "at that time" has one answer.
             last = connection.execute("SELECT at FROM history ORDER BY seq DESC LIMIT 1").fetchone()
@@ -101,20 +108,47 @@ class Database:
 
     @contextmanager
     def connection(self) -> Iterator[sqlite3.Connection]:
-        """The bare connection, for the whole-file work of checks and backups."""
+        """A bare connection, for the whole-file work of checks and backups."""
         if os.getpid() != self._pid:
             raise RegistryError(f"{self.path}: the registry was opened before a fork; open it again in this process")
-        with self._lock, translated(self.path):
-            if self._connection is None:
-                raise RegistryError(f"{self.path}: the registry is closed")
-            yield self._connection
+        with translated(self.path):
+            connection = self._take()
+            try:
+                yield connection
+            finally:
+                self._give_back(connection)
 
     def close(self) -> None:
-        """Close the connection; closing twice is closing once."""
+        """Close the connections; closing twice is closing once. One that is in use is closed when it is given back."""
         with self._lock:
-            if self._connection is not None and os.getpid() == self._pid:
-                self._connection.close()
-                self._connection = None
+            self._closed = True
+            if os.getpid() == self._pid:
+                while self._free:
+                    self._free.pop().close()
+
+    def _take(self) -> sqlite3.Connection:
+        with self._lock:
+            if self._closed:
+                raise RegistryError(f"{self.path}: the registry is closed")
+            if self._free:
+                return self._free.pop()
+        return self._connect()
+
+    def _give_back(self, connection: sqlite3.Connection) -> None:
+        with self._lock:
+            if not self._closed:
+                self._free.append(connection)
+                return
+        connection.close()
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        if not self._writing.acquire(timeout=BUSY_SECONDS):
+            raise _busy(self.path)
+        try:
+            yield
+        finally:
+            self._writing.release()
 
     @contextmanager
     def _begin(self, begin: str) -> Iterator[sqlite3.Connection]:
@@ -145,11 +179,7 @@ def explain(path: Path, error: sqlite3.Error) -> RegistryError:
     extended = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
     primary = extended & 0xFF
     if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return RegistryError(
-            f"{path}: another process has kept the registry busy for {BUSY_SECONDS:g} seconds; "
-            "nothing was changed, try again",
-            code="registry_busy",
-        )
+        return _busy(path)
     if primary == sqlite3.SQLITE_FULL or extended == sqlite3.SQLITE_IOERR_SHMSIZE:
         return RegistryError(
             f"{path}: the disk is full; nothing was changed, make room and try again", code="registry_disk_full"
@@ -165,6 +195,13 @@ def explain(path: Path, error: sqlite3.Error) -> RegistryError:
             code="registry_corrupt",
         )
     return RegistryError(f"{path}: the registry cannot be used ({error})")
+
+
+def _busy(path: Path) -> RegistryError:
+    return RegistryError(
+        f"{path}: others have kept the registry busy for {BUSY_SECONDS:g} seconds; nothing was changed, try again",
+        code="registry_busy",
+    )
 
 
 def _strange_schema(primary: int, error: sqlite3.Error) -> bool:

@@ -27,7 +27,7 @@ def rollback(tx: Transaction, ref: str, caller: Caller, *, expect: str | None = 
     """Take the last move of the default back. Raises Conflict `nothing_to_roll_back`, `default_changed`, GateClosed."""
     endpoint = need_endpoint(tx, ref)
     check_expected(endpoint, expect)
-    top = tx.one("SELECT * FROM moves WHERE endpoint = ? ORDER BY position DESC LIMIT 1", endpoint["seq"])
+    top = tx.one("SELECT * FROM default_stack WHERE endpoint = ? ORDER BY position DESC LIMIT 1", endpoint["seq"])
     if top is None:
         raise Conflict(
             f"the default of endpoint `{endpoint['name']}` is {endpoint['default_version']}, "
@@ -35,7 +35,7 @@ def rollback(tx: Transaction, ref: str, caller: Caller, *, expect: str | None = 
             code="nothing_to_roll_back",
         )
     _refuse_closed(endpoint, need_version(tx, endpoint, str(top["version"])))
-    tx.run("DELETE FROM moves WHERE endpoint = ? AND position = ?", endpoint["seq"], top["position"])
+    tx.run("DELETE FROM default_stack WHERE endpoint = ? AND position = ?", endpoint["seq"], top["position"])
     _point(tx, endpoint, top["version"], caller, "default_rolled_back")
     return _outcome(tx, endpoint, top["version"], True)
 
@@ -46,8 +46,8 @@ def move(tx: Transaction, endpoint: Row, version: Row, caller: Caller) -> bool:
         return False
     _refuse_closed(endpoint, version)
     tx.run(
-        """INSERT INTO moves (endpoint, position, version)
-            SELECT ?, coalesce(max(position) + 1, 0), ? FROM moves WHERE endpoint = ?""",
+        """INSERT INTO default_stack (endpoint, position, version)
+            SELECT ?, coalesce(max(position) + 1, 0), ? FROM default_stack WHERE endpoint = ?""",
         endpoint["seq"],
         endpoint["default_version"],
         endpoint["seq"],
@@ -73,7 +73,7 @@ def _refuse_closed(endpoint: Row, version: Row) -> None:
 
 def _point(tx: Transaction, endpoint: Row, version: int, caller: Caller, action: str) -> None:
     tx.run("UPDATE endpoints SET default_version = ? WHERE seq = ?", version, endpoint["seq"])
-    outbox.mark(tx, endpoint["seq"])
+    outbox.endpoint_changed(tx, endpoint["seq"])
     before = str(endpoint["default_version"])
     record(tx, caller, action, "endpoint", endpoint["id"], endpoint["name"], from_=before, to=str(version))
 

@@ -10,7 +10,7 @@ from attrs import frozen
 
 from penstock.errors import Conflict
 from penstock.records import Caller, EndpointRecord
-from penstock.registry import default_version, outbox
+from penstock.registry import default_version, gates, outbox
 from penstock.registry.database import Transaction
 from penstock.registry.gates import refuse_pipeline, refuse_version
 from penstock.registry.history import record
@@ -128,6 +128,55 @@ def check_can_add(tx: Transaction, ref: str, published: Row | None, *, default: 
         refuse_pipeline(published_ref(published), published)
 
 
+def update(
+    tx: Transaction,
+    ref: str,
+    caller: Caller,
+    *,
+    name: str | None = None,
+    description: str | None = None,
+    tags: Mapping[str, str] | None = None,
+    default: str | None = None,
+    enabled: bool | None = None,
+    reason: str = "",
+    expect_revision: int | None = None,
+) -> EndpointRecord:
+    """Several changes of an endpoint at once: all of them or none. What is not given stays.
+
+    Opening comes first, closing last. Raises Conflict `revision_changed`, and what each change raises.
+    """
+    endpoint = need_endpoint(tx, ref)
+    if expect_revision is not None and endpoint["revision"] != expect_revision:
+        raise Conflict(
+            f"endpoint `{endpoint['name']}` has revision {endpoint['revision']}, not {expect_revision}; "
+            "look at it again before changing it",
+            code="revision_changed",
+        )
+    if enabled:
+        gates.set_gate(tx, "endpoint", endpoint["id"], open=True, caller=caller, reason=reason)
+    if name is not None:
+        rename(tx, endpoint["id"], name, caller)
+    if description is not None or tags is not None:
+        _describe(tx, need_endpoint(tx, endpoint["id"]), caller, description, tags)
+    if default is not None:
+        default_version.set_default(tx, endpoint["id"], default, caller)
+    if enabled is False:
+        gates.set_gate(tx, "endpoint", endpoint["id"], open=False, caller=caller, reason=reason)
+    return get(tx, endpoint["id"])
+
+
+def _describe(
+    tx: Transaction, endpoint: Row, caller: Caller, description: str | None, tags: Mapping[str, str] | None
+) -> None:
+    words = endpoint["description"] if description is None else description
+    tagged = endpoint["tags"] if tags is None else tags_json(tags)
+    if (words, tagged) == (endpoint["description"], endpoint["tags"]):
+        return
+    tx.run("UPDATE endpoints SET description = ?, tags = ? WHERE seq = ?", words, tagged, endpoint["seq"])
+    outbox.endpoint_changed(tx, endpoint["seq"])
+    record(tx, caller, "endpoint_described", "endpoint", endpoint["id"], endpoint["name"])
+
+
 def rename(tx: Transaction, ref: str, name: str, caller: Caller) -> EndpointRecord:
     """Give an endpoint another name; its id stays. Raises Conflict `name_taken`, NotFound, UsageError."""
     endpoint = need_endpoint(tx, ref)
@@ -135,7 +184,7 @@ def rename(tx: Transaction, ref: str, name: str, caller: Caller) -> EndpointReco
         check_endpoint_name(name)
         _refuse_taken(tx, name)
         tx.run("UPDATE endpoints SET name = ? WHERE seq = ?", name, endpoint["seq"])
-        outbox.mark(tx, endpoint["seq"])
+        outbox.endpoint_changed(tx, endpoint["seq"])
         record(tx, caller, "endpoint_renamed", "endpoint", endpoint["id"], name, from_=endpoint["name"], to=name)
     return get(tx, endpoint["id"])
 
@@ -154,7 +203,7 @@ def delete(tx: Transaction, ref: str, caller: Caller) -> EndpointRecord:
         )
     last = get(tx, endpoint["id"])
     tx.run("UPDATE endpoints SET deleted = ? WHERE seq = ?", tx.now, endpoint["seq"])
-    outbox.mark(tx, endpoint["seq"])
+    outbox.endpoint_changed(tx, endpoint["seq"])
     record(tx, caller, "endpoint_deleted", "endpoint", endpoint["id"], endpoint["name"])
     return last
 
@@ -207,7 +256,7 @@ def _append(tx: Transaction, endpoint: Row, published: Row, caller: Caller) -> i
         tx.now,
     )
     outbox.add_target(tx, endpoint["seq"], published["target"])
-    outbox.mark(tx, endpoint["seq"])
+    outbox.endpoint_changed(tx, endpoint["seq"])
     record(
         tx,
         caller,

@@ -8,7 +8,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from penstock.errors import Conflict, RegistryError
-from penstock.registry import migrations
+from penstock.registry import schema
 from penstock.registry.database import BUSY_SECONDS, Clock, Database, translated
 from penstock.registry.filesystem import not_writable, prepare_folder, refuse_network, sync_folder
 
@@ -19,16 +19,23 @@ def open_database(path: Path, *, create: bool, read_only: bool, clock: Clock) ->
     try:
         _find(path, create=create and not read_only)
         writable = not read_only and os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
-        connection = _connect(path, "rw") if read_only or writable else _connect_read_only(path)
     except OSError as error:
         raise not_writable(path, error) from None
-    try:
-        with translated(path):
-            _admit(path, connection, writable)
-    except BaseException:
-        connection.close()
-        raise
-    return Database(path, connection, read_only=not writable, clock=clock)
+
+    def connect() -> sqlite3.Connection:
+        try:
+            connection = _connect(path, "rw") if read_only or writable else _connect_read_only(path)
+        except OSError as error:
+            raise not_writable(path, error) from None
+        try:
+            with translated(path):
+                _admit(path, connection, writable)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    return Database(path, connect, read_only=not writable, clock=clock)
 
 
 def copy(connection: sqlite3.Connection, destination: Path) -> None:
@@ -71,7 +78,7 @@ def _find(path: Path, *, create: bool) -> None:
 def _admit(path: Path, connection: sqlite3.Connection, writable: bool) -> None:
     """Let a file in when it is a registry of this version, migrating an older one."""
     applied = _version(path, connection)
-    if applied < len(migrations.STEPS):
+    if applied < len(schema.STEPS):
         if not writable:
             raise RegistryError(
                 f"{path}: the registry is of an older penstock (version {applied}) and cannot be migrated, "
@@ -87,12 +94,12 @@ def _admit(path: Path, connection: sqlite3.Connection, writable: bool) -> None:
 def _version(path: Path, connection: sqlite3.Connection) -> int:
     owner = connection.execute("PRAGMA application_id").fetchone()[0]
     applied = int(connection.execute("PRAGMA user_version").fetchone()[0])
-    if owner != migrations.APPLICATION_ID:
+    if owner != schema.APPLICATION_ID:
         raise _corrupt(path, "it is a database of another program")
-    if applied > len(migrations.STEPS):
+    if applied > len(schema.STEPS):
         raise RegistryError(
             f"{path}: the registry is of a newer penstock (version {applied}; this one knows "
-            f"{len(migrations.STEPS)}); upgrade penstock",
+            f"{len(schema.STEPS)}); upgrade penstock",
             code="registry_newer",
         )
     # Reads the whole schema, so that a file cut short is found before anything relies on it.
@@ -106,11 +113,11 @@ def _migrate(path: Path, connection: sqlite3.Connection) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
         applied = _version(path, connection)
-        if applied < len(migrations.STEPS):  # else another process was faster
+        if applied < len(schema.STEPS):  # else another process was faster
             # The lock is held, so a second connection sees the last state before the migration.
             with closing(_connect(path, "rw")) as reader:
                 copy(reader, _free(path, applied))
-            migrations.apply(connection)
+            schema.apply(connection)
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
@@ -125,7 +132,7 @@ def _make(path: Path) -> None:
         with translated(path), closing(_connect(draft, "rw")) as connection:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("BEGIN IMMEDIATE")
-            migrations.apply(connection)
+            schema.apply(connection)
             connection.execute("COMMIT")
         with suppress(FileExistsError):
             _put(draft, path)

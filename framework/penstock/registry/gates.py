@@ -8,12 +8,12 @@ from typing import Literal
 from penstock.errors import GateClosed
 from penstock.records import Caller, Gate
 from penstock.registry import outbox
-from penstock.registry.cancelling import cancel_one
 from penstock.registry.database import Transaction
 from penstock.registry.history import record
 from penstock.registry.lookup import need_endpoint, need_published, need_version
 from penstock.registry.messages import GateOutcome
-from penstock.registry.rows import RUNS, gate_of, published_ref, said
+from penstock.registry.rows import RUNS, format_time, gate_of, published_ref
+from penstock.registry.run_state import cancel_one
 
 GateKind = Literal["endpoint", "version", "pipeline"]
 
@@ -60,9 +60,9 @@ def set_gate(
         gate = gate_of(since, by, why)
         if kind == "pipeline":
             tx.run("UPDATE published SET revision = revision + 1, modified = ? WHERE seq = ?", tx.now, row["seq"])
-            outbox.mark_users(tx, row["seq"])
+            outbox.published_changed(tx, row["seq"])
         else:
-            outbox.mark(tx, endpoint["seq"])
+            outbox.endpoint_changed(tx, endpoint["seq"])
         before, after = ("closed", "open") if open else ("open", "closed")
         action = "gate_opened" if open else "gate_closed"
         record(tx, caller, action, kind, subject_id, subject, from_=before, to=after, reason=reason)
@@ -92,9 +92,9 @@ def _refuse(code: str, what: str, row: Row, prefix: str) -> None:
     gate: Gate | None = gate_of(row[f"{prefix}_since"], row[f"{prefix}_by"], row[f"{prefix}_reason"])
     if gate is not None:
         why = f": {gate.reason}" if gate.reason else ", who gave no reason"
+        since = format_time(row[f"{prefix}_since"])
         raise GateClosed(
-            f"{what} is disabled since {said(row[f'{prefix}_since'])} by {gate.by}{why}; nothing passes until it is "
-            "enabled",
+            f"{what} is disabled since {since} by {gate.by}{why}; nothing passes until it is enabled",
             code=code,
         )
 

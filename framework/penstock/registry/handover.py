@@ -1,63 +1,42 @@
-"""Handing accepted runs to their targets (law 12): marked before the backend is called, settled after it."""
+"""Handing an accepted run to its target (law 12): marked before the backend is called, recorded after it."""
 
 from __future__ import annotations
 
 import json
-from datetime import datetime
 from sqlite3 import Row
 
 from penstock.contract.run import BoundParameters, Failure, RunRef, RunRequest, Submission
 from penstock.errors import NotFound
-from penstock.records import RunRecord
-from penstock.registry.database import LONGEST, Transaction
-from penstock.registry.history import SYSTEM, record
-from penstock.registry.lookup import need_run
-from penstock.registry.messages import Handover, PendingHandover
-from penstock.registry.rows import failure_json, from_time, publication_of, run_record, to_time
+from penstock.records import Placement, RunRecord
+from penstock.registry import outbox, run_state
+from penstock.registry.database import Transaction
+from penstock.registry.history import SYSTEM
+from penstock.registry.lookup import get_run, need_run
+from penstock.registry.messages import Handover
+from penstock.registry.rows import placement_of, publication_of, to_json
 
 LEASE = 10.0
-"""How long, in seconds, a started hand-over is left to the process that started it before it is due again."""
-
-
-def due(tx: Transaction, *, now: datetime | None = None, limit: int = 100) -> list[str]:
-    """The ids of runs to hand over now, the longest waiting first."""
-    clock = tx.clock if now is None else from_time(now)
-    sql = "SELECT r.id FROM handovers h JOIN runs r ON r.seq = h.run WHERE h.due {} ? ORDER BY h.due, h.run LIMIT ?"
-    rows = tx.all(sql.format("<="), clock, limit)
-    rows += tx.all(sql.format(">"), clock + LONGEST, limit - len(rows))
-    return [row["id"] for row in rows]
-
-
-def next_due(tx: Transaction) -> datetime | None:
-    """When the next hand-over is due, or None when nothing waits."""
-    row = tx.one("SELECT min(due) AS due FROM handovers")
-    return None if row is None or row["due"] is None else to_time(row["due"])
-
-
-def waiting(tx: Transaction, run_id: str) -> PendingHandover | None:
-    """Why a run still waits for its target, or None when it was handed over or ended."""
-    row = tx.one("SELECT h.* FROM handovers h JOIN runs r ON r.seq = h.run WHERE r.id = ?", run_id)
-    return None if row is None else PendingHandover(tries=row["tries"], due=to_time(row["due"]), message=row["message"])
+"""How long, in seconds, a hand-over that was begun is left to the process that began it before it is due again."""
 
 
 def start(tx: Transaction, run_id: str) -> Handover | None:
-    """Mark a run as being handed over, and answer what to hand over; None when nothing is left to do.
+    """Mark a run as being handed over, and return what to hand over; None when nothing is left to do.
 
     From here on the target may have the run, whatever becomes of this process. Two processes may hand the same
     run over: a backend's submit is create-if-absent.
     """
     row = tx.one(
-        """SELECT r.*, q."values", q.artifacts, q.bundled FROM runs r
-            JOIN handovers h ON h.run = r.seq JOIN requests q ON q.run = r.seq WHERE r.id = ?""",
+        """SELECT r.*, q.texts, q.artifacts, q.bundled, o.seq AS owed, o.tries FROM runs r
+            JOIN outbox o ON o.kind = 'submit' AND o.subject = r.seq JOIN requests q ON q.run = r.seq WHERE r.id = ?""",
         run_id,
     )
     if row is None:
         return None
     tx.run(
-        "UPDATE handovers SET started = coalesce(started, ?), tries = tries + 1, due = ? WHERE run = ?",
+        "UPDATE outbox SET started = coalesce(started, ?), tries = tries + 1, due = ? WHERE seq = ?",
         tx.now,
         tx.after(LEASE),
-        row["seq"],
+        row["owed"],
     )
     publication = _publication(tx, row)
     request = RunRequest(
@@ -72,70 +51,55 @@ def start(tx: Transaction, run_id: str) -> Handover | None:
         tags=json.loads(row["tags"]),
         parameters=BoundParameters(
             typed=json.loads(row["parameters"]),
-            texts=json.loads(row["values"]),
+            texts=json.loads(row["texts"]),
             artifacts=json.loads(row["artifacts"]),
             bundled=json.loads(row["bundled"]),
         ),
+        attempt=row["tries"] + 1,
     )
     return Handover(
         request=request,
-        target=publication["target"],
-        identity=publication["identity"],
-        digest=publication["digest"],
+        placement=placement_of(publication),
         cancel_requested=row["cancel_requested"] is not None,
     )
 
 
 def finish(tx: Transaction, run_id: str, submission: Submission) -> RunRecord:
-    """Record the backend's receipt; the first one stays."""
+    """Record the backend's receipt; the first one stays. A cancel that was asked for meanwhile is owed now.
+
+    Raises NotFound.
+    """
     row = need_run(tx, run_id)
-    tx.run("UPDATE runs SET external = coalesce(external, ?) WHERE seq = ?", submission.external, row["seq"])
-    tx.run("DELETE FROM handovers WHERE run = ?", row["seq"])
-    return run_record(need_run(tx, row["id"]))
-
-
-def defer(tx: Transaction, run_id: str, retry_after: float, message: str) -> None:
-    """Note that the target did not take a run now, why, and that it is due again after so many seconds."""
-    tx.run(
-        "UPDATE handovers SET due = ?, message = ? WHERE run = (SELECT seq FROM runs WHERE id = ?)",
-        tx.after(retry_after),
-        message,
-        run_id,
-    )
+    if row["external"] is None:
+        tx.run(
+            "UPDATE runs SET external = ?, details = ? WHERE seq = ?",
+            submission.external,
+            to_json(dict(submission.details)),
+            row["seq"],
+        )
+    outbox.forget(tx, "submit", row["seq"], row["target"])
+    if row["ended"] is None and row["cancel_requested"] is not None:
+        outbox.owe(tx, "cancel", row["seq"], row["target"])
+    return get_run(tx, row["id"])
 
 
 def refuse(tx: Transaction, run_id: str, failure: Failure) -> RunRecord:
-    """End a run `failed` because its target refused it for good; one that another process settled stays so."""
+    """End a run `failed` because its target refused it for good, unless another process was faster. Raises NotFound."""
     row = need_run(tx, run_id)
-    if tx.run("DELETE FROM handovers WHERE run = ?", row["seq"]) and row["ended"] is None:
-        tx.run(
-            "UPDATE runs SET state = 'failed', ended = ?, error = ? WHERE seq = ?",
-            tx.now,
-            failure_json(failure),
-            row["seq"],
-        )
-        record(
-            tx,
-            SYSTEM,
-            "run_ended",
-            "run",
-            row["id"],
-            row["pipeline"],
-            from_=row["state"],
-            to="failed",
-            reason=f"{failure.code}: {failure.message}",
-        )
-    return run_record(need_run(tx, row["id"]))
+    if outbox.forget(tx, "submit", row["seq"], row["target"]) and row["ended"] is None:
+        why = f"{failure.code}: {failure.message}"
+        run_state.end_here(tx, row, SYSTEM, "failed", reason=why, failure=failure)
+    return get_run(tx, row["id"])
 
 
-def run_ref(tx: Transaction, run_id: str) -> tuple[RunRef, str, str]:
-    """How a run's backend knows it, with the target and the identity it had. Raises NotFound."""
+def ref(tx: Transaction, run_id: str) -> tuple[RunRef, Placement]:
+    """How a run's backend knows it, and where it was published. Raises NotFound."""
     row = tx.one("SELECT * FROM runs WHERE id = ?", run_id)
     if row is None:
         raise NotFound(f"no run `{run_id}`", code="run_not_found")
     publication = _publication(tx, row)
-    ref = RunRef(id=row["id"], publication=publication_of(publication), external=row["external"] or "")
-    return ref, publication["target"], publication["identity"]
+    found = RunRef(id=row["id"], publication=publication_of(publication), external=row["external"] or "")
+    return found, placement_of(publication)
 
 
 def _publication(tx: Transaction, run: Row) -> Row:

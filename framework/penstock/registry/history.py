@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from penstock.errors import NotFound
-from penstock.records import Caller, HistoryRecord, Page
+from penstock.records import Caller, HistoryQuery, HistoryRecord, Page
 from penstock.registry.database import Transaction
 from penstock.registry.listing import before_of, one_more, page_of
 from penstock.registry.lookup import find_endpoint, find_published, need_run
@@ -26,12 +24,17 @@ def record(
     from_: str | None = None,
     to: str | None = None,
     reason: str = "",
+    happened: int | None = None,
 ) -> None:
-    """Append one change to the history. What concerns a version has its endpoint's id as `subject_id`."""
+    """Append one change to the history. What concerns a version has its endpoint's id as `subject_id`.
+
+    `happened` is the stored time when it happened, where that is not now.
+    """
     tx.insert(
         """INSERT INTO history
-            (at, action, kind, subject_id, subject, "from", "to", reason, by, verified, door, request_id)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+            (at, action, kind, subject_id, subject, "from", "to", reason, by, verified, door, request_id,
+            happened)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
         tx.now,
         action,
         kind,
@@ -44,40 +47,32 @@ def record(
         caller.verified,
         caller.door,
         caller.request_id,
+        happened,
     )
 
 
-def page(
-    tx: Transaction,
-    *,
-    since: datetime | None = None,
-    by: str | None = None,
-    subject: str | None = None,
-    limit: int = 50,
-    before: str | None = None,
-    runs: bool = False,
-) -> Page[HistoryRecord]:
-    """A page of the history, newest first. Rows of runs only with `runs`, or when the subject is a run."""
-    where, values = ["seq < ?"], list[object]([before_of(before)])
-    if since is not None:
+def page(tx: Transaction, query: HistoryQuery) -> Page[HistoryRecord]:
+    """A page of the history, newest first. Raises NotFound for an unknown subject."""
+    where, values = ["seq < ?"], list[object]([before_of(query.before)])
+    if query.since is not None:
         # Times never go back in the order of seq, so a bound on one is a bound on the other.
-        first = tx.one("SELECT seq FROM history WHERE at >= ? ORDER BY at, seq LIMIT 1", from_time(since))
+        first = tx.one("SELECT seq FROM history WHERE at >= ? ORDER BY at, seq LIMIT 1", from_time(query.since))
         if first is None:
             return Page(items=())
         where.append("seq >= ?")
         values.append(first["seq"])
-    if by is not None:
+    if query.by is not None:
         where.append("by = ?")
-        values.append(by)
-    if subject is not None:
-        ids = _subjects(tx, subject)
+        values.append(query.by)
+    if query.subject is not None:
+        ids = _subjects(tx, query.subject)
         where.append(f"subject_id IN ({', '.join('?' * len(ids))})")
         values.extend(ids)
-    elif not runs:
+    elif not query.runs:
         where.append("kind <> 'run'")
-    values.append(one_more(limit))
+    values.append(one_more(query.limit))
     rows = tx.all(f"SELECT * FROM history WHERE {' AND '.join(where)} ORDER BY seq DESC LIMIT ?", *values)
-    return page_of(rows, limit, history_record)
+    return page_of(rows, query.limit, history_record)
 
 
 def _subjects(tx: Transaction, ref: str) -> list[str]:

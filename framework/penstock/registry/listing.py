@@ -8,10 +8,10 @@ from typing import TypeVar
 
 from penstock.contract.run import RUN_STATES
 from penstock.errors import UsageError
-from penstock.records import EndpointRecord, Page, PublishedRecord, RunRecord
+from penstock.records import EndpointRecord, Page, PublishedRecord, RunQuery, RunRecord
 from penstock.registry.database import Transaction
-from penstock.registry.lookup import endpoint_missing, find_endpoint, whole_number
-from penstock.registry.rows import PUBLISHED, RUNS, VERSIONS, endpoint_record, published_record, run_record, to_json
+from penstock.registry.lookup import endpoint_missing, find_endpoint, records_of, whole_number
+from penstock.registry.rows import PUBLISHED, RUNS, VERSIONS, endpoint_record, published_record, to_json
 
 T = TypeVar("T")
 
@@ -85,36 +85,41 @@ def list_endpoints(
     return page_of(rows, limit, lambda row: endpoint_record(row, versions[row["seq"]], all=all), hidden)
 
 
-def list_runs(
-    tx: Transaction,
-    *,
-    endpoint: str | None = None,
-    experiment: str | None = None,
-    state: str | None = None,
-    pipeline: str | None = None,
-    limit: int = 50,
-    before: str | None = None,
-) -> Page[RunRecord]:
+def list_runs(tx: Transaction, query: RunQuery) -> Page[RunRecord]:
     """A page of runs, of a deleted endpoint too. Raises NotFound for an unknown endpoint, UsageError for a state."""
-    if state is not None and state not in RUN_STATES:
-        raise UsageError(f"`{state}` is not a state of runs; they are {', '.join(RUN_STATES)}")
-    number = None
-    if endpoint is not None:
-        found = find_endpoint(tx, endpoint, deleted=True)
+    if query.state is not None and query.state not in RUN_STATES:
+        raise UsageError(f"`{query.state}` is not a state of runs; they are {', '.join(RUN_STATES)}")
+    endpoint = None
+    if query.endpoint is not None:
+        found = find_endpoint(tx, query.endpoint, deleted=True)
         if found is None:
-            raise endpoint_missing(tx, endpoint)
-        number = found["seq"]
-    wanted = {"endpoint": number, "experiment": experiment, "state": state, "pipeline": pipeline}
+            raise endpoint_missing(tx, query.endpoint)
+        endpoint = found["seq"]
+    wanted = {
+        "endpoint": endpoint,
+        "experiment": query.experiment,
+        "state": query.state,
+        "pipeline": query.pipeline,
+    }
     where = {column: value for column, value in wanted.items() if value is not None}
     filters = "".join(f" AND r.{column} = ?" for column in where)
-    values = (before_of(before), *where.values(), one_more(limit))
+    values = (before_of(query.before), *where.values(), one_more(query.limit))
     rows = tx.all(f"{RUNS} WHERE r.seq < ?{filters} ORDER BY r.seq DESC LIMIT ?", *values)
-    return page_of(rows, limit, run_record)
+    shown = {row["seq"]: record for row, record in zip(rows, records_of(tx, rows[: query.limit]), strict=False)}
+    return page_of(rows, query.limit, lambda row: shown[row["seq"]])
 
 
-def unfinished(tx: Transaction, limit: int = 1000) -> list[str]:
-    """The ids of runs that have not ended, oldest first."""
-    rows = tx.all("SELECT id FROM runs INDEXED BY runs_unfinished WHERE ended IS NULL ORDER BY seq LIMIT ?", limit)
+def unfinished(tx: Transaction, *, endpoint: str | None = None, published: str | None = None) -> list[str]:
+    """The ids of runs that have not ended, oldest first: all, or those of an endpoint's or published pipeline's id."""
+    where = "".join(
+        f" AND {column} = (SELECT seq FROM {table} WHERE id = ?)"
+        for column, table, value in (("endpoint", "endpoints", endpoint), ("published", "published", published))
+        if value is not None
+    )
+    values = [value for value in (endpoint, published) if value is not None]
+    rows = tx.all(
+        f"SELECT id FROM runs INDEXED BY runs_unfinished WHERE ended IS NULL{where} ORDER BY seq LIMIT 1000", *values
+    )
     return [row["id"] for row in rows]
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from sqlite3 import Row
 
 from penstock.errors import Conflict, NotFound, UsageError, did_you_mean
+from penstock.records import RunRecord
 from penstock.registry.database import Transaction
-from penstock.registry.rows import PUBLISHED, RUNS, VERSIONS, published_ref, run_record
+from penstock.registry.rows import PUBLISHED, RUNS, VERSIONS, published_ref, run_record, to_json
+from penstock.spec.names import name_problem
 
 _SHOWN = 8
 _NEAR = 2_000
@@ -19,22 +21,18 @@ PREFIX = 6
 
 
 def check_name(what: str, name: str) -> None:
-    """Refuse a name that is empty, too long, not printable or starts or ends with a space. Raises UsageError."""
-    if not name or len(name) > 255 or not name.isprintable() or name != name.strip():
-        shown = name[:40].encode("ascii", "backslashreplace").decode()
-        raise UsageError(
-            f"`{shown}` cannot be the {what}: it takes 1 to 255 printable characters and no space at either end",
-            code="name_invalid",
-        )
+    """Refuse what cannot be a name, see `name_problem`. Raises UsageError."""
+    problem = name_problem(f"the {what}", name)
+    if problem is not None:
+        raise UsageError(problem, code="name_invalid")
 
 
 def check_endpoint_name(name: str) -> None:
-    """Refuse for an endpoint also what a caller would read as something else: a pinned version or a spec file."""
+    """Refuse for an endpoint also what a caller would read as a spec file. Raises UsageError."""
     check_name("name of an endpoint", name)
-    if re.search(r"@[0-9]+$|\.(ya?ml|json)$", name, re.IGNORECASE):
+    if name.lower().endswith((".yaml", ".yml")):
         raise UsageError(
-            f"`{name[:40]}` cannot be the name of an endpoint: it reads as a version (`a@1`) or a file (`a.yaml`)",
-            code="name_invalid",
+            f"`{name[:40]}` cannot be the name of an endpoint: it reads as a spec file", code="name_invalid"
         )
 
 
@@ -89,11 +87,12 @@ def all_versions(tx: Transaction, endpoint: int) -> list[Row]:
 def find_published(tx: Transaction, ref: str, *, deleted: bool = False) -> list[Row]:
     """Every row of PUBLISHED that an id, `name:label` or `name:label@target` names; with `deleted` the dead too."""
     alive = "" if deleted else " AND p.deleted IS NULL"
-    found = {row["seq"]: row for row in tx.all(f"{PUBLISHED} WHERE p.id = ?{alive}", ref)}
-    for name, label, target in _splits(ref):
-        rows = tx.all(f"{PUBLISHED} WHERE p.name = ? AND p.label = ?{alive}", name, label)
-        found.update((row["seq"], row) for row in rows if target in (None, row["target"]))
-    return [found[seq] for seq in sorted(found, reverse=True)]
+    name, colon, rest = ref.partition(":")
+    if not colon:
+        return tx.all(f"{PUBLISHED} WHERE p.id = ?{alive}", ref)
+    label, _, target = rest.partition("@")
+    rows = tx.all(f"{PUBLISHED} WHERE p.name = ? AND p.label = ?{alive} ORDER BY p.seq DESC", name, label)
+    return [row for row in rows if target in ("", row["target"])]
 
 
 def need_published(tx: Transaction, ref: str) -> Row:
@@ -123,7 +122,7 @@ def need_run(tx: Transaction, ref: str) -> Row:
     if len(ref) >= PREFIX:
         rows = tx.all(f"{RUNS} WHERE r.id >= ? AND r.id < ? LIMIT ?", ref, ref + "\U0010ffff", _SHOWN + 1)
     if len(rows) > 1:
-        choices = _listed(run_record(row).id for row in rows)
+        choices = _listed(row["id"] for row in rows)
         raise Conflict(f"`{ref}` begins the id of several runs: {choices}", code="ambiguous")
     if not rows:
         hint = f"; give the id or at least its first {PREFIX} characters" if len(ref) < PREFIX else ""
@@ -131,13 +130,24 @@ def need_run(tx: Transaction, ref: str) -> Row:
     return rows[0]
 
 
-def _splits(ref: str) -> Iterable[tuple[str, str, str | None]]:
-    """Every way to read `name:label` or `name:label@target`: names and labels may hold `:` and `@` themselves."""
-    for colon in (at for at, letter in enumerate(ref) if letter == ":"):
-        name, rest = ref[:colon], ref[colon + 1 :]
-        yield name, rest, None
-        for sign in (at for at, letter in enumerate(rest) if letter == "@"):
-            yield name, rest[:sign], rest[sign + 1 :]
+def get_run(tx: Transaction, ref: str) -> RunRecord:
+    """One run by its id or at least 6 of its first characters. Raises NotFound, Conflict `ambiguous`."""
+    return record_of(tx, need_run(tx, ref))
+
+
+def record_of(tx: Transaction, run: Row) -> RunRecord:
+    """The record of a row of RUNS."""
+    return run_record(run, tx.all("SELECT * FROM run_steps WHERE run = ? ORDER BY position", run["seq"]))
+
+
+def records_of(tx: Transaction, runs: Sequence[Row]) -> list[RunRecord]:
+    """The records of rows of RUNS, in their order."""
+    steps: dict[int, list[Row]] = {row["seq"]: [] for row in runs}
+    # As one JSON value, because a statement takes only so many question marks.
+    of_these = "run IN (SELECT value FROM json_each(?))"
+    for step in tx.all(f"SELECT * FROM run_steps WHERE {of_these} ORDER BY run, position", to_json(list(steps))):
+        steps[step["run"]].append(step)
+    return [run_record(row, steps[row["seq"]]) for row in runs]
 
 
 def _listed(words: Iterable[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from penstock.contract.run import RUN_STATES
-from penstock.registry import migrations
+from penstock.registry import schema
 from penstock.registry.database import Transaction
 from penstock.registry.messages import CheckReport, Counts
 
@@ -23,9 +23,9 @@ _LAWS: tuple[tuple[str, str], ...] = (
             WHERE l.seq IS NULL OR b.seq IS NULL OR b.digest <> p.digest OR b.target <> p.target""",
     ),
     (
-        "a deleted published pipeline whose label is not burnt",
+        "a deleted published pipeline whose label is not reserved",
         """SELECT p.name || ':' || p.label FROM published p JOIN labels l ON l.name = p.name AND l.label = p.label
-            WHERE p.deleted IS NOT NULL AND NOT l.burnt""",
+            WHERE p.deleted IS NOT NULL AND NOT l.reserved""",
     ),
     (
         "an endpoint whose versions have a gap",
@@ -44,8 +44,8 @@ _LAWS: tuple[tuple[str, str], ...] = (
     ),
     (
         "an endpoint whose stack of defaults has a gap or repeats a version",
-        """SELECT e.name FROM endpoints e JOIN moves m ON m.endpoint = e.seq
-            LEFT JOIN moves n ON n.endpoint = m.endpoint AND n.position = m.position + 1
+        """SELECT e.name FROM endpoints e JOIN default_stack m ON m.endpoint = e.seq
+            LEFT JOIN default_stack n ON n.endpoint = m.endpoint AND n.position = m.position + 1
             GROUP BY e.seq
             HAVING count(*) <> max(m.position) + 1
                 OR sum(m.version = coalesce(n.version, e.default_version)) > 0""",
@@ -56,14 +56,20 @@ _LAWS: tuple[tuple[str, str], ...] = (
     ),
     (
         "a run that is lost between acceptance and hand-over",
-        """SELECT r.id FROM runs r LEFT JOIN handovers h ON h.run = r.seq
-            WHERE (r.ended IS NULL AND r.external IS NULL AND h.run IS NULL)
-                OR (h.run IS NOT NULL AND r.ended IS NOT NULL)""",
+        """SELECT r.id FROM runs r LEFT JOIN outbox o ON o.kind = 'submit' AND o.subject = r.seq
+            WHERE (r.ended IS NULL AND r.external IS NULL AND o.seq IS NULL)
+                OR (o.seq IS NOT NULL AND r.ended IS NOT NULL)""",
     ),
     (
         "a run whose acceptance the history does not have once",
         """SELECT r.id FROM runs r
             WHERE (SELECT count(*) FROM history h WHERE h.subject_id = r.id AND h.action = 'run_accepted') <> 1""",
+    ),
+    (
+        "a retired publication that a published pipeline or an unfinished run uses",
+        """SELECT b.external FROM publications b WHERE b.retired AND (
+            EXISTS (SELECT 1 FROM published p WHERE p.publication = b.seq AND p.deleted IS NULL)
+            OR EXISTS (SELECT 1 FROM runs r WHERE r.publication = b.seq AND r.ended IS NULL))""",
     ),
     (
         "a history whose times go back",
@@ -92,7 +98,7 @@ def check(connection: sqlite3.Connection) -> CheckReport:
     return CheckReport(
         ok=True,
         lines=(
-            f"the file is whole: {size:,} bytes, schema version {len(migrations.STEPS)}",
+            f"the file is whole: {size:,} bytes, schema version {len(schema.STEPS)}",
             f"{len(_LAWS)} laws hold",
         ),
     )
@@ -116,15 +122,17 @@ def counts(tx: Transaction) -> Counts:
     runs.update((row["state"], row["n"]) for row in tx.all("SELECT state, count(*) AS n FROM runs GROUP BY state"))
     row = tx.one(
         """SELECT (SELECT count(*) FROM endpoints WHERE deleted IS NULL) AS endpoints,
-            (SELECT count(*) FROM published WHERE deleted IS NULL) AS published,
-            (SELECT count(*) FROM handovers) AS hand_overs,
-            (SELECT count(*) FROM syncs WHERE due IS NOT NULL) AS syncs"""
+            (SELECT count(*) FROM published WHERE deleted IS NULL) AS published
+        """
     )
     assert row is not None
+    owed = {row["kind"]: row["n"] for row in tx.all("SELECT kind, count(*) AS n FROM outbox GROUP BY kind")}
     return Counts(
         endpoints=row["endpoints"],
         published=row["published"],
         runs=runs,
-        pending_hand_overs=row["hand_overs"],
-        pending_syncs=row["syncs"],
+        pending_hand_overs=owed.get("submit", 0),
+        pending_cancels=owed.get("cancel", 0),
+        pending_syncs=owed.get("sync", 0),
+        pending_retires=owed.get("retire", 0),
     )

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from typing import Literal
 
 from attrs import field, frozen
 
-from penstock.contract.run import RunRequest
+from penstock.contract.run import BoundParameters, RunRequest
 from penstock.contract.target import Publication
-from penstock.records import EndpointRecord, Gate, PublishedRecord, RunRecord
-from penstock.spec import Value
+from penstock.records import EndpointRecord, FrozenSnapshot, Gate, Placement, PublishedRecord, RunRecord
 
 
 class ResolutionChanged(Exception):
@@ -19,24 +19,18 @@ class ResolutionChanged(Exception):
 
 @frozen(kw_only=True)
 class PublishRequest:
-    """One publish. `identity` and `options` are canonical JSON of what the target is.
+    """One publish.
 
-    Another identity under the same target name is `target_changed`. `publication` is None while planning. `spec` is
-    the canonical JSON and `archives` the JSON text of what travels. `label` None asks for the one that law 1 gives.
-    `endpoint` puts the pipeline behind an endpoint, made when it is absent; `default` moves its pointer, `expect` is
-    the default that the caller believes it has.
+    Another identity under the same target name is `target_changed`. `publication` is None while planning. `label` None
+    asks for the one that law 1 gives. `endpoint` puts the pipeline behind an endpoint, made when it is absent;
+    `default` moves its pointer, `expect` is the default that the caller believes it has.
     """
 
     name: str
     label: str | None = None
-    digest: str
-    target: str
-    backend: str
-    identity: str
-    options: str
+    snapshot: FrozenSnapshot
+    placement: Placement
     publication: Publication | None = None
-    spec: str
-    archives: str
     description: str = ""
     tags: Mapping[str, str] = field(factory=dict)
     endpoint: str | None = None
@@ -63,14 +57,6 @@ class PublishOutcome:
     version: str | None = None
     version_added: bool = False
     default_moved: bool = False
-
-
-@frozen(kw_only=True)
-class DeleteOutcome:
-    """A deleted published pipeline; `retire` is the target and publication that nothing uses any more."""
-
-    published: PublishedRecord
-    retire: tuple[str, Publication] | None
 
 
 @frozen(kw_only=True)
@@ -112,19 +98,18 @@ class GateOutcome:
 class TriggerRequest:
     """One trigger. `kind` says what `ref` is: an endpoint, a published pipeline, or the name of a trial's pipeline.
 
-    `digest`, `target` and `identity` are of a trial only. `key` is the idempotency key; on a replay `same` is
-    given the stored run and what was kept as asked, and decides whether the request is the same (without it, the key
-    alone decides).
+    `digest` and `placement` are of a trial only. `key` is the idempotency key; on a replay
+    `is_same_request` is given the stored run and its fingerprint, and decides whether the request is the same (without
+    it, the key alone decides).
     """
 
-    kind: str
+    kind: Literal["endpoint", "published", "file"]
     ref: str
     version: str | None = None
     digest: str | None = None
-    target: str | None = None
-    identity: str | None = None
+    placement: Placement | None = None
     key: str | None = None
-    same: Callable[[RunRecord, str], bool] | None = None
+    is_same_request: Callable[[RunRecord, str], bool] | None = None
     rerun_of: str | None = None
 
 
@@ -139,32 +124,24 @@ class Resolution:
     published: str | None
     pipeline: str
     label: str | None
-    digest: str
-    target: str
-    backend: str
-    identity: str
-    options: str
+    snapshot: FrozenSnapshot
+    placement: Placement
     publication: Publication
-    spec: str
-    archives: str
     rows: tuple[int | None, ...]
 
 
 @frozen(kw_only=True)
 class NewRun:
-    """A run whose parameters were checked: `id` is a new uuid, `asked` is the request as `TriggerRequest.same` knows it
-    again, the other fields are as in `runs.RunRequest`.
+    """A run whose parameters were checked: `id` is a new uuid, `fingerprint` is the request as
+    `TriggerRequest.is_same_request` knows it again.
     """
 
     id: str
     experiment: str
     description: str = ""
     tags: Mapping[str, str] = field(factory=dict)
-    parameters: Mapping[str, Value] = field(factory=dict)
-    values: Mapping[str, str] = field(factory=dict)
-    artifacts: Mapping[str, str] = field(factory=dict)
-    bundled: Mapping[str, str] = field(factory=dict)
-    asked: str = ""
+    parameters: BoundParameters = field(factory=BoundParameters)
+    fingerprint: str = ""
 
 
 @frozen(kw_only=True)
@@ -172,18 +149,25 @@ class Handover:
     """A run to hand to its target now."""
 
     request: RunRequest
-    target: str
-    identity: str
-    digest: str
+    placement: Placement
     cancel_requested: bool
 
 
 @frozen(kw_only=True)
-class PendingHandover:
-    """A run that is not handed over yet: how often it was tried, when it is due again, and what stood in the way."""
+class Owed:
+    """Something that a target is owed. `subject` is the id of a run or endpoint, or the number of a publication."""
 
-    tries: int
-    due: datetime
+    kind: Literal["submit", "cancel", "sync", "retire"]
+    subject: str
+    target: str
+
+
+@frozen(kw_only=True)
+class Breaker:
+    """A target that is left alone until a time, because it could not be reached so many times in a row."""
+
+    until: datetime
+    failures: int
     message: str
 
 
@@ -206,10 +190,12 @@ class CheckReport:
 
 @frozen(kw_only=True)
 class Counts:
-    """How much there is; `runs` counts by state."""
+    """How much there is, and how much is owed to targets; `runs` counts by state."""
 
     endpoints: int
     published: int
     runs: Mapping[str, int]
     pending_hand_overs: int
+    pending_cancels: int
     pending_syncs: int
+    pending_retires: int

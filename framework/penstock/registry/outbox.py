@@ -1,29 +1,59 @@
-"""What targets still have to learn about endpoints: marked in the transaction of the change, told after it."""
+"""The outbox: everything owed to targets, written in the transaction of the change and done after it (laws 8, 12).
+
+`submit` hands a run over, `cancel` asks it to end, `sync` tells what an endpoint is now, `retire` forgets a
+publication. What could not be done is due again later; a target that cannot be reached is left alone for a while.
+"""
 
 from __future__ import annotations
 
 import json
-from datetime import datetime
 
-from penstock.contract.target import EndpointState, EndpointVersion
+from penstock.contract.target import EndpointState, EndpointVersion, Publication
 from penstock.errors import NotFound
+from penstock.records import Placement
 from penstock.registry.database import LONGEST, Transaction
 from penstock.registry.lookup import all_versions
-from penstock.registry.rows import from_time
+from penstock.registry.messages import Breaker, Owed
+from penstock.registry.rows import placement_of, publication_of, to_time
+
+_OF_SUBJECT = {
+    "submit": "(SELECT seq FROM runs WHERE id = ?)",
+    "cancel": "(SELECT seq FROM runs WHERE id = ?)",
+    "sync": "(SELECT seq FROM endpoints WHERE id = ?)",
+    "retire": "CAST(? AS INTEGER)",
+}
 
 
-def mark(tx: Transaction, endpoint: int) -> None:
-    """Note that an endpoint changed: a new revision that every target of its versions should learn."""
+def owe(tx: Transaction, kind: str, subject: int, target: str) -> None:
+    """Owe a target something, due now. What is owed already is due now again."""
+    tx.run(
+        """INSERT INTO outbox (kind, subject, target, due) VALUES (?, ?, ?, ?)
+            ON CONFLICT (kind, subject, target) DO UPDATE SET due = excluded.due, tries = 0, message = ''""",
+        kind,
+        subject,
+        target,
+        tx.clock,
+    )
+
+
+def forget(tx: Transaction, kind: str, subject: int, target: str) -> bool:
+    """Owe it no more; returns whether it was owed."""
+    return bool(tx.run("DELETE FROM outbox WHERE kind = ? AND subject = ? AND target = ?", kind, subject, target))
+
+
+def endpoint_changed(tx: Transaction, endpoint: int) -> None:
+    """Note that an endpoint changed: a new revision, which every target of its versions is owed."""
     tx.run("UPDATE endpoints SET revision = revision + 1, modified = ? WHERE seq = ?", tx.now, endpoint)
-    tx.run("UPDATE syncs SET due = ?, tries = 0, message = '' WHERE endpoint = ?", tx.clock, endpoint)
+    for row in tx.all("SELECT target FROM endpoint_targets WHERE endpoint = ?", endpoint):
+        owe(tx, "sync", endpoint, row["target"])
 
 
 def add_target(tx: Transaction, endpoint: int, target: str) -> None:
     """Note that an endpoint has a version on a target."""
-    tx.run("INSERT OR IGNORE INTO syncs (endpoint, target, due) VALUES (?, ?, ?)", endpoint, target, tx.clock)
+    tx.run("INSERT OR IGNORE INTO endpoint_targets (endpoint, target) VALUES (?, ?)", endpoint, target)
 
 
-def mark_users(tx: Transaction, published: int) -> None:
+def published_changed(tx: Transaction, published: int) -> None:
     """Note that a published pipeline changed, for every live endpoint that has it."""
     rows = tx.all(
         """SELECT e.seq FROM versions v JOIN endpoints e ON e.seq = v.endpoint
@@ -31,22 +61,120 @@ def mark_users(tx: Transaction, published: int) -> None:
         published,
     )
     for row in rows:
-        mark(tx, row["seq"])
+        endpoint_changed(tx, row["seq"])
 
 
-def pending(tx: Transaction, *, now: datetime | None = None, limit: int = 100) -> list[tuple[str, str]]:
-    """Endpoint ids and targets that are due to be told, the longest waiting first."""
+def due(tx: Transaction, *, target: str | None = None, limit: int = 100) -> list[Owed]:
+    """What is due now, the longest waiting first, without what targets are left alone with. `target`: only its own."""
     rows = tx.all(
-        """SELECT e.id, s.target FROM syncs s JOIN endpoints e ON e.seq = s.endpoint
-            WHERE s.due IS NOT NULL AND (s.due <= ?1 OR s.due > ?1 + ?2) ORDER BY s.due LIMIT ?3""",
-        tx.clock if now is None else from_time(now),
+        """SELECT o.kind, o.target, coalesce(r.id, e.id, o.subject) AS subject FROM outbox o
+            LEFT JOIN runs r ON o.kind IN ('submit', 'cancel') AND r.seq = o.subject
+            LEFT JOIN endpoints e ON o.kind = 'sync' AND e.seq = o.subject
+            WHERE (o.due <= ?1 OR o.due > ?1 + ?2) AND (?3 IS NULL OR o.target = ?3)
+                AND NOT EXISTS (SELECT 1 FROM breakers b
+                    WHERE b.target = o.target AND b.until > ?1 AND b.until <= ?1 + ?2)
+            ORDER BY o.due, o.seq LIMIT ?4""",
+        tx.clock,
         LONGEST,
+        target,
         limit,
     )
-    return [(row["id"], row["target"]) for row in rows]
+    return [Owed(kind=row["kind"], subject=str(row["subject"]), target=row["target"]) for row in rows]
 
 
-def state(tx: Transaction, endpoint_id: str, target: str) -> EndpointState:
+def is_owed(tx: Transaction, owed: Owed) -> bool:
+    """Whether it is still to be done."""
+    found = tx.one(
+        f"SELECT 1 FROM outbox WHERE kind = ? AND subject = {_OF_SUBJECT[owed.kind]} AND target = ?",
+        owed.kind,
+        owed.subject,
+        owed.target,
+    )
+    return found is not None
+
+
+def done(tx: Transaction, owed: Owed) -> None:
+    """Note that it is done."""
+    tx.run(
+        f"DELETE FROM outbox WHERE kind = ? AND subject = {_OF_SUBJECT[owed.kind]} AND target = ?",
+        owed.kind,
+        owed.subject,
+        owed.target,
+    )
+
+
+def defer(tx: Transaction, owed: Owed, seconds: float, message: str, *, stuck: bool = False) -> None:
+    """Note that it could not be done now, why, and that it is due again after so many seconds.
+
+    `stuck`: not because the target is away, but because somebody has to mend something.
+    """
+    # A hand-over counts its tries when it begins, see `handover.start`.
+    tx.run(
+        f"""UPDATE outbox SET due = ?, message = ?, stuck = ?, tries = tries + (kind <> 'submit')
+            WHERE kind = ? AND subject = {_OF_SUBJECT[owed.kind]} AND target = ?""",
+        tx.after(seconds),
+        message,
+        stuck,
+        owed.kind,
+        owed.subject,
+        owed.target,
+    )
+
+
+def is_stuck(tx: Transaction, owed: Owed) -> bool:
+    """Whether it waits for somebody to mend something."""
+    found = tx.one(
+        f"SELECT stuck FROM outbox WHERE kind = ? AND subject = {_OF_SUBJECT[owed.kind]} AND target = ?",
+        owed.kind,
+        owed.subject,
+        owed.target,
+    )
+    return found is not None and bool(found["stuck"])
+
+
+def tries(tx: Transaction, owed: Owed) -> int:
+    """How often it was tried in vain."""
+    found = tx.one(
+        f"SELECT tries FROM outbox WHERE kind = ? AND subject = {_OF_SUBJECT[owed.kind]} AND target = ?",
+        owed.kind,
+        owed.subject,
+        owed.target,
+    )
+    return 0 if found is None else int(found["tries"])
+
+
+def breaker(tx: Transaction, target: str) -> Breaker | None:
+    """Until when a target is left alone, or None when it is not, or not any more."""
+    row = tx.one("SELECT * FROM breakers WHERE target = ?", target)
+    if row is None or not tx.clock < row["until"] <= tx.clock + LONGEST:
+        return None
+    return Breaker(until=to_time(row["until"]), failures=row["failures"], message=row["message"])
+
+
+def failures(tx: Transaction, target: str) -> int:
+    """How often in a row a target could not be reached."""
+    row = tx.one("SELECT failures FROM breakers WHERE target = ?", target)
+    return 0 if row is None else int(row["failures"])
+
+
+def leave_alone(tx: Transaction, target: str, seconds: float, message: str) -> None:
+    """Note that a target could not be reached once more, and that everybody leaves it alone for so many seconds."""
+    tx.run(
+        """INSERT INTO breakers (target, until, failures, message) VALUES (?, ?, 1, ?)
+            ON CONFLICT (target) DO UPDATE SET
+                until = excluded.until, failures = failures + 1, message = excluded.message""",
+        target,
+        tx.after(seconds),
+        message,
+    )
+
+
+def reached(tx: Transaction, target: str) -> None:
+    """Note that a target can be reached."""
+    tx.run("DELETE FROM breakers WHERE target = ?", target)
+
+
+def endpoint_state(tx: Transaction, endpoint_id: str, target: str) -> EndpointState:
     """All that a target should know of an endpoint, deleted or not. Raises NotFound."""
     row = tx.one("SELECT * FROM endpoints WHERE id = ?", endpoint_id)
     if row is None:
@@ -76,24 +204,29 @@ def state(tx: Transaction, endpoint_id: str, target: str) -> EndpointState:
     )
 
 
-def done(tx: Transaction, endpoint_id: str, target: str, revision: int) -> None:
-    """Note that a target knows a revision; when the endpoint changed since, it stays due."""
+def synced(tx: Transaction, endpoint_id: str, target: str, revision: int) -> None:
+    """Note that a target knows a revision; when the endpoint changed since, it stays owed."""
     tx.run(
-        """UPDATE syncs SET due = NULL, tries = 0, message = '' WHERE target = ?
-            AND endpoint = (SELECT seq FROM endpoints WHERE id = ? AND revision = ?)""",
+        """DELETE FROM outbox WHERE kind = 'sync' AND target = ?
+            AND subject = (SELECT seq FROM endpoints WHERE id = ? AND revision = ?)""",
         target,
         endpoint_id,
         revision,
     )
 
 
-def failed(tx: Transaction, endpoint_id: str, target: str, retry_after: float, message: str) -> None:
-    """Note that a target could not be told, why, and that it is due again after so many seconds."""
-    tx.run(
-        """UPDATE syncs SET due = ?, tries = tries + 1, message = ? WHERE target = ? AND due IS NOT NULL
-            AND endpoint = (SELECT seq FROM endpoints WHERE id = ?)""",
-        tx.after(retry_after),
-        message,
-        target,
-        endpoint_id,
+def to_retire(tx: Transaction, owed: Owed) -> tuple[Placement, Publication] | None:
+    """The publication to forget, or None when it is in use again.
+
+    With other frozen options the backend may call the same snapshot by the same name; then it stays.
+    """
+    row = tx.one(
+        """SELECT b.* FROM publications b JOIN outbox o ON o.kind = 'retire' AND o.subject = b.seq
+            WHERE b.seq = CAST(? AS INTEGER) AND b.retired AND NOT EXISTS (SELECT 1 FROM publications t
+                WHERE t.target = b.target AND t.digest = b.digest AND t.identity = b.identity
+                    AND t.external = b.external AND NOT t.retired)""",
+        owed.subject,
     )
+    if row is None:
+        return None
+    return placement_of(row), publication_of(row)

@@ -14,10 +14,12 @@ from penstock.records import (
     EndpointRecord,
     Gate,
     HistoryRecord,
+    Placement,
     PublishedRecord,
     RunRecord,
     StepRecord,
     VersionRecord,
+    Waiting,
 )
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -29,9 +31,11 @@ VERSIONS = """SELECT v.*, p.id AS published_id, p.name AS pipeline, p.label, p.d
     p.gate_since AS p_since, p.gate_by AS p_by, p.gate_reason AS p_reason, b.external
     FROM versions v JOIN published p ON p.seq = v.published JOIN publications b ON b.seq = p.publication"""
 
-RUNS = """SELECT r.*, b.digest, b.target, b.identity, e.id AS endpoint_id, p.id AS published_id
+RUNS = """SELECT r.*, b.digest, b.target, b.identity, e.id AS endpoint_id, p.id AS published_id,
+    o.tries, o.due, o.message
     FROM runs r JOIN publications b ON b.seq = r.publication
-    LEFT JOIN endpoints e ON e.seq = r.endpoint LEFT JOIN published p ON p.seq = r.published"""
+    LEFT JOIN endpoints e ON e.seq = r.endpoint LEFT JOIN published p ON p.seq = r.published
+    LEFT JOIN outbox o ON o.kind = 'submit' AND o.subject = r.seq AND o.target = b.target"""
 
 
 def to_time(microseconds: int) -> datetime:
@@ -49,7 +53,7 @@ def from_time(time: datetime) -> int:
     return ((time if time.tzinfo else time.replace(tzinfo=UTC)) - _EPOCH) // timedelta(microseconds=1)
 
 
-def said(microseconds: int) -> str:
+def format_time(microseconds: int) -> str:
     """A stored time as messages say it."""
     return to_time(microseconds).strftime("%Y-%m-%d %H:%M:%S UTC")
 
@@ -145,6 +149,11 @@ def publication_of(row: Row) -> Publication:
     )
 
 
+def placement_of(row: Row) -> Placement:
+    """Where a row of `publications` lies."""
+    return Placement(target=row["target"], backend=row["backend"], identity=row["identity"], options=row["options"])
+
+
 def failure_json(failure: Failure | None) -> str | None:
     """The stored text of a failure."""
     if failure is None:
@@ -157,44 +166,23 @@ def failure_of(text: str | None) -> Failure | None:
     return None if text is None else Failure(**json.loads(text))
 
 
-def steps_json(steps: Iterable[StepRecord]) -> str:
-    """The stored text of a run's steps."""
-    return to_json(
-        [
-            {
-                "name": step.name,
-                "state": step.state,
-                "attempt": step.attempt,
-                "started": None if step.started is None else from_time(step.started),
-                "ended": None if step.ended is None else from_time(step.ended),
-                "exit_code": step.exit_code,
-                "error": failure_json(step.error),
-                "outputs": dict(step.outputs),
-            }
-            for step in steps
-        ]
+def step_record(row: Row) -> StepRecord:
+    """A row of `run_steps`."""
+    return StepRecord(
+        name=row["name"],
+        state=row["state"],
+        attempt=row["attempt"],
+        started=to_time_or_none(row["started"]),
+        ended=to_time_or_none(row["ended"]),
+        exit_code=row["exit_code"],
+        error=failure_of(row["error"]),
+        outputs=json.loads(row["outputs"]),
     )
 
 
-def steps_of(text: str) -> tuple[StepRecord, ...]:
-    """A run's steps from their stored text."""
-    return tuple(
-        StepRecord(
-            name=step["name"],
-            state=step["state"],
-            attempt=step["attempt"],
-            started=to_time_or_none(step["started"]),
-            ended=to_time_or_none(step["ended"]),
-            exit_code=step["exit_code"],
-            error=failure_of(step["error"]),
-            outputs=step["outputs"],
-        )
-        for step in json.loads(text)
-    )
-
-
-def run_record(row: Row) -> RunRecord:
-    """A row of RUNS."""
+def run_record(row: Row, steps: Iterable[Row]) -> RunRecord:
+    """A row of RUNS and its rows of `run_steps` in order."""
+    waits = row["ended"] is None and row["due"] is not None
     return RunRecord(
         id=row["id"],
         endpoint=row["endpoint_name"],
@@ -217,13 +205,16 @@ def run_record(row: Row) -> RunRecord:
         idempotency_key=row["key"],
         rerun_of=row["rerun_of"],
         cancel_requested=row["cancel_requested"] is not None,
+        cancel_reason=row["cancel_reason"],
         created=to_time(row["created"]),
         started=to_time_or_none(row["started"]),
         ended=to_time_or_none(row["ended"]),
-        steps=steps_of(row["steps"]),
+        steps=tuple(step_record(step) for step in steps),
         outputs=json.loads(row["outputs"]),
         error=failure_of(row["error"]),
         external=row["external"],
+        details=json.loads(row["details"]),
+        waiting=Waiting(tries=row["tries"], due=to_time(row["due"]), message=row["message"]) if waits else None,
     )
 
 
@@ -232,6 +223,7 @@ def history_record(row: Row) -> HistoryRecord:
     return HistoryRecord(
         seq=row["seq"],
         at=to_time(row["at"]),
+        happened=to_time(row["at"] if row["happened"] is None else row["happened"]),
         action=row["action"],
         kind=row["kind"],
         subject_id=row["subject_id"],

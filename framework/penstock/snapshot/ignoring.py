@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from attrs import frozen
+
+from penstock.snapshot.globs import compile_glob
 
 ALWAYS = frozenset({".git", ".penstock", "__pycache__"})
 """Names that never travel, at any depth, whatever the rules say."""
@@ -15,23 +16,18 @@ ALWAYS = frozenset({".git", ".penstock", "__pycache__"})
 
 @frozen
 class _Rule:
+    """One line: what matches a path below the rules' folder or, with `by_name`, the last name of it."""
+
     regex: re.Pattern[str]
     ignores: bool
     folders_only: bool
+    by_name: bool
 
-    def matches(self, path: str) -> bool:
-        """Whether the rule is about the path itself.
-
-        A pattern of pathspec also matches everything below a folder that it matches. Here a folder was decided
-        on before what is in it, as git does it, so only a match of the whole path counts.
-        """
-        if self.folders_only and not path.endswith("/"):
+    def matches(self, path: str, name: str, is_folder: bool) -> bool:
+        """Whether the rule is about the path itself. A folder was decided on before what is in it, as git does it."""
+        if self.folders_only and not is_folder:
             return False
-        for found in self.regex.finditer(path):
-            below = "ps_d" in self.regex.groupindex and found["ps_d"] is not None
-            if not below or found.end("ps_d") == len(path):
-                return True
-        return False
+        return self.regex.fullmatch(name if self.by_name else path) is not None
 
 
 @frozen
@@ -43,8 +39,9 @@ class Rules:
 
     def decide(self, path: str) -> bool | None:
         """Whether a path (folders end in `/`) is ignored, kept by a `!` rule, or not spoken of (None)."""
-        inner = path[len(self.base) :]
-        return next((rule.ignores for rule in reversed(self.rules) if rule.matches(inner)), None)
+        inner = _bytewise(path[len(self.base) :].removesuffix("/").encode())
+        name, is_folder = inner.rpartition("/")[2], path.endswith("/")
+        return next((rule.ignores for rule in reversed(self.rules) if rule.matches(inner, name, is_folder)), None)
 
 
 def read_rules(folder: Path, base: str) -> Rules | None:
@@ -52,7 +49,7 @@ def read_rules(folder: Path, base: str) -> Rules | None:
     file = folder / ".gitignore"
     if not file.is_file():
         return None
-    text = file.read_bytes().decode("utf-8-sig", "surrogateescape")
+    text = _bytewise(file.read_bytes().removeprefix(b"\xef\xbb\xbf"))
     return Rules(base, tuple(rule for line in text.split("\n") for rule in _read_line(line.removesuffix("\r"))))
 
 
@@ -62,13 +59,26 @@ def is_ignored(rules: tuple[Rules, ...], path: str) -> bool:
 
 
 def _read_line(line: str) -> Iterator[_Rule]:
-    from pathspec import GitIgnoreSpec
+    pattern = _trimmed(line)
+    if not pattern or pattern.startswith("#"):
+        return
+    ignores = not pattern.startswith("!")
+    pattern = pattern if ignores else pattern[1:]
+    folders_only = pattern.endswith("/")
+    pattern = pattern.removesuffix("/")
+    by_name = "/" not in pattern
+    regex = compile_glob(pattern.removeprefix("/"), path=not by_name)
+    if regex is not None:  # git passes over lines that it cannot read, too
+        yield _Rule(regex, ignores, folders_only, by_name)
 
-    line = line.rstrip(" ") if not line.endswith("\\ ") else line
-    # To git `a/**` and `a/**/` are what is below `a`, to pathspec they are `a` as well.
-    spelt = f"{line}*/" if line.endswith("/**/") else f"{line}/*" if line.endswith("/**") else line
-    # Git passes over lines that it cannot read, too.
-    with contextlib.suppress(ValueError):
-        for pattern in GitIgnoreSpec.from_lines([spelt]).patterns:
-            if pattern.include is not None and pattern.regex is not None:
-                yield _Rule(pattern.regex, pattern.include, line.endswith("/"))
+
+def _trimmed(line: str) -> str:
+    """The line without spaces at its end, unless they are escaped."""
+    end = len(line.rstrip(" "))
+    escapes = end - len(line[:end].rstrip("\\"))
+    return line[: end + escapes % 2]
+
+
+def _bytewise(data: bytes) -> str:
+    """Bytes as characters one by one: git compares bytes, and a name need not be text."""
+    return data.decode("latin-1")

@@ -12,13 +12,14 @@ from attrs import frozen
 
 from penstock.codec import canonical_json, checked
 from penstock.codec.details import located
-from penstock.errors import Path as Place
+from penstock.errors import Path as DocumentPath
 from penstock.errors import Problem, SpecInvalid, did_you_mean
 from penstock.snapshot.packing import location_of, pack
 from penstock.snapshot.stored import snapshot_digest
 from penstock.snapshot.types import Archive, Snapshot
 from penstock.snapshot.walking import Found, NotBundled, checked_name, files_in, resolve_inside
 from penstock.spec import Pipeline
+from penstock.spec.keys import walk
 
 if TYPE_CHECKING:
     from penstock.codec import Document
@@ -43,7 +44,7 @@ def take(pipeline: Pipeline, folder: Path, store: Path, *, document: Document | 
         try:
             digest, size = pack(_files(bundled, root, store), store)
         except NotBundled as error:
-            problems.append(Problem(error.code, str(error), bundled.place, hint=error.hint))
+            problems.append(Problem(error.code, str(error), bundled.key, hint=error.hint))
             continue
         archives[bundled.path] = Archive(
             path=bundled.path, kind=bundled.kind, digest=digest, size=size, location=location_of(digest, store)
@@ -58,39 +59,40 @@ def take(pipeline: Pipeline, folder: Path, store: Path, *, document: Document | 
 
 @frozen
 class _BundledPath:
-    """A path that the spec writes at `place`, and what it must be."""
+    """A path that the spec writes, what it must be, and the key that writes it."""
 
     path: str
     kind: Literal["code", "directory", "file"]
-    place: Place
+    key: DocumentPath
 
 
 def _bundled_paths(pipeline: Pipeline) -> Iterator[_BundledPath]:
     known: set[tuple[str, bool]] = set()
-    for each in (*_code(pipeline), *_data(pipeline)):
+    for each in (*_steps(pipeline), *_data(pipeline)):
         # One path can be code here and a folder of data there: that is the same archive.
         if (each.path, each.kind == "file") not in known:
             known.add((each.path, each.kind == "file"))
             yield each
 
 
-def _code(pipeline: Pipeline) -> Iterator[_BundledPath]:
-    for name, step in pipeline.steps.items():
-        if step.code is not None:
-            yield _BundledPath(step.code, "code", ("steps", name, "code"))
-        elif pipeline.defaults.code is not None:
-            yield _BundledPath(pipeline.defaults.code, "code", ("defaults", "code"))
+def _steps(pipeline: Pipeline) -> Iterator[_BundledPath]:
+    """What steps say, and what `defaults` says for those that do not."""
+    for key, value, about in walk(pipeline):
+        if about.bundled is not None and isinstance(value, str):
+            if key[0] == "defaults" and not any(pipeline.heirs(key[1:])):
+                continue
+            yield _BundledPath(value, about.bundled, key)
 
 
 def _data(pipeline: Pipeline) -> Iterator[_BundledPath]:
     for name, parameter in pipeline.parameters.items():
         path = parameter.default
-        if parameter.is_artifact and path is not None and travels(path):
+        if parameter.is_artifact and path is not None and is_bundled(path):
             kind: Literal["directory", "file"] = "file" if parameter.type == "file" else "directory"
             yield _BundledPath(path, kind, ("parameters", name, "default"))
 
 
-def travels(path: str) -> bool:
+def is_bundled(path: str) -> bool:
     """Whether a default of a `file` or `directory` parameter travels: it is relative, and no URI."""
     return not PurePath(path).is_absolute() and not _URI.match(path)
 

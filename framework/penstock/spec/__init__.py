@@ -1,14 +1,16 @@
 """The pipeline spec as attrs classes: what YAML, Python and every backend mean by a pipeline.
 
-The classes only hold and normalise; how steps hang together is in `graph`, what is wrong with them in `problems`,
-values in `values`, commands and placeholders in `command`. A class here and the YAML document have the same keys, in
-camelCase there where Python has snake_case.
+The classes only hold and normalise. What a key means beyond its type stands beside it (`keys`), what a class must
+keep to in `checks` and `limits`; `problems` and `warnings` put both to a whole pipeline, `graph` says how steps hang
+together. Values are in `values` and `binding`, commands and placeholders in `command`. A class here and the YAML
+document have the same keys, in camelCase there where Python has snake_case.
 """
 
-from penstock.spec.parameters import ARTIFACT_TYPES, TYPES, Output, Parameter, Type, Value
+from penstock.spec.keys import document_key
+from penstock.spec.parameters import Output, Parameter
 from penstock.spec.pipeline import API_VERSION, Pipeline
-from penstock.spec.shown import document_key
 from penstock.spec.steps import Defaults, Resources, Retry, Step
+from penstock.spec.types import ARTIFACT_TYPES, TYPES, Type, Value
 
 __all__ = [
     "API_VERSION",

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from penstock.errors import Problem, SpecInvalid
-from penstock.spec import Pipeline, Type
 from penstock.spec.command import CommandInvalid, Reference, references, sole_reference
+from penstock.spec.keys import walk
+from penstock.spec.pipeline import Pipeline
+from penstock.spec.steps import Step
+from penstock.spec.types import Type
 
 _MOST_CYCLES = 20
 
@@ -18,11 +21,7 @@ def dependencies(pipeline: Pipeline) -> dict[str, frozenset[str]]:
     Steps that do not exist and inputs that cannot be read are left out; `check` reports them.
     """
     return {
-        name: frozenset(
-            found
-            for found in (*step.after, *(source for text in step.inputs.values() for source in _sources(text)))
-            if found in pipeline.steps
-        )
+        name: frozenset(found for found in _needs(step) if found in pipeline.steps)
         for name, step in pipeline.steps.items()
     }
 
@@ -73,6 +72,15 @@ def reference_type(pipeline: Pipeline, text: str) -> Type:
         case Reference("steps", (name, "outputs", output)):
             return pipeline.steps[name].outputs[output].type
     raise KeyError(text)
+
+
+def _needs(step: Step) -> Iterator[str]:
+    for _, value, about in walk(step):
+        if isinstance(value, str):
+            if about.steps:
+                yield value
+            elif "steps" in about.links:
+                yield from _sources(value)
 
 
 def _sources(text: str) -> list[str]:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-import re
-import warnings
 from collections.abc import Iterator
 from typing import Any
 
 from attrs import evolve
 
 from penstock.errors import Problem
-from penstock.spec import Parameter, document_key
-from penstock.spec.values import check, describe
+from penstock.spec import patterns
+from penstock.spec.binding import bind
+from penstock.spec.keys import document_key
+from penstock.spec.parameters import Parameter
+from penstock.spec.values import describe
 
 _NUMBERS = frozenset({"integer", "number"})
 _TEXTS = frozenset({"string", "file", "directory"})
@@ -47,10 +48,10 @@ def parameter_problems(parameter: Parameter) -> Iterator[Problem]:
     if parameter.enum is not None and not members:
         yield Problem("limit_invalid", "an empty enum allows nothing", ("enum",))
     for index, member in enumerate(members):
-        yield from (detail.under("enum", index) for detail in check(bare, member))
+        yield from (detail.under("enum", index) for detail in bind(bare, member).problems)
     if parameter.default is not None:
         limited = evolve(bare, enum=parameter.enum) if members else bare
-        yield from (detail.under("default") for detail in check(limited, parameter.default))
+        yield from (detail.under("default") for detail in bind(limited, parameter.default).problems)
 
 
 def _limit_problems(parameter: Parameter, given: dict[str, Any]) -> Iterator[Problem]:
@@ -83,10 +84,6 @@ def _finite(value: int | float) -> bool:
 
 def _pattern_problems(pattern: str) -> Iterator[Problem]:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            re.compile(pattern)
-    except re.error as error:
-        yield Problem("pattern_invalid", f"the pattern is not a regular expression: {error}", ("pattern",))
-    except (RecursionError, OverflowError):
-        yield Problem("pattern_invalid", "the pattern is too large for a regular expression", ("pattern",))
+        patterns.compiled(pattern)
+    except patterns.PatternInvalid as error:
+        yield Problem("pattern_invalid", f"the pattern cannot be used: {error}", ("pattern",), hint=error.hint)

@@ -1,27 +1,40 @@
-"""Parameters and outputs: their types, defaults and limits. Values are checked in `values`, limits in `limits`."""
+"""Parameters and outputs: their types, defaults and limits. Values are checked in `binding`, limits in `limits`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 from attrs import field, frozen
 
+from penstock.spec.keys import KEY, Key
 from penstock.spec.shown import Shown
-
-Type: TypeAlias = Literal["string", "integer", "number", "boolean", "list", "object", "file", "directory"]
-"""The types of parameters and outputs."""
-
-TYPES: tuple[Type, ...] = ("string", "integer", "number", "boolean", "list", "object", "file", "directory")
-ARTIFACT_TYPES: frozenset[str] = frozenset({"file", "directory"})
-"""Types that are a path or URI to content; every other type is a value with a text form."""
-
-Value: TypeAlias = Any
-"""A parameter's value as JSON knows it: str, int, float, bool, list, dict. Artifacts are a path or URI (str)."""
+from penstock.spec.types import ARTIFACT_TYPES, Type, Value
+from penstock.spec.values import ValueInvalid, normalise
 
 
 def _choices(value: Sequence[Value] | None) -> tuple[Value, ...] | None:
     return None if value is None else tuple(value)
+
+
+def _typed(parameter: Parameter, value: Value) -> Value:
+    """A value as the parameter's type holds it; one that does not fit as it is, for the check to tell."""
+    try:
+        return normalise(parameter.type, value)
+    except ValueInvalid:
+        return value
+
+
+def _limit(parameter: Parameter, limit: Any) -> Any:
+    # `minimum: 1` and `minimum: 1.0` say the same, so they are written the same.
+    if parameter.type == "integer" and isinstance(limit, float) and limit.is_integer():
+        return int(limit)
+    return _typed(parameter, limit) if parameter.type == "number" else limit
+
+
+_VALUE = {KEY: Key(own_rules=True, written=_typed)}
+_VALUES = {KEY: Key(own_rules=True, written=lambda parameter, values: [_typed(parameter, value) for value in values])}
+_LIMIT = {KEY: Key(written=_limit)}
 
 
 @frozen(kw_only=True, repr=False)
@@ -29,18 +42,19 @@ class Parameter(Shown):
     """One parameter of a pipeline: its type, its default and its JSON-Schema limits.
 
     Without a default the parameter is required. Limits count characters (`min_length`), items (`min_items`)
-    or properties, and apply only to the types JSON Schema gives them to.
+    or properties, and apply only to the types JSON Schema gives them to. `pattern` is found anywhere in the text, in
+    the dialect of RE2.
     """
 
     type: Type = field(kw_only=False)
-    default: Value = None
+    default: Value = field(default=None, metadata=_VALUE)
     description: str = ""
-    enum: tuple[Value, ...] | None = field(default=None, converter=_choices)
-    minimum: int | float | None = None
-    maximum: int | float | None = None
-    exclusive_minimum: int | float | None = None
-    exclusive_maximum: int | float | None = None
-    multiple_of: int | float | None = None
+    enum: tuple[Value, ...] | None = field(default=None, converter=_choices, metadata=_VALUES)
+    minimum: int | float | None = field(default=None, metadata=_LIMIT)
+    maximum: int | float | None = field(default=None, metadata=_LIMIT)
+    exclusive_minimum: int | float | None = field(default=None, metadata=_LIMIT)
+    exclusive_maximum: int | float | None = field(default=None, metadata=_LIMIT)
+    multiple_of: int | float | None = field(default=None, metadata=_LIMIT)
     min_length: int | None = None
     max_length: int | None = None
     pattern: str | None = None
@@ -65,7 +79,7 @@ class Parameter(Shown):
 class Output(Shown):
     """One thing a step writes: an artifact (`file`, `directory`) or a typed value, as text in a file."""
 
-    type: Type = field(kw_only=False)
+    type: Type = field(kw_only=False, metadata={KEY: Key(short=True)})
     description: str = ""
 
     @property

@@ -8,13 +8,14 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from attrs import frozen
 
 from penstock.errors import Path, Problem, did_you_mean
-from penstock.spec import Defaults, Pipeline, Step
+from penstock.spec.checks import CHECKS
 from penstock.spec.command import CommandInvalid, Reference, references, sole_reference
 from penstock.spec.graph import cycle_details
-from penstock.spec.limits import parameter_problems
+from penstock.spec.keys import Key, walk
+from penstock.spec.pipeline import Pipeline
+from penstock.spec.steps import Step
 
 _KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
-_INPUT_SCOPES = ("parameters", "steps")
 _EXAMPLES = {"parameters": "${{ parameters.name }}", "steps": "${{ steps.name.outputs.name }}"}
 
 
@@ -33,57 +34,31 @@ class _Check:
     unread: frozenset[Path]
 
     def problems(self) -> Iterator[Problem]:
-        pipeline = self.pipeline
-        name = pipeline.name
-        if not (1 <= len(name) <= 255 and name.isprintable() and name == name.strip()):
-            message = "a name is 1 to 255 printable characters, with no space at either end"
-            yield Problem("name_invalid", message, ("name",))
-        yield from _text(pipeline.description, "description")
-        yield from _keys(pipeline.parameters, "parameters")
-        for name, parameter in pipeline.parameters.items():
-            path = ("parameters", name)
-            yield from (detail.under(*path) for detail in parameter_problems(parameter))
-            yield from (detail.under(*path) for detail in _text(parameter.description, "description"))
-            yield from (detail.under(*path) for detail in _text(parameter.pattern or "", "pattern"))
-        yield from (detail.under("defaults") for detail in self._defaults(pipeline.defaults))
-        yield from _keys(pipeline.steps, "steps")
-        if not pipeline.steps and not any(path[:1] == ("steps",) for path in self.unread):
+        for path, value, about in walk(self.pipeline):
+            if isinstance(value, str):
+                found = _distinct((*_text(value), *self._read(path, value, about)))
+            elif isinstance(value, Mapping):
+                found = [*(_keys(value) if about.named else _key_texts(value))]
+            else:
+                found = list(CHECKS.get(type(value), _nothing)(value))
+            yield from (problem.under(*path) for problem in found)
+        if not self.pipeline.steps and not any(path[:1] == ("steps",) for path in self.unread):
             yield Problem("steps_missing", "a pipeline has at least one step", ("steps",))
-        for name, step in pipeline.steps.items():
-            yield from (detail.under("steps", name) for detail in self._step(name, step))
-        yield from cycle_details(pipeline)
-        yield from _keys(pipeline.outputs, "outputs")
-        for name, text in pipeline.outputs.items():
-            yield from (detail.under("outputs", name) for detail in (*_text(text), *self._link(text, ("steps",))))
+        yield from cycle_details(self.pipeline)
 
-    def _step(self, name: str, step: Step) -> Iterator[Problem]:
-        yield from _text(step.description, "description")
-        yield from _keys(step.inputs, "inputs")
-        for key, text in step.inputs.items():
-            yield from (detail.under("inputs", key) for detail in (*_text(text), *self._link(text, _INPUT_SCOPES)))
-        if not step.command or not step.command[0]:
-            yield Problem("command_empty", "the command names no program", ("command",))
-        for index, text in enumerate(step.command):
-            yield from (detail.under("command", index) for detail in (*_text(text), *self._filled(text, name, step)))
-        yield from _keys(step.outputs, "outputs")
-        for key, output in step.outputs.items():
-            yield from (detail.under("outputs", key) for detail in _text(output.description, "description"))
-        yield from _shared(step)
-        yield from self._environment(name, step)
-        for index, other in enumerate(step.after):
-            yield from (detail.under("after", index) for detail in self._known(("steps", other), self.pipeline.steps))
-
-    def _defaults(self, defaults: Defaults) -> Iterator[Problem]:
-        yield from _shared(defaults)
-        for variable, text in defaults.env.items():
+    def _read(self, path: Path, text: str, about: Key) -> Iterator[Problem]:
+        """What is wrong with a text as its key reads it; paths start at the text."""
+        if about.links:
+            yield from self._link(text, about.links)
+        elif about.steps:
+            yield from self._known(("steps", text), self.pipeline.steps)
+        elif about.filled:
             # Only in a step is it known which inputs and outputs there are.
-            users = [(name, step) for name, step in self.pipeline.steps.items() if variable not in step.env]
-            problems = _distinct(found for name, step in users for found in self._filled(text, name, step))
-            yield from (detail.under("env", variable) for detail in problems)
-
-    def _environment(self, name: str, step: Step) -> Iterator[Problem]:
-        for variable, text in step.env.items():
-            yield from (detail.under("env", variable) for detail in self._filled(text, name, step))
+            inherited = path[0] == "defaults"
+            name = str(path[1])
+            users = self.pipeline.heirs(path[1:]) if inherited else [(name, self.pipeline.steps[name])]
+            for user, step in users:
+                yield from self._filled(text, user, step)
 
     def _filled(self, text: str, name: str, step: Step) -> list[Problem]:
         """What is wrong with a text whose placeholders are filled when the step runs."""
@@ -152,40 +127,29 @@ def _not_a_scope(reference: Reference, scopes: Iterable[str]) -> Problem:
     return Problem("reference_scope", f"`{reference}` cannot stand here", hint=f"allowed here: {allowed}")
 
 
-def _keys(mapping: Mapping[str, object], place: str) -> Iterator[Problem]:
+def _keys(mapping: Mapping[str, object]) -> Iterator[Problem]:
     for key in mapping:
         if not _KEY.fullmatch(key):
             message = f"`{key[:80]}` is not a key" if key.isprintable() else "this is not a key"
             hint = "letters, digits, `_` and `-`, not starting with `-`"
-            yield Problem("key_invalid", message, (place, key), hint=hint)
+            yield Problem("key_invalid", message, (key,), hint=hint)
 
 
-def _text(text: str, *path: str) -> Iterator[Problem]:
+def _key_texts(mapping: Mapping[str, object]) -> Iterator[Problem]:
+    yield from (problem.under(key) for key in mapping for problem in _text(key))
+
+
+def _text(text: str) -> Iterator[Problem]:
     if "\0" in text:
-        yield Problem("text_invalid", "the text holds a NUL character, which no argument can carry", path)
+        yield Problem("text_invalid", "the text holds a NUL character, which no argument can carry")
     elif not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
-        yield Problem("text_invalid", "the text holds a lone surrogate, which is not Unicode text", path)
+        yield Problem("text_invalid", "the text holds a lone surrogate, which is not Unicode text")
 
 
-def _shared(holder: Step | Defaults) -> Iterator[Problem]:
-    """What a step has and `defaults` may say for all of them, each by itself."""
-    for variable, text in holder.env.items():
-        if not variable or "=" in variable:
-            message = "the name of an environment variable is not empty and holds no `=`"
-            yield Problem("env_name_invalid", message, ("env", variable))
-        yield from _text(variable + text, "env", variable)
-    for key, value in (("code", holder.code), ("image", holder.image)):
-        yield from _text(value or "", key)
-        if value == "":
-            yield Problem("value_invalid", f"`{key}` is empty", (key,), hint="leave the key out")
-    if holder.resources and holder.resources.gpu is not None and holder.resources.gpu < 0:
-        yield Problem("value_invalid", "gpu is a number of devices, not negative", ("resources", "gpu"))
-    if holder.retry and holder.retry.attempts < 1:
-        yield Problem("value_invalid", "a step is tried at least once", ("retry", "attempts"))
-    if holder.timeout is not None and holder.timeout <= 0:
-        yield Problem("value_invalid", "a timeout is longer than nothing", ("timeout",), hint="leave the key out")
+def _nothing(_: object) -> Iterator[Problem]:
+    return iter(())
 
 
-def _distinct(details: Iterable[Problem]) -> list[Problem]:
+def _distinct(problems: Iterable[Problem]) -> list[Problem]:
     """The same placeholder twice in one text is one problem."""
-    return list(dict.fromkeys(details))
+    return list(dict.fromkeys(problems))

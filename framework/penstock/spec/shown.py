@@ -5,19 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from attrs import Factory, fields
+from attrs import fields
+
+from penstock.spec.keys import default_of
 
 
 def mapping(value: Mapping[Any, Any] | None) -> dict[str, Any]:
     """A mapping as a dict with text keys."""
     # Existing callers have parameters named 1: an integer key is read as text.
     return {str(key): item for key, item in (value or {}).items()}
-
-
-def document_key(name: str) -> str:
-    """The key that documents use for an attribute of a class here: `min_length` is `minLength`."""
-    first, *rest = name.rstrip("_").split("_")
-    return first + "".join(word.capitalize() for word in rest)
 
 
 def names(value: Sequence[str] | None) -> tuple[str, ...]:
@@ -54,7 +50,7 @@ def _given(thing: Any) -> list[tuple[str, Any]]:
     found = []
     for one in fields(type(thing)):
         value = getattr(thing, one.name)
-        default = one.default.factory() if isinstance(one.default, Factory) else one.default  # type: ignore[arg-type]  # attrs types it as a function
+        default = default_of(one.default)
         if value != default or type(value) is not type(default):
             found.append((one.name if one.kw_only else "", value))
     return found

@@ -8,9 +8,15 @@ from typing import Any, cast
 from attrs import field, frozen
 
 from penstock.spec.command import split
-from penstock.spec.parameters import Output, Type
+from penstock.spec.keys import DURATION, KEY, SIZE, Key
+from penstock.spec.parameters import Output
 from penstock.spec.quantity import bytes_of, cores_of, seconds_of
 from penstock.spec.shown import Shown, mapping, names
+from penstock.spec.types import Type
+
+_FILLED = {KEY: Key(filled=True)}
+_INPUTS = {KEY: Key(links=("parameters", "steps"), named=True)}
+_CODE = {KEY: Key(bundled="code")}
 
 
 def _command(value: str | Sequence[str]) -> tuple[str, ...]:
@@ -27,7 +33,7 @@ class Retry(Shown):
     """How often a step is tried and how long to wait in between. `delay` is in seconds or text like `10s`."""
 
     attempts: int = 1
-    delay: float = field(default=0.0, converter=seconds_of)
+    delay: float = field(default=0.0, converter=seconds_of, metadata=DURATION)
 
 
 @frozen(kw_only=True, repr=False)
@@ -35,7 +41,7 @@ class Resources(Shown):
     """What a step asks of the machine: `cpu` in cores, `memory` in bytes or text like `4Gi`, `gpu` in devices."""
 
     cpu: float | None = field(default=None, converter=cores_of)
-    memory: int | None = field(default=None, converter=bytes_of)
+    memory: int | None = field(default=None, converter=bytes_of, metadata=SIZE)
     gpu: int | None = None
 
 
@@ -43,12 +49,12 @@ class Resources(Shown):
 class Defaults(Shown):
     """What steps inherit when they do not say it themselves."""
 
-    code: str | None = None
+    code: str | None = field(default=None, metadata=_CODE)
     image: str | None = None
-    env: Mapping[str, str] = field(factory=dict, converter=mapping)
+    env: Mapping[str, str] = field(factory=dict, converter=mapping, metadata=_FILLED)
     resources: Resources | None = None
-    retry: Retry | None = None
-    timeout: float | None = field(default=None, converter=seconds_of)
+    retry: Retry | None = field(default=None, metadata={KEY: Key(otherwise=Retry)})
+    timeout: float | None = field(default=None, converter=seconds_of, metadata=DURATION)
 
 
 @frozen(kw_only=True, repr=False)
@@ -59,14 +65,14 @@ class Step(Shown):
     relative to the spec; the process starts in a working copy of it. `timeout` is in seconds or text like `2h`.
     """
 
-    command: tuple[str, ...] = field(converter=_command)
+    command: tuple[str, ...] = field(converter=_command, metadata=_FILLED)
     description: str = ""
-    inputs: Mapping[str, str] = field(factory=dict, converter=mapping)
-    outputs: Mapping[str, Output] = field(factory=dict, converter=_outputs)
-    env: Mapping[str, str] = field(factory=dict, converter=mapping)
-    after: tuple[str, ...] = field(default=(), converter=names)
-    code: str | None = None
+    inputs: Mapping[str, str] = field(factory=dict, converter=mapping, metadata=_INPUTS)
+    outputs: Mapping[str, Output] = field(factory=dict, converter=_outputs, metadata={KEY: Key(named=True)})
+    env: Mapping[str, str] = field(factory=dict, converter=mapping, metadata=_FILLED)
+    after: tuple[str, ...] = field(default=(), converter=names, metadata={KEY: Key(steps=True)})
+    code: str | None = field(default=None, metadata=_CODE)
     image: str | None = None
     resources: Resources | None = None
     retry: Retry | None = None
-    timeout: float | None = field(default=None, converter=seconds_of)
+    timeout: float | None = field(default=None, converter=seconds_of, metadata=DURATION)

@@ -1,4 +1,4 @@
-"""Values of parameters and outputs: read by type, checked against limits, and made text exactly once.
+"""Values by their type: read, held to what the type allows, and made text. Limits of parameters are in `binding`.
 
 Backends carry the text made here and never a native number, because JSON numbers lose 2**53 + 1.
 """
@@ -8,11 +8,9 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator
 from typing import Any
 
-from penstock.errors import Problem
-from penstock.spec import Parameter, Type, Value
+from penstock.spec.types import Type, Value
 from penstock.text import printable
 
 MAX_TEXT = 64 * 1024
@@ -72,10 +70,14 @@ def render(type_: Type, value: Value) -> str:
     """The one text of a value. String verbatim; integer decimal; number as `repr(float)`; `true` / `false`;
     list and object as compact JSON with sorted keys. Raises ValueInvalid for what has no text.
     """
-    value = normalise(type_, value)
+    return text_of(type_, normalise(type_, value))
+
+
+def text_of(type_: Type, value: Value) -> str:
+    """The same for a value that `normalise` returned. Raises ValueInvalid."""
     try:
         if type_ in ("list", "object"):
-            text = _json(value)
+            text = json_text(value)
         elif type_ == "boolean":
             text = "true" if value else "false"
         elif type_ == "number":
@@ -109,11 +111,11 @@ def read_text(type_: Type, text: str) -> Value:
     stripped = text.strip()
     if type_ == "boolean":
         if stripped.lower() not in ("true", "false"):
-            raise ValueInvalid(f"expected boolean (true or false), got `{_short(text)}`")
+            raise ValueInvalid(f"expected boolean (true or false), got `{short(text)}`")
         return stripped.lower() == "true"
     if type_ == "integer":
         if not re.fullmatch(r"[+-]?[0-9]+", stripped):
-            raise ValueInvalid(f"expected integer, got `{_short(text)}`")
+            raise ValueInvalid(f"expected integer, got `{short(text)}`")
         try:
             return int(stripped)
         except ValueError:
@@ -122,12 +124,12 @@ def read_text(type_: Type, text: str) -> Value:
         # float() also takes 1_000 and digits of other scripts, which no other reader would.
         plain = re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf|infinity)", stripped, re.A | re.I)
         if not plain:
-            raise ValueInvalid(f"expected number, got `{_short(text)}`")
+            raise ValueInvalid(f"expected number, got `{short(text)}`")
         return float(stripped)
     try:
         value = json.loads(stripped)
     except (ValueError, RecursionError):
-        raise ValueInvalid(f"expected {type_} as JSON, got `{_short(text)}`") from None
+        raise ValueInvalid(f"expected {type_} as JSON, got `{short(text)}`") from None
     return normalise(type_, value)
 
 
@@ -142,76 +144,13 @@ def read_output(type_: Type, data: bytes) -> str:
     except UnicodeDecodeError:
         raise ValueInvalid(f"expected {type_} as UTF-8 text, got other bytes", "output_invalid") from None
     try:
-        return render(type_, read_text(type_, text))
+        return text_of(type_, read_text(type_, text))
     except ValueInvalid as error:
         raise ValueInvalid(str(error), "output_invalid") from None
 
 
-def check(parameter: Parameter, value: Value) -> Iterator[Problem]:
-    """Everything that is wrong with a value for this parameter: type, text form and limits."""
-    try:
-        value = normalise(parameter.type, value)
-        render(parameter.type, value)
-    except ValueInvalid as error:
-        yield Problem(error.code, str(error))
-        return
-    for code, message in _broken_limits(parameter, value):
-        yield Problem(code, message)
-
-
-def _broken_limits(parameter: Parameter, value: Value) -> Iterator[tuple[str, str]]:
-    p, shown = parameter, _short(value)
-    if p.enum is not None and not any(_same(p.type, item, value) for item in p.enum):
-        yield "parameter_enum", f"{shown} is none of {', '.join(_short(item) for item in p.enum)}"
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        if p.minimum is not None and value < p.minimum:
-            yield "parameter_range", f"{shown} is less than the minimum {_short(p.minimum)}"
-        if p.maximum is not None and value > p.maximum:
-            yield "parameter_range", f"{shown} is greater than the maximum {_short(p.maximum)}"
-        if p.exclusive_minimum is not None and value <= p.exclusive_minimum:
-            yield "parameter_range", f"{shown} is not greater than {_short(p.exclusive_minimum)}"
-        if p.exclusive_maximum is not None and value >= p.exclusive_maximum:
-            yield "parameter_range", f"{shown} is not less than {_short(p.exclusive_maximum)}"
-        if p.multiple_of and not _is_multiple(value, p.multiple_of):
-            yield "parameter_range", f"{shown} is not a multiple of {_short(p.multiple_of)}"
-    elif isinstance(value, str):
-        yield from _length(len(value), p.min_length, p.max_length, "characters")
-        if p.pattern is not None and not re.search(p.pattern, value):
-            yield "parameter_pattern", f"{shown} does not match the pattern `{p.pattern}`"
-    elif isinstance(value, list):
-        yield from _length(len(value), p.min_items, p.max_items, "items")
-        if p.unique_items and len({_json(item) for item in value}) < len(value):
-            yield "parameter_range", "the items are not unique"
-    elif isinstance(value, dict):
-        yield from _length(len(value), p.min_properties, p.max_properties, "properties")
-
-
-def _length(size: int, least: int | None, most: int | None, what: str) -> Iterator[tuple[str, str]]:
-    if least is not None and size < least:
-        yield "parameter_range", f"{size} {what} are fewer than {least}"
-    if most is not None and size > most:
-        yield "parameter_range", f"{size} {what} are more than {most}"
-
-
-def _is_multiple(value: int | float, of: int | float) -> bool:
-    from decimal import Context, Decimal
-
-    # Decimals of the written digits: 0.3 is a multiple of 0.1, as everybody who writes it means.
-    number, step = (Decimal(repr(float(n)) if isinstance(n, float) else n) for n in (value, of))
-    # The quotient must fit: floats span 632 decimal places, whole numbers have as many digits as they have.
-    context = Context(prec=700 + len(number.as_tuple().digits) + len(step.as_tuple().digits), traps=[])
-    return not context.remainder(number, step)
-
-
-def _same(type_: Type, item: Any, value: Value) -> bool:
-    try:
-        return render(type_, item) == render(type_, value)
-    except ValueInvalid:
-        return False
-
-
-def _json(value: Any) -> str:
-    """Compact JSON with sorted keys; refuses what JSON has no word for. Raises ValueInvalid."""
+def json_text(value: Any) -> str:
+    """Compact JSON with sorted keys. Raises ValueInvalid for what JSON has no word for."""
     _check_nested(value)
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
@@ -240,10 +179,11 @@ def describe(value: Any) -> str:
     """A value in an error message: its type and, when it is short enough to help, itself."""
     names = {bool: "boolean", int: "integer", float: "number", str: "string", list: "list", dict: "object"}
     name = "nothing" if value is None else names.get(type(value), type(value).__name__)
-    return name if value is None or isinstance(value, list | dict) else f"{name} `{_short(value)}`"
+    return name if value is None or isinstance(value, list | dict) else f"{name} `{short(value)}`"
 
 
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
+    """A value in an error message, cut to 40 characters."""
     try:
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=True, default=str)
     except (ValueError, RecursionError):

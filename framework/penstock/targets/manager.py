@@ -46,7 +46,7 @@ class HookManager(pluggy.PluginManager):
         self.add_hookspecs(spec)
         self._own = hooks_of(spec)
 
-    def take(self, role: Role, name: str, source: object) -> str:
+    def add(self, role: Role, name: str, source: object) -> str:
         """Check and register the hooks of one backend or plugin; returns how messages and `culprit` call it.
 
         Hooks of the other specification are checked and left for the other manager. Raises BackendBroken.
@@ -78,7 +78,7 @@ class HookManager(pluggy.PluginManager):
             trace = trace.tb_next
         return culprit
 
-    def place(self, hook: str, error: BaseException) -> str:
+    def error_location(self, hook: str, error: BaseException) -> str:
         """The innermost line of whoever raised, like `hooks.py:12`: in its hook's package, or its module if that is
         in none; or nothing.
         """

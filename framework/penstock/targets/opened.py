@@ -1,68 +1,72 @@
-"""Opened targets: a name from the configuration together with the backend that answers for it."""
+"""Opening targets: a name from the configuration becomes a place that answers, each once in a process."""
 
 from __future__ import annotations
 
-from attrs import frozen
+import threading
+from collections.abc import Sequence
 
 from penstock import config as configuration
-from penstock.contract.target import Target
 from penstock.errors import Conflict
+from penstock.records import Placement
 from penstock.targets import discovery
-from penstock.targets.facade import TargetOperations, operations_for
-
-
-@frozen(kw_only=True)
-class Place:
-    """One opened target. `identity` and `options` are what a publication freezes, as canonical JSON."""
-
-    target: Target
-    operations: TargetOperations
-    identity: str
-    options: str
+from penstock.targets.calls import HookCalls, calls_of
+from penstock.targets.facade import OpenTarget
 
 
 class OpenTargets:
-    """Opens targets by name, each once; its backend is loaded on the first use and no other is."""
+    """Opens targets by name, each once; a backend is loaded on its first use and no other is. Threads may share it."""
 
-    def __init__(self, config: configuration.Config, wrappers: tuple[tuple[str, object], ...] = ()) -> None:
+    def __init__(self, config: configuration.Config, wrappers: Sequence[tuple[str, object]] = ()) -> None:
         self._config = config
-        self._wrappers = wrappers
-        self._opened: dict[str, Place] = {}
+        self._wrappers = tuple(wrappers)
+        self._lock = threading.RLock()
+        self._hooks: dict[str, HookCalls] = {}
+        self._opened: dict[tuple[str, str], OpenTarget] = {}
 
     @property
     def default(self) -> str:
         """The name of the target that is used when nobody names one."""
         return self._config.target.value
 
-    def open(self, name: str | None = None) -> Place:
+    def open(self, name: str | None = None) -> OpenTarget:
         """The target of this name, or the default one.
 
         Raises ConfigInvalid when it is not configured, or its backend is unknown or cannot be loaded, and
         BackendBroken when the backend breaks the hook contract.
         """
-        chosen = name or self.default
-        if chosen not in self._opened:
-            backend = configuration.target_config(self._config, chosen).backend.value
-            operations = operations_for(backend, discovery.load_backend(backend), self._wrappers)
-            target = configuration.build_target(self._config, chosen, operations.options_class())
-            self._opened[chosen] = Place(
-                target=target,
-                operations=operations,
-                identity=configuration.identity_of(target),
-                options=configuration.options_json(target),
-            )
-        return self._opened[chosen]
+        return self._open(name or self.default, "")
 
-    def open_frozen(self, name: str, identity: str) -> Place:
-        """The target of this name if it is still the place that a publication froze.
+    def open_frozen(self, placement: Placement) -> OpenTarget:
+        """The target of a publication, with the options that it froze, if the name still means that place.
 
-        Raises Conflict `target_changed` when the name now means another place.
+        Raises Conflict `target_changed` when it means another one, and as `open`.
         """
-        place = self.open(name)
-        if place.identity != identity:
+        here = self.open(placement.target)
+        if here.placement.identity != placement.identity:
             raise Conflict(
-                f"target `{name}` now points to {place.identity}, but this was published to {identity}; "
-                "configure the new place under another name and publish there",
+                f"target `{placement.target}` now points to {here.placement.identity}, but this was published to "
+                f"{placement.identity}; configure the new place under another name and publish there",
                 code="target_changed",
             )
-        return place
+        return here if here.placement.options == placement.options else self._open(here.name, placement.options)
+
+    def _open(self, name: str, frozen: str) -> OpenTarget:
+        with self._lock:
+            if (name, frozen) not in self._opened:
+                hooks = self._hooks_of(name)
+                target = configuration.build_target(self._config, name, hooks.options_class(), frozen=frozen)
+                placement = Placement(
+                    target=name,
+                    backend=target.backend,
+                    identity=configuration.identity_of(target),
+                    options=configuration.frozen_options(target),
+                )
+                self._opened[name, frozen] = OpenTarget(target, placement, hooks)
+            return self._opened[name, frozen]
+
+    def _hooks_of(self, name: str) -> HookCalls:
+        """The hooks behind a target: a manager of its own, so that no other backend can answer."""
+        if name not in self._hooks:
+            backend = configuration.target_config(self._config, name).backend.value
+            self._hooks[name] = calls_of(backend, discovery.load_backend(backend), self._wrappers)
+        return self._hooks[name]

@@ -13,7 +13,7 @@ One class and one fixture
         from penstock.testing import Conformance
 
         class TestTiny(Conformance):
-            lacks = {"penstock_sync_endpoint": "never"}
+            unsupported = {"penstock_sync_endpoint": "never"}
 
             @pytest.fixture(scope="class")
             @classmethod
@@ -27,32 +27,31 @@ One class and one fixture
     (`package.module:function`) that each process of the kit calls first, for what your backend needs to be set up.
 
 What is asked
-    One test for each question, named by the laws it is about: whether a published pipeline stays what it is, versions
-    count, the default stays where it is put, gates hold; whether values arrive byte for byte, one intent is one run,
-    an end is final, the history is complete; whether the same calls give the same on two targets; whether nothing is
-    lost when processes are killed between any two durable steps, or answers come late, twice or never. `LAWS` has the
-    laws in a line each. Most is asked through the same verbs that your users call, the rest through your hooks.
+    One test for each question, named by the laws it is about: whether a published pipeline stays what it is; whether
+    values arrive byte for byte, one intent is one run, an end is final; whether the same calls give the same on two
+    targets; whether what it is told of endpoints is taken; whether nothing is lost when processes are killed between
+    any two durable steps, or answers come late, twice or never. `LAWS` has the laws in a line each. Some is asked
+    through the verbs that your users call, most through your hooks. Laws that no backend can break are not asked: they
+    are called `core`, and penstock's own tests ask them.
     What your target cannot do it refuses when a pipeline is published (`penstock_validate_pipeline`), and no question
     is asked about that; how much it refused is said beside the law. What it accepts it has to keep.
 
 What is not there
     An optional hook is offered by being implemented. A question that needs one you do not offer is skipped, by the
     hook's name and with a reason, which is one of three: `not yet` (nobody wrote it), `upstream` (the place itself
-    cannot do it), `never` (it makes no sense there). `lacks` says which; without it the reason is `not yet`. A hook
-    that `lacks` excuses and that is there fails a test of its own, and `penstock conformance` is refused with it, so
-    that the excuse goes when the hook comes.
+    cannot do it), `never` (it makes no sense there). `unsupported` says which; without it the reason is `not yet`. A
+    hook that `unsupported` excuses and that is there fails a test of its own, and `penstock conformance` is refused
+    with it, so that the excuse goes when the hook comes.
 
 How to read the result
-    The end of the session shows each law: `pass`, `fail` or `skip`. A law passes when all that was asked about it
-    passed; what could not be asked for want of a hook is named beside it. It is skipped, never passed, when something
+    The end of the session shows each law: `pass`, `fail`, `skip` or `core`. A law passes when all that was asked about
+    it passed; what could not be asked for want of a hook is named beside it. It is skipped, never passed, if something
     about it could not be tested: steps that do not see this machine's files cannot be counted, a target that took no
     pipeline cannot be compared, questions that were deselected were not asked, and where another law broke first the
     rest was left. A skip is no failure; nor is it a promise.
 
 A failure
-    says which law is broken, what was asked, what was found, and the seed. A history of calls that goes wrong is made
-    as short as it can be, and printed as a program: put it in a file, run it by `python` where your backend is
-    installed, and it makes the same calls one by one and ends with the same line.
+    says which law is broken, what was asked, what was found, and the seed.
 
 Seeds and depth
     Every examination has a seed, new each time, shown at the end, by `pytest -q` as well. `--hypothesis-seed=N`, or
@@ -62,7 +61,8 @@ Seeds and depth
 
 From the command line
     `penstock conformance TARGET` examines a target that is configured, on the real place behind it, with `--deep`,
-    `--seed` and `--lacks HOOK=REASON`; `--json` and `--markdown` give the matrix for a program and for your README.
+    `--seed` and `--unsupported HOOK=REASON`; `--json` and `--markdown` give the matrix for a program and for your
+    README.
 
 What it leaves behind
     Registries, archives and marks lie in pytest's temporary folder, or in one that `penstock conformance` makes, and
@@ -76,9 +76,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from penstock.testing.bench import Bench
     from penstock.testing.checking import Check, check
     from penstock.testing.examination import LawResult, Outcome, Report, examine
+    from penstock.testing.harness import Harness
     from penstock.testing.laws import LAWS, Law, LawBroken, Untested
     from penstock.testing.profiles import DEEP, DEFAULT, Profile
     from penstock.testing.subject import REASONS, Subject
@@ -89,9 +89,9 @@ __all__ = [
     "DEFAULT",
     "LAWS",
     "REASONS",
-    "Bench",
     "Check",
     "Conformance",
+    "Harness",
     "Law",
     "LawBroken",
     "LawResult",
@@ -105,7 +105,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "penstock.testing.bench": ("Bench",),
+    "penstock.testing.harness": ("Harness",),
     "penstock.testing.checking": ("Check", "check"),
     "penstock.testing.examination": ("LawResult", "Outcome", "Report", "examine"),
     "penstock.testing.laws": ("LAWS", "Law", "LawBroken", "Untested"),

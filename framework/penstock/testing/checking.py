@@ -1,4 +1,4 @@
-"""A check: one question about one or more laws, asked of a bench; and what it says when it is done."""
+"""A check: one question about one or more laws, asked of a harness; and what it says when it is done."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 from attrs import frozen
 
-from penstock.testing.bench import Bench
+from penstock.testing.harness import Harness
 
-Body = Callable[[Bench], str | None]
+Body = Callable[[Harness], str | None]
 """A check's function: it raises LawBroken, or Untested. What it returns is said beside a pass: what a target refused.
 
-What is essential and left out is no pass: `Bench.leave_out`.
+What is essential and left out is no pass: `Harness.leave_out`.
 """
 
 
@@ -40,7 +40,7 @@ class Check:
 
 
 def check(*laws: int, needs: tuple[str, ...] = ()) -> Callable[[Body], Check]:
-    """Make a function of a bench a check of these laws. Its docstring's first line says what it asks."""
+    """Make a function of a harness a check of these laws. Its docstring's first line says what it asks."""
 
     def decorate(body: Body) -> Check:
         name: Any = getattr(body, "__name__", "check")

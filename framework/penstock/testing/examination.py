@@ -12,13 +12,14 @@ from typing import Any, Literal
 from attrs import evolve, frozen
 
 from penstock.errors import PenstockError, UsageError, one_line
-from penstock.testing.bench import Bench
 from penstock.testing.checking import Check
+from penstock.testing.harness import Harness
 from penstock.testing.laws import LAWS, LawBroken, Untested
 from penstock.testing.profiles import DEFAULT, Profile
 from penstock.testing.subject import Subject
 
-Result = Literal["pass", "fail", "skip"]
+Result = Literal["pass", "fail", "skip", "core"]
+"""What became of a law, or of one check. `core`: no backend can break the law, so no backend is asked about it."""
 
 _UNEXPECTED = "the check met an error that it did not expect: "
 """How a failure begins that nobody put into words: the first law of the check has it."""
@@ -43,7 +44,10 @@ class Outcome:
 
 @frozen(kw_only=True)
 class LawResult:
-    """What a law came to: `pass` only when each of its checks passed or needs a hook that is not offered."""
+    """What a law came to: `pass` only when each of its checks passed or needs a hook that is not offered.
+
+    `core` is a law that the kit asks nothing about: penstock's own tests ask it of the core.
+    """
 
     law: int
     result: Result
@@ -69,27 +73,27 @@ def new_seed() -> int:
     return random.randrange(2**32)
 
 
-def ask(bench: Bench, check: Check) -> Outcome:
+def ask(harness: Harness, check: Check) -> Outcome:
     """Ask one check. Never raises for what the target or penstock does: a failure is an outcome.
 
-    One that left something essential out (`Bench.leave_out`) is skipped, not passed.
+    One that left something essential out (`Harness.leave_out`) is skipped, not passed.
     """
     started = time.monotonic()
-    bench.told.clear()
-    bench.left_out.clear()
-    outcome = _asked(bench, check)
-    if outcome.result == "pass" and bench.left_out:
-        outcome = evolve(outcome, result="skip", reason="; ".join(bench.left_out))
-    return evolve(outcome, seconds=time.monotonic() - started, told=tuple(bench.told))
+    harness.told.clear()
+    harness.left_out.clear()
+    outcome = _asked(harness, check)
+    if outcome.result == "pass" and harness.left_out:
+        outcome = evolve(outcome, result="skip", reason="; ".join(harness.left_out))
+    return evolve(outcome, seconds=time.monotonic() - started, told=tuple(harness.told))
 
 
-def _asked(bench: Bench, check: Check) -> Outcome:
+def _asked(harness: Harness, check: Check) -> Outcome:
     for hook in check.needs:
-        if not bench.has(hook):
-            reason = f"`{hook}`: {bench.subject.reason(hook)}"
+        if not harness.has(hook):
+            reason = f"`{hook}`: {harness.subject.reason(hook)}"
             return Outcome(check=check, result="skip", reason=reason, lacking=hook)
     try:
-        return Outcome(check=check, result="pass", reason=check.body(bench) or "")
+        return Outcome(check=check, result="pass", reason=check.body(harness) or "")
     except Untested as error:
         return Outcome(check=check, result="skip", reason=str(error))
     except ExceptionGroup as group:
@@ -120,10 +124,10 @@ def _place(error: BaseException) -> str:
     return f"met at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "met before any check"
 
 
-def come_by_now(bench: Bench) -> str | None:
-    """What is wrong when the subject's `lacks` excuses hooks that the backend offers, or None."""
-    there = [f"`{hook}`" for hook in bench.subject.lacks if bench.has(hook)]
-    return f"the backend offers {', '.join(there)} by now: take it out of `lacks`" if there else None
+def come_by_now(harness: Harness) -> str | None:
+    """What is wrong when the subject's `unsupported` excuses hooks that the backend offers, or None."""
+    there = [f"`{hook}`" for hook in harness.subject.unsupported if harness.has(hook)]
+    return f"the backend offers {', '.join(there)} by now: take it out of `unsupported`" if there else None
 
 
 def examine(
@@ -141,14 +145,14 @@ def examine(
     With `until_broken` the first failure ends it. Raises PenstockError when the target cannot even be opened, and
     UsageError when the smallest pipeline fails there, and when the subject is said to lack what is there.
     """
-    bench = Bench(subject, profile, seed)
-    if come := come_by_now(bench):
+    harness = Harness(subject, profile, seed)
+    if come := come_by_now(harness):
         raise UsageError(come)
-    bench.try_out()
+    harness.try_out()
     outcomes: list[Outcome] = []
     for check in checks:
         asked(check)
-        outcomes.append(ask(bench, check))
+        outcomes.append(ask(harness, check))
         told(outcomes[-1])
         if until_broken and outcomes[-1].result == "fail":
             break
@@ -165,16 +169,27 @@ def examine_laws(subject: Subject, laws: Collection[int] = (), **more: Any) -> R
     if not laws:
         return examine(subject, CHECKS, **more)
     report = examine(subject, [check for check in CHECKS if set(laws) & set(check.laws)], **more)
-    left = {law.number: LawResult(law=law.number, result="skip", reason="not asked") for law in LAWS}
+    left = {
+        one.law: one if one.result == "core" else evolve(one, result="skip", reason="not asked") for one in report.laws
+    }
     return evolve(
         report, laws=tuple(one if one.law in laws or one.result == "fail" else left[one.law] for one in report.laws)
     )
+
+
+def is_core(law: int) -> bool:
+    """Whether the kit asks nothing about a law."""
+    from penstock.testing.checks import CHECKS
+
+    return not any(law in check.laws for check in CHECKS)
 
 
 def result_of(law: int, outcomes: Sequence[Outcome]) -> LawResult:
     """What the checks make of one law."""
     mine = [one for one in outcomes if law in one.check.laws]
     broken = [one for one in outcomes if one.result == "fail" and one.law == law]
+    if not mine and not broken and is_core(law):
+        return LawResult(law=law, result="core")
     if broken:
         return LawResult(law=law, result="fail", reason=f"{broken[0].check.name}: {broken[0].reason}")
     stopped = [one for one in mine if one.result == "fail"]

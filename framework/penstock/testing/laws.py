@@ -1,4 +1,4 @@
-"""The twelve laws by number and name, and the one way to say that something breaks one of them."""
+"""The thirteen laws by number and name, and the one way to say that something breaks one of them."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ LAWS: tuple[Law, ...] = (
     Law(10, "Remembered", "every change is in the history: who, what, when, from, to, why"),
     Law(11, "The same everywhere", "the same calls give the same states, arguments, outputs and logs on every target"),
     Law(12, "Nothing lost", "whatever is killed at whatever moment, no accepted run is lost or doubled"),
+    Law(13, "Confined", "nobody reaches more than was opened to them"),
 )
 """The laws in order."""
 
@@ -48,7 +49,7 @@ class Untested(Exception):
     """A check could not be made here; the message says why. It counts as skipped, never as passed."""
 
 
-def hold(law: int, truth: object, message: str) -> None:
+def require(law: int, truth: object, message: str) -> None:
     """Raise LawBroken with the message unless `truth` is true."""
     if not truth:
         raise LawBroken(law, message)

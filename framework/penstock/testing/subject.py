@@ -12,7 +12,7 @@ from attrs import evolve, field, frozen
 
 from penstock.config import Config, Setting, load_config, target_config
 from penstock.errors import UsageError, did_you_mean
-from penstock.targets.facade import ANSWERS, CAPABILITIES
+from penstock.targets.calls import ANSWERS, CAPABILITIES
 from penstock.workspace import Workspace
 
 REASONS = ("not yet", "upstream", "never")
@@ -35,7 +35,7 @@ def _reasons(value: Mapping[str, str] | None) -> dict[str, str]:
         if hook not in CAPABILITIES:
             raise UsageError(f"`{hook}` is no optional hook ({did_you_mean(hook, CAPABILITIES)})")
         if reason not in REASONS:
-            raise UsageError(f"`{hook}` is lacking for a reason: one of {', '.join(REASONS)}, got `{reason}`")
+            raise UsageError(f"`{hook}` is not there for a reason: one of {', '.join(REASONS)}, got `{reason}`")
     return given
 
 
@@ -45,15 +45,15 @@ class Subject:
 
     `config` is where both targets are configured, and its `home` is the kit's own folder, on this machine.
     `target` is the one examined; `other` is where a version moves to: another target, or the same place again under
-    another name. `lacks` says of optional hooks why they are not there, see `REASONS`. `python` is how a step calls
-    Python 3.8 or newer there. `prepare` names functions (`module:function`) that every process of the kit calls
+    another name. `unsupported` says of optional hooks why they are not there, see `REASONS`. `python` is how a step
+    calls Python 3.8 or newer there. `prepare` names functions (`module:function`) that every process of the kit calls
     before it opens a workspace, for backends that need something set up.
     """
 
     config: Config
     target: str
     other: str
-    lacks: Mapping[str, str] = field(factory=dict, converter=_reasons)
+    unsupported: Mapping[str, str] = field(factory=dict, converter=_reasons)
     python: str = "python"
     prepare: tuple[str, ...] = ()
 
@@ -115,8 +115,8 @@ class Subject:
             _prepare(name)
 
     def reason(self, hook: str) -> str:
-        """Why the backend lacks a hook: `not yet` unless the subject says otherwise."""
-        return self.lacks.get(hook, REASONS[0])
+        """Why the backend unsupported a hook: `not yet` unless the subject says otherwise."""
+        return self.unsupported.get(hook, REASONS[0])
 
     def options(self) -> dict[str, dict[str, Any]]:
         """Both targets as `penstock.yaml` would hold them."""

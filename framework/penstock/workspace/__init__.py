@@ -11,7 +11,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from penstock.config import Config, load_config
-from penstock.workspace.context import Context
+from penstock.records import Caller
+from penstock.workspace.services import Services
 
 if TYPE_CHECKING:
     from penstock.spec import Pipeline
@@ -68,7 +69,9 @@ def __getattr__(name: str) -> Any:
 
 class Workspace:
     """Open one with `Workspace.open()`. The verbs are in groups (`pipelines`, `endpoints`, `runs`, `targets`,
-    `admin`) that answer records; the methods here answer handles, which read better in Python.
+    `admin`) that return records; the methods here return handles, which read better in Python.
+
+    Threads may share one. `as_` is the same workspace for another caller, and costs nothing.
     """
 
     def __init__(
@@ -78,11 +81,34 @@ class Workspace:
         actor: str,
         verified: bool = False,
         door: str = "python",
+        folder: Path | None = Path(),
         plugins: Sequence[tuple[str, object]] = (),
     ) -> None:
-        """`plugins` are objects with hooks, by name, inside of those that the configuration names."""
-        self.config = config
-        self._context = Context(config, actor=actor, verified=verified, door=door, plugins=plugins)
+        """The caller is as in `penstock.records.Caller`. `plugins` are objects with hooks, by name, inside of those
+        that the configuration names.
+        """
+        caller = Caller(actor=actor, verified=verified, door=door, folder=folder)
+        self._set(Services(config, plugins), caller)
+
+    def _set(self, services: Services, caller: Caller) -> None:
+        self._services = services
+        self._caller = caller
+
+    @property
+    def config(self) -> Config:
+        """The configuration."""
+        return self._services.config
+
+    @property
+    def caller(self) -> Caller:
+        """Who calls through this workspace."""
+        return self._caller
+
+    def as_(self, caller: Caller) -> Workspace:
+        """The same workspace for another caller."""
+        other = Workspace.__new__(Workspace)
+        other._set(self._services, caller)
+        return other
 
     @classmethod
     def open(
@@ -115,49 +141,74 @@ class Workspace:
         self.close()
 
     def close(self) -> None:
-        """Close the registry; runs go on."""
-        self._context.close()
+        """Close the registry, for every caller; runs go on."""
+        self._services.close()
 
     @cached_property
     def pipelines(self) -> Pipelines:
         """Verbs of published pipelines."""
         from penstock.workspace.pipelines import Pipelines
 
-        return Pipelines(self._context)
+        return Pipelines(self._services, self._caller)
 
     @cached_property
     def endpoints(self) -> Endpoints:
         """Verbs of endpoints."""
         from penstock.workspace.endpoints import Endpoints
 
-        return Endpoints(self._context)
+        return Endpoints(self._services, self._caller)
 
     @cached_property
     def runs(self) -> Runs:
         """Verbs of runs."""
         from penstock.workspace.runs import Runs
 
-        return Runs(self._context)
+        return Runs(self._services, self._caller)
 
     @cached_property
     def targets(self) -> Targets:
         """Verbs of targets and plugins."""
         from penstock.workspace.targets import Targets
 
-        return Targets(self._context)
+        return Targets(self._services, self._caller)
 
     @cached_property
     def admin(self) -> Admin:
         """Verbs of the workspace itself and its registry."""
         from penstock.workspace.admin import Admin
 
-        return Admin(self._context)
+        return Admin(self._services, self._caller)
 
-    def publish(self, source: Path | str | Pipeline, **arguments: Any) -> PublishedPipeline:
+    def publish(
+        self,
+        source: Path | str | Pipeline,
+        *,
+        folder: Path | None = None,
+        target: str | None = None,
+        name: str | None = None,
+        label: str | None = None,
+        description: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        endpoint: str | None = None,
+        default: bool = False,
+        expect: str | None = None,
+    ) -> PublishedPipeline:
         """Publish a spec file or a pipeline; the arguments are those of `Pipelines.publish`."""
         from penstock.workspace.handles import PublishedPipeline
 
-        return PublishedPipeline(self, self.pipelines.publish(source, **arguments).published)
+        done = self.pipelines.publish(
+            source,
+            folder=folder,
+            target=target,
+            name=name,
+            label=label,
+            description=description,
+            tags=tags,
+            endpoint=endpoint,
+            default=default,
+            expect=expect,
+        )
+        return PublishedPipeline(self, done.published)
 
     def published(self, ref: str) -> PublishedPipeline:
         """A published pipeline by id, `name:label` or `name:label@target`."""
@@ -165,12 +216,19 @@ class Workspace:
 
         return PublishedPipeline(self, self.pipelines.get(ref))
 
-    def create_endpoint(self, name: str, published: PublishedPipeline | str, **arguments: Any) -> Endpoint:
+    def create_endpoint(
+        self,
+        name: str,
+        published: PublishedPipeline | str,
+        *,
+        description: str = "",
+        tags: Mapping[str, str] | None = None,
+    ) -> Endpoint:
         """Create an endpoint with a published pipeline as its version 0 and default."""
         from penstock.workspace.handles import Endpoint
 
         ref = published if isinstance(published, str) else published.id
-        return Endpoint(self, self.endpoints.create(name, ref, **arguments))
+        return Endpoint(self, self.endpoints.create(name, ref, description=description, tags=tags))
 
     def endpoint(self, ref: str) -> Endpoint:
         """An endpoint by name or id."""
@@ -178,11 +236,31 @@ class Workspace:
 
         return Endpoint(self, self.endpoints.get(ref))
 
-    def submit(self, ref: str, **arguments: Any) -> Run:
+    def submit(
+        self,
+        ref: str | Path,
+        *,
+        version: str | int | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        experiment: str | None = None,
+        description: str = "",
+        tags: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+        target: str | None = None,
+    ) -> Run:
         """Trigger an endpoint, a version, a published pipeline or a file; the arguments are those of `Runs.submit`."""
         from penstock.workspace.handles import Run
 
-        submitted = self.runs.submit(ref, **arguments)
+        submitted = self.runs.submit(
+            ref,
+            version=version,
+            parameters=parameters,
+            experiment=experiment,
+            description=description,
+            tags=tags,
+            idempotency_key=idempotency_key,
+            target=target,
+        )
         return Run(self, submitted.run, submitted.warnings)
 
     def run(self, ref: str) -> Run:

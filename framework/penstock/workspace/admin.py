@@ -8,9 +8,9 @@ from pathlib import Path
 
 from attrs import frozen
 
-from penstock.records import Caller, HistoryRecord, Page
+from penstock.records import Caller, HistoryQuery, HistoryRecord, Page
 from penstock.registry import CheckReport
-from penstock.workspace.context import Group, verb
+from penstock.workspace.verbs import Group, folder_of, verb
 
 
 @frozen(kw_only=True)
@@ -25,7 +25,9 @@ class Status:
     published: int
     runs: Mapping[str, int]
     pending_hand_overs: int
+    pending_cancels: int
     pending_syncs: int
+    pending_retires: int
 
 
 class Admin(Group):
@@ -33,12 +35,9 @@ class Admin(Group):
 
     @verb("workspace.status")
     def status(self, caller: Caller) -> Status:
-        """Where this workspace is and what is in it."""
-        config, counts = self._context.config, None
-        if self._context.exists:
-            registry = self._context.registry()
-            self._context.dispatcher.refresh_all()
-            counts = registry.counts()
+        """Where this workspace is and what is in it, as far as it is known here: no target is asked."""
+        config = self._services.config
+        counts = self._services.registry.counts() if self._services.exists else None
         return Status(
             config=config.file,
             registry=config.registry.value,
@@ -48,7 +47,9 @@ class Admin(Group):
             published=counts.published if counts else 0,
             runs=counts.runs if counts else {},
             pending_hand_overs=counts.pending_hand_overs if counts else 0,
+            pending_cancels=counts.pending_cancels if counts else 0,
             pending_syncs=counts.pending_syncs if counts else 0,
+            pending_retires=counts.pending_retires if counts else 0,
         )
 
     @verb("history.list")
@@ -63,20 +64,23 @@ class Admin(Group):
         before: str | None = None,
         runs: bool = False,
     ) -> Page[HistoryRecord]:
-        """A page of what happened, newest first; rows of runs only with `runs`."""
-        if not self._context.exists:
+        """A page of what happened, newest first; rows of runs only with `runs`, or when the subject is one."""
+        if not self._services.exists:
             return Page(items=())
-        return self._context.registry().history(
-            since=since, by=by, subject=subject, limit=limit, before=before, runs=runs
-        )
+        query = HistoryQuery(since=since, by=by, subject=subject, limit=limit, before=before, runs=runs)
+        return self._services.registry.history(query)
 
     @verb("registry.check")
     def check(self, caller: Caller) -> CheckReport:
         """Check the registry file and the laws in it. Raises RegistryError when it cannot be opened."""
-        return self._context.registry().check()
+        return self._services.registry.check()
 
     @verb("registry.backup")
     def backup(self, caller: Caller, destination: Path) -> Path:
-        """Write a consistent copy of the registry while it is in use. Raises Conflict when the file exists."""
-        self._context.registry().backup(destination)
-        return destination
+        """Write a consistent copy of the registry while it is in use; returns where it is.
+
+        Raises Conflict when the file exists.
+        """
+        place = folder_of(caller, f"`{destination}`") / destination
+        self._services.registry.backup(place)
+        return place

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 
 class Run:
-    """One triggered execution. Properties show the run as it was last read; `refresh` reads it again."""
+    """One triggered execution. `state` and `outputs` are read again while it is unfinished; `record` is all that was
+    last read.
+    """
 
     def __init__(self, workspace: Workspace, record: RunRecord, warnings: tuple[str, ...] = ()) -> None:
         self._workspace = workspace
@@ -23,8 +25,8 @@ class Run:
         self.warnings = warnings
 
     def __repr__(self) -> str:
-        """Id and state."""
-        return f"<Run {self.id} {self.state}>"
+        """Id and state as last read."""
+        return f"<Run {self.id} {self.record.state}>"
 
     @property
     def id(self) -> str:
@@ -33,8 +35,8 @@ class Run:
 
     @property
     def state(self) -> str:
-        """`queued`, `running`, `succeeded`, `failed` or `canceled`."""
-        return self.record.state
+        """`queued`, `running`, `succeeded`, `failed` or `canceled`, read again while the run is unfinished."""
+        return self._current().state
 
     @property
     def version(self) -> str | None:
@@ -49,9 +51,10 @@ class Run:
     @property
     def outputs(self) -> Mapping[str, Value]:
         """The pipeline's outputs, read again while the run is unfinished: values, and artifacts as path or URI."""
-        if not self.record.finished:
-            self.refresh()
-        return self.record.outputs
+        return self._current().outputs
+
+    def _current(self) -> RunRecord:
+        return self.record if self.record.finished else self.refresh().record
 
     def refresh(self) -> Run:
         """Read the run again from its target."""
@@ -70,9 +73,9 @@ class Run:
         Raises WaitTimeout, and RunFailed when it did not succeed, unless `check` is false.
         """
         self.record = self._workspace.runs.wait(self.id, timeout=timeout, watch=watch)
-        if check and self.state != "succeeded":
+        if check and self.record.state != "succeeded":
             error = self.record.error
-            raise RunFailed(f"run {self.id} {self.state}" + (f": {error.message}" if error else ""))
+            raise RunFailed(f"run {self.id} {self.record.state}" + (f": {error.message}" if error else ""))
         return self
 
     def cancel(self, *, reason: str = "") -> Run:
@@ -132,9 +135,24 @@ class PublishedPipeline:
         """Whether its gate is open, as last read."""
         return self.record.enabled
 
-    def submit(self, **arguments: Any) -> Run:
+    def submit(
+        self,
+        *,
+        parameters: Mapping[str, Any] | None = None,
+        experiment: str | None = None,
+        description: str = "",
+        tags: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> Run:
         """Trigger it; the arguments are those of `Workspace.submit`."""
-        return self._workspace.submit(self.id, **arguments)
+        return self._workspace.submit(
+            self.id,
+            parameters=parameters,
+            experiment=experiment,
+            description=description,
+            tags=tags,
+            idempotency_key=idempotency_key,
+        )
 
     def disable(self, *, reason: str = "", cancel_runs: bool = False) -> PublishedPipeline:
         """Close its gate."""
@@ -196,14 +214,31 @@ class Endpoint:
         self.record = self._workspace.endpoints.get(self.id)
         return self
 
-    def submit(self, *, version: str | int | None = None, **arguments: Any) -> Run:
-        """Trigger the default, or the version that is named; more arguments as in `Workspace.submit`."""
-        return self._workspace.submit(self.id, version=version, **arguments)
+    def submit(
+        self,
+        *,
+        version: str | int | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        experiment: str | None = None,
+        description: str = "",
+        tags: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> Run:
+        """Trigger the default, or the version that is named; the other arguments are those of `Workspace.submit`."""
+        return self._workspace.submit(
+            self.id,
+            version=version,
+            parameters=parameters,
+            experiment=experiment,
+            description=description,
+            tags=tags,
+            idempotency_key=idempotency_key,
+        )
 
     def add_version(
         self, published: PublishedPipeline | str, *, default: bool = False, expect: str | None = None
     ) -> str:
-        """Add a published pipeline and answer its version; the default moves only when asked."""
+        """Add a published pipeline and return its version; the default moves only when asked."""
         ref = published if isinstance(published, str) else published.id
         outcome = self._workspace.endpoints.add_version(self.id, ref, default=default, expect=expect)
         self.record = outcome.endpoint

@@ -10,7 +10,7 @@ from attrs import frozen
 
 from penstock.errors import NotFound, TargetUnsupported, did_you_mean
 from penstock.records import RunRecord
-from penstock.workspace.context import Context
+from penstock.workspace.services import Services
 
 
 @frozen(kw_only=True)
@@ -24,29 +24,29 @@ class LogPart:
 LogParts: TypeAlias = Iterator[LogPart]
 
 
-def read_logs(context: Context, run: RunRecord, step: str | None, follow: bool) -> LogParts:
+def read_logs(services: Services, run: RunRecord, step: str | None, follow: bool) -> LogParts:
     """The logs of one step or of all in the order of the graph. Raises NotFound, TargetUnsupported at once."""
     steps = [one.name for one in run.steps]
     if step is not None and run.steps and step not in steps:
         raise NotFound(f"run {run.id} has no step `{step}` ({did_you_mean(step, steps)})", code="step_not_found")
-    operations = context.places.open(run.target).operations
-    if not operations.has("penstock_read_logs"):
+    if not services.targets.open(run.target).has("penstock_read_logs"):
         raise TargetUnsupported(f"target `{run.target}` keeps no logs that can be read from here")
-    return _parts(context, run.id, step, follow)
+    return _parts(services, run, step, follow)
 
 
-def _parts(context: Context, run_id: str, step: str | None, follow: bool) -> LogParts:
+def _parts(services: Services, run: RunRecord, step: str | None, follow: bool) -> LogParts:
     offsets: dict[str, int] = {}
     complete: set[str] = set()
     while True:
-        run = context.dispatcher.refresh(run_id, must_record=follow)
+        found = services.follower.one(run)
+        run = found.run
         wanted = [one.name for one in run.steps if step in (None, one.name) and one.name not in complete]
         quiet = True
         for name in wanted if run.external is not None else ():
-            ref, target, identity = context.registry().run_ref(run_id)
-            place = context.places.open_frozen(target, identity)
+            ref, placement = services.registry.runs.ref(run.id)
+            target = services.targets.open_frozen(placement)
             while True:
-                chunk = place.operations.read_logs(place.target, ref, name, offsets.get(name, 0))
+                chunk = target.read_logs(ref, name, offsets.get(name, 0))
                 offsets[name] = chunk.next_offset
                 if chunk.data:
                     quiet = False
@@ -57,5 +57,7 @@ def _parts(context: Context, run_id: str, step: str | None, follow: bool) -> Log
                     break
         if not follow or (run.finished and quiet):
             return
+        if found.hopeless and found.trouble is not None:
+            raise found.trouble
         if quiet:
             time.sleep(0.1)

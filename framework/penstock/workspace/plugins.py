@@ -24,7 +24,7 @@ class WorkspacePlugins:
     def __init__(self, plugins: Sequence[tuple[str, object]] = ()) -> None:
         self._manager = HookManager(WorkspaceHooks)
         for name, plugin in reversed(plugins):
-            self._manager.take("plugin", name, plugin)
+            self._manager.add("plugin", name, plugin)
 
     def execute_verb(self, request: VerbRequest, execute: Callable[[], R]) -> R:
         """Run one verb inside the plugins that wrap it, and give back what `execute` answered or raised.

@@ -1,41 +1,51 @@
-"""Publishing a snapshot: the one way, whether it comes from a spec or from something that already ran."""
+"""Publishing a snapshot: from a spec to a publication, the one way, whether it comes from a file or from a run."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import TypedDict
+from pathlib import Path
 
 from attrs import asdict, evolve, frozen
 
-from penstock import snapshot
+from penstock import codec, snapshot
+from penstock.codec import Document
 from penstock.contract.hooks import Event
-from penstock.contract.target import Problem
-from penstock.errors import NotFound
-from penstock.records import Caller, EndpointRecord, PublishedRecord
+from penstock.contract.target import Publication
+from penstock.errors import NotFound, ParameterInvalid, Problem, TargetUnsupported
+from penstock.records import Caller, EndpointRecord, FrozenSnapshot, PublishedRecord
 from penstock.registry import PublishOutcome, PublishRequest
 from penstock.snapshot import Snapshot
-from penstock.targets.opened import Place
-from penstock.workspace import freezing
-from penstock.workspace.context import Context
+from penstock.snapshot.taking import is_bundled
+from penstock.spec import Pipeline
+from penstock.spec.warnings import warnings as spec_warnings
+from penstock.targets.facade import OpenTarget
+from penstock.workspace.parameters import location_of
 from penstock.workspace.references import locate
+from penstock.workspace.services import Services
+from penstock.workspace.verbs import folder_of
 
 
-class Asked(TypedDict, total=False):
-    """What a caller may say of a publish.
+@frozen(kw_only=True)
+class Source:
+    """A pipeline and the folder that its relative paths start from; `document` when it was read from a file."""
 
-    `name` is the pipeline's own unless given, `label` the one that law 1 gives, `description` the spec's.
-    `endpoint` puts it behind an endpoint, made when it is not there; `default` moves that one's default, if it
-    is `expect` when that is said.
-    """
+    pipeline: Pipeline
+    folder: Path
+    document: Document | None = None
 
-    name: str | None
-    label: str | None
-    description: str | None
-    tags: Mapping[str, str] | None
-    endpoint: str | None
-    default: bool
-    expect: str | None
+
+@frozen(kw_only=True)
+class PublishOptions:
+    """What a caller may say of a publish; None where nothing was said."""
+
+    name: str | None = None
+    label: str | None = None
+    description: str | None = None
+    tags: Mapping[str, str] | None = None
+    endpoint: str | None = None
+    default: bool = False
+    expect: str | None = None
 
 
 @frozen(kw_only=True)
@@ -52,96 +62,152 @@ class Publishing:
     warnings: tuple[Problem, ...]
 
 
-def publish(
-    context: Context,
-    caller: Caller,
-    place: Place,
-    taken: Snapshot,
-    warnings: tuple[Problem, ...],
-    name: str,
-    asked: Asked,
-) -> Publishing:
-    """Put a checked snapshot on a target and record it, all in one transaction. `name` is the pipeline's own.
+def load(source: Path | str | Pipeline, caller: Caller, folder: Path | None = None) -> Source:
+    """Read a spec file, or hold a pipeline built in Python to the same rules; `folder` is where that has its files.
 
-    What the registry would refuse is refused before the target is called. Raises Conflict, GateClosed,
-    TargetUnavailable, TargetRefused.
+    Raises SpecInvalid, and UsageError for a caller who may name no file.
     """
-    description = asked.get("description")
-    chosen = asked.get("name")
-    order = PublishRequest(
-        name=name if chosen is None else chosen,
-        label=asked.get("label"),
-        digest=taken.digest,
-        target=place.target.name,
-        backend=place.target.backend,
-        identity=place.identity,
-        options=place.options,
-        publication=None,
-        spec=taken.canonical,
-        archives=json.dumps(snapshot.archive_data(taken)),
-        description=taken.pipeline.description if description is None else description,
-        tags=asked.get("tags") or {},
-        endpoint=asked.get("endpoint"),
-        default=asked.get("default", False),
-        expect=asked.get("expect"),
-    )
-    registry = context.registry()
-    registry.plan_publish(order)
-    with context.publications(alone=False):
-        publication = freezing.deliver(place, taken)
-        outcome = registry.publish(evolve(order, publication=publication), caller)
-    _tell(context, outcome)
-    context.dispatcher.sync()
-    return Publishing(**asdict(outcome, recurse=False), warnings=warnings)
+    if isinstance(source, Pipeline):
+        if caller.folder is None and folder is None:
+            return Source(pipeline=_without_files(codec.checked(source), caller), folder=Path("/nonexistent"))
+        return Source(pipeline=codec.checked(source), folder=(folder_of(caller, "`folder`") / (folder or "")).resolve())
+    named = Path(source)
+    path = folder_of(caller, f"`{source}`") / named
+    # The document is called what the caller calls it.
+    document = codec.load_document(named if caller.folder == Path() else path)
+    return Source(pipeline=codec.pipeline_in(document), folder=path.resolve().parent, document=document)
 
 
-def snapshot_behind(context: Context, ref: str) -> tuple[Snapshot, str]:
-    """The kept snapshot behind an endpoint, a version, a published pipeline or a run, and its pipeline's name.
+def _without_files(pipeline: Pipeline, caller: Caller) -> Pipeline:
+    """The pipeline of a caller from another machine, when it needs nothing of this one. Raises UsageError."""
+    codes = [pipeline.defaults.code, *(step.code for step in pipeline.steps.values())]
+    data = [one.default for one in pipeline.parameters.values() if one.is_artifact and one.default is not None]
+    for path in [*codes, *filter(is_bundled, data)]:
+        if path is not None:
+            folder_of(caller, f"`{path}`")
+    return pipeline
 
-    Raises NotFound, and RegistryError when what was kept is damaged.
-    """
-    digest, name = _digest_behind(context, ref)
-    return load_snapshot(context, digest), name
+
+def validate(target: OpenTarget, source: Source) -> tuple[Problem, ...]:
+    """What is worth a warning in a pipeline, and on the target. Raises TargetUnsupported with all it cannot do."""
+    document = source.document
+    problems = [
+        problem.at(document.position(problem.path)) if document else problem
+        for problem in (*spec_warnings(source.pipeline), *target.validate(source.pipeline))
+    ]
+    errors = [problem for problem in problems if problem.severity == "error"]
+    if errors:
+        raise TargetUnsupported.of(errors, f"target `{target.name}`")
+    return tuple(problems)
 
 
-def load_snapshot(context: Context, digest: str) -> Snapshot:
-    """The snapshot of a digest as it was kept, its archives checked."""
-    spec, archives = context.registry().snapshot_data(digest)
-    taken = snapshot.load(spec, json.loads(archives), context.store)
+def deliver(target: OpenTarget, taken: Snapshot) -> Publication:
+    """Compile a snapshot and publish it at the backend; repeating it finds what is there."""
+    return target.publish(taken, target.compile(taken))
+
+
+def frozen_snapshot(taken: Snapshot) -> FrozenSnapshot:
+    """A snapshot as the registry keeps it."""
+    archives = json.dumps(snapshot.archive_data(taken))
+    return FrozenSnapshot(digest=taken.digest, spec=taken.canonical, archives=archives)
+
+
+def load_snapshot(services: Services, digest: str) -> Snapshot:
+    """The snapshot of a digest as it was kept, its archives checked. Raises NotFound, RegistryError when damaged."""
+    kept = services.registry.pipelines.snapshot(digest)
+    taken = snapshot.load(kept.spec, json.loads(kept.archives), services.store)
     snapshot.verify(taken)
     return taken
 
 
-def _digest_behind(context: Context, ref: str) -> tuple[str, str]:
-    registry = context.registry()
-    try:
-        run = registry.get_run(ref)
-    except NotFound:
-        found = locate(registry, ref)
-    else:
-        return run.digest, run.pipeline
+def publish(
+    services: Services,
+    caller: Caller,
+    target: OpenTarget,
+    taken: Snapshot,
+    warnings: tuple[Problem, ...],
+    options: PublishOptions,
+) -> Publishing:
+    """Put a checked snapshot on a target and record it, all in one transaction.
+
+    What the registry would refuse is refused before the target is called. Raises Conflict, GateClosed,
+    TargetUnavailable, TargetRefused.
+    """
+    pipeline = taken.pipeline
+    request = PublishRequest(
+        name=pipeline.name if options.name is None else options.name,
+        label=options.label,
+        snapshot=frozen_snapshot(taken),
+        placement=target.placement,
+        description=pipeline.description if options.description is None else options.description,
+        tags=options.tags or {},
+        endpoint=options.endpoint,
+        default=options.default,
+        expect=options.expect,
+    )
+    services.registry.pipelines.plan(request)
+    with services.retiring_held_off():
+        publication = deliver(target, taken)
+        outcome = services.registry.pipelines.publish(evolve(request, publication=publication), caller)
+    _tell(services, outcome)
+    services.outbox.give_time()
+    return Publishing(**asdict(outcome, recurse=False), warnings=warnings)
+
+
+def snapshot_behind(services: Services, ref: str) -> tuple[Snapshot, str]:
+    """The kept snapshot behind an endpoint, a version, a published pipeline or a run, and its pipeline's name.
+
+    Raises NotFound, and RegistryError when what was kept is damaged.
+    """
+    registry = services.registry
+    found = locate(registry, ref, runs=True)
+    if found.kind == "run":
+        run = registry.runs.get(found.id)
+        return load_snapshot(services, run.digest), run.pipeline
     if found.kind == "published":
-        published = registry.get_published(found.id)
-        return published.digest, published.name
-    endpoint = registry.get_endpoint(found.id)
+        published = registry.pipelines.get(found.id)
+        return load_snapshot(services, published.digest), published.name
+    endpoint = registry.endpoints.get(found.id)
     wanted = endpoint.default if found.version is None else found.version
     for version in endpoint.versions:
         if version.version == wanted:
-            return version.digest, version.pipeline
+            return load_snapshot(services, version.digest), version.pipeline
     raise NotFound(
         f"endpoint `{endpoint.name}` has no version {wanted}; it has {len(endpoint.versions)}, from 0",
         code="version_not_found",
     )
 
 
-def _tell(context: Context, outcome: PublishOutcome) -> None:
+def check_defaults(target: OpenTarget, caller: Caller, pipeline: Pipeline) -> None:
+    """Refuse defaults that name content which the publisher may not name. Raises ParameterInvalid."""
+    if caller.folder is not None:
+        return
+    problems = []
+    for name, parameter in pipeline.parameters.items():
+        if parameter.is_artifact and parameter.default is not None:
+            answer = target.resolve_location(location_of(name, parameter, parameter.default, None))
+            if isinstance(answer, Problem):
+                problems.append(Problem(answer.code, answer.message, ("parameters", name, "default")))
+    if problems:
+        raise ParameterInvalid.of(problems, "defaults")
+
+
+def default_moved(endpoint: EndpointRecord) -> Event:
+    """The event that tells plugins where a default is now."""
+    return Event(
+        kind="endpoint",
+        subject_id=endpoint.id,
+        subject=endpoint.name,
+        at=endpoint.modified,
+        data={"default": endpoint.default},
+    )
+
+
+def _tell(services: Services, outcome: PublishOutcome) -> None:
     published, endpoint = outcome.published, outcome.endpoint
     if outcome.created:
         data = {"label": published.label, "digest": published.digest, "target": published.target}
-        event = Event(kind="pipeline", subject_id=published.id, subject=published.name, data=data)
-        context.tell("penstock_pipeline_published", event)
+        event = Event(kind="pipeline", subject_id=published.id, subject=published.name, at=published.created, data=data)
+        services.tell("penstock_pipeline_published", event)
     if endpoint is not None and outcome.default_moved:
-        event = Event(
-            kind="endpoint", subject_id=endpoint.id, subject=endpoint.name, data={"default": endpoint.default}
-        )
-        context.tell("penstock_default_moved", event)
+        services.tell("penstock_default_moved", default_moved(endpoint))

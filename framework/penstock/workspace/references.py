@@ -1,60 +1,79 @@
-"""What a person may write to name a thing: `digits`, `digits@0`, `digits:3`, an id, a file."""
+"""What a person may write to name a thing, read in one order everywhere: a file, else an endpoint (`digits`, an id) or
+a version of it (`digits@0`), else a published pipeline (`digits:3`, `digits:3@laptop`, an id), else a run where one is
+meant. What a reference means never depends on what lies in a folder.
+"""
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Literal
 
 from attrs import frozen
 
-from penstock.errors import NotFound
+from penstock.errors import NotFound, UsageError
 from penstock.registry import Registry
-
-_SUFFIXES = {".yaml", ".yml", ".json"}
 
 
 @frozen(kw_only=True)
 class Located:
-    """What a reference names: an endpoint (by id, with a version when pinned) or a published pipeline (by id)."""
+    """What a reference names, by id: an endpoint (with a version when pinned), a published pipeline or a run."""
 
-    kind: Literal["endpoint", "published"]
+    kind: Literal["endpoint", "published", "run"]
     id: str
     version: str | None = None
 
 
-def is_file(ref: str) -> bool:
-    """Whether a reference means a spec file: it ends as one, or is a path with a folder to a file that is there."""
-    return Path(ref).suffix.lower() in _SUFFIXES or ("/" in ref and Path(ref).is_file())
+def is_file(ref: str | Path) -> bool:
+    """Whether a reference means a spec file: it says a folder (`./x.json`, `/x`) or ends in `.yaml` or `.yml`."""
+    if isinstance(ref, Path):
+        return True
+    return ref.startswith(("./", "../", "/")) or ref.lower().endswith((".yaml", ".yml"))
 
 
 def split_version(ref: str) -> tuple[str, str | None]:
     """Cut `digits@0` into the endpoint and the version; without a version, None."""
-    found = re.fullmatch(r"(.+)@([0-9]+)", ref, re.DOTALL)
-    return (found[1], found[2]) if found else (ref, None)
+    name, at, version = ref.partition("@")
+    return (name, version) if at and ":" not in name else (ref, None)
 
 
-def locate(registry: Registry, ref: str, version: str | None = None, *, replay: bool = False) -> Located:
-    """Find what a reference names: an endpoint first, then a pinned version, then a published pipeline.
+def locate(
+    registry: Registry, ref: str, version: str | None = None, *, replay: bool = False, runs: bool = False
+) -> Located:
+    """Find what a reference names, in the one order.
 
-    With `replay` what was deleted is found too: an idempotency key outlives what it was used on. Raises NotFound,
-    listing what exists.
+    With `replay` what was deleted is found too: an idempotency key outlives what it was used on. With `runs` a run may
+    be meant. Raises NotFound, listing what exists, and UsageError for a version that is said twice, differently.
     """
-    whole = registry.endpoint_id(ref)
-    if whole:
-        return Located(kind="endpoint", id=whole, version=version)
     name, pinned = split_version(ref)
-    endpoint = registry.endpoint_id(name) if pinned is not None else None
+    if pinned is not None and version is not None and pinned != version:
+        raise UsageError(f"`{ref}` and version {version} are two versions: say one of them")
+    version = pinned if version is None else version
+    endpoint = registry.endpoints.identify(name)
     if endpoint:
-        return Located(kind="endpoint", id=endpoint, version=version if version is not None else pinned)
+        return Located(kind="endpoint", id=endpoint, version=version)
     try:
-        return Located(kind="published", id=registry.get_published(ref).id)
-    except NotFound:
-        if replay and registry.was_published(ref):
-            return Located(kind="published", id=ref)
-        if replay and registry.was_endpoint(name):
-            return Located(kind="endpoint", id=name, version=version if version is not None else pinned)
-        if ":" in ref:
-            raise
-        registry.get_endpoint(name)  # raises with the endpoints that exist
-        raise
+        published = registry.pipelines.get(ref).id
+    except NotFound as missing:
+        return _locate_other(registry, ref, name, version, missing, replay=replay, runs=runs)
+    if version is not None:
+        raise UsageError(f"`{ref}` is a published pipeline, which has no versions: leave the version out")
+    return Located(kind="published", id=published)
+
+
+def _locate_other(
+    registry: Registry, ref: str, name: str, version: str | None, missing: NotFound, *, replay: bool, runs: bool
+) -> Located:
+    """What a reference names that is neither a live endpoint nor a live published pipeline."""
+    if replay and registry.pipelines.known(ref):
+        return Located(kind="published", id=ref)
+    if replay and registry.endpoints.known(name):
+        return Located(kind="endpoint", id=name, version=version)
+    if runs:
+        try:
+            return Located(kind="run", id=registry.runs.get(ref).id)
+        except NotFound:
+            pass
+    if ":" in ref:
+        raise missing
+    registry.endpoints.get(name)  # raises with the endpoints that exist
+    raise missing

@@ -10,24 +10,18 @@ from typing import Any
 from attrs import evolve
 
 from penstock.contract.run import RunState
-from penstock.dispatch import run_event
-from penstock.errors import Conflict, TargetUnavailable, TargetUnsupported, UsageError, WaitTimeout
-from penstock.records import Caller, Page, RunRecord
+from penstock.dispatch.follow import Followed
+from penstock.dispatch.outbox import run_event
+from penstock.errors import Conflict, PenstockError, TargetUnsupported, UsageError, WaitTimeout
+from penstock.records import Caller, Page, RunQuery, RunRecord
 from penstock.registry import CancelOutcome
 from penstock.spec import Value
-from penstock.spec.values import RawValue
-from penstock.workspace.context import Group, verb
+from penstock.workspace import triggers
 from penstock.workspace.logs import LogParts, read_logs
-from penstock.workspace.parameters import Request
+from penstock.workspace.parameters import TriggerOptions
 from penstock.workspace.references import is_file, locate
-from penstock.workspace.triggers import (
-    Submitted,
-    accept,
-    accept_again,
-    accept_file,
-    given_by,
-    order_of,
-)
+from penstock.workspace.triggers import Submitted
+from penstock.workspace.verbs import Group, folder_of, verb
 
 _QUICK, _SLOW = 0.01, 0.5
 """Seconds between looks at a run: quick while it changes, slower while it does not."""
@@ -40,67 +34,62 @@ class Runs(Group):
     def submit(
         self,
         caller: Caller,
-        ref: str,
+        ref: str | Path,
         *,
         version: str | int | None = None,
         parameters: Mapping[str, Any] | None = None,
-        text: bool = False,
         experiment: str | None = None,
         description: str = "",
         tags: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
-        base: Path | None = None,
         target: str | None = None,
     ) -> Submitted:
         """Trigger an endpoint (`digits`, `digits@0`), a published pipeline, or a spec file as a trial run.
 
-        `text`: values given as text are read by their declared type. `base` is the folder that local paths
-        are relative to, the current one by default. `target` is for a file only. Raises NotFound, GateClosed,
-        ParameterInvalid, Conflict; then nothing was accepted.
+        Local paths among the parameters are relative to the caller's folder. `target` is for a file only. Raises
+        NotFound, GateClosed, ParameterInvalid, Conflict; then nothing was accepted.
         """
-        given = {str(name): value for name, value in (parameters or {}).items()}
-        if text:
-            given = {name: RawValue(value) if isinstance(value, str) else value for name, value in given.items()}
-        request = Request(
-            parameters=given,
+        options = TriggerOptions(
+            parameters={str(name): value for name, value in (parameters or {}).items()},
             experiment=experiment,
             description=description,
             tags=tags or {},
-            key=idempotency_key,
-            base=base or Path.cwd(),
+            idempotency_key=idempotency_key,
+            folder=None if caller.folder is None else Path.cwd() / caller.folder,
         )
         if is_file(ref):
-            return accept_file(self._context, caller, Path(ref), target, request)
+            folder_of(caller, f"`{ref}`")
+            if version is not None:
+                raise UsageError(f"`{ref}` is a spec file, which has no versions: leave the version out")
+            return triggers.submit_file(self._services, caller, ref, target, options)
         if target is not None:
             raise UsageError(
                 f"`{ref}` runs on the target where it was published; only a spec file can be sent to `{target}` "
                 f"(to move it there: `penstock publish --from {ref} --target {target}`)"
             )
-        found = locate(
-            self._context.registry(), ref, None if version is None else str(version), replay=idempotency_key is not None
-        )
-        return accept(self._context, caller, order_of(self._context, found, request), request)
+        wanted = None if version is None else str(version)
+        found = locate(self._services.registry, str(ref), wanted, replay=idempotency_key is not None)
+        return triggers.submit(self._services, caller, found, options)
 
     @verb("run.rerun")
     def rerun(self, caller: Caller, ref: str, *, idempotency_key: str | None = None) -> Submitted:
         """Run again what a run resolved to, with the same parameters; the gates apply as they are now."""
-        registry = self._context.registry()
-        run = registry.get_run(ref)
-        request = Request(
-            parameters=given_by(self._context, run),
+        run = self._services.registry.runs.get(ref)
+        options = TriggerOptions(
+            parameters=triggers.parameters_of(self._services, run),
             experiment=run.experiment,
             description=run.description,
             tags=run.tags,
-            key=idempotency_key,
-            base=Path("/"),
+            idempotency_key=idempotency_key,
+            folder=Path("/"),  # what an accepted run read may be read again
             rerun_of=run.id,
         )
-        return accept_again(self._context, caller, run, request)
+        return triggers.submit_again(self._services, caller, run, options)
 
     @verb("run.get")
     def get(self, caller: Caller, ref: str) -> RunRecord:
-        """One run as its target sees it now. Raises NotFound."""
-        return self._context.dispatcher.refresh(self._context.registry().get_run(ref).id)
+        """One run as its target sees it now, or `stale`. Raises NotFound."""
+        return self._look(ref).run
 
     @verb("run.list")
     def list(
@@ -114,15 +103,14 @@ class Runs(Group):
         limit: int = 50,
         before: str | None = None,
     ) -> Page[RunRecord]:
-        """A page of runs, newest first; the unfinished ones on it are refreshed."""
-        if not self._context.exists:
+        """A page of runs, newest first; the unfinished ones on it are looked at, all together."""
+        if not self._services.exists:
             return Page(items=())
-        registry = self._context.registry()
-        page = registry.list_runs(
+        query = RunQuery(
             endpoint=endpoint, experiment=experiment, state=state, pipeline=pipeline, limit=limit, before=before
         )
-        refresh = self._context.dispatcher.refresh
-        return evolve(page, items=tuple(run if run.finished else refresh(run.id) for run in page.items))
+        page = self._services.registry.runs.list(query)
+        return evolve(page, items=tuple(found.run for found in self._services.follower.look(page.items)))
 
     @verb("run.wait")
     def wait(
@@ -135,21 +123,28 @@ class Runs(Group):
     ) -> RunRecord:
         """Wait until a run has ended, however it ended; `watch` is called with every change.
 
-        `timeout` is in seconds. Raises WaitTimeout, NotFound.
+        `timeout` is in seconds. Raises WaitTimeout, NotFound, and what stands in the way when the end can never be
+        seen: the target is gone from the configuration, is another one now, or its backend is broken.
         """
-        run_id = self._context.registry().get_run(ref).id
+        run_id = self._services.registry.runs.get(ref).id
         deadline = None if timeout is None else time.monotonic() + timeout
         pause, seen = _QUICK, None
         while True:
-            run = self._context.dispatcher.refresh(run_id, must_record=True)
+            found = self._look(run_id)
+            run = found.run
             if run != seen:
                 pause, seen = _QUICK, run
                 if watch is not None:
                     watch(run)
             if run.finished:
                 return run
+            if found.hopeless and found.trouble is not None:
+                raise _given_up(run, found.trouble)
             if deadline is not None and time.monotonic() >= deadline:
-                raise WaitTimeout(f"run {run_id} is still {run.state} after {timeout:g} s; it goes on")
+                why = run.stale or (run.waiting.message if run.waiting is not None else "")
+                raise WaitTimeout(
+                    f"run {run_id} is still {run.state} after {timeout:g} s" + (f": {why}" if why else "; it goes on")
+                )
             time.sleep(pause if deadline is None else max(0.0, min(pause, deadline - time.monotonic())))
             pause = min(_SLOW, pause * 1.3)
 
@@ -159,28 +154,28 @@ class Runs(Group):
 
         A run that has ended answers with its state. Raises TargetUnsupported when the target cannot cancel.
         """
-        registry = self._context.registry()
-        run = registry.get_run(ref)
-        if not run.finished and run.external is not None and not self._context.dispatcher.can_cancel(run):
-            raise TargetUnsupported(f"target `{run.target}` cannot cancel runs; run {run.id} goes on")
-        outcome = registry.request_cancel(run.id, caller, reason=reason)
+        registry = self._services.registry
+        run = registry.runs.get(ref)
+        if not run.finished and run.external is not None:
+            _, placement = registry.runs.ref(run.id)
+            if not self._services.targets.open(placement.target).has("penstock_cancel_run"):
+                raise TargetUnsupported(f"target `{run.target}` cannot cancel runs; run {run.id} goes on")
+        outcome = registry.runs.request_cancel(run.id, caller, reason=reason)
         if outcome.ended:
-            self._context.tell("penstock_run_changed", run_event(outcome.run))
-        elif outcome.requested and outcome.run.external is not None:
-            try:
-                return evolve(outcome, run=self._context.dispatcher.cancel(run.id))
-            except TargetUnavailable:
-                pass  # the request is recorded; a later command passes it on
+            self._services.tell("penstock_run_changed", run_event(outcome.run))
+        self._services.outbox.give_time()
+        if outcome.requested and outcome.run.external is not None:
+            return evolve(outcome, run=self._services.follower.one(outcome.run).run)
         return outcome
 
     @verb("run.logs")
     def logs(self, caller: Caller, ref: str, *, step: str | None = None, follow: bool = False) -> LogParts:
         """What the steps wrote, piece by piece; with `follow` until the run has ended.
 
-        Raises NotFound for an unknown step, TargetUnsupported when the target keeps no logs.
+        Raises NotFound for an unknown step, TargetUnsupported when the target keeps no logs, and as `wait` when the
+        end can never be seen.
         """
-        run = self._context.dispatcher.refresh(self._context.registry().get_run(ref).id)
-        return read_logs(self._context, run, step, follow)
+        return read_logs(self._services, self._look(ref).run, step, follow)
 
     @verb("run.outputs")
     def outputs(self, caller: Caller, ref: str) -> dict[str, Value]:
@@ -188,10 +183,21 @@ class Runs(Group):
 
         Raises Conflict `run_not_finished` before the run has ended.
         """
-        run = self._context.dispatcher.refresh(self._context.registry().get_run(ref).id)
+        run = self._look(ref).run
         if not run.finished:
+            stale = f" as far as is known ({run.stale})" if run.stale else ""
             raise Conflict(
-                f"run {run.id} is {run.state} and has no outputs yet; wait with `penstock run wait {run.id}`",
+                f"run {run.id} is {run.state}{stale} and has no outputs yet; wait with `penstock run wait {run.id}`",
                 code="run_not_finished",
             )
         return dict(run.outputs)
+
+    def _look(self, ref: str) -> Followed:
+        return self._services.follower.one(self._services.registry.runs.get(ref))
+
+
+def _given_up(run: RunRecord, trouble: PenstockError) -> PenstockError:
+    """The error of who waits for what can never be seen."""
+    error = type(trouble)(f"run {run.id} is {run.state} and cannot be followed: {trouble}")
+    error.code = trouble.code
+    return error

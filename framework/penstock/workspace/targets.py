@@ -5,22 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from attrs import fields, frozen
+from attrs import Attribute, fields, frozen
 
 from penstock.config import target_config
 from penstock.contract.target import Health
 from penstock.errors import PenstockError
 from penstock.records import Caller
 from penstock.targets import discovery
-from penstock.workspace.context import Group, verb
+from penstock.workspace.verbs import Group, verb
 
 
 @frozen(kw_only=True)
 class OptionStatus:
-    """One option of a target and where its value came from: a place in a file, a variable, or `default`."""
+    """One option of a target and where its value came from: a place in a file, a variable, or `default`.
+
+    `takes_effect` is `at once`; or `for what is published from now on`, because publications keep what it was; or
+    `as another place`, because it decides which place the target is.
+    """
 
     value: Any
     origin: str
+    takes_effect: str | None = None
 
 
 @frozen(kw_only=True)
@@ -53,20 +58,20 @@ class Targets(Group):
     @verb("target.list")
     def list(self, caller: Caller) -> tuple[TargetStatus, ...]:
         """Every configured target, also those that cannot be used, with the origin of each option."""
-        return tuple(self._status(name) for name in self._context.config.targets)
+        return tuple(self._status(name) for name in self._services.config.targets)
 
     @verb("target.check")
     def check(self, caller: Caller, name: str | None = None) -> Health:
         """Ask a target how it is. Raises ConfigInvalid when it cannot even be opened."""
-        place = self._context.places.open(name)
-        if not place.operations.has("penstock_check_target"):
-            return Health(ok=True, lines=(f"target `{place.target.name}` opens; its backend has no check of its own",))
-        return place.operations.check(place.target)
+        opened = self._services.targets.open(name)
+        if not opened.has("penstock_check_target"):
+            return Health(ok=True, lines=(f"target `{opened.name}` opens; its backend has no check of its own",))
+        return opened.check()
 
     @verb("plugin.list")
     def plugins(self, caller: Caller) -> tuple[PluginStatus, ...]:
         """Every plugin that is installed, and whether this workspace uses it."""
-        setting = self._context.config.plugins
+        setting = self._services.config.plugins
         enabled = setting.value
         return tuple(
             PluginStatus(
@@ -79,26 +84,35 @@ class Targets(Group):
         )
 
     def _status(self, name: str) -> TargetStatus:
-        configured = target_config(self._context.config, name)
+        configured = target_config(self._services.config, name)
         problem, options = (
             None,
             {key: OptionStatus(value=s.value, origin=s.origin) for key, s in configured.options.items()},
         )
         try:
-            target = self._context.places.open(name).target
+            target = self._services.targets.open(name).target
         except PenstockError as error:
             problem = str(error)
         else:
             for option in fields(type(target.options)):
                 origin = options[option.name].origin if option.name in options else "default"
-                options[option.name] = OptionStatus(value=getattr(target.options, option.name), origin=origin)
+                options[option.name] = OptionStatus(
+                    value=getattr(target.options, option.name), origin=origin, takes_effect=_takes_effect(option)
+                )
         return TargetStatus(
             name=name,
             backend=configured.backend.value,
             distribution=discovery.backend_names().get(configured.backend.value),
             available=problem is None,
             problem=problem,
-            default=name == self._context.places.default,
+            default=name == self._services.targets.default,
             origin=configured.backend.origin,
             options=options,
         )
+
+
+def _takes_effect(option: Attribute[Any]) -> str:
+    """What changing an option does."""
+    if option.metadata.get("identity"):
+        return "as another place"
+    return "for what is published from now on" if option.metadata.get("frozen") else "at once"

@@ -1,8 +1,7 @@
-"""From a trigger to an accepted run: resolve, settle the parameters, accept, hand over."""
+"""From a trigger to an accepted run: resolve, bind the parameters, accept, hand over."""
 
 from __future__ import annotations
 
-import json
 import tempfile
 import uuid
 from collections.abc import Callable
@@ -12,16 +11,17 @@ from typing import Any
 from attrs import evolve, frozen
 
 from penstock import codec, snapshot
-from penstock.dispatch import run_event
-from penstock.records import Caller, RunRecord
+from penstock.contract.run import BoundParameters
+from penstock.dispatch.outbox import run_event
+from penstock.errors import PenstockError, one_line
+from penstock.records import Caller, FrozenSnapshot, RunRecord
 from penstock.registry import NewRun, Resolution, ResolutionChanged, TriggerRequest
 from penstock.snapshot import Snapshot
-from penstock.targets.opened import Place
-from penstock.workspace import freezing
-from penstock.workspace.context import Context
-from penstock.workspace.parameters import Request, Settled, asked, settle
-from penstock.workspace.publishing import load_snapshot
+from penstock.targets.facade import OpenTarget
+from penstock.workspace import publishing
+from penstock.workspace.parameters import TriggerOptions, archive_paths, bind_parameters, fingerprint
 from penstock.workspace.references import Located
+from penstock.workspace.services import Services
 
 
 @frozen(kw_only=True)
@@ -33,148 +33,162 @@ class Submitted:
     warnings: tuple[str, ...]
 
 
-def order_of(context: Context, found: Located, request: Request) -> TriggerRequest:
-    """The order that triggers an endpoint, a version of it or a published pipeline."""
-    return TriggerRequest(
-        kind=found.kind,
-        ref=found.id,
-        version=found.version,
-        key=request.key,
-        same=_same(context, lambda spec: asked(spec, request, version=found.version)),
-        rerun_of=request.rerun_of,
-    )
+def submit(services: Services, caller: Caller, found: Located, options: TriggerOptions) -> Submitted:
+    """Trigger an endpoint, a version of it or a published pipeline."""
+    return _accept(services, caller, _request(services, found, options), options)
 
 
-def accept_file(context: Context, caller: Caller, path: Path, target: str | None, request: Request) -> Submitted:
+def submit_file(
+    services: Services, caller: Caller, path: Path | str, target: str | None, options: TriggerOptions
+) -> Submitted:
     """Run a spec file as a trial: its snapshot is kept and put on the target, but not published."""
-    place = context.places.open(target)
-    source = freezing.read(path)
+    opened = services.targets.open(target)
+    source = publishing.load(path, caller)
     name = source.pipeline.name
-    if request.key is not None and context.exists:
-        with tempfile.TemporaryDirectory() as folder:
-            digest = freezing.take(source, Path(folder)).digest
-        known = context.registry().replay(_trial(context, name, digest, request, target))
+    if options.idempotency_key is not None and services.exists:
+        with tempfile.TemporaryDirectory() as store:
+            digest = snapshot.take(source.pipeline, source.folder, Path(store), document=source.document).digest
+        known = services.registry.runs.replay(_trial(services, name, digest, options, target))
         if known is not None:
             return Submitted(run=known, replayed=True, warnings=())
-    freezing.check(place, source)
-    context.registry(create=True)
-    taken = freezing.take(source, context.store)
-    return _accept_trial(context, caller, place, taken, _trial(context, name, taken.digest, request, target), request)
+    publishing.validate(opened, source)
+    services.make_registry()
+    taken = snapshot.take(source.pipeline, source.folder, services.store, document=source.document)
+    request = _trial(services, name, taken.digest, options, target)
+    return _accept_trial(services, caller, opened, taken, request, options)
 
 
-def accept_again(context: Context, caller: Caller, run: RunRecord, request: Request) -> Submitted:
+def submit_again(services: Services, caller: Caller, run: RunRecord, options: TriggerOptions) -> Submitted:
     """Run once more what a run resolved to; a trial's snapshot is put on its target again if it is gone."""
     if run.endpoint_id is not None:
-        found = Located(kind="endpoint", id=run.endpoint_id, version=run.version)
-        return accept(context, caller, order_of(context, found, request), request)
+        return submit(services, caller, Located(kind="endpoint", id=run.endpoint_id, version=run.version), options)
     if run.published is not None:
-        return accept(context, caller, order_of(context, Located(kind="published", id=run.published), request), request)
-    order = _trial(context, run.pipeline, run.digest, request, run.target)
-    known = context.registry().replay(order)
+        return submit(services, caller, Located(kind="published", id=run.published), options)
+    request = _trial(services, run.pipeline, run.digest, options, run.target)
+    known = services.registry.runs.replay(request)
     if known is not None:
         return Submitted(run=known, replayed=True, warnings=())
-    taken = load_snapshot(context, run.digest)
-    return _accept_trial(context, caller, context.places.open(run.target), taken, order, request)
+    taken = publishing.load_snapshot(services, run.digest)
+    return _accept_trial(services, caller, services.targets.open(run.target), taken, request, options)
 
 
-def _trial(context: Context, pipeline: str, digest: str, request: Request, target: str | None) -> TriggerRequest:
-    """The order that triggers a trial. A `target` that the caller named is part of what was asked for."""
-    same = _same(context, lambda spec: asked(spec, request, digest=digest))
-    return TriggerRequest(
-        kind="file",
-        ref=pipeline,
-        digest=digest,
-        key=request.key,
-        same=lambda run, kept: target in (None, run.target) and same(run, kept),
-        rerun_of=request.rerun_of,
-    )
-
-
-def _accept_trial(
-    context: Context, caller: Caller, place: Place, taken: Snapshot, order: TriggerRequest, request: Request
-) -> Submitted:
-    archives = json.dumps(snapshot.archive_data(taken))
-    # Nothing is put on the target for a trigger that is refused (law 6).
-    settled = _settle(place, taken.canonical, archives, request)
-    with context.publications(alone=False):
-        context.registry().record_publication(
-            target=place.target.name,
-            backend=place.target.backend,
-            digest=taken.digest,
-            identity=place.identity,
-            options=place.options,
-            publication=freezing.deliver(place, taken),
-            spec=taken.canonical,
-            archives=archives,
-        )
-        here = evolve(order, target=place.target.name, identity=place.identity)
-        return accept(context, caller, here, request, settled)
-
-
-def given_by(context: Context, run: RunRecord) -> dict[str, Any]:
+def parameters_of(services: Services, run: RunRecord) -> dict[str, Any]:
     """The parameters that make the same run again: all but those whose content came with the snapshot."""
-    spec, archives = context.registry().snapshot_data(run.digest)
-    declared = codec.from_canonical(spec).parameters
-    archived = {archive["path"] for archive in json.loads(archives)}
+    kept = services.registry.pipelines.snapshot(run.digest)
+    declared = codec.from_canonical(kept.spec).parameters
+    archived = archive_paths(kept)
     return {
         name: value for name, value in run.parameters.items() if not (declared[name].is_artifact and value in archived)
     }
 
 
-def accept(
-    context: Context, caller: Caller, order: TriggerRequest, request: Request, settled: Settled | None = None
-) -> Submitted:
-    """Accept a run and hand it over; of a refused trigger no run is left.
-
-    The parameters are settled outside the accepting transaction, against what the trigger resolved to, unless they
-    are `settled` already; when that moved in between, it starts again.
-    """
-    registry = context.registry()
-    while True:
-        resolution = registry.resolve(order)
-        if isinstance(resolution, RunRecord):
-            return Submitted(run=resolution, replayed=True, warnings=())
-        place = context.places.open_frozen(resolution.target, resolution.identity)
-        if settled is None:
-            settled = _settle(place, resolution.spec, resolution.archives, request)
-        try:
-            accepted = _accepted(order, resolution, settled, request)
-            run, replayed = registry.accept(order, resolution, accepted, caller)
-        except ResolutionChanged:
-            settled = None
-            continue
-        if replayed:
-            return Submitted(run=run, replayed=True, warnings=())
-        context.tell("penstock_run_changed", run_event(run))
-        run, why = context.dispatcher.deliver(run.id)
-        waits = f"the run is accepted and waits to be handed to target `{run.target}`: {why}"
-        return Submitted(run=run, replayed=False, warnings=(waits,) if why else ())
-
-
-def _settle(place: Place, spec: str, archives: str, request: Request) -> Settled:
-    return settle(
-        codec.from_canonical(spec),
-        request.parameters,
-        archived={archive["path"] for archive in json.loads(archives)},
-        base=request.base,
-        resolve=lambda location: place.operations.resolve_location(place.target, location),
+def _request(services: Services, found: Located, options: TriggerOptions) -> TriggerRequest:
+    return TriggerRequest(
+        kind="endpoint" if found.kind == "endpoint" else "published",
+        ref=found.id,
+        version=found.version,
+        key=options.idempotency_key,
+        is_same_request=_is_same(services, lambda kept: fingerprint(kept, options, version=found.version)),
+        rerun_of=options.rerun_of,
     )
 
 
-def _same(context: Context, read: Callable[[str], str]) -> Callable[[RunRecord, str], bool]:
+def _trial(
+    services: Services, pipeline: str, digest: str, options: TriggerOptions, target: str | None
+) -> TriggerRequest:
+    """The request that triggers a trial. A `target` that the caller named is part of what was asked for."""
+    is_same = _is_same(services, lambda kept: fingerprint(kept, options, digest=digest))
+    return TriggerRequest(
+        kind="file",
+        ref=pipeline,
+        digest=digest,
+        key=options.idempotency_key,
+        is_same_request=lambda run, kept: target in (None, run.target) and is_same(run, kept),
+        rerun_of=options.rerun_of,
+    )
+
+
+def _is_same(services: Services, read: Callable[[FrozenSnapshot], str]) -> Callable[[RunRecord, str], bool]:
     """Whether a run that has our idempotency key came from the same request, read against the run's own spec."""
-    return lambda run, kept: read(context.registry().snapshot_data(run.digest)[0]) == kept
+    return lambda run, kept: read(services.registry.pipelines.snapshot(run.digest)) == kept
 
 
-def _accepted(order: TriggerRequest, resolution: Resolution, settled: Settled, request: Request) -> NewRun:
+def _accept_trial(
+    services: Services,
+    caller: Caller,
+    target: OpenTarget,
+    taken: Snapshot,
+    request: TriggerRequest,
+    options: TriggerOptions,
+) -> Submitted:
+    kept = publishing.frozen_snapshot(taken)
+    # Nothing is put on the target for a trigger that is refused (law 6).
+    bound = bind_parameters(kept, options, target.resolve_location)
+    with services.retiring_held_off():
+        publication = publishing.deliver(target, taken)
+        services.registry.pipelines.record_trial(kept, target.placement, publication)
+        return _accept(services, caller, evolve(request, placement=target.placement), options, bound)
+
+
+def _accept(
+    services: Services,
+    caller: Caller,
+    request: TriggerRequest,
+    options: TriggerOptions,
+    bound: BoundParameters | None = None,
+) -> Submitted:
+    """Accept a run and hand it over; of a refused trigger no run is left.
+
+    The parameters are bound outside the accepting transaction, against what the trigger resolved to, unless they
+    are `bound` already; when that changed in between, it starts again.
+    """
+    runs = services.registry.runs
+    while True:
+        resolution = runs.resolve(request)
+        if isinstance(resolution, RunRecord):
+            return Submitted(run=resolution, replayed=True, warnings=())
+        target = services.targets.open_frozen(resolution.placement)
+        if bound is None:
+            bound = bind_parameters(resolution.snapshot, options, target.resolve_location)
+        new = _new_run(request, resolution, bound, options)
+        with services.outbox.claimed(new.id):  # we hand it over, no other thread
+            try:
+                run, replayed = runs.accept(request, resolution, new, caller)
+            except ResolutionChanged:
+                bound = None
+                continue
+            if not replayed:
+                return _accepted(services, run)
+        return Submitted(run=run, replayed=True, warnings=())
+
+
+def _accepted(services: Services, run: RunRecord) -> Submitted:
+    """Hand an accepted run over. From here on nothing is an error: the run is there, and somebody will see to it."""
+    waits = f"run {run.id} is accepted and waits to be handed to target `{run.target}`"
+    try:
+        services.tell("penstock_run_changed", run_event(run))
+        why = services.outbox.hand_over(run.id, run.target)
+        now = services.registry.runs.get(run.id)
+        services.outbox.give_time()
+    except (PenstockError, OSError) as error:
+        # Its own words are about a call in which nothing happened, and here something did.
+        why = error.code if isinstance(error, PenstockError) else one_line(error)
+        warning = f"{waits}; whether it was handed over is not known yet ({why}): do not submit it again"
+        return Submitted(run=run, replayed=False, warnings=(warning,))
+    return Submitted(run=now, replayed=False, warnings=(f"{waits}: {why}",) if why else ())
+
+
+def _new_run(
+    request: TriggerRequest, resolution: Resolution, bound: BoundParameters, options: TriggerOptions
+) -> NewRun:
+    asked = ""
+    if request.key is not None:
+        asked = fingerprint(resolution.snapshot, options, version=request.version, digest=request.digest)
     return NewRun(
         id=str(uuid.uuid4()),
-        experiment=request.experiment or resolution.endpoint or resolution.pipeline,
-        description=request.description,
-        tags=request.tags,
-        parameters=settled.parameters,
-        values=settled.values,
-        artifacts=settled.artifacts,
-        bundled=settled.bundled,
-        asked=asked(resolution.spec, request, version=order.version, digest=order.digest),
+        experiment=options.experiment or resolution.endpoint or resolution.pipeline,
+        description=options.description,
+        tags=options.tags,
+        parameters=bound,
+        fingerprint=asked,
     )

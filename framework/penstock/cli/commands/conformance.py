@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 _WISHES = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Signals by which somebody wants it to end. The process ends with the command, so nothing is put back."""
 
-_COLOURS = {"pass": "green", "fail": "red", "skip": "yellow"}
+_COLOURS = {"pass": "green", "fail": "red", "skip": "yellow", "core": "cyan"}
 
 
-def _lacks(_: click.Context, __: click.Parameter, given: Sequence[str]) -> dict[str, str]:
+def _unsupported(_: click.Context, __: click.Parameter, given: Sequence[str]) -> dict[str, str]:
     pairs = [one.partition("=") for one in given]
     wrong = [hook for hook, equals, _ in pairs if not hook or not equals]
     if wrong:
@@ -45,12 +45,12 @@ def _lacks(_: click.Context, __: click.Parameter, given: Sequence[str]) -> dict[
 @click.option("--other", metavar="TARGET", help="The target to move to and compare with; by default the same again.")
 @click.option("--deep", is_flag=True, help="A dozen times the examples, and longer histories.")
 @click.option("--seed", type=click.IntRange(0), help="Repeat the examination that had this seed.")
-@click.option("--law", "laws", type=click.IntRange(1, 12), multiple=True, help="Only this law; may be given again.")
+@click.option("--law", "laws", type=click.IntRange(1, 13), multiple=True, help="Only this law; may be given again.")
 @click.option(
-    "--lacks",
+    "--unsupported",
     multiple=True,
     metavar="HOOK=REASON",
-    callback=_lacks,
+    callback=_unsupported,
     help="Why the backend does not offer a hook: `not yet`, `upstream` or `never`.",
 )
 @click.option("--python", default="python", show_default=True, help="How a step on the target calls Python.")
@@ -63,7 +63,7 @@ def conformance(
     deep: bool,
     seed: int | None,
     laws: tuple[int, ...],
-    lacks: dict[str, str],
+    unsupported: dict[str, str],
     python: str,
     as_markdown: bool,
 ) -> None:
@@ -91,7 +91,7 @@ def conformance(
     folder = Path(tempfile.mkdtemp(prefix="penstock-conformance-"))
     try:
         set_hypothesis_home_dir(folder / "hypothesis")
-        subject = Subject.of_config(config, folder, target, other, lacks=lacks, python=python)
+        subject = Subject.of_config(config, folder, target, other, unsupported=unsupported, python=python)
         output.note(f"target {target}, seed {seed}, profile {profile.name}")
         with _interruptible(told):
             report = examine_laws(subject, laws, profile=profile, seed=seed, asked=told.asked, told=told.told)
@@ -113,8 +113,8 @@ def conformance(
 
 def _leave(folder: Path, *, clear: bool) -> None:
     """End everything that goes on for an examination, and remove its folder when nobody has to look at it."""
-    from penstock.testing.processes.apart import end_all
     from penstock.testing.processes.killing import kill_naming
+    from penstock.testing.processes.subprocesses import end_all
 
     for number in _WISHES:
         signal.signal(number, signal.SIG_IGN)  # it ends already

@@ -10,7 +10,7 @@ from penstock.cli.click_ext import Group
 from penstock.cli.commands.history import answer_history
 from penstock.cli.gates import answer_gate, gate_rows, gate_text, state_text
 from penstock.cli.listing import answer_page
-from penstock.cli.options import closing, paging
+from penstock.cli.options import closing, paging, pairs
 from penstock.cli.session import Session
 from penstock.cli.tables import Table, record
 from penstock.cli.times import moment_text, read_moment
@@ -30,11 +30,14 @@ def endpoint() -> None:
 @endpoint.command()
 @click.argument("name")
 @click.argument("published")
+@click.option("--description", default="", help="What it is for.")
+@click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE", help="A tag of the endpoint; may be repeated.")
 @click.pass_obj
-def create(session: Session, name: str, published: str) -> None:
+def create(session: Session, name: str, published: str, description: str, tags: tuple[str, ...]) -> None:
     """Create an endpoint with a published pipeline as version 0, its default."""
+    tagged = pairs(tags, "--tag")
     with session.workspace() as workspace:
-        one = workspace.endpoints.create(name, published)
+        one = workspace.endpoints.create(name, published, description=description, tags=tagged)
     session.output.answer(one, [f"created {one.name}; {one.name}@{one.default} is the default"], [one.id])
 
 

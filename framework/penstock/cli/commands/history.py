@@ -38,4 +38,5 @@ def answer_history(output: Output, page: Page[HistoryRecord]) -> None:
 def _row(one: HistoryRecord) -> tuple[object, ...]:
     change = " -> ".join(part for part in (one.from_, one.to) if part is not None)
     who = by_whom(one.by, one.verified)
-    return moment_text(one.at), one.action, one.subject, change, who, one.door, one.reason
+    subject = f"{one.subject} {one.subject_id[:8]}" if one.kind == "run" else one.subject
+    return moment_text(one.happened), one.action, subject, change, who, one.door, one.reason

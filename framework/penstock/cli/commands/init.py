@@ -44,7 +44,7 @@ def init(session: Session) -> None:
         with path.open("x", encoding="utf-8") as file:
             file.write(TEMPLATE)
     except FileExistsError:
-        raise Conflict(f"{path} exists and was left as it is", code="config_exists") from None
+        raise Conflict(f"{path} exists and was left as it is", code="file_exists") from None
     except OSError as error:
-        raise ConfigInvalid(f"{path} cannot be written: {error.strerror}", code="config_unwritable") from None
+        raise ConfigInvalid(f"{path} cannot be written: {error.strerror}", code="file_unwritable") from None
     session.output.answer({"config": str(path)}, [f"wrote {path}"], [str(path)])

@@ -34,5 +34,5 @@ def check(session: Session) -> None:
 def backup(session: Session, destination: Path) -> None:
     """Write a consistent copy of the registry to FILE, which must not exist, while it is in use."""
     with session.workspace() as workspace:
-        written = workspace.admin.backup(destination)
-    session.output.answer({"backup": str(written)}, [f"wrote {written}"], [str(written)])
+        workspace.admin.backup(destination)
+    session.output.answer({"backup": str(destination)}, [f"wrote {destination}"], [str(destination)])

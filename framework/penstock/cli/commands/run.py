@@ -9,7 +9,7 @@ from penstock.cli.click_ext import Group
 from penstock.cli.listing import answer_page, by_whom
 from penstock.cli.progress import outputs_rows, wait_for_end
 from penstock.cli.session import Session
-from penstock.cli.submitting import answer_submitted, what
+from penstock.cli.submitting import answer_submitted, waiting_text, what
 from penstock.cli.tables import Table, record
 from penstock.cli.times import moment_text, read_duration, span_text
 from penstock.contract.run import RUN_STATES, RunState
@@ -65,6 +65,7 @@ def list_(
             page = fetch(page.next)
             items.extend(page.items)
     columns = ("ID", "TRIGGER", "FROM", "TARGET", "EXPERIMENT", "STATE", "STARTED", "TOOK")
+    session.output.warn(sorted({f"stale: {one.stale}" for one in items if one.stale is not None}))
     answer_page(session.output, evolve(page, items=tuple(items)), "runs", columns, _row, lambda one: one.id)
 
 
@@ -87,7 +88,9 @@ def show(session: Session, ref: str) -> None:
             ("tags", ", ".join(f"{key}={value}" for key, value in one.tags.items())),
             ("state", one.state),
             ("error", error),
-            ("cancel", "asked for" if one.cancel_requested and not one.finished else ""),
+            ("waiting", None if one.waiting is None else waiting_text(one.waiting)),
+            ("stale", one.stale),
+            ("cancel", _cancel_text(one)),
             ("by", f"{by_whom(one.by, one.verified)} through {one.door}"),
             ("idempotency key", one.idempotency_key),
             ("rerun of", one.rerun_of),
@@ -97,6 +100,7 @@ def show(session: Session, ref: str) -> None:
             ("took", span_text(one.started, one.ended)),
             ("digest", one.digest),
             ("external", one.external),
+            *one.details.items(),
         ]
     )
     blocks: list[str | Table] = [head]
@@ -183,6 +187,14 @@ def rerun(session: Session, ref: str, idempotency_key: str | None, wait: bool) -
     with session.workspace() as workspace:
         submitted = workspace.runs.rerun(ref, idempotency_key=idempotency_key)
         answer_submitted(session.output, workspace, submitted, wait=wait)
+
+
+def _cancel_text(one: RunRecord) -> str:
+    """What became of a request to cancel, and why it was made."""
+    if not one.cancel_requested:
+        return ""
+    asked = "asked for" if not one.finished else "asked for before the end"
+    return f"{asked}: {one.cancel_reason}" if one.cancel_reason else asked
 
 
 def _row(one: RunRecord) -> tuple[object, ...]:

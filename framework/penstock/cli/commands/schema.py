@@ -1,8 +1,11 @@
-"""`penstock schema`: the JSON Schema of each kind of document."""
+"""`penstock schema`: the JSON Schema of each kind of document, and of what commands print."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import click
 
@@ -14,12 +17,18 @@ from penstock.cli.session import Session
 @click.argument("kind", required=False)
 @click.pass_obj
 def schema(session: Session, kind: str | None) -> None:
-    """Print the JSON Schema of a KIND of document; without one, list the kinds."""
+    """Print the JSON Schema of a KIND of document, or of `--json`; without one, list the kinds."""
     from penstock import codec
     from penstock.config import workspace_schema
     from penstock.errors import UsageError, did_you_mean
 
-    makers = {name: lambda name=name: codec.schema(name) for name in codec.KINDS} | {"Workspace": workspace_schema}
+    def output() -> dict[str, Any]:
+        from penstock.cli.schemas import output_schema
+
+        return output_schema()
+
+    makers: dict[str, Callable[[], dict[str, Any]]] = {name: partial(codec.schema, name) for name in codec.KINDS}
+    makers |= {"Workspace": workspace_schema, "Output": output}
     if kind is None:
         session.output.answer({"kinds": list(makers)}, list(makers), list(makers))
         return

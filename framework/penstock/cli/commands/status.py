@@ -18,7 +18,12 @@ def status(session: Session) -> None:
     runs = ", ".join(f"{count} {state}" for state, count in now.runs.items() if count)
     waiting = [
         f"{count} {what}"
-        for count, what in ((now.pending_hand_overs, "runs to hand over"), (now.pending_syncs, "endpoints to sync"))
+        for count, what in (
+            (now.pending_hand_overs, "runs to hand over"),
+            (now.pending_cancels, "runs to cancel"),
+            (now.pending_syncs, "endpoints to sync"),
+            (now.pending_retires, "publications to retire"),
+        )
         if count
     ]
     table = record(

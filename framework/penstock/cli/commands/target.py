@@ -30,13 +30,13 @@ def list_(session: Session) -> None:
         rows.append((name, one.backend, one.distribution, state, one.origin))
     table = Table(("TARGET", "BACKEND", "FROM PACKAGE", "STATE", "SET BY"), rows)
     options = [
-        (one.name, name, _value_text(option.value), option.origin)
+        (one.name, name, _value_text(option.value), option.origin, option.takes_effect)
         for one in found
         for name, option in one.options.items()
     ]
     blocks: list[str | Table] = [table]
     if options:
-        blocks += ["", Table(("TARGET", "OPTION", "VALUE", "SET BY"), options)]
+        blocks += ["", Table(("TARGET", "OPTION", "VALUE", "SET BY", "A CHANGE TAKES EFFECT"), options)]
     session.output.answer({"items": found}, blocks, [one.name for one in found])
 
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from penstock.spec import Defaults, Parameter, Pipeline, Step
-from penstock.testing.asking.tries import Tries
-from penstock.testing.bench import Bench
 from penstock.testing.checking import check
-from penstock.testing.laws import hold
+from penstock.testing.harness import Harness
+from penstock.testing.helpers.attempts import Attempts
+from penstock.testing.laws import require
 from penstock.testing.probes.expected import text_of
 from penstock.testing.probes.pipelines import VALUE_TYPES, echo, probe
 from penstock.testing.strategies.parameters import declarations, values_of
@@ -51,105 +51,107 @@ _LONG = {"multibyte": "é" * (MAX_BYTES // 2), "words": "a b'" * (MAX_BYTES // 4
 
 
 @check(7)
-def arguments_arrive(bench: Bench) -> str | None:
+def arguments_arrive(harness: Harness) -> str | None:
     """Does every value arrive as one argument of its own, byte for byte?"""
-    return _try(bench, _alone, *_fixed())
+    return _try(harness, _alone, *_fixed())
 
 
 @check(7)
-def text_around_stays(bench: Bench) -> str | None:
+def text_around_stays(harness: Harness) -> str | None:
     """Does a value stay inside its argument, with the text around it as it was written, and is it expanded once?"""
     values = {"a": "${{ parameters.b }}", "b": "$${{ parameters.a }}", "c": "${{ inputs.x }} $(echo a) `b` $PATH *"}
     declared = {name: Parameter("string") for name in values}
-    return _try(bench, partial(_around, before="${{ parameters.a }} $", after="$${{ '"), declared, values)
+    return _try(harness, partial(_around, before="${{ parameters.a }} $", after="$${{ '"), declared, values)
 
 
 @check(7)
-def words_are_filled_in_anywhere(bench: Bench) -> str | None:
+def words_are_filled_in_anywhere(harness: Harness) -> str | None:
     """Are placeholders replaced in the first word of a command too, and however they are spaced?"""
     marks = ("${{parameters.word}}", "${{ parameters.word}}", "${{   parameters.word   }}")
-    command = probe(bench.subject.python, "args", "${{outputs.args}}", arguments=marks)
-    with bench.workspace() as ws:
-        tries = Tries(bench, ws)
+    command = probe(harness.subject.python, "args", "${{outputs.args}}", arguments=marks)
+    with harness.workspace() as ws:
+        attempted = Attempts(harness, ws)
         step = Step(command=("${{parameters.python}}", *command[1:]), outputs={"args": "list"})
         declared = {"word": Parameter("string"), "python": Parameter("string")}
-        run = tries.run(7, _pipeline(declared, {"only": step}), {"word": " a ", "python": bench.subject.python})
+        run = attempted.run(7, _pipeline(declared, {"only": step}), {"word": " a ", "python": harness.subject.python})
         if run:
             _same("argument", run.outputs["args"], [" a "] * len(marks), marks)
-        return tries.done()
+        return attempted.done()
 
 
 @check(7)
-def environment_arrives(bench: Bench) -> str | None:
+def environment_arrives(harness: Harness) -> str | None:
     """Does every value arrive byte for byte in an environment variable?"""
-    return _try(bench, _in_environment, *_fixed())
+    return _try(harness, _in_environment, *_fixed())
 
 
 @check(7)
-def outputs_arrive(bench: Bench) -> str | None:
+def outputs_arrive(harness: Harness) -> str | None:
     """Does a value that a step writes keep its type, and arrive byte for byte in the next step?"""
-    return _try(bench, _passed_on, *_fixed())
+    return _try(harness, _passed_on, *_fixed())
 
 
 @check(7)
-def long_values_arrive(bench: Bench) -> str | None:
+def long_values_arrive(harness: Harness) -> str | None:
     """Do the largest values that are accepted arrive whole, in an argument and as an output?"""
-    with bench.workspace() as ws:
-        tries = Tries(bench, ws)
-        run = tries.run(7, _digests(bench.subject.python, list(_LONG)), _LONG)
+    with harness.workspace() as ws:
+        attempted = Attempts(harness, ws)
+        run = attempted.run(7, _digests(harness.subject.python, list(_LONG)), _LONG)
         if run:
             for name, text in _LONG.items():
                 wanted = hashlib.sha256(text.encode()).hexdigest()
                 for where in ("argument", "output"):
                     arrived = run.outputs[f"{where}-{name}"] == wanted
-                    hold(7, arrived, f"a text of {len(text.encode())} bytes ({name}) does not arrive whole as {where}")
-        return tries.done()
+                    require(
+                        7, arrived, f"a text of {len(text.encode())} bytes ({name}) does not arrive whole as {where}"
+                    )
+        return attempted.done()
 
 
 @check(7)
-def any_value_arrives(bench: Bench) -> str | None:
+def any_value_arrives(harness: Harness) -> str | None:
     """Do all values that a parameter takes arrive, alone, inside of text, in the environment and from step to step?"""
-    with bench.workspace() as ws:
-        tries = Tries(bench, ws)
+    with harness.workspace() as ws:
+        attempted = Attempts(harness, ws)
 
         def body(given: Given, before: str, after: str) -> None:
-            _alone(tries, *given)
-            _around(tries, *given, before, after)
-            _in_environment(tries, *given)
-            _passed_on(tries, *given)
+            _alone(attempted, *given)
+            _around(attempted, *given, before, after)
+            _in_environment(attempted, *given)
+            _passed_on(attempted, *given)
 
-        bench.forall(body, examples=6, given=_given(), before=hostile_text(), after=hostile_text())
-        return tries.done()
+        harness.forall(body, examples=6, given=_given(), before=hostile_text(), after=hostile_text())
+        return attempted.done()
 
 
 def _try(
-    bench: Bench, ask: Callable[..., None], declared: Mapping[str, Parameter], values: Mapping[str, Any]
+    harness: Harness, ask: Callable[..., None], declared: Mapping[str, Parameter], values: Mapping[str, Any]
 ) -> str | None:
-    with bench.workspace() as ws:
-        tries = Tries(bench, ws)
-        ask(tries, declared, values)
-        return tries.done()
+    with harness.workspace() as ws:
+        attempted = Attempts(harness, ws)
+        ask(attempted, declared, values)
+        return attempted.done()
 
 
-def _alone(tries: Tries, declared: Mapping[str, Parameter], values: Mapping[str, Any]) -> None:
-    run = tries.run(7, echo(tries.bench.subject.python, declared), values)
+def _alone(attempted: Attempts, declared: Mapping[str, Parameter], values: Mapping[str, Any]) -> None:
+    run = attempted.run(7, echo(attempted.harness.subject.python, declared), values)
     if run:
         texts = _texts(declared, values)
         _same("argument", run.outputs["args"], list(texts.values()), list(texts))
 
 
 def _around(
-    tries: Tries, declared: Mapping[str, Parameter], values: Mapping[str, Any], before: str, after: str
+    attempted: Attempts, declared: Mapping[str, Parameter], values: Mapping[str, Any], before: str, after: str
 ) -> None:
-    run = tries.run(7, _inside(tries.bench.subject.python, declared, before, after), values)
+    run = attempted.run(7, _inside(attempted.harness.subject.python, declared, before, after), values)
     if run:
         texts = _texts(declared, values)
         wanted = [f"{before} {text}{after}" for text in texts.values()] + ["".join(texts.values()), before]
         _same("argument", run.outputs["args"], wanted, [*texts, "all of them", "the literal text"])
 
 
-def _in_environment(tries: Tries, declared: Mapping[str, Parameter], values: Mapping[str, Any]) -> None:
-    run = tries.run(7, _variables(tries.bench.subject.python, declared), values)
+def _in_environment(attempted: Attempts, declared: Mapping[str, Parameter], values: Mapping[str, Any]) -> None:
+    run = attempted.run(7, _variables(attempted.harness.subject.python, declared), values)
     if run:
         texts = _texts(declared, values)
         found = [run.outputs[f"v{number}"] for number in range(len(texts))] + [run.outputs["all"]]
@@ -157,8 +159,8 @@ def _in_environment(tries: Tries, declared: Mapping[str, Parameter], values: Map
         _same("variable", found, [*texts.values(), of_all], [*texts, "all steps"])
 
 
-def _passed_on(tries: Tries, declared: Mapping[str, Parameter], values: Mapping[str, Any]) -> None:
-    run = tries.run(7, _through(tries.bench.subject.python, declared), values)
+def _passed_on(attempted: Attempts, declared: Mapping[str, Parameter], values: Mapping[str, Any]) -> None:
+    run = attempted.run(7, _through(attempted.harness.subject.python, declared), values)
     if run:
         texts = _texts(declared, values)
         _same("argument of the second step", run.outputs["args"], list(texts.values()), list(texts))
@@ -166,7 +168,7 @@ def _passed_on(tries: Tries, declared: Mapping[str, Parameter], values: Mapping[
             value = values.get(name, parameter.default)
             wanted = json_text(float(value) if parameter.type == "number" else value)
             found = json_text(run.outputs[f"v{number}"])
-            hold(7, found == wanted, f"the {parameter.type} of a step is {_short(found)}, expected {_short(wanted)}")
+            require(7, found == wanted, f"the {parameter.type} of a step is {_short(found)}, expected {_short(wanted)}")
 
 
 def _fixed() -> Given:
@@ -257,9 +259,9 @@ def _pipeline(declared: Mapping[str, Parameter], steps: Mapping[str, Step]) -> P
 
 
 def _same(what: str, found: Sequence[str], wanted: Sequence[str], names: Sequence[str]) -> None:
-    hold(7, len(found) == len(wanted), f"{len(found)} {what}s arrived of {len(wanted)}")
+    require(7, len(found) == len(wanted), f"{len(found)} {what}s arrived of {len(wanted)}")
     for one, other, name in zip(found, wanted, names, strict=True):
-        hold(7, one == other, f"the {what} for {name} is {_short(one)}, expected {_short(other)}")
+        require(7, one == other, f"the {what} for {name} is {_short(one)}, expected {_short(other)}")
 
 
 def _short(text: str) -> str:

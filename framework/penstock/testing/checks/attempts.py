@@ -10,11 +10,11 @@ from attrs import evolve
 
 from penstock.contract.run import RunReport
 from penstock.spec import Defaults, Parameter, Pipeline, Retry, Step
-from penstock.testing.asking.directly import is_over, put, slow_run, start, until
-from penstock.testing.asking.tries import Tries
-from penstock.testing.bench import Bench, executions
 from penstock.testing.checking import check
-from penstock.testing.laws import Untested, hold, same
+from penstock.testing.harness import Harness, executions
+from penstock.testing.helpers.attempts import Attempts
+from penstock.testing.helpers.directly import is_over, put, slow_run, start, until
+from penstock.testing.laws import Untested, require, same
 from penstock.testing.probes.pipelines import probe
 
 _REST = 1.0
@@ -25,9 +25,9 @@ _LONG = "600"
 
 
 @check(9, 11)
-def each_step_has_its_own(bench: Bench) -> str | None:
+def each_step_has_its_own(harness: Harness) -> str | None:
     """Does a step's time begin when it starts, and is it tried again, for being late too, as it says itself?"""
-    python = bench.subject.python
+    python = harness.subject.python
     steps = {
         "slow": Step(command=probe(python, "sleep", "3")),
         "quick": Step(command=_marking(python, "quick"), after=("slow",), timeout=3.0),
@@ -37,13 +37,13 @@ def each_step_has_its_own(bench: Bench) -> str | None:
     }
     ends = {"slow": "succeeded", "quick": "succeeded", "late": "failed", "bad": "failed", "rested": "failed"}
     counts = {"slow": 1, "quick": 1, "late": 2, "bad": 1, "rested": 2}
-    return _comes_to(bench, 9, Defaults(code="./src"), steps, ends, counts)
+    return _comes_to(harness, 9, Defaults(code="./src"), steps, ends, counts)
 
 
 @check(11)
-def all_steps_have_theirs(bench: Bench) -> str | None:
+def all_steps_have_theirs(harness: Harness) -> str | None:
     """Do steps have the retries and the timeout of all steps, unless they say something else themselves?"""
-    python = bench.subject.python
+    python = harness.subject.python
     defaults = Defaults(code="./src", retry=Retry(attempts=2), timeout=1.5)
     steps = {
         "bad": Step(command=_marking(python, "bad", "exit", "3"), timeout=60.0),
@@ -51,47 +51,47 @@ def all_steps_have_theirs(bench: Bench) -> str | None:
         "patient": Step(command=_marking(python, "patient", "sleep", "2"), timeout=60.0),
     }
     ends = {"bad": "failed", "late": "failed", "patient": "succeeded"}
-    return _comes_to(bench, 11, defaults, steps, ends, {"bad": 2, "late": 1, "patient": 1})
+    return _comes_to(harness, 11, defaults, steps, ends, {"bad": 2, "late": 1, "patient": 1})
 
 
 @check(9)
-def other_ends_are_failures(bench: Bench) -> str | None:
+def other_ends_are_failures(harness: Harness) -> str | None:
     """Has a step failed that was killed, and one whose program is not there, and the run with them?"""
-    python = bench.subject.python
+    python = harness.subject.python
     steps = {
         "killed": Step(command=_marking(python, "killed", "die")),
         "missing": Step(command=("penstock-has-no-such-program", "--version")),
     }
     ends = dict.fromkeys(steps, "failed")
-    return _comes_to(bench, 9, Defaults(code="./src"), steps, ends, {"killed": 1}, law_of_counts=9)
+    return _comes_to(harness, 9, Defaults(code="./src"), steps, ends, {"killed": 1}, law_of_counts=9)
 
 
 @check(9, 11, needs=("penstock_cancel_run",))
-def canceled_is_not_tried_again(bench: Bench) -> str | None:
+def canceled_is_not_tried_again(harness: Harness) -> str | None:
     """Is a step that is canceled not tried again, however many attempts it has left?"""
-    marks = bench.counting()
+    marks = harness.counting()
     words = ("say", "begun\n", "sleep", "0", "mark", "${{ parameters.marks }}", "again", "sleep", _LONG)
-    step = Step(command=probe(bench.subject.python, *words), retry=Retry(attempts=3))
+    step = Step(command=probe(harness.subject.python, *words), retry=Retry(attempts=3))
     pipeline = _pipeline(Defaults(code="./src"), {"again": step})
     try:
-        made = put(bench, pipeline)
+        made = put(harness, pipeline)
     except Untested as error:
         return f"without retries: {error}"
 
     def begun(report: RunReport) -> bool:
         return is_over(report) or bool(executions(marks) if marks else report.steps[0].state == "running")
 
-    with slow_run(bench, made, marks=str(marks or "")) as run:
-        until(bench, run, begun, what="start")
-        bench.operations.cancel(bench.place.target, run)
-        ended = until(bench, run, is_over)[-1]
+    with slow_run(harness, made, marks=str(marks or "")) as run:
+        until(harness, run, begun, what="start")
+        harness.hooks.cancel(run)
+        ended = until(harness, run, is_over)[-1]
         same(9, (ended.state, ended.steps[0].attempt), ("canceled", 1), "a canceled run, and the attempts of its step")
-        if marks is not None and bench.has("penstock_read_logs"):
-            log = bench.operations.read_logs(bench.place.target, run, "again", 0).data
+        if marks is not None and harness.has("penstock_read_logs"):
+            log = harness.hooks.read_logs(run, "again", 0).data
             same(11, log, b"begun\n", "the log of a step that was canceled")
     # As long as this one takes, another attempt would have begun too.
-    other = evolve(pipeline, steps={"again": Step(command=probe(bench.subject.python, "sleep", "0.2"))})
-    until(bench, start(bench, put(bench, other)), is_over)
+    other = evolve(pipeline, steps={"again": Step(command=probe(harness.subject.python, "sleep", "0.2"))})
+    until(harness, start(harness, put(harness, other)), is_over)
     if marks is not None:
         same(9, executions(marks), {"again": 1}, "how often a step was started that was canceled at its first attempt")
     return None
@@ -111,7 +111,7 @@ def _pipeline(defaults: Defaults, steps: Mapping[str, Step]) -> Pipeline:
 
 
 def _comes_to(
-    bench: Bench,
+    harness: Harness,
     law: int,
     defaults: Defaults,
     steps: Mapping[str, Step],
@@ -121,12 +121,12 @@ def _comes_to(
     law_of_counts: int = 11,
 ) -> str | None:
     """Run the steps, and hold them to their ends and to how often they were started."""
-    marks = bench.counting()
-    with bench.workspace() as ws:
-        tries = Tries(bench, ws)
-        published = tries.publish(_pipeline(defaults, steps))
+    marks = harness.counting()
+    with harness.workspace() as ws:
+        attempted = Attempts(harness, ws)
+        published = attempted.publish(_pipeline(defaults, steps))
         if published is not None:
-            run = bench.wait(ws, tries.submit(published, {"marks": str(marks or "")}), law)
+            run = harness.wait(ws, attempted.submit(published, {"marks": str(marks or "")}), law)
             same(law, {step.name: step.state for step in run.steps}, dict(ends), "the states of the steps")
             same(law, run.state, "failed", "a run with steps that failed")
             said = {step.name: step.attempt for step in run.steps if step.name in counts}
@@ -134,7 +134,7 @@ def _comes_to(
             if marks is not None:
                 cut_short = {name for name, step in steps.items() if ends[name] == "failed" and "sleep" in step.command}
                 _marked(marks, law_of_counts, steps, counts, cut_short)
-        return tries.done()
+        return attempted.done()
 
 
 def _marked(
@@ -146,9 +146,9 @@ def _marked(
         if "mark" in step.command:
             times, wanted = found.get(name, 0), counts[name]
             right = times == wanted or (name in cut_short and times < wanted)
-            hold(law, right, f"step {name} was started {times} times, expected {wanted}")
+            require(law, right, f"step {name} was started {times} times, expected {wanted}")
         if step.retry and step.retry.delay:
             at = sorted(file.stat().st_mtime for file in marks.glob(f"{name}.*"))
             rests = [after - before for before, after in pairwise(at)]
             enough = all(rest > step.retry.delay / 2 for rest in rests)
-            hold(law, enough, f"step {name} was tried again after {rests} s, expected {step.retry.delay}")
+            require(law, enough, f"step {name} was tried again after {rests} s, expected {step.retry.delay}")

@@ -8,11 +8,11 @@ from typing import Any
 
 from penstock.errors import ParameterInvalid
 from penstock.spec import Defaults, Parameter, Pipeline, Step, Type
-from penstock.testing.asking.tries import Tries
-from penstock.testing.bench import Bench
 from penstock.testing.checking import check
-from penstock.testing.checks.everywhere import came_to, run_on
-from penstock.testing.laws import hold, same
+from penstock.testing.checks.portability import came_to, run_on
+from penstock.testing.harness import Harness
+from penstock.testing.helpers.attempts import Attempts
+from penstock.testing.laws import require, same
 from penstock.testing.probes import probe as program
 from penstock.testing.probes.expected import Content, digest_of, expected
 from penstock.testing.probes.pipelines import probe
@@ -32,11 +32,11 @@ _EXECUTABLE = ("lib/run", "lib/b/deep/run")
 
 
 @check(11)
-def code_is_the_same(bench: Bench) -> str | None:
+def code_is_the_same(harness: Harness) -> str | None:
     """Does code reach the steps with every file, every byte and its executable bits, a step's own before all's?"""
     codes = {"./tools": _CODE, "./others": {name: data + b"2" for name, data in _CODE.items()}}
     for code, files in codes.items():
-        _lay_out(bench.spec_folder / code, files)
+        _lay_out(harness.spec_folder / code, files)
     words: list[str] = []
     for number, name in enumerate(_CODE):
         words += ["digest", name, f"${{{{ outputs.digest{number} }}}}"]
@@ -45,53 +45,53 @@ def code_is_the_same(bench: Bench) -> str | None:
     outputs: dict[str, Type] = {
         name: "boolean" if isinstance(value, bool) else "string" for name, value in wanted["./tools"].items()
     }
-    command = probe(bench.subject.python, *words)
+    command = probe(harness.subject.python, *words)
     steps = {
         "all": Step(command=command, outputs=outputs),
         "own": Step(command=command, outputs=outputs, code="./others"),
     }
-    with bench.workspace() as ws:
-        tries = Tries(bench, ws)
-        for target in (bench.subject.target, bench.subject.other):
-            published = tries.publish(Pipeline(name="code", defaults=Defaults(code="./tools"), steps=steps), target)
+    with harness.workspace() as ws:
+        attempted = Attempts(harness, ws)
+        for target in (harness.subject.target, harness.subject.other):
+            published = attempted.publish(Pipeline(name="code", defaults=Defaults(code="./tools"), steps=steps), target)
             if published is not None:
-                run = bench.wait(ws, tries.submit(published, {}), 11)
+                run = harness.wait(ws, attempted.submit(published, {}), 11)
                 same(11, run.state, "succeeded", f"a run that looks at its code on target `{target}`")
                 found = {step.name: dict(step.outputs) for step in run.steps}
                 for step, code in (("all", "./tools"), ("own", "./others")):
                     same(11, found[step], wanted[code], f"the code `{code}` as a step sees it on target `{target}`")
-        return tries.done()
+        return attempted.done()
 
 
 @check(11)
-def contents_are_the_same(bench: Bench) -> str | None:
+def contents_are_the_same(harness: Harness) -> str | None:
     """Do files and folders reach the steps that read them with every byte, on both targets, and stay there?"""
-    lay_out(bench.spec_folder)
-    with bench.workspace() as ws:
-        tries = Tries(bench, ws)
-        targets = (bench.subject.target, bench.subject.other)
-        for run in run_on(tries, targets, _contents(bench.subject.python), {}, marked=False):
+    lay_out(harness.spec_folder)
+    with harness.workspace() as ws:
+        attempted = Attempts(harness, ws)
+        targets = (harness.subject.target, harness.subject.other)
+        for run in run_on(attempted, targets, _contents(harness.subject.python), {}, marked=False):
             outputs = ws.runs.outputs(run.id)
             same(11, outputs, dict(run.outputs), "the outputs of a run, asked for later")
             _kept(outputs, {"sheet": TRAVELLING[SHEET], "note": "é\r\n".encode()})
-        return tries.done()
+        return attempted.done()
 
 
 @check(11, needs=("penstock_resolve_location",))
-def given_files_are_read(bench: Bench) -> str | None:
+def given_files_are_read(harness: Harness) -> str | None:
     """Do steps read the files and folders that a trigger names, and not those that came with the pipeline?"""
-    lay_out(bench.spec_folder)
-    folder, sheet = bench.folder / "given", bench.folder / "given.bin"
+    lay_out(harness.spec_folder)
+    folder, sheet = harness.folder / "given", harness.folder / "given.bin"
     files: dict[str, bytes] = {"a": b"another", "c/d": b""}
     _lay_out(folder, files, with_probe=False)
     sheet.write_bytes(b"\xff another")
     given = {"sheet": str(sheet), "folder": str(folder)}
     contents: dict[str, Content] = {str(sheet): sheet.read_bytes(), str(folder): files}
-    pipeline, refused = _contents(bench.subject.python), list[str]()
-    with bench.workspace() as ws:
-        tries = Tries(bench, ws)
-        for target in (bench.subject.target, bench.subject.other):
-            published = tries.publish(pipeline, target)
+    pipeline, refused = _contents(harness.subject.python), list[str]()
+    with harness.workspace() as ws:
+        attempted = Attempts(harness, ws)
+        for target in (harness.subject.target, harness.subject.other):
+            published = attempted.publish(pipeline, target)
             if published is None:
                 continue
             try:
@@ -99,8 +99,8 @@ def given_files_are_read(bench: Bench) -> str | None:
             except ParameterInvalid as error:
                 refused.append(f"target `{target}` takes no files of this machine: {error.message}")
                 continue
-            came_to(11, bench.wait(ws, run.id, 11), expected(pipeline, given, contents), f"on target `{target}`")
-        return "; ".join([*refused, *filter(None, [tries.done()])]) or None
+            came_to(11, harness.wait(ws, run.id, 11), expected(pipeline, given, contents), f"on target `{target}`")
+        return "; ".join([*refused, *filter(None, [attempted.done()])]) or None
 
 
 CHECKS = (code_is_the_same, contents_are_the_same, given_files_are_read)
@@ -128,7 +128,9 @@ def _kept(outputs: Mapping[str, Any], wanted: Mapping[str, Content]) -> None:
         path = Path(outputs[name])
         if path.is_absolute():
             there = path.is_file() and path.read_bytes() == content
-            hold(11, there, f"the artifact `{name}` of a run that has ended is not at {path}, or not what was written")
+            require(
+                11, there, f"the artifact `{name}` of a run that has ended is not at {path}, or not what was written"
+            )
 
 
 def _contents(python: str) -> Pipeline:

@@ -1,275 +1,196 @@
-"""Laws 8, 9 and 12: a process of ours killed before each of its durable steps, and nothing lost or doubled."""
+"""Law 12 at the hooks: whoever calls a backend is killed before each durable step that the backend takes."""
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from types import SimpleNamespace
+import contextlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
-from attrs import evolve
+from attrs import evolve, frozen
 
-from penstock.contract.hooks import hookimpl
-from penstock.contract.run import Absent, Submission
-from penstock.errors import ConfigInvalid
-from penstock.records import RunRecord
-from penstock.testing.bench import Bench, executions
+from penstock.contract.run import RunRef, RunRequest
+from penstock.contract.target import Publication
+from penstock.errors import PenstockError
+from penstock.snapshot import Snapshot
 from penstock.testing.checking import check
-from penstock.testing.faults.interrupted import History, around, interrupt_each
-from penstock.testing.faults.points import Point, Points
-from penstock.testing.faults.scenes import LATER, Scene, publishes
-from penstock.testing.laws import hold, same
+from penstock.testing.faults.points import Point, Points, kill_at_each, points_of
+from penstock.testing.harness import Harness, executions
+from penstock.testing.helpers.directly import is_over, put, request, start, taken, until
+from penstock.testing.helpers.setup import unique
+from penstock.testing.laws import Untested, same
+from penstock.testing.opened import Hooks
 from penstock.testing.probes.pipelines import variant
-from penstock.workspace import Workspace
+from penstock.testing.profiles import Profile
+from penstock.testing.subject import Subject
 
-KEY = "the intent"
-SLOW = 600.0
+_SLOW = 600.0
 """Seconds that a step sleeps which is canceled."""
 
+_TRIES = 3
+"""How often a point is sought that a call does not come by every time."""
 
-def _first(workspace: Workspace, scene: Scene) -> str:
-    found: str = publishes(workspace, scene, variant(scene.subject.python, "a"), endpoint="one").id
-    return found
-
-
-def _asks(workspace: Workspace, scene: Scene, seconds: float = 0) -> str:
-    return _run(workspace, scene, seconds).id
+_FEW = 3
+"""Of so many points one may be missed: what a target has done by then depends on its pace."""
 
 
-def _run(workspace: Workspace, scene: Scene, seconds: float = 0) -> RunRecord:
-    given = scene.parameters(seconds=seconds)
-    return workspace.runs.submit("one", parameters=given, idempotency_key=KEY).run
+@frozen(kw_only=True)
+class _Call:
+    """One call of a hook, and what it is about; it can be pickled."""
 
+    subject: Subject
+    profile: Profile
+    snapshot: Snapshot
+    run: RunRequest | None = None
+    ref: RunRef | None = None
+    marks: Path | None = None
 
-def _sound(workspace: Workspace) -> None:
-    report = workspace.admin.check()
-    hold(12, report.ok, f"the registry is not sound: {'; '.join(report.lines)}")
+    def hooks(self, *plugins: tuple[str, object]) -> Hooks:
+        """The target's hooks, in this process."""
+        self.subject.ready()
+        return Hooks(self.subject.config, self.subject.target, plugins)
 
-
-def submits(scene: Scene, points: Points) -> None:
-    """Submit under a key."""
-    with scene.open() as workspace:
-        _first(workspace, scene)
-    with points.armed(), scene.open(("points", points.plugin)) as workspace:
-        _asks(workspace, scene)
-
-
-def submitted(scene: Scene, point: Point) -> None:
-    """The request is repeated under its key: there is one run, and it runs once, to its end."""
-    with scene.open() as workspace:
-        _sound(workspace)
-        known = [run.id for run in workspace.runs.list().items]
-        hold(8, len(known) <= 1, f"one request made {len(known)} runs")
-        run_id = _asks(workspace, scene)
-        same(8, [run.id for run in workspace.runs.list().items], known or [run_id], "the runs after the repeat")
-    scene.catch_up()
-    with scene.open() as workspace:
-        run = scene.ended(workspace, run_id)
-        same(12, (run.state, run.error), ("succeeded", None), "the end of the run")
-        same(12, run.outputs, {"which": "a", "args": ["a", "3"]}, "the outputs of the run")
-        scene.executed({"tell": 1})
-        scene.handed_over_again(run)
-        scene.executed({"tell": 1})
-        _sound(workspace)
-
-
-def hands_over(scene: Scene, points: Points) -> None:
-    """Accept a run while its target cannot be used, and hand it over later."""
-    with scene.open() as workspace:
-        _first(workspace, scene)
-    with scene.open(("away", SimpleNamespace(penstock_submit_run=_misconfigured))) as workspace:
-        scene.acknowledge(_asks(workspace, scene))
-    with points.armed():
-        scene.catch_up(("points", points.plugin), after=LATER)
-
-
-@hookimpl(wrapper=True)
-def _misconfigured() -> Generator[None, Submission, Submission]:
-    raise ConfigInvalid("the kit says that the target is not set up yet")
-    yield
-
-
-def handed_over(scene: Scene, point: Point) -> None:
-    """As after a submit, and the run is the one that the caller was told; another run has ended since."""
-    submitted(scene, point)
-    with scene.open() as workspace:
-        same(12, [run.id for run in workspace.runs.list().items], scene.acknowledged(), "the runs that were accepted")
-        scene.ended(workspace, workspace.runs.submit("one").run.id)
-    scene.executed({"tell": 1})
-
-
-def submitted_then_canceled(scene: Scene, point: Point) -> None:
-    """The run is canceled instead: what we say became of it is what became of it."""
-    with scene.open() as workspace:
-        _sound(workspace)
-        for run in workspace.runs.list().items:
-            workspace.runs.cancel(run.id)
-    scene.catch_up()
-    with scene.open() as workspace:
-        for listed in workspace.runs.list().items:
-            run = scene.ended(workspace, listed.id)
-            found = scene.reported(run)
-            if run.state != "canceled" or not isinstance(found, Absent):
-                said = "gone" if isinstance(found, Absent) else found.state
-                same(12, said, run.state, "what the target says of a run that we say has ended")
-            if run.state == "succeeded":
-                scene.executed({"tell": 1})
-        _sound(workspace)
-
-
-def cancels(scene: Scene, points: Points) -> None:
-    """Cancel a run that is running."""
-    with scene.open() as workspace:
-        _first(workspace, scene)
-        run = _run(workspace, scene, SLOW)
-        scene.until_reported(run, "running", "tell")
-        scene.acknowledge(run.id)
-    with points.armed(), scene.open(("points", points.plugin)) as workspace:
-        workspace.runs.cancel(run.id, reason="the kit says so")
-
-
-def canceled(scene: Scene, point: Point) -> None:
-    """The request is repeated: the run ends canceled, on the target too."""
-    with scene.open() as workspace:
-        _sound(workspace)
-        [run_id] = scene.acknowledged()
-        same(8, _asks(workspace, scene, SLOW), run_id, "the run of the key")
-        workspace.runs.cancel(run_id)
-    scene.catch_up()
-    with scene.open() as workspace:
-        run = scene.ended(workspace, run_id)
-        same(12, run.state, "canceled", "the end of a canceled run")
-        found = scene.reported(run)
-        same(12, "gone" if isinstance(found, Absent) else found.state, "canceled", "what the target says of it")
-        if scene.marks is not None:
-            hold(12, executions(scene.marks).get("tell", 0) <= 1, "a canceled step ran again")
-        _sound(workspace)
-
-
-def refreshes(scene: Scene, points: Points) -> None:
-    """Look at a run that has ended on its target."""
-    with scene.open() as workspace:
-        _first(workspace, scene)
-        run = _run(workspace, scene)
-        scene.until_reported(run, "succeeded")
-        scene.acknowledge(run.id)
-    with points.armed(), scene.open(("points", points.plugin)) as workspace:
-        workspace.runs.get(run.id)
-
-
-def refreshed(scene: Scene, point: Point) -> None:
-    """Somebody looks again: the end and the outputs are there, and the history has them once."""
-    with scene.open() as workspace:
-        _sound(workspace)
-        [run_id] = scene.acknowledged()
-        same(8, _asks(workspace, scene), run_id, "the run of the key")
-        run = scene.ended(workspace, run_id)
-        same(12, (run.state, run.error), ("succeeded", None), "the end of the run")
-        same(12, run.outputs, {"which": "a", "args": ["a", "3"]}, "the outputs of the run")
-        told = [entry.action for entry in workspace.admin.history(subject=run_id, runs=True).items]
-        same(9, told.count("run_ended"), 1, "how often the history has the end of the run")
-        scene.executed({"tell": 1})
-
-
-def publishes_two(scene: Scene, points: Points) -> None:
-    """Publish behind a new endpoint in a new registry, then a second version of it, which becomes the default."""
-    with points.armed(), scene.open(("points", points.plugin)) as workspace:
-        for default, which in enumerate("ab"):
-            pipeline = variant(scene.subject.python, which)
-            published = publishes(workspace, scene, pipeline, endpoint="one", default=bool(default))
-            with points.aside():
-                scene.acknowledge(published.id)
-
-
-def published_two(scene: Scene, point: Point) -> None:
-    """Both are published again: what callers were told is there, nothing is there twice, and it runs."""
-    with scene.open() as workspace:
-        if scene.file.exists():
-            _sound(workspace)
-            published = workspace.pipelines.list(all=True).items
-            behind = [one for endpoint in workspace.endpoints.list(all=True).items for one in endpoint.versions]
-            same(12, len(behind), len(published), "of what was published behind an endpoint, how much is behind it")
-        before = [workspace.pipelines.get(told).id for told in scene.acknowledged()]
-        pipelines = [variant(scene.subject.python, which) for which in "ab"]
-        ids = [
-            publishes(workspace, scene, pipeline, endpoint="one", default=bool(default)).id
-            for default, pipeline in enumerate(pipelines)
-        ]
-        same(12, ids[: len(before)], before, "what was published before the kill")
-        _sound(workspace)
-        endpoint = workspace.endpoints.get("one")
-        versions = [(one.version, one.published) for one in endpoint.versions]
-        same(12, versions, [("0", ids[0]), ("1", ids[1])], "the versions after publishing again")
-        same(12, endpoint.default, "1", "the default after publishing again")
-        same(12, len(workspace.pipelines.list(all=True).items), 2, "the number of published pipelines")
-        run = scene.ended(workspace, _asks(workspace, scene))
-        same(12, (run.state, run.outputs.get("which")), ("succeeded", "b"), "a run of what was published")
-
-
-PUBLISHED = around("penstock_publish_pipeline")
-ACCEPTED = (": insert runs", "update handovers")
-HANDED_OVER = (*around("penstock_submit_run"), ": update runs")
-
-SUBMIT = History(calls=submits, judge=submitted, points=(*ACCEPTED, *HANDED_OVER), alone=True)
-HAND_OVER = History(calls=hands_over, judge=handed_over, points=HANDED_OVER)
-SUBMIT_AND_CANCEL = evolve(SUBMIT, judge=submitted_then_canceled, alone=False)
-CANCEL = History(
-    calls=cancels,
-    judge=canceled,
-    points=("commit", *around("penstock_cancel_run"), "commit", *around("penstock_get_run")),
-)
-REFRESH = History(
-    calls=refreshes,
-    judge=refreshed,
-    points=(*around("penstock_get_run"), *around("penstock_get_outputs"), ": update runs"),
-)
-PUBLISH = History(
-    calls=publishes_two,
-    judge=published_two,
-    points=(*PUBLISHED, "insert published", *PUBLISHED, "insert published"),
-    made=False,
-)
-
-
-@check(8, 12)
-def a_killed_submit_can_be_repeated(bench: Bench) -> None:
-    """Is a request that was interrupted anywhere one run when it is made again?"""
-    interrupt_each(bench, SUBMIT)
-
-
-@check(8, 12)
-def a_killed_hand_over_can_be_repeated(bench: Bench) -> None:
-    """Is a run that waited one run when the process that hands it over is killed anywhere?"""
-    interrupt_each(bench, HAND_OVER)
-
-
-@check(12, needs=("penstock_cancel_run",))
-def a_killed_submit_can_be_canceled(bench: Bench) -> None:
-    """Is it true what we say of a run that is canceled after its submit was interrupted anywhere?"""
-    interrupt_each(bench, SUBMIT_AND_CANCEL)
-
-
-@check(12, needs=("penstock_cancel_run",))
-def a_killed_cancel_can_be_repeated(bench: Bench) -> None:
-    """Does a run end canceled when the cancel that was interrupted anywhere is repeated?"""
-    interrupt_each(bench, CANCEL)
-
-
-@check(9, 12)
-def a_killed_look_changes_nothing(bench: Bench) -> None:
-    """Are the end and the outputs of a run recorded once when the first who looked was killed anywhere?"""
-    interrupt_each(bench, REFRESH)
+    def ended(self, ref: RunRef) -> str:
+        """The state in which a run ends."""
+        return until(Harness(self.subject, self.profile, 0), ref, is_over, law=12)[-1].state
 
 
 @check(12)
-def a_killed_publish_can_be_repeated(bench: Bench) -> None:
-    """Is everything there, and nothing twice, when a publish that was interrupted anywhere is repeated?"""
-    interrupt_each(bench, PUBLISH)
+def a_killed_publish_is_made_up_for(harness: Harness) -> None:
+    """Is a snapshot whose publishing was killed anywhere published when that is repeated, and does it run?"""
+
+    def new() -> _Call:
+        return _call(harness, taken(harness, variant(harness.subject.python, unique("killed"))))
+
+    put(harness, variant(harness.subject.python, "a"))
+    _kill_each(harness, _publishes, _published, new)
 
 
-CHECKS = (
-    a_killed_look_changes_nothing,
-    a_killed_hand_over_can_be_repeated,
-    a_killed_submit_can_be_canceled,
-    a_killed_cancel_can_be_repeated,
-    a_killed_submit_can_be_repeated,
-    a_killed_publish_can_be_repeated,
-)
+@check(8, 12)
+def a_killed_submit_is_made_up_for(harness: Harness) -> None:
+    """Is a run whose hand-over was killed anywhere one run when it is handed over again?"""
+    made = put(harness, variant(harness.subject.python, "a"))
+
+    def new() -> _Call:
+        marks = harness.counting()
+        return _call(harness, made.snapshot, run=request(made, marks=str(marks or "")), marks=marks)
+
+    _kill_each(harness, _submits, _submitted, new)
+
+
+@check(12, needs=("penstock_cancel_run",))
+def a_killed_cancel_is_made_up_for(harness: Harness) -> None:
+    """Does a run end canceled whose cancel was killed anywhere, when that is repeated?"""
+    made = put(harness, variant(harness.subject.python, "a"))
+
+    def new() -> _Call:
+        ref = start(harness, made, seconds=_SLOW)
+        until(harness, ref, lambda report: report.state == "running", law=12, what="start")
+        return _call(harness, made.snapshot, ref=ref)
+
+    _kill_each(harness, _cancels, _canceled, new)
+
+
+CHECKS = (a_killed_publish_is_made_up_for, a_killed_submit_is_made_up_for, a_killed_cancel_is_made_up_for)
+"""What is asked here."""
+
+
+def _call(harness: Harness, snapshot: Snapshot, **more: Any) -> _Call:
+    return _Call(subject=harness.subject, profile=harness.profile, snapshot=snapshot, **more)
+
+
+def _publishes(call: _Call, points: Points) -> None:
+    hooks = call.hooks(("points", points.plugin))
+    compiled = hooks.compile(call.snapshot)
+    with points.armed():
+        hooks.publish(call.snapshot, compiled)
+
+
+def _published(call: _Call, point: Point) -> None:
+    hooks = call.hooks()
+    first, second = (hooks.publish(call.snapshot, hooks.compile(call.snapshot)) for _ in range(2))
+    same(12, second.external, first.external, "what a snapshot is called whose publishing was killed")
+    run = _request(call, first)
+    receipt = hooks.submit(run)
+    ref = RunRef(id=run.id, publication=first, external=receipt.external)
+    same(12, call.ended(ref), "succeeded", "a run of it")
+    which = hooks.get_outputs(ref).outputs.get("which")
+    same(12, f"Says that it is {which}.", call.snapshot.pipeline.description, "what such a run says")
+
+
+def _submits(call: _Call, points: Points) -> None:
+    hooks = call.hooks(("points", points.plugin))
+    with points.armed():
+        hooks.submit(call.run)
+
+
+def _submitted(call: _Call, point: Point) -> None:
+    assert call.run is not None
+    hooks, run = call.hooks(), evolve(call.run, attempt=2)
+    receipt = hooks.submit(run)
+    ref = RunRef(id=run.id, publication=run.publication, external=receipt.external)
+    same(12, call.ended(ref), "succeeded", "a run that was handed over again")
+    same(8, hooks.submit(run), receipt, "the receipt for it, once more")
+    if call.marks is not None:
+        same(8, executions(call.marks), {"tell": 1}, "how often its step was started")
+
+
+def _cancels(call: _Call, points: Points) -> None:
+    hooks = call.hooks(("points", points.plugin))
+    with points.armed():
+        hooks.cancel(call.ref)
+
+
+def _canceled(call: _Call, point: Point) -> None:
+    assert call.ref is not None
+    call.hooks().cancel(call.ref)
+    same(12, call.ended(call.ref), "canceled", "a run that was asked to end again")
+
+
+def _request(call: _Call, publication: Publication) -> RunRequest:
+    from penstock.testing.helpers.directly import Put
+
+    return request(Put(snapshot=call.snapshot, publication=publication))
+
+
+def _kill_each(
+    harness: Harness,
+    calls: Callable[[_Call, Points], None],
+    judge: Callable[[_Call, Point], None],
+    new: Callable[[], _Call],
+) -> None:
+    """Kill a call at each of its points, and judge what is left. Raises LawBroken, and Untested of what was missed."""
+    made: list[_Call] = []
+
+    def call() -> _Call:
+        made.append(new())
+        return made[-1]
+
+    timeout = 3 * harness.profile.patience
+    try:
+        points = points_of(calls, call(), timeout=timeout)
+        _comes_by(points)
+        missed = points
+        for _ in range(_TRIES):
+            died = kill_at_each(missed, calls, judge, call, timeout=timeout)
+            missed = [point for point in missed if point not in died]
+            if not missed:
+                break
+    finally:
+        for one in made:
+            if one.ref is not None:
+                with contextlib.suppress(PenstockError):
+                    harness.hooks.cancel(one.ref)
+    harness.tell(f"killed at {len(points) - len(missed)} of {len(points)} points")
+    if missed:
+        names = ", ".join(f"`{point}`" for point in missed)
+        harness.tell(f"not met again, as they depend on the target's pace: {names}")
+        if _FEW * len(missed) > len(points):
+            raise Untested(f"{len(missed)} of {len(points)} points were not reached: {names}")
+
+
+def _comes_by(points: Sequence[Point]) -> None:
+    """A call of a hook has at least the moments before it, and before anybody hears of its answer."""
+    for when in ("call", "answer"):
+        if not any(point.name.startswith(f"{when} of ") for point in points):
+            raise Untested(f"the moment before the {when} of the hook was not seen: nothing can be interrupted")

@@ -12,13 +12,13 @@ from attrs import frozen
 from penstock.contract.run import ENDED, Absent
 from penstock.records import RunRecord
 from penstock.spec import Defaults, Parameter, Pipeline, Step
-from penstock.testing.bench import Bench, executions
 from penstock.testing.checking import check
 from penstock.testing.faults.scenes import PAUSE, Scene, publishes
-from penstock.testing.laws import LawBroken, Untested, hold, same
+from penstock.testing.harness import Harness, executions
+from penstock.testing.laws import LawBroken, Untested, require, same
 from penstock.testing.probes.pipelines import probe, variant
-from penstock.testing.processes.apart import Apart, Died, apart, threads
 from penstock.testing.processes.killing import kill_naming, naming
+from penstock.testing.processes.subprocesses import Died, Subprocess, in_subprocess, threads
 
 AT_ONCE = 3
 """How many histories go on at the same time: they sleep for the most part."""
@@ -79,36 +79,36 @@ def slow_chain(python: str) -> Pipeline:
 
 
 @check(12)
-def killed_targets_go_on(bench: Bench) -> str | None:
+def killed_targets_go_on(harness: Harness) -> str | None:
     """Is a run resumed or reported, and no step of it doubled, when every process of its target is killed?"""
-    bench.new_registry()  # the first one is not made twice at once
+    harness.new_registry()  # the first one is not made twice at once
     with threads(AT_ONCE) as pool:
-        found = list(pool.map(partial(_alone, bench, _survives), MOMENTS))
+        found = list(pool.map(partial(_alone, harness, _survives), MOMENTS))
     if not any(found):
-        return _none_found(bench)
-    bench.tell(f"{sum(found)} of its processes killed at {sum(map(bool, found))} moments")
+        return _none_found(harness)
+    harness.tell(f"{sum(found)} of its processes killed at {sum(map(bool, found))} moments")
     return None
 
 
 @check(12, needs=("penstock_cancel_run",))
-def a_cancel_outlives_the_target(bench: Bench) -> str | None:
+def a_cancel_outlives_the_target(harness: Harness) -> str | None:
     """Does a run end canceled that was asked to, when every process of its target is killed before it has ended?"""
-    return None if _alone(bench, _canceled_and_killed) else _none_found(bench)
+    return None if _alone(harness, _canceled_and_killed) else _none_found(harness)
 
 
-def _none_found(bench: Bench) -> str:
+def _none_found(harness: Harness) -> str:
     """What is said where nothing could be killed. Raises Untested when the target runs on this machine all the same."""
     why = "the target has no processes on this machine that could be killed"
-    if bench.counting() is not None:
+    if harness.counting() is not None:
         raise Untested(f"{why} were found, although its steps run here")
     return why
 
 
-def _alone(bench: Bench, killing: Callable[..., int], *more: object) -> int:
+def _alone(harness: Harness, killing: Callable[..., int], *more: object) -> int:
     """Kill in a process of its own, on a scene with a home of its own; answers how many processes were killed."""
-    scene = Scene.on(bench, alone=True)
+    scene = Scene.on(harness, alone=True)
     try:
-        return apart(killing, scene, *more, timeout=3 * scene.patience)
+        return in_subprocess(killing, scene, *more, timeout=3 * scene.patience)
     finally:
         kill_naming(scene.folder)
 
@@ -153,7 +153,7 @@ def _survives(scene: Scene, moment: Moment) -> int:
         with scene.open() as workspace:
             after = scene.ended(workspace, run.id)
             _judge(scene, after, before)
-            for name in before if scene.place().operations.has("penstock_read_logs") else ():
+            for name in before if scene.hooks.has("penstock_read_logs") else ():
                 log = b"".join(part.data for part in workspace.runs.logs(run.id, step=name))
                 same(12, log, name.encode(), f"the log of {name}, which had succeeded")
         _nothing_left(scene)
@@ -174,7 +174,9 @@ def _succeeded(scene: Scene, run: RunRecord) -> set[str]:
 
 
 def _judge(scene: Scene, run: RunRecord, before: set[str]) -> None:
-    hold(12, run.state == "succeeded" or (run.state == "failed" and run.error), f"it is {run.state} without a reason")
+    require(
+        12, run.state == "succeeded" or (run.state == "failed" and run.error), f"it is {run.state} without a reason"
+    )
     states = {step.name: step.state for step in run.steps}
     if run.state == "succeeded":
         same(12, run.outputs, {name: name for name in STEPS}, "the outputs of the run")
@@ -187,36 +189,36 @@ def _judge(scene: Scene, run: RunRecord, before: set[str]) -> None:
         times = ran.get(name, 0)
         if name in before:
             same(12, times, 1, f"how often {name} ran, which had succeeded")
-        hold(12, times <= 2, f"{name} was cut short once and ran {times} times")
-        hold(12, times >= 1 or states.get(name) != "succeeded", f"{name} is said to have succeeded and never ran")
+        require(12, times <= 2, f"{name} was cut short once and ran {times} times")
+        require(12, times >= 1 or states.get(name) != "succeeded", f"{name} is said to have succeeded and never ran")
     twice = [file.name for file in (scene.folder / "alone").iterdir() if file.suffix != ".lock"]
-    hold(12, not twice, f"ran twice at once: {twice}")
+    require(12, not twice, f"ran twice at once: {twice}")
 
 
 def _nothing_left(scene: Scene) -> None:
     """No process of a step outlives its run."""
     deadline = time.monotonic() + scene.patience
     while scene.marks is not None and naming(scene.marks):
-        hold(12, time.monotonic() < deadline, "processes of steps are left after the end of their run")
+        require(12, time.monotonic() < deadline, "processes of steps are left after the end of their run")
         time.sleep(PAUSE)
 
 
 @check(8, 12)
-def runs_need_nobody_to_wait(bench: Bench) -> str | None:
+def runs_need_nobody_to_wait(harness: Harness) -> str | None:
     """Do runs go on, once, when whoever waits for them is killed, and when everybody has left?"""
     for seconds in (0.3, 1.0, 4.0):
-        if _left_alone(bench, seconds):
+        if _left_alone(harness, seconds):
             return None
     raise Untested("nobody could be killed while waiting: the runs had ended before anybody looked")
 
 
-def _left_alone(bench: Bench, seconds: float) -> bool:
+def _left_alone(harness: Harness, seconds: float) -> bool:
     """Kill whoever waits for a run of so many seconds; answers whether that was before the run had ended."""
-    scene = Scene.on(bench)
+    scene = Scene.on(harness)
     with scene.open() as workspace:
         published = publishes(workspace, scene, variant(scene.subject.python, "a"))
         run = workspace.runs.submit(published.id, parameters=scene.parameters(seconds=seconds)).run
-    waiting: Apart[RunRecord] = Apart(_wait, scene, run.id)
+    waiting: Subprocess[RunRecord] = Subprocess(_wait, scene, run.id)
     deadline = time.monotonic() + scene.patience
     while not scene.acknowledged() and waiting.process.is_alive() and time.monotonic() < deadline:
         time.sleep(PAUSE)
@@ -230,7 +232,7 @@ def _left_alone(bench: Bench, seconds: float) -> bool:
         after = scene.ended(workspace, run.id)
         same(12, after.state, "succeeded", "the end of a run whose waiting process was killed")
         report = workspace.admin.check()
-        hold(12, report.ok, f"the registry is not sound: {'; '.join(report.lines)}")
+        require(12, report.ok, f"the registry is not sound: {'; '.join(report.lines)}")
     scene.executed({"tell": 1})
     return in_time
 

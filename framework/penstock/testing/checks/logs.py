@@ -8,13 +8,13 @@ from collections.abc import Generator, Mapping, Sequence
 from hypothesis import strategies as st
 
 from penstock.contract.hooks import hookimpl
-from penstock.contract.run import Absent, RunRef, RunReport
+from penstock.contract.run import Absent, LogChunk, RunRef, RunReport
 from penstock.spec import Defaults, Parameter, Pipeline, Retry, Step
-from penstock.testing.asking.tries import Tries
-from penstock.testing.bench import Bench
 from penstock.testing.checking import check
-from penstock.testing.checks.everywhere import came_to
-from penstock.testing.laws import LawBroken, hold, same
+from penstock.testing.checks.portability import came_to
+from penstock.testing.harness import Harness
+from penstock.testing.helpers.attempts import Attempts
+from penstock.testing.laws import LawBroken, require, same
 from penstock.testing.probes.expected import expected
 from penstock.testing.probes.pipelines import probe
 from penstock.testing.strategies.text import characters
@@ -25,11 +25,11 @@ _PAUSE = 0.005
 
 
 @check(11, needs=("penstock_read_logs",))
-def logs_are_the_same(bench: Bench) -> str | None:
+def logs_are_the_same(harness: Harness) -> str | None:
     """Is a step's log what it wrote, to the last byte, from any offset on, and complete just at its end?"""
-    python, heard = bench.subject.python, _Refs()
-    with bench.workspace(plugins=[("refs", heard)]) as ws:
-        tries = Tries(bench, ws)
+    python, heard = harness.subject.python, _Refs()
+    with harness.workspace(plugins=[("refs", heard)]) as ws:
+        attempted = Attempts(harness, ws)
 
         def body(text: str, lines: int, offsets: Sequence[int]) -> None:
             step = Step(command=probe(python, "lines", str(lines), "say", "${{ parameters.text }}"))
@@ -40,28 +40,28 @@ def logs_are_the_same(bench: Bench) -> str | None:
                 defaults=Defaults(code="./src"),
                 steps={"loud": step, "silent": silent},
             )
-            published = tries.publish(pipeline)
+            published = attempted.publish(pipeline)
             if published is None:
                 return
-            run = bench.wait(ws, tries.submit(published, {"text": text}), 11)
+            run = harness.wait(ws, attempted.submit(published, {"text": text}), 11)
             wanted = expected(pipeline, {"text": text})
             came_to(11, run, wanted, "that says something")
             whole = wanted.steps["loud"].log or b""
-            _log(bench, heard.refs[run.id], "loud", whole, offsets)
-            _log(bench, heard.refs[run.id], "silent", b"", ())
+            _log(harness, heard.refs[run.id], "loud", whole, offsets)
+            _log(harness, heard.refs[run.id], "silent", b"", ())
             _told(ws, run.id, {"loud": whole, "silent": b""})
 
         body("the end, without the end of a line", 150_000, (0, 1, 4097, 1_048_575, 1_048_576, 1_048_577))
         body("é日本\n\U0001f600", 3, (1, 22, 23, 25))
         offsets = st.lists(st.integers(0, 30_000), max_size=3)
-        bench.forall(body, examples=3, text=st.text(characters), lines=st.integers(0, 3000), offsets=offsets)
-        return tries.done()
+        harness.forall(body, examples=3, text=st.text(characters), lines=st.integers(0, 3000), offsets=offsets)
+        return attempted.done()
 
 
 @check(11, needs=("penstock_read_logs",))
-def logs_can_be_followed(bench: Bench) -> str | None:
+def logs_can_be_followed(harness: Harness) -> str | None:
     """Does following a run give every byte of every step, once and in order, whenever one looks, and then end?"""
-    python, heard = bench.subject.python, _Refs()
+    python, heard = harness.subject.python, _Refs()
     steps = {
         "first": Step(command=probe(python, "say", "a", "sleep", "0.05", "lines", "20", "sleep", "0.05", "say", "z")),
         "failing": Step(command=probe(python, "lines", "5", "say", "no", "exit", "3"), after=("first",)),
@@ -70,43 +70,43 @@ def logs_can_be_followed(bench: Bench) -> str | None:
     }
     pipeline = Pipeline(name="followed", defaults=Defaults(code="./src"), steps=steps)
     wanted = {name: step.log or b"" for name, step in expected(pipeline).steps.items()}
-    with bench.workspace(plugins=[("refs", heard)]) as ws:
-        tries = Tries(bench, ws)
-        for target in (bench.subject.target, bench.subject.other):
-            published = tries.publish(pipeline, target)
+    with harness.workspace(plugins=[("refs", heard)]) as ws:
+        attempted = Attempts(harness, ws)
+        for target in (harness.subject.target, harness.subject.other):
+            published = attempted.publish(pipeline, target)
             if published is None:
                 continue
-            run = tries.submit(published, {})
+            run = attempted.submit(published, {})
             ws.runs.get(run)
-            if target == bench.subject.target:
+            if target == harness.subject.target:
                 for name, whole in wanted.items():
-                    _shown(name, _followed(bench, heard.refs[run], name), whole)
-            came_to(11, bench.wait(ws, run, 11), expected(pipeline), f"on target `{target}`")
+                    _shown(name, _followed(harness, heard.refs[run], name), whole)
+            came_to(11, harness.wait(ws, run, 11), expected(pipeline), f"on target `{target}`")
             _told(ws, run, wanted)
-            _told(ws, tries.submit(published, {}), wanted, follow=True)
-        return tries.done()
+            _told(ws, attempted.submit(published, {}), wanted, follow=True)
+        return attempted.done()
 
 
 @check(11, needs=("penstock_read_logs",))
-def every_attempt_is_told(bench: Bench) -> str | None:
+def every_attempt_is_told(harness: Harness) -> str | None:
     """Does the log of a step that is tried again hold what each attempt wrote, to either stream, once?"""
     attempts, words = 3, ("say", "spoken\n", "warn", "warned\n", "exit", "3")
-    step = Step(command=probe(bench.subject.python, *words), retry=Retry(attempts=attempts))
-    with bench.workspace() as ws:
-        tries = Tries(bench, ws)
-        for target in (bench.subject.target, bench.subject.other):
+    step = Step(command=probe(harness.subject.python, *words), retry=Retry(attempts=attempts))
+    with harness.workspace() as ws:
+        attempted = Attempts(harness, ws)
+        for target in (harness.subject.target, harness.subject.other):
             pipeline = Pipeline(name="attempts", defaults=Defaults(code="./src"), steps={"again": step})
-            published = tries.publish(pipeline, target)
+            published = attempted.publish(pipeline, target)
             if published is None:
                 continue
-            run = bench.wait(ws, tries.submit(published, {}), 11)
+            run = harness.wait(ws, attempted.submit(published, {}), 11)
             came_to(11, run, expected(pipeline), f"on target `{target}`")
             whole = b"".join(part.data for part in ws.runs.logs(run.id))
             # What a target says between attempts is its own.
             for line in (b"spoken\n", b"warned\n"):
                 found = whole.count(line)
                 same(11, found, attempts, f"how often the log has what each attempt writes ({line!r}) on `{target}`")
-        return tries.done()
+        return attempted.done()
 
 
 class _Refs:
@@ -122,11 +122,11 @@ class _Refs:
         return (yield)
 
 
-def _followed(bench: Bench, ref: RunRef, step: str) -> bytes:
+def _followed(harness: Harness, ref: RunRef, step: str) -> bytes:
     """A step's log as somebody reads it who starts while the run goes on."""
-    read, deadline = b"", time.monotonic() + bench.profile.patience
+    read, deadline = b"", time.monotonic() + harness.profile.patience
     while True:
-        chunk = bench.operations.read_logs(bench.place.target, ref, step, len(read))
+        chunk: LogChunk = harness.hooks.read_logs(ref, step, len(read))
         same(11, chunk.next_offset, len(read) + len(chunk.data), "where to read on")
         read += chunk.data
         if chunk.complete:
@@ -137,17 +137,17 @@ def _followed(bench: Bench, ref: RunRef, step: str) -> bytes:
             time.sleep(_PAUSE)
 
 
-def _log(bench: Bench, ref: RunRef, step: str, whole: bytes, offsets: Sequence[int]) -> None:
+def _log(harness: Harness, ref: RunRef, step: str, whole: bytes, offsets: Sequence[int]) -> None:
     """Hold the log of a step that has ended to its bytes, read on from the start and from each offset."""
-    _shown(step, _followed(bench, ref, step), whole)
+    _shown(step, _followed(harness, ref, step), whole)
     for offset in (*(offset for offset in offsets if offset < len(whole)), max(0, len(whole) - 1), len(whole)):
-        chunk = bench.operations.read_logs(bench.place.target, ref, step, offset)
+        chunk = harness.hooks.read_logs(ref, step, offset)
         size = len(chunk.data)
         same(11, chunk.next_offset, offset + size, f"where to read on after {size} bytes from offset {offset}")
-        hold(
+        require(
             11, chunk.data == whole[offset : offset + size], f"the log from offset {offset} on is not what was written"
         )
-        hold(11, size or offset == len(whole), f"nothing is read at offset {offset} of {len(whole)}")
+        require(11, size or offset == len(whole), f"nothing is read at offset {offset} of {len(whole)}")
         what = f"whether the log is complete at {chunk.next_offset} of {len(whole)} bytes"
         same(11, chunk.complete, chunk.next_offset == len(whole), what)
 

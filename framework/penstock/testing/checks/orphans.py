@@ -8,9 +8,9 @@ from typing import Any
 
 from penstock.contract.run import RunReport
 from penstock.spec import Defaults, Parameter, Pipeline, Step
-from penstock.testing.asking.directly import is_over, put, slow_run, until
-from penstock.testing.bench import Bench
 from penstock.testing.checking import check
+from penstock.testing.harness import Harness
+from penstock.testing.helpers.directly import is_over, put, slow_run, until
 from penstock.testing.laws import LawBroken, Untested
 from penstock.testing.probes.pipelines import probe
 from penstock.testing.processes.killing import kill_naming, naming
@@ -19,12 +19,12 @@ _PAUSE = 0.005
 
 
 @check(12)
-def no_child_is_left(bench: Bench) -> str | None:
+def no_child_is_left(harness: Harness) -> str | None:
     """Does what a step started end with it, when it succeeds, and when it takes too long?"""
     left_out: list[str] = []
     for what, seconds, limits in (("succeeded", 0.1, {}), ("took too long", 600.0, {"timeout": 2.0})):
         try:
-            _ends(bench, what, seconds, cancel=False, **limits)
+            _ends(harness, what, seconds, cancel=False, **limits)
         except Untested as error:
             if not limits:
                 raise
@@ -33,23 +33,24 @@ def no_child_is_left(bench: Bench) -> str | None:
 
 
 @check(12, needs=("penstock_cancel_run",))
-def no_child_of_a_canceled_step_is_left(bench: Bench) -> None:
+def no_child_of_a_canceled_step_is_left(harness: Harness) -> None:
     """Does what a step started end with it, when its run is canceled?"""
-    _ends(bench, "was canceled", 600.0, cancel=True)
+    _ends(harness, "was canceled", 600.0, cancel=True)
 
 
 CHECKS = (no_child_is_left, no_child_of_a_canceled_step_is_left)
 """What is asked here."""
 
 
-def _ends(bench: Bench, what: str, seconds: float, *, cancel: bool, **limits: Any) -> None:
+def _ends(harness: Harness, what: str, seconds: float, *, cancel: bool, **limits: Any) -> None:
     """Run a step that starts a child: when the run is over, no process is left that names the step's folder."""
-    folder = bench.marks()
+    folder = harness.marks()
     step = Step(
-        command=probe(bench.subject.python, "child", "${{ parameters.folder }}", "600", "sleep", str(seconds)), **limits
+        command=probe(harness.subject.python, "child", "${{ parameters.folder }}", "600", "sleep", str(seconds)),
+        **limits,
     )
     made = put(
-        bench,
+        harness,
         Pipeline(
             name="orphans",
             parameters={"folder": Parameter("string")},
@@ -62,20 +63,20 @@ def _ends(bench: Bench, what: str, seconds: float, *, cancel: bool, **limits: An
         return is_over(report) or any(folder.iterdir())
 
     try:
-        with slow_run(bench, made, folder=str(folder)) as run:
-            until(bench, run, begun, law=12, what="start")
+        with slow_run(harness, made, folder=str(folder)) as run:
+            until(harness, run, begun, law=12, what="start")
             if cancel:
-                bench.operations.cancel(bench.place.target, run)
-            until(bench, run, is_over, law=12)
+                harness.hooks.cancel(run)
+            until(harness, run, is_over, law=12)
         if not any(folder.iterdir()):
             raise Untested("the step was ended before it had started a child")
-        _gone(bench, folder, what)
+        _gone(harness, folder, what)
     finally:
         kill_naming(folder)
 
 
-def _gone(bench: Bench, folder: Path, what: str) -> None:
-    deadline = time.monotonic() + min(10.0, bench.profile.patience)
+def _gone(harness: Harness, folder: Path, what: str) -> None:
+    deadline = time.monotonic() + min(10.0, harness.profile.patience)
     while left := naming(folder):
         if time.monotonic() > deadline:
             raise LawBroken(12, f"{len(left)} processes that a step started are left after it {what}")

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import attrs
 from attrs import evolve, frozen
 
-from penstock.codec import to_yaml
-from penstock.contract.hooks import hookimpl
-from penstock.contract.target import Problem, Publication, Target
-from penstock.errors import TargetUnsupported, format_path
+from penstock.contract.target import Problem
+from penstock.errors import ParameterInvalid, TargetUnsupported, format_path
 from penstock.spec import Defaults, Parameter, Pipeline, Resources, Retry, Step, document_key
-from penstock.testing.asking.given import given, unique
-from penstock.testing.asking.refusals import refusal
-from penstock.testing.bench import Bench
 from penstock.testing.checking import check
-from penstock.testing.laws import hold, same
-from penstock.testing.probes.pipelines import probe, variant
+from penstock.testing.harness import Harness
+from penstock.testing.helpers.setup import set_up
+from penstock.testing.laws import require, same
+from penstock.testing.probes.pipelines import echo, probe
 from penstock.testing.strategies import pipelines
 from penstock.testing.strategies.runnable import SHEET, lay_out
 from penstock.workspace import Workspace
@@ -34,100 +31,78 @@ class _Demand:
 
 
 @check(6)
-def unsupported_is_refused_at_publish(bench: Bench) -> None:
+def unsupported_is_refused_at_publish(harness: Harness) -> None:
     """Is what the target cannot do refused at publish, and whatever it takes run?"""
-    lay_out(bench.spec_folder)
+    lay_out(harness.spec_folder)
     refused, runs = [], []
-    with bench.workspace() as ws:
-        for demand in _demands(bench.subject.python):
-            problems = bench.operations.validate(bench.place.target, demand.pipeline)
+    with harness.workspace() as ws:
+        for demand in _demands(harness.subject.python):
+            problems = harness.hooks.validate(demand.pipeline)
             errors = [problem for problem in problems if problem.severity == "error"]
             try:
-                published = ws.publish(demand.pipeline, folder=bench.spec_folder)
+                published = ws.publish(demand.pipeline, folder=harness.spec_folder)
             except TargetUnsupported:
-                hold(6, errors, f"{demand.what} is refused at publish, but validating says nothing of it")
+                require(6, errors, f"{demand.what} is refused at publish, but validating says nothing of it")
                 refused.append(demand.what)
                 continue
-            hold(6, not errors, f"{demand.what} is published although the target said that it cannot do it")
+            require(6, not errors, f"{demand.what} is published although the target said that it cannot do it")
             runs.append((demand, ws.runs.submit(published.id).run.id))
         names = {one.name for one in ws.pipelines.list(all=True, limit=100).items}
         same(6, names & set(refused), set(), "what is published of what was refused")
         for demand, run in runs:
-            _runs(bench, ws, demand, run)
+            _runs(harness, ws, demand, run)
     if refused:
-        bench.tell(f"refused at publish: {', '.join(refused)}")
+        harness.tell(f"refused at publish: {', '.join(refused)}")
 
 
 @check(6)
-def refused_on_every_way(bench: Bench) -> None:
-    """Is what one target cannot do refused there, whichever way it comes, before anything is put or kept there?"""
-    lacking = _Lacking(bench.subject.other)
-    with bench.workspace(plugins=[("lacking", lacking)]) as ws:
-        pipeline, other = variant(bench.subject.python, unique("lacking")), bench.subject.other
-        first = given(bench, ws, pipeline)
-        file = bench.spec_folder / f"{unique('trial')}.yaml"
-        file.write_text(to_yaml(pipeline), encoding="utf-8")
-        publish, again, trial = ws.pipelines.publish, ws.pipelines.publish_from, ws.runs.submit
-        code = "target_unsupported"
-        refusal(6, code, "publishing it there", publish, pipeline, folder=bench.spec_folder, target=other)
-        refusal(6, code, "publishing it from the first target", again, first.id, target=other)
-        refusal(6, code, "running its file there", trial, str(file), target=other)
-        same(6, lacking.publications, 1, "how often a target was given something, when one took it and one did not")
-        same(6, [one.id for one in ws.pipelines.list(all=True).items], [first.id], "what is published")
-        same(6, ws.runs.list().items, (), "what was accepted")
-
-
-@check(6)
-def problems_have_places(bench: Bench) -> None:
+def problems_have_places(harness: Harness) -> None:
     """Does everything that the target says of a pipeline name a place in it, and does it say the same twice?"""
 
     def body(pipeline: Pipeline) -> None:
-        problems = bench.operations.validate(bench.place.target, pipeline)
-        again = bench.operations.validate(bench.place.target, pipeline)
+        problems = harness.hooks.validate(pipeline)
+        again = harness.hooks.validate(pipeline)
         same(6, again, problems, "what the target says of the same pipeline a second time")
         for problem in problems:
             _placed(pipeline, problem)
 
-    for demand in _demands(bench.subject.python):
+    for demand in _demands(harness.subject.python):
         body(demand.pipeline)
-    bench.forall(body, examples=8, pipeline=pipelines())
+    harness.forall(body, examples=8, pipeline=pipelines())
 
 
-class _Lacking:
-    """A plugin by which a target cannot do anything; counts what the targets are given."""
-
-    def __init__(self, target: str) -> None:
-        self.target = target
-        self.publications = 0
-
-    @hookimpl(wrapper=True)
-    def penstock_validate_pipeline(self, target: Target) -> Generator[None, list[Problem], list[Problem]]:
-        """Say that it cannot, after what the target says itself."""
-        found = list((yield))
-        if target.name == self.target:
-            found.append(Problem(severity="error", code="lacking", message="the kit says that this cannot be done"))
-        return found
-
-    @hookimpl(wrapper=True)
-    def penstock_publish_pipeline(self) -> Generator[None, Publication, Publication]:
-        """Count, change nothing."""
-        self.publications += 1
-        return (yield)
+@check(6, needs=("penstock_resolve_location",))
+def files_are_looked_for(harness: Harness) -> None:
+    """Is a file that is not there refused with all else that is wrong, before anything is accepted?"""
+    declared = {"file": Parameter("file"), "whole": Parameter("integer")}
+    missing = str(harness.folder / "not there")
+    with harness.workspace() as ws:
+        pipeline = evolve(echo(harness.subject.python, {"whole": declared["whole"]}), parameters=declared)
+        published = set_up(harness, ws, pipeline)
+        for whole, names in ((1, ["file"]), ("one", ["file", "whole"])):
+            try:
+                ws.runs.submit(published.id, parameters={"file": missing, "whole": whole})
+            except ParameterInvalid as error:
+                told = sorted({str(detail.path[0]) if detail.path else "" for detail in error.details})
+                same(6, told, names, "the parameters that are said to be wrong, one being a file that is not there")
+            else:
+                require(6, False, "a file that is not there is accepted")
+        same(6, ws.runs.list().items, (), "what was accepted with a file that is not there")
 
 
-def _runs(bench: Bench, ws: Workspace, demand: _Demand, run_id: str) -> None:
+def _runs(harness: Harness, ws: Workspace, demand: _Demand, run_id: str) -> None:
     """Hold a run of something that was published to having been taken; what is plain must succeed too."""
     if demand.plain:
-        run = bench.wait(ws, run_id, 6)
+        run = harness.wait(ws, run_id, 6)
         why = "; ".join(f"step `{one.name}`: {one.error.message}" for one in run.steps if one.error)
         why = why or (run.error.message if run.error else "no error is given")
-        hold(6, run.state == "succeeded", f"{demand.what} is published, and its run {run.state}: {why}")
+        require(6, run.state == "succeeded", f"{demand.what} is published, and its run {run.state}: {why}")
         return
     run = ws.runs.get(run_id)
-    if not run.finished and bench.has("penstock_cancel_run"):
+    if not run.finished and harness.has("penstock_cancel_run"):
         run = ws.runs.cancel(run_id).run
     refused = run.error is not None and run.error.code == "dispatch_failed"
-    hold(6, not refused, f"{demand.what} is published, and its run is refused: {run.error and run.error.message}")
+    require(6, not refused, f"{demand.what} is published, and its run is refused: {run.error and run.error.message}")
 
 
 def _demands(python: str) -> list[_Demand]:
@@ -173,7 +148,7 @@ def _placed(pipeline: Pipeline, problem: Problem) -> None:
     for key in problem.path:
         place = _inside(place, key)
         shown = format_path(problem.path)
-        hold(6, place is not None, f"`{problem.code}` is said to be at {shown}, which is no place in the pipeline")
+        require(6, place is not None, f"`{problem.code}` is said to be at {shown}, which is no place in the pipeline")
 
 
 def _inside(place: Any, key: str | int) -> Any:
@@ -186,4 +161,4 @@ def _inside(place: Any, key: str | int) -> Any:
     return place[key] if inside else None
 
 
-CHECKS = (refused_on_every_way, unsupported_is_refused_at_publish, problems_have_places)
+CHECKS = (files_are_looked_for, unsupported_is_refused_at_publish, problems_have_places)

@@ -8,13 +8,14 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from attrs import evolve, frozen
 
+from penstock.config import Config
 from penstock.contract.hooks import hookimpl
 from penstock.contract.run import Absent, RunRef, RunRequest
 from penstock.contract.target import Compiled, EndpointState, Publication, Target
 from penstock.errors import TargetUnavailable
 from penstock.snapshot import Snapshot
-from penstock.targets.opened import OpenTargets
 from penstock.testing.faults.reaching import REACHING
+from penstock.testing.opened import Hooks
 
 Fault: TypeAlias = Literal["lost before", "lost after", "late", "twice", "stale", "absent"]
 """`lost before`: the target is not reached. `lost after`: it did what was asked, and nobody hears of it. `late`: others
@@ -56,12 +57,12 @@ class Answers:
     """
 
     def __init__(
-        self, places: OpenTargets, trouble: Trouble | None = None, meanwhile: Callable[[], None] = lambda: None
+        self, config: Config, trouble: Trouble | None = None, meanwhile: Callable[[], None] = lambda: None
     ) -> None:
         self.calls: Counter[str] = Counter()
         self.met = False
         self.differing = ""
-        self._places = places
+        self._config = config
         self._trouble = trouble
         self._meanwhile = meanwhile
         self._earlier: dict[tuple[str, str], Any] = {}
@@ -124,8 +125,7 @@ class Answers:
             self._meanwhile()
         elif fault == "twice":
             self.met = True
-            operations = self._places.open(target.name).operations
-            first, answer = answer, getattr(operations, REACHING[hook])(target, *asked)
+            first, answer = answer, self.repeat(target, hook, *asked)
             if hook in _TWICE_THE_SAME and _said(answer) != _said(first):
                 self.differing = f"first {first!r}, then {answer!r}"
         elif fault == "stale" and (hook, run) in self._earlier:
@@ -136,6 +136,10 @@ class Answers:
             answer = Absent()
         self._earlier.setdefault((hook, run), answer)
         return answer
+
+    def repeat(self, target: Target, hook: str, *asked: Any) -> Any:
+        """Ask the target the same once more, with no plugin between."""
+        return getattr(Hooks(self._config, target.name), REACHING[hook])(*asked)
 
 
 def _said(answer: Any) -> Any:

@@ -31,7 +31,7 @@ from penstock.testing.faults.files import Files, called
 from penstock.testing.faults.reaching import REACHING
 from penstock.testing.faults.statements import Statements
 from penstock.testing.laws import LawBroken
-from penstock.testing.processes.apart import Died, apart, threads
+from penstock.testing.processes.subprocesses import Died, in_subprocess, threads
 
 S = TypeVar("S")
 
@@ -50,14 +50,16 @@ class Point:
 class Points:
     """Notes the points that this process comes to while `armed`, and kills the process at `stop`.
 
-    It listens until the process ends: make one in a process of its own (see `apart`), before anything is opened.
-    `plugin` has to wrap the hooks of the workspace that is watched.
+    It listens until the process ends: make one in a process of its own (`in_subprocess`), before anything is opened.
+    `plugin` has to wrap the hooks of the workspace that is watched. Unless `inside`, what a backend does in a hook is
+    no point: only the call and the answer are.
     """
 
-    def __init__(self, stop: Point | None = None) -> None:
+    def __init__(self, stop: Point | None = None, *, inside: bool = True) -> None:
         self.passed: list[Point] = []
         self.plugin = SimpleNamespace(**{hook: self._wrapper(hook) for hook in REACHING})
         self._stop = stop
+        self._inside = inside
         self._armed = False
         self._counts: Counter[str] = Counter()
         # At the audit event of a new connection nothing can be set on it yet.
@@ -110,19 +112,25 @@ class Points:
     def _wrapper(self, hook: str) -> Any:
         def wrapper() -> Generator[None, Any, Any]:
             self.reach(f"call of {hook}")
-            answer = yield
+            armed, self._armed = self._armed, self._armed and self._inside
+            try:
+                answer = yield
+            finally:
+                self._armed = armed
             self.reach(f"answer of {hook}")
             return answer
 
         return hookimpl(wrapper=True)(wrapper)
 
 
-def points_of(history: Callable[[S, Points], None], scene: S, *, timeout: float = 300.0) -> list[Point]:
+def points_of(
+    history: Callable[[S, Points], None], scene: S, *, timeout: float = 300.0, inside: bool = True
+) -> list[Point]:
     """The points of a history, from a first pass in a process of its own. The history arms them.
 
     Raises as it does, and TimeoutError when it takes longer than so many seconds.
     """
-    return apart(_go, history, scene, None, timeout=timeout)
+    return in_subprocess(_go, history, scene, None, inside, timeout=timeout)
 
 
 def kill_at_each(
@@ -133,6 +141,7 @@ def kill_at_each(
     *,
     at_once: int = 2,
     timeout: float = 300.0,
+    inside: bool = True,
 ) -> list[Point]:
     """Kill a history at each of its points, on a new scene each time, and let `after` judge, in another process.
 
@@ -145,12 +154,12 @@ def kill_at_each(
         mine = scene()
         died = False
         try:
-            apart(_go, history, mine, point, timeout=timeout)
+            in_subprocess(_go, history, mine, point, inside, timeout=timeout)
         except Died as death:
             if death.signal != signal.SIGKILL:
                 raise
             died = True
-        apart(_judge, after, mine, point, timeout=timeout)
+        in_subprocess(_judge, after, mine, point, timeout=timeout)
         return died
 
     with threads(at_once) as pool:
@@ -158,8 +167,8 @@ def kill_at_each(
         return [point for point, future in zip(points, waiting, strict=True) if future.result()]
 
 
-def _go(history: Callable[[S, Points], None], scene: S, stop: Point | None) -> list[Point]:
-    points = Points(stop)
+def _go(history: Callable[[S, Points], None], scene: S, stop: Point | None, inside: bool) -> list[Point]:
+    points = Points(stop, inside=inside)
     history(scene, points)
     return points.passed
 

@@ -14,9 +14,9 @@ from attrs import evolve, frozen
 from penstock.contract.run import ENDED, Absent, BoundParameters, RunRef, RunReport, RunRequest
 from penstock.errors import PenstockError, TargetUnsupported
 from penstock.records import RunRecord
-from penstock.targets.opened import OpenTargets, Place
-from penstock.testing.bench import Bench, executions, wait_for
-from penstock.testing.laws import LawBroken, Untested, hold, same
+from penstock.testing.harness import Harness, executions, wait_for
+from penstock.testing.laws import LawBroken, Untested, require, same
+from penstock.testing.opened import Hooks, catch_up, run_ref
 from penstock.testing.probes.pipelines import written
 from penstock.testing.processes.killing import kill_naming
 from penstock.testing.subject import Subject
@@ -43,15 +43,15 @@ class Scene:
     patience: float
 
     @classmethod
-    def on(cls, bench: Bench, *, alone: bool = False, made: bool = True) -> Scene:
+    def on(cls, harness: Harness, *, alone: bool = False, made: bool = True) -> Scene:
         """A new scene. One that is `alone` has a home of its own: a target that keeps things there starts anew.
 
         Unless it is `made`, the registry is not there yet. Where executions cannot be counted, the check leaves them
         out.
         """
-        folder = Path(tempfile.mkdtemp(prefix="scene-", dir=bench.folder))
+        folder = Path(tempfile.mkdtemp(prefix="scene-", dir=harness.folder))
         (folder / "acknowledged").touch()
-        registry, subject = bench.new_registry(), bench.subject
+        registry, subject = harness.new_registry(), harness.subject
         file = subject.config.home / f"{registry}.db"
         if alone:
             home = folder / ".penstock"
@@ -60,16 +60,16 @@ class Scene:
             subject = evolve(subject, config=evolve(subject.config, home=home))
         if not made:
             file.unlink()
-        marks = bench.counting()
+        marks = harness.counting()
         if marks is not None:
             marks = marks.rename(folder / "marks")
         return cls(
             subject=subject,
             registry=registry,
             folder=folder,
-            specs=bench.spec_folder,
+            specs=harness.spec_folder,
             marks=marks,
-            patience=bench.profile.patience,
+            patience=harness.profile.patience,
         )
 
     def with_own_code(self) -> Scene:
@@ -89,10 +89,11 @@ class Scene:
         """The registry's file."""
         return self.subject.config.home / f"{self.registry}.db"
 
-    def place(self) -> Place:
+    @property
+    def hooks(self) -> Hooks:
         """The target itself, without the core and without plugins."""
         self.subject.ready()
-        return OpenTargets(self.subject.config).open(self.subject.target)
+        return Hooks(self.subject.config, self.subject.target)
 
     def parameters(self, **more: Any) -> dict[str, Any]:
         """Parameters for a run that leaves marks here, if it can."""
@@ -109,38 +110,27 @@ class Scene:
 
     def catch_up(self, *plugins: tuple[str, object], after: float = 2 * LATER) -> None:
         """Do what is due, as a command would that comes so many seconds later."""
-        from penstock.dispatch import Dispatcher
-        from penstock.registry import Registry
-
-        def later() -> int:
-            return time.time_ns() // 1000 + round(after * 1e6)
-
         self.subject.ready()
-        with Registry.open(self.file, create=False, clock=later) as registry:
-            places = OpenTargets(self.subject.config, plugins)
-            Dispatcher(registry, places, lambda hook, event: None, self.file.with_name("archives")).catch_up()
+        catch_up(self.subject.config, self.file, plugins, after)
 
     def ref(self, run: RunRecord) -> RunRef:
         """How the target knows a run."""
-        from penstock.registry import Registry
-
-        with Registry.open(self.file, create=False, read_only=True) as registry:
-            return registry.run_ref(run.id)[0]
+        return run_ref(self.file, run.id)
 
     def reported(self, run: RunRecord) -> RunReport | Absent:
         """What the target itself says of a run."""
-        place = self.place()
-        return place.operations.get_run(place.target, self.ref(run))
+        found: RunReport | Absent = self.hooks.get_run(self.ref(run))
+        return found
 
     def until_reported(self, run: RunRecord, state: str, step: str | None = None) -> None:
         """Wait until the target says that a run, or a step of it, has come to a state, or that the run has ended.
 
         Our side does not look meanwhile. Raises LawBroken after the scene's patience.
         """
-        place, ref = self.place(), self.ref(run)
+        hooks, ref = self.hooks, self.ref(run)
         deadline = time.monotonic() + self.patience
         while time.monotonic() < deadline:
-            report = place.operations.get_run(place.target, ref)
+            report = hooks.get_run(ref)
             if isinstance(report, RunReport):
                 states = {one.name: one.state for one in report.steps}
                 if report.state in ENDED or (report.state if step is None else states.get(step)) == state:
@@ -154,7 +144,7 @@ class Scene:
 
         record = workspace.runs.get(run_id)
         waits = "an accepted run still waits to be handed over, though that was due"
-        hold(law, record.finished or record.external is not None, waits)
+        require(law, record.finished or record.external is not None, waits)
         try:
             return wait_for(workspace, run_id, self.patience)
         except WaitTimeout as error:
@@ -170,7 +160,6 @@ class Scene:
 
     def handed_over_again(self, run: RunRecord) -> None:
         """Hand the same run to the target once more: the same receipt, and nothing changes (law 8)."""
-        place = self.place()
         ref, before = self.ref(run), self.reported(run)
         request = RunRequest(
             id=run.id,
@@ -184,7 +173,7 @@ class Scene:
             tags=run.tags,
             parameters=BoundParameters(texts={name: written(value) for name, value in run.parameters.items()}),
         )
-        again = place.operations.submit(place.target, request)
+        again = self.hooks.submit(request)
         same(8, again.external, run.external, "the receipt for a run that is handed over again")
         same(8, self.reported(run), before, "what the target says of a run after it was handed over again")
 

@@ -12,16 +12,17 @@ from penstock.contract.hooks import hookimpl
 from penstock.contract.target import EndpointState
 from penstock.errors import PenstockError, TargetUnavailable
 from penstock.records import RunRecord
-from penstock.targets.opened import OpenTargets
-from penstock.testing.bench import Bench
 from penstock.testing.faults.answers import FAULTS, Answers, Fault, Trouble
-from penstock.testing.faults.interrupted import FEW
 from penstock.testing.faults.scenes import Scene
-from penstock.testing.laws import LawBroken, Untested, hold
-from penstock.testing.processes.apart import apart, threads
+from penstock.testing.harness import Harness
+from penstock.testing.laws import LawBroken, Untested, require
+from penstock.testing.processes.subprocesses import in_subprocess, threads
 from penstock.workspace import Workspace
 
 T = TypeVar("T")
+
+FEW = 5
+"""Of so many answers one may be missed: what a target has done by then depends on its pace."""
 
 AT_ONCE = 3
 """How many histories go on at the same time: they sleep for a part."""
@@ -44,7 +45,7 @@ class Told:
 
 
 @define(kw_only=True)
-class Play:
+class Recording:
     """One playing of a history. `slower` multiplies the seconds for which a step is to be seen running.
 
     `seen` is what callers were told of runs, in order; `told` is what the target was told of endpoints.
@@ -62,9 +63,9 @@ class History:
     `judge` looks at what came of it. Each of the hooks that the backend offers is called at least once.
     """
 
-    calls: Callable[[Play, Workspace], None]
-    meanwhile: Callable[[Play], None]
-    judge: Callable[[Play], None]
+    calls: Callable[[Recording, Workspace], None]
+    meanwhile: Callable[[Recording], None]
+    judge: Callable[[Recording], None]
     hooks: tuple[str, ...]
 
 
@@ -78,20 +79,20 @@ def again(call: Callable[[], T]) -> T:
     return call()
 
 
-def trouble_each(bench: Bench, history: History) -> None:
-    """Play a history with every fault in every answer. Raises LawBroken, and Untested of what was missed."""
-    bench.new_registry()  # the first one is not made twice at once
+def trouble_each(harness: Harness, history: History) -> None:
+    """Recording a history with every fault in every answer. Raises LawBroken, and Untested of what was missed."""
+    harness.new_registry()  # the first one is not made twice at once
 
     def play(trouble: Trouble | None, slower: float = 1.0) -> tuple[Counter[str], bool]:
-        scene = Scene.on(bench)
+        scene = Scene.on(harness)
         try:
-            return apart(plays, history, scene, trouble, slower, timeout=3 * scene.patience)
+            return in_subprocess(plays, history, scene, trouble, slower, timeout=3 * scene.patience)
         except BaseException:
             scene.clear()
             raise
 
     calls = play(None)[0] | play(None)[0]
-    hooks = [hook for hook in history.hooks if bench.has(hook)]
+    hooks = [hook for hook in history.hooks if harness.has(hook)]
     deaf = [hook for hook in hooks if not calls[hook]]
     if deaf:
         raise Untested(f"no answer was there to be troubled: {', '.join(f'`{hook}`' for hook in deaf)}")
@@ -107,12 +108,12 @@ def trouble_each(bench: Bench, history: History) -> None:
         with threads(AT_ONCE) as pool:
             waiting = [pool.submit(play, trouble, 4.0**attempt) for trouble in missed]
             missed = [trouble for trouble, one in zip(missed, waiting, strict=True) if not one.result()[1]]
-    bench.tell(f"troubled {len(troubles) - len(missed)} of {len(troubles)} answers")
+    harness.tell(f"troubled {len(troubles) - len(missed)} of {len(troubles)} answers")
     if not missed:
         return
     names = ", ".join(map(str, missed))
     # Each try came to the history's end instead, and was judged there.
-    bench.tell(f"not met again, as they depend on the target's pace: {names}")
+    harness.tell(f"not met again, as they depend on the target's pace: {names}")
     met = {trouble.hook for trouble in troubles if trouble not in missed}
     if FEW * len(missed) > len(troubles) or not met.issuperset(hooks):
         raise Untested(f"{len(missed)} of {len(troubles)} answers could not be troubled: {names}")
@@ -121,14 +122,14 @@ def trouble_each(bench: Bench, history: History) -> None:
 def plays(history: History, scene: Scene, trouble: Trouble | None, slower: float) -> tuple[Counter[str], bool]:
     """Play once, and judge. Answers how often each hook was called, and if the trouble came."""
     scene.subject.ready()
-    play = Play(scene=scene, slower=slower)
-    answers = Answers(OpenTargets(scene.subject.config), trouble, lambda: history.meanwhile(play))
+    recording = Recording(scene=scene, slower=slower)
+    answers = Answers(scene.subject.config, trouble, lambda: history.meanwhile(recording))
     try:
-        with scene.open(("answers", answers), ("told", play.told)) as workspace:
-            history.calls(play, workspace)
-        hold(8, not answers.differing, f"the same request twice is answered differently: {answers.differing}")
-        scene.catch_up(("told", play.told))
-        history.judge(play)
+        with scene.open(("answers", answers), ("told", recording.told)) as workspace:
+            history.calls(recording, workspace)
+        require(8, not answers.differing, f"the same request twice is answered differently: {answers.differing}")
+        scene.catch_up(("told", recording.told))
+        history.judge(recording)
     except LawBroken as error:
         raise LawBroken(error.law, f"{trouble or 'no trouble'}: {error.message}") from None
     except PenstockError as error:

@@ -48,34 +48,19 @@ def variant(python: str, which: str) -> Pipeline:
     )
 
 
-def echo(python: str, parameters: Mapping[str, Parameter], environment: bool = False) -> Pipeline:
+def echo(python: str, parameters: Mapping[str, Parameter]) -> Pipeline:
     """A pipeline of one step that is given every parameter, in order, as one argument each, and says what it got.
 
-    Its output `args` is the list of arguments. With `environment` the last parameter is in `PROBE` too, and the
-    output `variable` is what was there.
+    Its output `args` is the list of arguments.
     """
-    names = list(parameters)
-    extra = environment and bool(names)
+    arguments = [f"${{{{ parameters.{name} }}}}" for name in parameters]
+    command = probe(python, "args", "${{ outputs.args }}", arguments=arguments)
     return Pipeline(
         name="echo",
         parameters=parameters,
         defaults=Defaults(code="./src"),
-        steps={
-            "echo": Step(
-                command=probe(
-                    python,
-                    *("args", "${{ outputs.args }}"),
-                    *(("env", "PROBE", "${{ outputs.variable }}") if extra else ()),
-                    arguments=[f"${{{{ parameters.{name} }}}}" for name in names],
-                ),
-                env={"PROBE": f"${{{{ parameters.{names[-1]} }}}}"} if extra else {},
-                outputs={"args": "list", **({"variable": "string"} if extra else {})},
-            )
-        },
-        outputs={
-            "args": "${{ steps.echo.outputs.args }}",
-            **({"variable": "${{ steps.echo.outputs.variable }}"} if extra else {}),
-        },
+        steps={"echo": Step(command=command, outputs={"args": "list"})},
+        outputs={"args": "${{ steps.echo.outputs.args }}"},
     )
 
 

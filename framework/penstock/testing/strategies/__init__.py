@@ -7,11 +7,9 @@ values_of(ps), wrong_values(ps)        the same for all the parameters of a trig
 pipelines()                            valid documents: everything a spec can say
 runnable_pipelines(python)             pipelines of the probe, of which `penstock.testing.probes.expected` knows
                                        everything that they must give
-histories(verbs=..., who=...)          lists of calls, as `penstock.testing.histories.player` makes them
 """
 
 from penstock.testing.strategies.documents import pipelines
-from penstock.testing.strategies.histories import histories
 from penstock.testing.strategies.parameters import declarations, parameters, values_of, wrong_values
 from penstock.testing.strategies.runnable import runnable_pipelines
 from penstock.testing.strategies.text import hostile_text, keys, names
@@ -19,7 +17,6 @@ from penstock.testing.strategies.values import json_values, values_for, values_o
 
 __all__ = [
     "declarations",
-    "histories",
     "hostile_text",
     "json_values",
     "keys",

@@ -18,7 +18,7 @@ PATTERNS: Mapping[str, int] = {
     r"^\d{4}-\d{2}$": 7,
     "^(fast|exact)": 4,
     "[A-Z]": 1,
-    r"^v\d+(\.\d+)*\Z": 2,
+    r"^v\d+(\.\d+)*$": 2,
     "^s3://": 5,
 }
 """Patterns that every reader of regular expressions reads alike, each with the length of its shortest text."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+import unicodedata
 
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
@@ -64,9 +65,10 @@ def keys() -> SearchStrategy[str]:
 
 
 def names() -> SearchStrategy[str]:
-    """Names of pipelines and endpoints: printable, 1 to 255 characters, no space at either end."""
-    printable = st.text(characters.filter(str.isprintable), min_size=1, max_size=255)
-    return printable.filter(lambda name: name == name.strip())
+    """Names of pipelines and endpoints: 1 to 255 bytes, printable, in NFC, without `/`, `:`, `@` and outer spaces."""
+    allowed = characters.filter(lambda char: char.isprintable() and char not in "/:@")
+    made = st.text(allowed, min_size=1, max_size=63).map(lambda text: unicodedata.normalize("NFC", text).strip())
+    return st.one_of(made.filter(lambda name: 0 < len(name.encode()) <= 255), st.sampled_from(["n" * 255, "é" * 127]))
 
 
 def literal(text: str) -> str:

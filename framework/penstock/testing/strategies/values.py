@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from penstock.spec import Parameter, Value
+from penstock.spec.patterns import matches
 from penstock.testing.strategies.text import characters, hostile_text, keys
 
 MAX_BYTES = 64 * 1024
@@ -72,8 +74,10 @@ def _texts(parameter: Parameter) -> SearchStrategy[str]:
     # A path is never empty.
     least, most = max(parameter.min_length or 0, parameter.type != "string"), parameter.max_length
     if parameter.pattern is not None:
-        matching = st.from_regex(parameter.pattern, alphabet=characters)
-        return matching.filter(lambda text: least <= len(text) and (most is None or len(text) <= most))
+        # Python's `$` and `\s` are a little wider than those of the dialect that patterns are in.
+        matching = st.from_regex(re.compile(parameter.pattern, re.ASCII), alphabet=characters)
+        fitting = matching.filter(lambda text: least <= len(text) and (most is None or len(text) <= most))
+        return fitting.filter(lambda text: matches(str(parameter.pattern), text))
     if parameter.min_length is not None or most is not None:
         return st.text(characters, min_size=least, max_size=least + 60 if most is None else most)
     usual = {"file": keys().map("./{}.csv".format), "directory": keys().map("data/{}".format)}

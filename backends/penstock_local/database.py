@@ -1,0 +1,180 @@
+"""The file behind the queue of one root: opening, making and migrating it, and what can be said when that fails."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from penstock.errors import TargetUnavailable
+from penstock_local import environments, request
+from penstock_local.layout import Layout, unusable
+
+VERSION = 2
+_SETTINGS = """
+CREATE TABLE IF NOT EXISTS settings (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    slots INTEGER,
+    grace REAL NOT NULL,
+    idle REAL NOT NULL
+)
+"""
+_SCHEMA = """
+CREATE TABLE jobs (
+    seq INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    publication TEXT NOT NULL,
+    request TEXT NOT NULL,
+    state TEXT NOT NULL DEFAULT 'queued',
+    cancel INTEGER NOT NULL DEFAULT 0,
+    created REAL NOT NULL,
+    started REAL,
+    ended REAL,
+    error TEXT,
+    outputs TEXT
+);
+CREATE INDEX jobs_unfinished ON jobs (seq) WHERE ended IS NULL;
+CREATE TABLE steps (
+    job INTEGER NOT NULL REFERENCES jobs (seq),
+    position INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    state TEXT NOT NULL DEFAULT 'queued',
+    attempt INTEGER NOT NULL DEFAULT 0,
+    failures INTEGER NOT NULL DEFAULT 0,
+    interruptions INTEGER NOT NULL DEFAULT 0,
+    token TEXT,
+    started REAL,
+    ended REAL,
+    exit_code INTEGER,
+    error TEXT,
+    outputs TEXT,
+    PRIMARY KEY (job, position)
+) WITHOUT ROWID;
+"""
+
+
+def connect(layout: Layout, patience: float = 10.0) -> sqlite3.Connection:
+    """Open the queue, making it when it is not there, and wait up to `patience` seconds for others that write.
+
+    Raises sqlite3.Error or OSError; see `opened`.
+    """
+    if not layout.queue.exists():
+        # SQLite gives its side files the mode of the main one.
+        os.close(os.open(layout.queue, os.O_RDWR | os.O_CREAT, 0o600))
+    database = sqlite3.connect(layout.queue, isolation_level=None, timeout=patience)
+    try:
+        database.row_factory = sqlite3.Row
+        found = database.execute("PRAGMA user_version").fetchone()[0]
+        if found == 0:
+            _create(database)
+        elif found == 1:
+            _migrate(layout, database)
+        elif found > VERSION:
+            raise TargetUnavailable(
+                f"the queue `{layout.queue}` was written by a newer penstock; use that one", code="queue_newer"
+            )
+        database.execute("PRAGMA synchronous = NORMAL")
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def _create(database: sqlite3.Connection) -> None:
+    database.execute("PRAGMA journal_mode = WAL")
+    database.execute("BEGIN IMMEDIATE")
+    if database.execute("PRAGMA user_version").fetchone()[0] == 0:
+        for statement in (*_SCHEMA.split(";"), _SETTINGS):
+            database.execute(statement)
+        database.execute(f"PRAGMA user_version = {VERSION}")
+    database.execute("COMMIT")
+
+
+def _migrate(layout: Layout, database: sqlite3.Connection) -> None:
+    """From version 1, which kept environments and settings in each request. It can be cut short and begun again."""
+    database.execute("BEGIN IMMEDIATE")
+    database.execute(_SETTINGS)
+    for row in database.execute("SELECT seq, id, ended, request FROM jobs ORDER BY seq").fetchall():
+        try:
+            asked, environment, settings = request.read_version_1(row["request"])
+        except (ValueError, RecursionError):
+            with contextlib.suppress(ValueError, RecursionError):
+                request.read(row["request"])
+                continue  # it was reached before
+            # It cannot run, and says so with any text that is no request; what was in it must not stay.
+            database.execute("UPDATE jobs SET request = '{}' WHERE seq = ?", (row["seq"],))
+            continue
+        if row["ended"] is None:
+            environments.keep(layout, row["id"], environment)
+        text = request.to_text(asked.parameters, asked.environment)
+        database.execute("UPDATE jobs SET request = ? WHERE seq = ?", (text, row["seq"]))
+        with contextlib.suppress(KeyError, TypeError, ValueError):
+            slots, grace, idle = settings["slots"], float(settings["grace"]), float(settings["idle"])
+            database.execute("REPLACE INTO settings VALUES (1, ?, ?, ?)", (slots and int(slots), grace, idle))
+    database.execute("COMMIT")
+    # Pages that were written over keep what they held until the whole file is written anew.
+    database.execute("VACUUM")
+    database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    database.execute(f"PRAGMA user_version = {VERSION}")
+
+
+@contextlib.contextmanager
+def opened(layout: Layout) -> Iterator[sqlite3.Connection]:
+    """The queue for a moment. Whatever SQLite or the machine says against it is a TargetUnavailable."""
+    try:
+        with contextlib.closing(connect(layout)) as database:
+            yield database
+    except sqlite3.Error as error:
+        raise _unavailable(layout.queue, error) from None
+    except OSError as error:
+        raise unusable(layout.queue, error) from None
+
+
+@contextlib.contextmanager
+def opened_if_there(layout: Layout) -> Iterator[sqlite3.Connection | None]:
+    """The queue for a moment, None when nothing was ever submitted under this root. Raises as `opened`."""
+    if not layout.has_queue():
+        yield None
+        return
+    with opened(layout) as database:
+        yield database
+
+
+@contextlib.contextmanager
+def deciding(layout: Layout) -> Iterator[sqlite3.Connection]:
+    """The queue for one decision, alone with it; what is written is on disk at the end. Raises as `opened`."""
+    with opened(layout) as database:
+        database.execute("PRAGMA synchronous = FULL")
+        database.execute("BEGIN IMMEDIATE")
+        yield database
+        database.execute("COMMIT")
+
+
+def _unavailable(path: Path, error: sqlite3.Error) -> TargetUnavailable:
+    why = str(error)
+    if "malformed" in why or "not a database" in why or "corrupt" in why:
+        return TargetUnavailable(
+            f"the queue `{path}` is damaged ({why}); move it away and the runs it holds end as lost",
+            retry_after=60.0,
+            code="queue_corrupt",
+        )
+    if "full" in why or ("disk I/O" in why and _free(path.parent) < 256 * 1024):
+        why = "the disk is full"
+    elif "readonly" in why or "unable to open" in why:
+        why = "it cannot be written"
+    elif "locked" in why:
+        return TargetUnavailable(f"the queue `{path}` is busy; try again")
+    return TargetUnavailable(
+        f"cannot use the queue `{path}`: {why}; free some space or give the target a `root` that can be written",
+        retry_after=10.0,
+    )
+
+
+def _free(folder: Path) -> int:
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return 0

@@ -1,0 +1,51 @@
+"""What a run was submitted with, as the queue keeps it: parameters under the names of the contract, no environment."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from attrs import field, frozen
+
+from penstock.contract.run import BoundParameters
+
+_PARAMETERS = ("texts", "artifacts", "bundled")
+
+
+@frozen
+class Request:
+    """`environment` holds names only: the values are kept by `environments`, and for as long as the run needs them."""
+
+    parameters: BoundParameters = field(factory=BoundParameters)
+    environment: tuple[str, ...] = ()
+
+
+def to_text(parameters: BoundParameters, environment: Iterable[str]) -> str:
+    """A request as JSON."""
+    bound = {key: dict(getattr(parameters, key)) for key in _PARAMETERS}
+    return json.dumps({"parameters": bound, "environment": sorted(environment)})
+
+
+def read(text: str) -> Request:
+    """A request from JSON. Raises ValueError when something is missing."""
+    request = json.loads(text)
+    parameters = _usable(request, "parameters", dict)
+    bound = {key: _usable(parameters, key, dict) for key in _PARAMETERS}
+    return Request(BoundParameters(**bound), tuple(_usable(request, "environment", list)))
+
+
+def read_version_1(text: str) -> tuple[Request, Mapping[str, str], Mapping[str, Any]]:
+    """Request, environment and settings from the one object that held all of them once. Raises ValueError."""
+    request = json.loads(text)
+    names = {"texts": "values", "artifacts": "artifacts", "bundled": "bundled"}
+    bound = {key: _usable(request, name, dict) for key, name in names.items()}
+    environment = _usable(request, "environment", dict)
+    settings: Mapping[str, Any] = _usable(request, "settings", dict)
+    return Request(BoundParameters(**bound), tuple(sorted(environment))), environment, settings
+
+
+def _usable(request: Any, key: str, kind: type) -> Any:
+    if not isinstance(request, dict) or not isinstance(request.get(key), kind):
+        raise ValueError(f"no usable `{key}`")
+    return request[key]

@@ -1,0 +1,55 @@
+"""Work on files that may take long, done beside the engine's loop: no timeout and no end of a step waits for it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Any
+
+MOST = 4
+"""Threads at most: several runs unpack at once, and a disk is not asked for more than it can do."""
+
+_Work = Callable[[], Any]
+_Then = Callable[[Any], None]
+
+
+class Workers:
+    """A few threads. What they return is told to whoever asked, in the engine's own thread.
+
+    `ring` is called by a worker when something is done. The threads die with the process: what they make is made for
+    an attempt that is not on record yet, or removed for one that is over.
+    """
+
+    def __init__(self, ring: Callable[[], None]) -> None:
+        self.open = 0
+        """How many pieces of work have not been collected."""
+        self._ring = ring
+        self._threads = 0
+        self._todo: SimpleQueue[tuple[_Work, _Then]] = SimpleQueue()
+        self._done: SimpleQueue[tuple[_Then, Any]] = SimpleQueue()
+
+    def start(self, work: _Work, then: _Then) -> None:
+        """Do some work; `then` is called with what it returns or with the exception that it raised."""
+        self.open += 1
+        self._todo.put((work, then))
+        if self._threads < min(self.open, MOST):
+            self._threads += 1
+            threading.Thread(target=self._run, name="penstock-files", daemon=True).start()
+
+    def collect(self) -> None:
+        """Tell what is done. Call it in the engine's thread."""
+        while not self._done.empty():
+            then, result = self._done.get()
+            self.open -= 1
+            then(result)
+
+    def _run(self) -> None:
+        while True:
+            work, then = self._todo.get()
+            try:
+                result = work()
+            except Exception as error:  # whatever it is, whoever asked decides what it means
+                result = error
+            self._done.put((then, result))
+            self._ring()

@@ -1,0 +1,224 @@
+"""The registry: each group of it binds the functions that say the rules to one transaction of the file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Concatenate, Generic, ParamSpec, TypeVar, overload
+
+from penstock.records import Caller, RunRecord
+from penstock.registry import (
+    asof,
+    default_version,
+    endpoints,
+    gates,
+    handover,
+    history,
+    listing,
+    lookup,
+    maintenance,
+    outbox,
+    pipelines,
+    run_state,
+    runs,
+    snapshots,
+)
+from penstock.registry.database import Clock, Database, Transaction, system_clock
+from penstock.registry.file import copy, open_database
+from penstock.registry.messages import CheckReport, NewRun, Resolution, TriggerRequest
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class _Group:
+    """Functions of the registry that belong together, over one database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+
+class _Bound(Generic[P, T]):
+    """A function of a transaction as a method: called without one, it gets one of its own."""
+
+    def __init__(self, function: Callable[Concatenate[Transaction, P], T]) -> None:
+        self._function = function
+        self.__doc__ = function.__doc__
+
+    @overload
+    def __get__(self, group: None, owner: type) -> _Bound[P, T]: ...
+
+    @overload
+    def __get__(self, group: _Group, owner: type) -> Callable[P, T]: ...
+
+    def __get__(self, group: _Group | None, owner: type) -> _Bound[P, T] | Callable[P, T]:
+        return self if group is None else partial(self._call, group._database)
+
+    def _call(self, database: Database, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        raise NotImplementedError  # either of the two below
+
+
+class reads(_Bound[P, T]):  # reads like a word at the function it binds
+    """Bound to a consistent view."""
+
+    def _call(self, database: Database, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        with database.read() as tx:
+            return self._function(tx, *args, **kwargs)
+
+
+class writes(_Bound[P, T]):  # reads like a word at the function it binds
+    """Bound to a decision of its own."""
+
+    def _call(self, database: Database, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        with database.write() as tx:
+            return self._function(tx, *args, **kwargs)
+
+
+class Pipelines(_Group):
+    """Published pipelines, and the snapshots behind them."""
+
+    plan = reads(pipelines.plan)
+    publish = writes(pipelines.publish)
+    get = reads(pipelines.get)
+    known = reads(pipelines.known)
+    list = reads(listing.list_published)
+    delete = writes(pipelines.delete)
+    snapshot = reads(snapshots.get)
+    record_trial = writes(snapshots.record)
+
+
+class Endpoints(_Group):
+    """Endpoints: versions, the default, names."""
+
+    create = writes(endpoints.create)
+    add_version = writes(endpoints.add_version)
+    set_default = writes(default_version.set_default)
+    rollback = writes(default_version.rollback)
+    update = writes(endpoints.update)
+    rename = writes(endpoints.rename)
+    delete = writes(endpoints.delete)
+    get = reads(endpoints.get)
+    identify = reads(endpoints.identify)
+    known = reads(endpoints.known)
+    list = reads(listing.list_endpoints)
+    at = reads(asof.endpoint_at)
+
+
+class Runs(_Group):
+    """Runs: acceptance, hand-over, state."""
+
+    get = reads(lookup.get_run)
+    list = reads(listing.list_runs)
+    unfinished = reads(listing.unfinished)
+    ref = reads(handover.ref)
+    start_handover = writes(handover.start)
+    finish_handover = writes(handover.finish)
+    refuse_handover = writes(handover.refuse)
+    request_cancel = writes(run_state.request_cancel)
+    is_news = reads(run_state.is_news)
+    report = writes(run_state.report)
+    _replayed = reads(runs.replayed)
+    _resolve = reads(runs.resolve)
+    _accept = writes(runs.accept)
+    _fingerprint = reads(runs.fingerprint)
+
+    def replay(self, request: TriggerRequest) -> RunRecord | None:
+        """The run that a trigger's key has already, or None. Raises Conflict when another request came with it."""
+        found = self._replayed(request)
+        return None if found is None else self._same(request, found)
+
+    def resolve(self, request: TriggerRequest) -> Resolution | RunRecord:
+        """What a trigger resolves to now, or the run of its key. Raises NotFound, GateClosed, Conflict."""
+        found = self._resolve(request)
+        return self._same(request, found) if isinstance(found, RunRecord) else found
+
+    def accept(
+        self, request: TriggerRequest, resolution: Resolution, new: NewRun, caller: Caller
+    ) -> tuple[RunRecord, bool]:
+        """Accept a run, or return the one of its key and true.
+
+        Raises ResolutionChanged when it has to be resolved again, NotFound, GateClosed, Conflict.
+        """
+        run, replayed = self._accept(request, resolution, new, caller)
+        return (self._same(request, run) if replayed else run), replayed
+
+    def _same(self, request: TriggerRequest, run: RunRecord) -> RunRecord:
+        return runs.check_same_request(request, run, self._fingerprint(run.id))
+
+
+class Outbox(_Group):
+    """What targets are owed."""
+
+    due = reads(outbox.due)
+    is_owed = reads(outbox.is_owed)
+    is_stuck = reads(outbox.is_stuck)
+    tries = reads(outbox.tries)
+    done = writes(outbox.done)
+    defer = writes(outbox.defer)
+    breaker = reads(outbox.breaker)
+    failures = reads(outbox.failures)
+    leave_alone = writes(outbox.leave_alone)
+    reached = writes(outbox.reached)
+    endpoint_state = reads(outbox.endpoint_state)
+    synced = writes(outbox.synced)
+    to_retire = reads(outbox.to_retire)
+
+
+class Registry(_Group):
+    """One registry file, open in this process. Threads may share it; a fork opens its own.
+
+    References: an endpoint by name or id, a published pipeline by id, `name:label` or `name:label@target`, a run by
+    id or its first characters. Everything may raise RegistryError.
+    """
+
+    set_gate = writes(gates.set_gate)
+    history = reads(history.page)
+    counts = reads(maintenance.counts)
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self.pipelines = Pipelines(database)
+        self.endpoints = Endpoints(database)
+        self.runs = Runs(database)
+        self.outbox = Outbox(database)
+
+    @classmethod
+    def open(cls, path: Path, *, create: bool = True, read_only: bool = False, clock: Clock = system_clock) -> Registry:
+        """Open a registry file; a missing one is made, an older one migrated with a copy beside it.
+
+        What cannot be written can still be read. `clock` returns microseconds since 1970 UTC. Raises RegistryError:
+        `registry_missing`, `registry_newer`, `registry_corrupt`, `registry_network_fs`, `registry_read_only`,
+        `registry_disk_full`, `registry_busy`.
+        """
+        return cls(open_database(path, create=create, read_only=read_only, clock=clock))
+
+    @contextmanager
+    def write(self) -> Iterator[Transaction]:
+        """One decision for several changes: pass it to functions of `penstock.registry`; all of them hold, or none."""
+        with self._database.write() as tx:
+            yield tx
+
+    def check(self) -> CheckReport:
+        """Check the whole file: SQLite's structures, references, and the laws."""
+        with self._database.connection() as connection:
+            return maintenance.check(connection)
+
+    def backup(self, destination: Path) -> None:
+        """Write a consistent copy while others write. Raises Conflict when the destination exists."""
+        with self._database.connection() as connection:
+            copy(connection, destination)
+
+    def close(self) -> None:
+        """Close the file; closing twice is closing once."""
+        self._database.close()
+
+    def __enter__(self) -> Registry:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,196 @@
+"""How the state of a run changes (law 9): reports of targets and cancels; only forward, and an end is final."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import count
+from sqlite3 import Row
+from typing import Literal
+
+from penstock.contract.run import ENDED, Absent, Failure, RunReport, StepReport
+from penstock.records import Caller, RunRecord
+from penstock.registry import outbox, snapshots
+from penstock.registry.database import Transaction
+from penstock.registry.history import SYSTEM, record
+from penstock.registry.lookup import need_run, record_of
+from penstock.registry.messages import CancelOutcome
+from penstock.registry.rows import failure_json, from_time, to_json
+from penstock.spec import Value
+
+_STEP = ("state", "attempt", "started", "ended", "exit_code", "error", "outputs")
+
+
+def report(
+    tx: Transaction,
+    run_id: str,
+    report: RunReport | Absent,
+    outputs: Mapping[str, Value] | None = None,
+    step_outputs: Mapping[str, Mapping[str, Value]] | None = None,
+) -> tuple[RunRecord, bool]:
+    """Take a report in as far as it goes forward; returns the run and whether anything changed.
+
+    `outputs` and `step_outputs` are the typed values of what the report names. A run that the target does not
+    know is lost once it was handed over; ask about runs only when `ref` has their receipt. Raises NotFound.
+    """
+    row = need_run(tx, run_id)
+    news = _News(tx, row, report, outputs, step_outputs or {})
+    if not news:
+        return record_of(tx, row), False
+    news.write(tx)
+    return record_of(tx, need_run(tx, row["id"])), True
+
+
+def is_news(
+    tx: Transaction,
+    run_id: str,
+    report: RunReport | Absent,
+    outputs: Mapping[str, Value] | None = None,
+    step_outputs: Mapping[str, Mapping[str, Value]] | None = None,
+) -> bool:
+    """Whether a report would change anything: most do not, and then nothing has to be written. Raises NotFound."""
+    return bool(_News(tx, need_run(tx, run_id), report, outputs, step_outputs or {}))
+
+
+class _News:
+    """What of a report is new: columns of the run, and rows of steps by position."""
+
+    def __init__(
+        self,
+        tx: Transaction,
+        row: Row,
+        report: RunReport | Absent,
+        outputs: Mapping[str, Value] | None,
+        step_outputs: Mapping[str, Mapping[str, Value]],
+    ) -> None:
+        self.row = row
+        self.columns: dict[str, object] = {}
+        self.steps: dict[int, tuple[object, ...]] = {}
+        if isinstance(report, Absent):
+            if row["external"] is None:
+                return
+            lost = Failure(code="run_lost", message="the target does not know the run any more")
+            report = RunReport(state="failed", error=lost)
+        self.report = report
+        if row["ended"] is not None or _rank(report.state) < _rank(row["state"]):
+            return
+        ends = report.state in ENDED
+        columns = {
+            "state": report.state,
+            "started": row["started"] if report.started is None or row["started"] else from_time(report.started),
+            "ended": None if not ends else tx.now if report.ended is None else from_time(report.ended),
+            "error": failure_json(report.error) if ends else None,
+            "outputs": row["outputs"] if outputs is None else to_json(dict(outputs)),
+        }
+        self.columns = {column: value for column, value in columns.items() if value != row[column]}
+        known = {one["name"]: one for one in tx.all("SELECT * FROM run_steps WHERE run = ?", row["seq"])}
+        told = {step.name: step for step in report.steps}
+        new = (name for name in told if name not in known)
+        positions = {**{name: one["position"] for name, one in known.items()}, **dict(zip(new, count(len(known))))}
+        for name, step in told.items():
+            values = _values(step, step_outputs.get(name, {}))
+            before = known.get(name)
+            if before is None or not (_is_behind(step, before) or values == tuple(before[one] for one in _STEP)):
+                self.steps[positions[name]] = (name, *values)
+
+    def __bool__(self) -> bool:
+        return bool(self.columns or self.steps)
+
+    def write(self, tx: Transaction) -> None:
+        row, report = self.row, self.report
+        if self.columns:
+            tx.run(
+                f"UPDATE runs SET {', '.join(f'{column} = ?' for column in self.columns)} WHERE seq = ?",
+                *self.columns.values(),
+                row["seq"],
+            )
+        for position, values in self.steps.items():
+            tx.run(
+                "INSERT OR REPLACE INTO run_steps VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                row["seq"],
+                position,
+                *values,
+            )
+        if "state" not in self.columns:
+            return
+        ends = report.state in ENDED
+        when = report.ended if ends else report.started
+        record(
+            tx,
+            SYSTEM,
+            "run_ended" if ends else "run_started",
+            "run",
+            row["id"],
+            row["pipeline"],
+            from_=row["state"],
+            to=report.state,
+            reason="" if report.error is None else f"{report.error.code}: {report.error.message}",
+            happened=None if when is None else from_time(when),
+        )
+        if ends:
+            _ended(tx, row)
+
+
+def end_here(
+    tx: Transaction, run: Row, caller: Caller, state: str, *, reason: str, failure: Failure | None = None
+) -> None:
+    """End a row of RUNS by a decision made here, not by its target."""
+    tx.run(
+        "UPDATE runs SET state = ?, ended = ?, error = ? WHERE seq = ?",
+        state,
+        tx.now,
+        failure_json(failure),
+        run["seq"],
+    )
+    record(tx, caller, "run_ended", "run", run["id"], run["pipeline"], from_=run["state"], to=state, reason=reason)
+    _ended(tx, run)
+
+
+def request_cancel(tx: Transaction, ref: str, caller: Caller, *, reason: str = "") -> CancelOutcome:
+    """Ask a run to end: at once before its hand-over began, later by a request. Raises NotFound."""
+    row = need_run(tx, ref)
+    done = cancel_one(tx, row, caller, reason)
+    after = record_of(tx, need_run(tx, row["id"]))
+    return CancelOutcome(run=after, ended=done == "ended", requested=done == "requested")
+
+
+def cancel_one(tx: Transaction, run: Row, caller: Caller, reason: str) -> Literal["ended", "requested", "nothing"]:
+    """Cancel a row of RUNS: end it, record the request, or nothing when it ended or was asked before."""
+    if run["ended"] is not None or run["cancel_requested"] is not None:
+        return "nothing"
+    tx.run("UPDATE runs SET cancel_requested = ?, cancel_reason = ? WHERE seq = ?", tx.now, reason, run["seq"])
+    pending = tx.one("SELECT started FROM outbox WHERE kind = 'submit' AND subject = ?", run["seq"])
+    if pending is not None and pending["started"] is None:
+        end_here(tx, run, caller, "canceled", reason=reason)
+        return "ended"
+    record(tx, caller, "run_cancel_requested", "run", run["id"], run["pipeline"], reason=reason)
+    if run["external"] is not None:
+        outbox.owe(tx, "cancel", run["seq"], run["target"])
+    return "requested"
+
+
+def _ended(tx: Transaction, run: Row) -> None:
+    """A run ended: nothing is owed for it any more, and a trial's publication may go."""
+    tx.run("DELETE FROM outbox WHERE kind IN ('submit', 'cancel') AND subject = ?", run["seq"])
+    if run["published"] is None:
+        snapshots.retire_if_unused(tx, run["publication"])
+
+
+def _is_behind(told: StepReport, known: Row) -> bool:
+    """Whether what is known of a step is the later word; in one state, the later attempt is."""
+    return known["state"] in ENDED or (_rank(told.state), told.attempt) < (_rank(known["state"]), known["attempt"])
+
+
+def _values(step: StepReport, outputs: Mapping[str, Value]) -> tuple[object, ...]:
+    return (
+        step.state,
+        step.attempt,
+        None if step.started is None else from_time(step.started),
+        None if step.ended is None else from_time(step.ended),
+        step.exit_code,
+        failure_json(step.error),
+        to_json(dict(outputs)),
+    )
+
+
+def _rank(state: str) -> int:
+    return 2 if state in ENDED else 1 if state == "running" else 0

@@ -1,0 +1,102 @@
+"""Snapshots and what backends call them: written once per digest and target, retired when nothing uses them."""
+
+from __future__ import annotations
+
+from sqlite3 import Row
+
+from penstock.contract.target import Publication
+from penstock.errors import NotFound
+from penstock.records import FrozenSnapshot, Placement
+from penstock.registry import outbox
+from penstock.registry.database import Transaction
+from penstock.registry.rows import publication_of, to_json
+
+
+def put(tx: Transaction, snapshot: FrozenSnapshot, placement: Placement, publication: Publication) -> Row:
+    """Keep a snapshot and its publication; what is there stays, what was retired is there again.
+
+    The caller holds retiring off since before the target was told (see `penstock.dispatch.retire`).
+    """
+    tx.run(
+        "INSERT OR IGNORE INTO snapshots (digest, spec, archives) VALUES (?, ?, ?)",
+        snapshot.digest,
+        snapshot.spec,
+        snapshot.archives,
+    )
+    tx.run(
+        """INSERT INTO publications
+            (target, backend, digest, identity, options, external, native, gated, trigger_url, details)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+            ON CONFLICT (target, digest, identity, options) DO UPDATE SET
+                retired = 0, backend = excluded.backend, external = excluded.external,
+                native = excluded.native, gated = excluded.gated, trigger_url = excluded.trigger_url,
+                details = excluded.details
+            WHERE retired""",
+        placement.target,
+        placement.backend,
+        snapshot.digest,
+        placement.identity,
+        placement.options,
+        publication.external,
+        publication.native,
+        publication.gated,
+        publication.trigger_url,
+        to_json(dict(publication.details)),
+    )
+    row = tx.one(
+        "SELECT * FROM publications WHERE target = ? AND digest = ? AND identity = ? AND options = ?",
+        placement.target,
+        snapshot.digest,
+        placement.identity,
+        placement.options,
+    )
+    assert row is not None
+    outbox.forget(tx, "retire", row["seq"], placement.target)
+    return row
+
+
+def record(tx: Transaction, snapshot: FrozenSnapshot, placement: Placement, publication: Publication) -> Publication:
+    """Keep the snapshot and publication of a trial run; returns the publication that is kept."""
+    return publication_of(put(tx, snapshot, placement, publication))
+
+
+def find_for_trial(tx: Transaction, digest: str, placement: Placement) -> Row | None:
+    """The row of the publication of a trial that is being accepted, which was put on the target a moment ago.
+
+    The end of an earlier run may have had it retired since; the caller holds retiring off, so it is still there.
+    """
+    return tx.one(
+        """SELECT b.* FROM publications b WHERE b.target = ? AND b.digest = ? AND b.identity = ?
+            AND b.options = ?
+            AND (NOT b.retired OR EXISTS (SELECT 1 FROM outbox WHERE kind = 'retire' AND subject = b.seq))""",
+        placement.target,
+        digest,
+        placement.identity,
+        placement.options,
+    )
+
+
+def keep(tx: Transaction, publication: Row) -> None:
+    """Take back that a publication is to be retired: it is used again before it was."""
+    if outbox.forget(tx, "retire", publication["seq"], publication["target"]):
+        tx.run("UPDATE publications SET retired = 0 WHERE seq = ?", publication["seq"])
+
+
+def get(tx: Transaction, digest: str) -> FrozenSnapshot:
+    """The snapshot of a digest. Raises NotFound `snapshot_not_found`."""
+    row = tx.one("SELECT * FROM snapshots WHERE digest = ?", digest)
+    if row is None:
+        raise NotFound(f"no snapshot with the digest {digest}", code="snapshot_not_found")
+    return FrozenSnapshot(digest=row["digest"], spec=row["spec"], archives=row["archives"])
+
+
+def retire_if_unused(tx: Transaction, publication: int) -> None:
+    """Owe a target to forget a publication when no published pipeline and no unfinished run uses it."""
+    used = tx.one("SELECT 1 FROM published WHERE publication = ? AND deleted IS NULL LIMIT 1", publication) or tx.one(
+        "SELECT 1 FROM runs INDEXED BY runs_unfinished WHERE ended IS NULL AND publication = ? LIMIT 1", publication
+    )
+    if used:
+        return
+    row = tx.one("UPDATE publications SET retired = 1 WHERE seq = ? AND NOT retired RETURNING target", publication)
+    if row is not None:
+        outbox.owe(tx, "retire", publication, row["target"])

@@ -1,0 +1,125 @@
+"""What one process has of a workspace, whoever calls: configuration, registry, targets, plugins, dispatch, store."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from penstock.config import Config, build_plugin
+from penstock.contract.hooks import Event
+from penstock.dispatch.follow import Follower
+from penstock.dispatch.outbox import Outbox
+from penstock.dispatch.retire import retiring_held_off
+from penstock.errors import RegistryError
+from penstock.registry import Registry
+from penstock.targets import discovery
+from penstock.targets.opened import OpenTargets
+from penstock.workspace.plugins import WorkspacePlugins
+
+
+class Services:
+    """Shared by all callers and threads of a process. The registry is opened on first use, and made by the first verb
+    that writes what needs one; opening it does nothing else.
+
+    `plugins` are objects with hooks, by name, inside of those that the configuration names.
+    """
+
+    def __init__(self, config: Config, plugins: Sequence[tuple[str, object]] = ()) -> None:
+        self.config = config
+        loaded = [(name, build_plugin(config, name, discovery.load_plugin(name))) for name in config.plugins.value]
+        loaded += plugins
+        self.plugins = WorkspacePlugins(loaded)
+        self.targets = OpenTargets(config, loaded)
+        self._lock = threading.RLock()
+        self._opened: tuple[Registry, Outbox, Follower] | None = None
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a registry yet."""
+        return self._opened is not None or self._is_there()
+
+    @property
+    def home(self) -> Path:
+        """The state folder."""
+        return self.config.home
+
+    @property
+    def store(self) -> Path:
+        """The folder where archives lie content-addressed, in the state folder."""
+        return self.home / "archives"
+
+    @property
+    def registry(self) -> Registry:
+        """The registry. Raises RegistryError `registry_missing` when it is not there."""
+        return self._open(create=False)[0]
+
+    @property
+    def outbox(self) -> Outbox:
+        """What does the work that targets are owed."""
+        return self._open(create=False)[1]
+
+    @property
+    def follower(self) -> Follower:
+        """What asks targets about runs."""
+        return self._open(create=False)[2]
+
+    def make_registry(self) -> None:
+        """Make the registry and the state folder where they are missing. Raises RegistryError."""
+        self._open(create=True)
+
+    def retiring_held_off(self) -> AbstractContextManager[None]:
+        """See `penstock.dispatch.retire`."""
+        return retiring_held_off(self.home)
+
+    def tell(self, hook: str, event: Event) -> None:
+        """Tell the plugins about something that is already committed."""
+        self.plugins.tell(hook, event)
+
+    def close(self) -> None:
+        """Close the registry; runs go on."""
+        with self._lock:
+            if self._opened is not None:
+                self._opened[0].close()
+                self._opened = None
+
+    def _open(self, *, create: bool) -> tuple[Registry, Outbox, Follower]:
+        opened = self._opened
+        if opened is not None and not create:
+            return opened
+        with self._lock:
+            if self._opened is None:
+                path = self.config.registry.value
+                if not create and not self._is_there():
+                    raise RegistryError(
+                        f"there is no registry at {path} yet: publish a pipeline first (`penstock publish FILE`), "
+                        "or run the command in the project's folder",
+                        code="registry_missing",
+                    )
+                registry = Registry.open(path, create=create)
+                outbox = Outbox(registry, self.targets, self.tell, self.home)
+                self._opened = registry, outbox, Follower(registry, self.targets, outbox)
+            if create:
+                self._make_state_folder()
+            return self._opened
+
+    def _make_state_folder(self) -> None:
+        try:
+            for folder in (self.home, self.store):
+                folder.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise RegistryError(
+                f"{self.store} cannot be made ({error.strerror}); nothing was changed, check the folder's permissions",
+                code="registry_read_only",
+            ) from None
+
+    def _is_there(self) -> bool:
+        path = self.config.registry.value
+        try:
+            return path.exists()
+        except OSError as error:
+            raise RegistryError(
+                f"{path} cannot be reached ({error.strerror}): the workspace is private to the user who made it",
+                code="registry_read_only",
+            ) from None

@@ -1,0 +1,84 @@
+"""What makes a method a verb: every call of it passes the plugins, and it learns who calls."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from attrs import evolve
+
+from penstock.contract.hooks import VerbRequest
+from penstock.errors import UsageError
+from penstock.records import Caller
+from penstock.spec import Pipeline
+from penstock.workspace.services import Services
+
+P = ParamSpec("P")
+R = TypeVar("R")
+G = TypeVar("G", bound="Group")
+
+
+class Group:
+    """Verbs that belong together, for one caller."""
+
+    def __init__(self, services: Services, caller: Caller) -> None:
+        self._services = services
+        self._caller = caller
+
+
+def verb(name: str) -> Callable[[Callable[Concatenate[G, Caller, P], R]], Callable[Concatenate[G, P], R]]:
+    """Make a method a verb. It is called without its first argument, the caller.
+
+    `name` is what plugins and the audit log see, like `endpoint.disable`; the subject is the first argument.
+    """
+
+    def decorate(method: Callable[Concatenate[G, Caller, P], R]) -> Callable[Concatenate[G, P], R]:
+        code = method.__code__
+        positional = code.co_varnames[2 : code.co_argcount]
+
+        def call(self: G, /, *args: P.args, **kwargs: P.kwargs) -> R:
+            caller = self._caller
+            if not caller.request_id:
+                caller = evolve(caller, request_id=str(uuid.uuid4()))
+            named = dict(zip(positional, args, strict=False)) | kwargs
+            request = VerbRequest(
+                verb=name,
+                subject=_subject(named.get(positional[0], "") if positional else ""),
+                actor=caller.actor,
+                verified=caller.verified,
+                door=caller.door,
+                request_id=caller.request_id,
+                arguments=named,
+            )
+            answer: R = self._services.plugins.execute_verb(request, lambda: method(self, caller, *args, **kwargs))
+            return answer
+
+        functools.update_wrapper(call, method)
+        shown = inspect.signature(method)  # what `help` shows is what can be called: without the caller
+        me, _, *others = shown.parameters.values()
+        call.__signature__ = shown.replace(parameters=[me, *others])  # type: ignore[attr-defined]  # known to `inspect`
+        return call
+
+    return decorate
+
+
+def folder_of(caller: Caller, what: str) -> Path:
+    """The folder that paths of the caller are relative to.
+
+    Raises UsageError `file_not_allowed` for a caller from another machine, who names no file of this one.
+    """
+    if caller.folder is None:
+        raise UsageError(
+            f"{what} names a file of the server, which cannot be named from here; name an endpoint, a published "
+            "pipeline or a URI",
+            code="file_not_allowed",
+        )
+    return Path.cwd() / caller.folder
+
+
+def _subject(value: Any) -> str:
+    return value.name if isinstance(value, Pipeline) else str(value)

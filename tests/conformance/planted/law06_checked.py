@@ -1,0 +1,52 @@
+"""What the place cannot do is said too late, nowhere, or not twice alike."""
+
+from __future__ import annotations
+
+import itertools
+
+from planting.hooks import answered, around
+
+from penstock.contract.target import Problem
+from penstock.errors import TargetRefused
+
+
+def unsupported_is_refused_at_run_time():
+    """The backend takes every pipeline, and refuses the runs of those that ask for a gpu."""
+    answered("penstock_validate_pipeline", lambda problems: [])
+
+    def submit(real, target, run):
+        if run.pipeline == "a gpu":
+            raise TargetRefused("there is no gpu here")
+        return real(target, run)
+
+    around("penstock_submit_run", submit)
+
+
+def problems_are_at_no_place():
+    """The backend names a place that the pipeline does not have."""
+    path = ("steps", "slow-one", "command")
+    problem = Problem(severity="warning", code="slow", message="this is slow here", path=path)
+    answered("penstock_validate_pipeline", lambda problems: [*problems, problem])
+
+
+def problems_are_said_once():
+    """The backend says another thing when it is asked a second time."""
+    counts = itertools.count()
+
+    def validate(problems):
+        return [*problems, Problem(severity="warning", code="count", message=f"asked {next(counts)} times before")]
+
+    answered("penstock_validate_pipeline", validate)
+
+
+def files_are_not_looked_for():
+    """Any file that a trigger names is taken, there or not."""
+    around("penstock_resolve_location", lambda real, target, location: location.text)
+
+
+CASES = {
+    unsupported_is_refused_at_run_time: "unsupported_is_refused_at_publish",
+    problems_are_at_no_place: "problems_have_places",
+    problems_are_said_once: "problems_have_places",
+    files_are_not_looked_for: "files_are_looked_for",
+}

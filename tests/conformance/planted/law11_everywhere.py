@@ -1,0 +1,85 @@
+"""Logs, artifacts and steps that come to something else than the pipeline says, or than on another target."""
+
+from __future__ import annotations
+
+from attrs import evolve
+from planting.hooks import answered, around, commands_run_by, other_commands, other_steps
+
+CUT = """import os, sys
+path = sys.argv[1]
+os.truncate(path, max(0, os.path.getsize(path) - 1))
+os.execvp(sys.argv[2], sys.argv[2:])"""
+
+SILENT = """import os, sys
+os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+os.execvp(sys.argv[1], sys.argv[1:])"""
+
+PLAIN = """import os, sys
+for folder, _, files in os.walk("."):
+    for name in files:
+        os.chmod(os.path.join(folder, name), 0o644)
+os.execvp(sys.argv[1], sys.argv[1:])"""
+
+
+def the_last_line_of_a_log_is_lost():
+    """The last line of a log is dropped unless it has an end."""
+
+    def read(chunk):
+        return evolve(chunk, data=chunk.data[: chunk.data.rfind(b"\n") + 1]) if chunk.complete else chunk
+
+    answered("penstock_read_logs", read)
+
+
+def a_log_is_complete_too_early():
+    """A log is said to be complete whenever all that is there so far has been read."""
+    answered("penstock_read_logs", lambda chunk: evolve(chunk, complete=len(chunk.data) < 2**20))
+
+
+def standard_error_is_not_logged():
+    """What a step writes to its standard error goes nowhere."""
+    commands_run_by(SILENT)
+
+
+def code_is_not_executable():
+    """Code arrives without its executable bits."""
+    commands_run_by(PLAIN)
+
+
+def artifacts_are_cut_short():
+    """The last byte of a file is lost on its way to the next step."""
+
+    def command(pipeline, step):
+        for key, text in step.inputs.items():
+            _, name, _, output = (*text[3:-2].strip().split("."), "", "")[:4]
+            if name in pipeline.steps and pipeline.steps[name].outputs[output].type == "file":
+                return (step.command[0], "-S", "-c", CUT, f"${{{{ inputs.{key} }}}}", *step.command)
+        return step.command
+
+    other_commands(command)
+
+
+def after_is_ignored():
+    """A step runs without waiting for those it comes after."""
+    other_steps(lambda pipeline: {name: evolve(step, after=()) for name, step in pipeline.steps.items()})
+
+
+def the_second_target_shows_fewer_outputs():
+    """What runs on the second target loses its last output."""
+
+    def get_outputs(real, target, run):
+        found = real(target, run)
+        kept = list(found.outputs.items())[: -1 if target.name == "second" else None]
+        return evolve(found, outputs=dict(kept))
+
+    around("penstock_get_outputs", get_outputs)
+
+
+CASES = {
+    the_last_line_of_a_log_is_lost: "logs_are_the_same",
+    a_log_is_complete_too_early: "logs_can_be_followed",
+    standard_error_is_not_logged: "logs_can_be_followed",
+    code_is_not_executable: "code_is_the_same",
+    artifacts_are_cut_short: "contents_are_the_same",
+    after_is_ignored: "logs_can_be_followed",
+    the_second_target_shows_fewer_outputs: "types_are_kept",
+}

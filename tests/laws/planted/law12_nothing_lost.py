@@ -1,0 +1,33 @@
+"""Accepted runs that nobody hands over, lists or decides about alone."""
+
+from __future__ import annotations
+
+from planting.statements import decided_before, rewritten
+
+
+def acceptance_takes_two_transactions():
+    """The run is committed before what is to be handed over."""
+    decided_before(r"INSERT INTO outbox \(kind, subject, target, due\) VALUES", seconds=0.0)
+
+
+def runs_are_given_up_after_three_tries():
+    """A run that its target could not take three times waits for ever."""
+    rewritten(r"(SELECT r\.\*, q\..*) WHERE r\.id = \?", r"\g<0> AND tries < 3")
+
+
+def pages_of_runs_skip_one():
+    """The next page of runs begins one run too late."""
+    rewritten(r"WHERE r\.seq < \?", "WHERE r.seq < iif(?1 > 1000000, ?1, ?1 - 1)")
+
+
+def decisions_are_not_taken_alone():
+    """Two processes may decide at the same time, and one of them finds that it cannot."""
+    rewritten("BEGIN IMMEDIATE", "BEGIN")
+
+
+CASES = {
+    acceptance_takes_two_transactions: "a submit, repeated",
+    runs_are_given_up_after_three_tries: "never_given_up",
+    pages_of_runs_skip_one: "runs_in_pages",
+    decisions_are_not_taken_alone: "everybody_publishes",
+}

@@ -1,0 +1,1 @@
+"""How faults are planted: at public seams only, which are hook answers, SQL statements and the environment."""
