@@ -146,3 +146,16 @@ def test_two_threads_hand_over_without_getting_in_each_others_way(ws, far):
     assert errors == []
     assert len(far.jobs) == 20
     assert all(len(attempts) == 1 for attempts in far.jobs.values())
+
+
+def test_a_look_at_many_waiting_runs_asks_a_dead_target_once(ws, far):
+    far.away.add("away")
+    far.RETRY = 60.0
+    for _ in range(5):
+        ws.runs.submit("away")
+    ws._services.registry.outbox.reached("away")
+    with ws._services.registry.write() as tx:
+        tx.run("UPDATE outbox SET due = 0")
+    far.calls.clear()
+    assert {run.stale for run in ws.runs.list().items} == {"away does not answer"}
+    assert far.calls == [("away", "submit")]

@@ -32,6 +32,9 @@ from penstock.targets.opened import OpenTargets
 
 _log = logging.getLogger("penstock")
 
+_MOST_DUE = 1000
+"""How much of what is due a look takes into account; the rest is done by whoever writes."""
+
 LOOK_BUDGET = 5.0
 """How long, in seconds, a look at runs waits for their targets."""
 
@@ -102,8 +105,12 @@ class Follower:
             if breaker is not None:
                 raise TargetUnavailable(breaker.message)
             waiting = [ref for ref in refs if not ref.external]
+            due = set(self._registry.outbox.due(target=placement.target, limit=_MOST_DUE)) if waiting else set()
             for ref in waiting:
-                self._note(ref, self._hand_over(ref, placement), troubles)
+                error = self._hand_over(Owed(kind="submit", subject=ref.id, target=placement.target), due)
+                if isinstance(error, TargetUnavailable):
+                    raise error  # nor will it take the others
+                self._note(ref, error, troubles)
             handed = [ref for ref in refs if ref.external]
             if handed:
                 self._pass_on_cancels(placement.target, {ref.id for ref in handed})
@@ -127,17 +134,16 @@ class Follower:
         else:
             troubles[ref.id] = error
 
-    def _hand_over(self, ref: RunRef, placement: Placement) -> PenstockError | None:
+    def _hand_over(self, owed: Owed, due: set[Owed]) -> PenstockError | None:
         """Hand over a run that still waits, if that is due."""
-        outbox, owed = self._registry.outbox, Owed(kind="submit", subject=ref.id, target=placement.target)
         # Who looks may have mended what it was stuck for. Else somebody hands it over just now, or it was put off.
-        if outbox.is_stuck(owed) or owed in outbox.due(target=placement.target, limit=1000):
+        if owed in due or self._registry.outbox.is_stuck(owed):
             return self._outbox.try_now(owed)
         return None
 
     def _pass_on_cancels(self, target: str, runs: set[str]) -> None:
         """Tell the target which of these runs are to end, if it has not heard that yet."""
-        for owed in self._registry.outbox.due(target=target, limit=1000):
+        for owed in self._registry.outbox.due(target=target, limit=_MOST_DUE):
             if owed.kind == "cancel" and owed.subject in runs:
                 error = self._outbox.try_now(owed)
                 if isinstance(error, TargetUnavailable):
