@@ -142,6 +142,7 @@ def test_a_target_that_cannot_be_used_is_one_line(conformance, project):
     assert list(conformance.temporary.iterdir()) == []
 
 
+@pytest.mark.serial  # a target that answers late for want of the machine would be a skip
 @pytest.mark.parametrize(
     ("number", "everybody", "law"),
     [(signal.SIGINT, False, 9), (signal.SIGTERM, False, 9), (signal.SIGINT, True, 12), (signal.SIGINT, True, 8)],
