@@ -25,8 +25,8 @@ def test_looking_at_a_copy_ends_no_run(workspace, project):
     (project / "elsewhere").mkdir()
     copy = workspace.admin.backup(project / "elsewhere" / "copy.db")
     with Workspace.open(project, flags={"registry": str(copy)}, actor="bo") as copied:
-        assert [one.state for one in copied.runs.list().items] == [run.state]
-        assert copied.admin.status().runs[run.state] == 1
+        assert [one.state for one in copied.runs.list().items] == [run.record.state]
+        assert copied.admin.status().runs[run.record.state] == 1
         with pytest.raises(RegistryError, match="copied here without its state") as refused:
             copied.runs.wait(run.id, timeout=10)
         assert refused.value.code == "registry_copied"
