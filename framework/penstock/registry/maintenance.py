@@ -9,7 +9,7 @@ from penstock.registry import schema
 from penstock.registry.database import Transaction
 from penstock.registry.messages import CheckReport, Counts
 
-_LAWS: tuple[tuple[str, str], ...] = (
+_INVARIANTS: tuple[tuple[str, str], ...] = (
     (
         "a label that has two digests",
         """SELECT p.name || ':' || p.label FROM published p JOIN labels l ON l.name = p.name AND l.label = p.label
@@ -90,7 +90,7 @@ def check(connection: sqlite3.Connection) -> CheckReport:
     """Check the whole file: SQLite's own structures, references between tables, and the laws."""
     broken = _structure(connection)
     if not broken:
-        for what, query in _LAWS:
+        for what, query in _INVARIANTS:
             broken += [f"{what}: {row[0]}" for row in connection.execute(f"{query} LIMIT 5")]
     if broken:
         return CheckReport(ok=False, lines=tuple(broken))
@@ -99,7 +99,7 @@ def check(connection: sqlite3.Connection) -> CheckReport:
         ok=True,
         lines=(
             f"the file is whole: {size:,} bytes, schema version {len(schema.STEPS)}",
-            f"{len(_LAWS)} laws hold",
+            f"{len(_INVARIANTS)} invariants hold",
         ),
     )
 

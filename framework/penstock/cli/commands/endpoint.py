@@ -92,7 +92,7 @@ def show(session: Session, name: str) -> None:
             ("modified", moment_text(one.modified)),
         ]
     )
-    columns = ("VERSION", "PIPELINE", "TARGET", "STATE", "CREATED", "PUBLISHED")
+    columns = ("VERSION", "PIPELINE", "TARGET", "STATE", "CREATED", "PUBLISHED ID")
     versions = Table(columns, [_version_row(version, one.default) for version in one.versions])
     session.output.answer(one, [head, "", versions], [one.id])
 

@@ -20,7 +20,7 @@ registry: .penstock/registry.db
 # Where `penstock publish` and trial runs of files go when no target is named.
 target: local
 
-# OpenTargets to run. The target decides where you publish; the version decides where it runs.
+# Where pipelines run. The target decides where you publish; the version decides where it runs.
 targets:
   local: {backend: local}
 
