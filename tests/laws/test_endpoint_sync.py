@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator
 
 from laws.marks import python_only
@@ -60,6 +61,7 @@ def test_told_until_it_took(harness):
         same(5, endpoint.refresh().enabled, False, "whether the gate is open although its target was away")
         same(5, told.last[harness.subject.target].enabled, True, "what a target knows that was away")
         told.away = False
+        time.sleep(0.2)  # it is left alone for a moment
     with harness.workspace(registry, plugins=[("told", told)]) as ws:
         ws.endpoints.disable("one")  # changes nothing, and gives what is due its time
         _knows(harness, ws, told, endpoint.id, "the target came back")

@@ -36,7 +36,7 @@ def test_every_call_is_one_that_a_player_takes(history):
 def test_every_verb_comes_and_moments_have_a_name_before_they_are_asked_about():
     seen = Counter()
 
-    @settings(max_examples=150, deadline=None, database=None, derandomize=True)
+    @settings(max_examples=500, deadline=None, database=None, derandomize=True)
     @given(histories(least=8, most=12))
     def look(history):
         moments = set()

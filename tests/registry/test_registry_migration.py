@@ -217,3 +217,11 @@ def test_a_migration_that_fails_leaves_the_registry_as_it_was(path, monkeypatch,
         tables = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
     assert "runs" not in tables
     assert "half" not in tables
+
+
+def test_a_draft_that_had_a_word_too_early_is_migrated_all_the_same(path, kit):
+    kit.older(path, 5)
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("ALTER TABLE requests RENAME COLUMN travelling TO bundled")
+    with Registry.open(path) as registry:
+        assert registry.check().ok

@@ -6,6 +6,9 @@ import random
 import threading
 from collections.abc import Callable
 
+SHORTEST_PAUSE = 0.05
+"""Seconds that it is left alone at the least, whatever it says."""
+
 LONGEST_PAUSE = 300.0
 """Seconds that a target which cannot be reached is left alone at the most, unless it asks for more itself."""
 
@@ -17,6 +20,7 @@ def pause_after(failures: int, retry_after: float) -> float:
     """Seconds to wait after so many failures in a row: twice as long each time, with jitter, so that not all come
     back at once. `retry_after` is what the target asks for, and the least that it gets.
     """
+    retry_after = max(retry_after, SHORTEST_PAUSE)
     doubled = retry_after * 2.0 ** min(max(failures, 1) - 1, 30)
     return max(retry_after, min(doubled, LONGEST_PAUSE) * random.uniform(0.75, 1.25))
 

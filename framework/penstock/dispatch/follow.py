@@ -11,7 +11,7 @@ from contextlib import suppress
 from attrs import evolve, frozen
 
 from penstock.codec import from_canonical
-from penstock.contract.run import Absent, RunRef, RunReport, RunReports
+from penstock.contract.run import RUN_STATES, Absent, RunRef, RunReport, RunReports
 from penstock.dispatch.backoff import pause_after
 from penstock.dispatch.outbox import Outbox
 from penstock.dispatch.reports import read_report
@@ -23,6 +23,8 @@ from penstock.errors import (
     RegistryError,
     TargetUnavailable,
     TargetUnsupported,
+    UsageError,
+    one_line,
 )
 from penstock.records import Placement, RunRecord
 from penstock.registry import Owed, Registry
@@ -31,9 +33,6 @@ from penstock.targets.facade import OpenTarget
 from penstock.targets.opened import OpenTargets
 
 _log = logging.getLogger("penstock")
-
-_MOST_DUE = 1000
-"""How much of what is due a look takes into account; the rest is done by whoever writes."""
 
 LOOK_BUDGET = 5.0
 """How long, in seconds, a look at runs waits for their targets."""
@@ -105,15 +104,14 @@ class Follower:
             if breaker is not None:
                 raise TargetUnavailable(breaker.message)
             waiting = [ref for ref in refs if not ref.external]
-            due = set(self._registry.outbox.due(target=placement.target, limit=_MOST_DUE)) if waiting else set()
             for ref in waiting:
-                error = self._hand_over(Owed(kind="submit", subject=ref.id, target=placement.target), due)
+                error = self._hand_over(Owed(kind="submit", subject=ref.id, target=placement.target))
                 if isinstance(error, TargetUnavailable):
                     raise error  # nor will it take the others
                 self._note(ref, error, troubles)
             handed = [ref for ref in refs if ref.external]
             if handed:
-                self._pass_on_cancels(placement.target, {ref.id for ref in handed})
+                self._pass_on_cancels(placement.target, handed)
                 reports = self._reports(target, handed)
                 for ref in handed:
                     self._note(ref, self._report(target, ref, reports), troubles)
@@ -134,17 +132,19 @@ class Follower:
         else:
             troubles[ref.id] = error
 
-    def _hand_over(self, owed: Owed, due: set[Owed]) -> PenstockError | None:
+    def _hand_over(self, owed: Owed) -> PenstockError | None:
         """Hand over a run that still waits, if that is due."""
         # Who looks may have mended what it was stuck for. Else somebody hands it over just now, or it was put off.
-        if owed in due or self._registry.outbox.is_stuck(owed):
+        outbox = self._registry.outbox
+        if not self._outbox.is_claimed(owed) and (outbox.is_due(owed) or outbox.is_stuck(owed)):
             return self._outbox.try_now(owed)
         return None
 
-    def _pass_on_cancels(self, target: str, runs: set[str]) -> None:
+    def _pass_on_cancels(self, target: str, refs: Sequence[RunRef]) -> None:
         """Tell the target which of these runs are to end, if it has not heard that yet."""
-        for owed in self._registry.outbox.due(target=target, limit=_MOST_DUE):
-            if owed.kind == "cancel" and owed.subject in runs:
+        for ref in refs:
+            owed = Owed(kind="cancel", subject=ref.id, target=target)
+            if self._registry.outbox.is_due(owed):
                 error = self._outbox.try_now(owed)
                 if isinstance(error, TargetUnavailable):
                     raise error
@@ -175,13 +175,19 @@ class Follower:
             return self._take_in(target, ref, report)
         except TargetUnavailable:
             raise  # nor will it answer for the others
+        except UsageError as error:
+            return BackendBroken(f"the backend of target `{target.name}` reported what cannot be kept: {error}")
         except PenstockError as error:
             return error
+        except Exception as error:  # whatever is wrong with one report is not the others' trouble
+            return BackendBroken(f"the backend of target `{target.name}` reported nonsense: {one_line(error)}")
 
     def _take_in(self, target: OpenTarget, ref: RunRef, report: RunReport | Absent) -> PenstockError | None:
         run = self._registry.runs.get(ref.id)
         if run.finished:
             return None
+        if isinstance(report, RunReport) and report.state not in RUN_STATES:
+            return BackendBroken(f"the backend of target `{target.name}` reported a state `{report.state}`")
         succeeded = isinstance(report, RunReport) and report.state == "succeeded"
         outputs = target.get_outputs(ref).outputs if succeeded else None
         read = read_report(self._pipeline(run.digest), report, outputs)

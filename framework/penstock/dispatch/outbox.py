@@ -40,16 +40,16 @@ class Outbox:
         self._targets = targets
         self._tell = tell
         self._home = home
-        self._claimed: set[str] = set()
+        self._claimed: list[str] = []
 
     @contextmanager
     def claimed(self, run_id: str) -> Iterator[None]:
         """Nobody else of this process hands a run over meanwhile; another process may, and that does no harm."""
-        self._claimed.add(run_id)
+        self._claimed.append(run_id)  # more than once: by who accepted it, and by who hands it over
         try:
             yield
         finally:
-            self._claimed.discard(run_id)
+            self._claimed.remove(run_id)
 
     def give_time(self, budget: float = BUDGET) -> None:
         """Do what is due for at most so many seconds. Never raises: it is owed, and somebody will do it later."""
@@ -72,19 +72,22 @@ class Outbox:
         deadline = time.monotonic() + patience
 
         def work() -> None:
-            while True:
-                why, pause = self._try_submit(Owed(kind="submit", subject=run_id, target=target))
-                left = deadline - time.monotonic()
-                waits[:] = [why]
-                if why is None or pause is None or pause > left:
-                    return
-                time.sleep(pause)
+            with self.claimed(run_id):  # also when nobody waits for it any more
+                while True:
+                    why, pause = self._try_submit(Owed(kind="submit", subject=run_id, target=target))
+                    left = deadline - time.monotonic()
+                    waits[:] = [why]
+                    if why is None or pause is None or pause > left:
+                        return
+                    time.sleep(pause)
 
-        within(patience + BUDGET, work)
+        within(patience, work)
         return waits[0]
 
     def try_now(self, owed: Owed) -> PenstockError | None:
         """One try; returns what stood in the way, None when nothing is left to do. Raises RegistryError."""
+        if owed.kind != "submit":  # which is marked where it begins
+            self._registry.outbox.begin(owed)
         try:
             self._do(owed)
         except TargetUnavailable as error:
@@ -110,7 +113,7 @@ class Outbox:
     def _work(self, deadline: float) -> None:
         tried: set[Owed] = set()
         while True:
-            due = [owed for owed in self._registry.outbox.due() if owed not in tried and not self._is_claimed(owed)]
+            due = [owed for owed in self._registry.outbox.due() if owed not in tried and not self.is_claimed(owed)]
             if not due:
                 return
             away: set[str] = set()
@@ -130,7 +133,8 @@ class Outbox:
                 if isinstance(error, TargetUnavailable):
                     away.add(owed.target)
 
-    def _is_claimed(self, owed: Owed) -> bool:
+    def is_claimed(self, owed: Owed) -> bool:
+        """Whether another thread of this process hands it over just now."""
         return owed.kind == "submit" and owed.subject in self._claimed
 
     def _do(self, owed: Owed) -> None:
@@ -185,7 +189,7 @@ class Outbox:
     def _pause(self, owed: Owed, error: TargetUnavailable) -> None:
         pause = pause_after(self._registry.outbox.failures(owed.target) + 1, error.retry_after)
         self._registry.outbox.defer(owed, pause, str(error))
-        if error.code != "publishing_elsewhere":  # which is not the target's trouble
+        if owed.kind != "retire":  # what still needs a publication is no trouble of the target's
             self._registry.outbox.leave_alone(owed.target, pause, str(error))
 
     def tell_run(self, record: RunRecord) -> None:

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 from attrs import evolve, frozen
 
-from penstock.contract.run import ENDED, Absent, Failure, RunReport, StepReport
+from penstock.contract.run import ENDED, RUN_STATES, Absent, Failure, RunReport, StepReport
 from penstock.spec import Pipeline, Type, Value
 from penstock.spec.command import sole_reference
-from penstock.spec.values import ValueInvalid, read_text
+from penstock.spec.values import ValueInvalid, read_text, render
 
 
 @frozen(kw_only=True)
@@ -35,6 +35,9 @@ def read_report(pipeline: Pipeline, report: RunReport | Absent, outputs: Mapping
     for step in report.steps:
         if step.name not in pipeline.steps:
             wrong.append(f"a step `{step.name}` that the pipeline does not have")
+            continue
+        if step.state not in (*RUN_STATES, "skipped"):
+            wrong.append(f"a state `{step.state}` of step `{step.name}`")
             continue
         steps.append(step)
         declared = {name: output.type for name, output in pipeline.steps[step.name].outputs.items()}
@@ -65,7 +68,9 @@ def _typed(declared: Mapping[str, Type], texts: Mapping[str, str], wrong: list[s
             wrong.append(f"an output `{name}`{where} that is not declared")
             continue
         try:
-            typed[name] = read_text(declared[name], text)
+            value = read_text(declared[name], text)
+            render(declared[name], value)  # what has no text is no value
+            typed[name] = value
         except ValueInvalid as error:
             wrong.append(f"an output `{name}`{where} that is not what its type says: {error}")
     return typed

@@ -15,9 +15,6 @@ from penstock.registry.lookup import get_run, need_run
 from penstock.registry.messages import Handover
 from penstock.registry.rows import placement_of, publication_of, to_json
 
-LEASE = 10.0
-"""How long, in seconds, a hand-over that was begun is left to the process that began it before it is due again."""
-
 
 def start(tx: Transaction, run_id: str) -> Handover | None:
     """Mark a run as being handed over, and return what to hand over; None when nothing is left to do.
@@ -35,7 +32,7 @@ def start(tx: Transaction, run_id: str) -> Handover | None:
     tx.run(
         "UPDATE outbox SET started = coalesce(started, ?), tries = tries + 1, due = ? WHERE seq = ?",
         tx.now,
-        tx.after(LEASE),
+        tx.after(outbox.LEASE),
         row["owed"],
     )
     publication = _publication(tx, row)

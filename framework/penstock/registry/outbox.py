@@ -16,6 +16,9 @@ from penstock.registry.lookup import all_versions
 from penstock.registry.messages import Breaker, Owed
 from penstock.registry.rows import placement_of, publication_of, to_time
 
+LEASE = 15.0
+"""How long, in seconds, what was begun is left to the process that began it before it is due again."""
+
 _OF_SUBJECT = {
     "submit": "(SELECT seq FROM runs WHERE id = ?)",
     "cancel": "(SELECT seq FROM runs WHERE id = ?)",
@@ -115,6 +118,31 @@ def defer(tx: Transaction, owed: Owed, seconds: float, message: str, *, stuck: b
         tx.after(seconds),
         message,
         stuck,
+        owed.kind,
+        owed.subject,
+        owed.target,
+    )
+
+
+def is_due(tx: Transaction, owed: Owed) -> bool:
+    """Whether it is to be done now, and its target is not left alone."""
+    found = tx.one(
+        f"""SELECT due FROM outbox WHERE kind = ? AND subject = {_OF_SUBJECT[owed.kind]} AND target = ?
+            AND (due <= ? OR due > ?)""",
+        owed.kind,
+        owed.subject,
+        owed.target,
+        tx.clock,
+        tx.clock + LONGEST,
+    )
+    return found is not None and breaker(tx, owed.target) is None
+
+
+def begin(tx: Transaction, owed: Owed) -> None:
+    """Leave it to whoever begins now for a while, so that others go on with the rest should its target be slow."""
+    tx.run(
+        f"UPDATE outbox SET due = ? WHERE kind = ? AND subject = {_OF_SUBJECT[owed.kind]} AND target = ?",
+        tx.after(LEASE),
         owed.kind,
         owed.subject,
         owed.target,

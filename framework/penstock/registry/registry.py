@@ -154,7 +154,9 @@ class Outbox(_Group):
 
     due = reads(outbox.due)
     is_owed = reads(outbox.is_owed)
+    is_due = reads(outbox.is_due)
     is_stuck = reads(outbox.is_stuck)
+    begin = writes(outbox.begin)
     tries = reads(outbox.tries)
     done = writes(outbox.done)
     defer = writes(outbox.defer)

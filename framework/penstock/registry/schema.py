@@ -250,7 +250,8 @@ def words(db: Database) -> None:
     db.execute("ALTER TABLE labels RENAME COLUMN burnt TO reserved")
     db.execute("ALTER TABLE moves RENAME TO default_stack")
     db.execute('ALTER TABLE requests RENAME COLUMN "values" TO texts')
-    db.execute("ALTER TABLE requests RENAME COLUMN travelling TO bundled")
+    if any(column.name == "travelling" for column in db["requests"].columns):  # some drafts were a word ahead
+        db.execute("ALTER TABLE requests RENAME COLUMN travelling TO bundled")
     db.execute("ALTER TABLE requests RENAME COLUMN asked TO fingerprint")
 
 
@@ -294,7 +295,8 @@ def outbox(db: Database) -> None:
     db.execute(
         """INSERT INTO outbox (kind, subject, target, due, tries, started, message)
             SELECT 'submit', h.run, b.target, h.due, h.tries, h.started, h.message
-            FROM handovers h JOIN runs r ON r.seq = h.run JOIN publications b ON b.seq = r.publication ORDER BY h.due"""
+            FROM handovers h JOIN runs r ON r.seq = h.run JOIN publications b ON b.seq = r.publication
+            WHERE r.ended IS NULL ORDER BY h.due"""
     )
     db.execute(
         """INSERT INTO outbox (kind, subject, target, due)

@@ -86,7 +86,7 @@ class HookCalls:
             answer = getattr(self._manager.hook, hook)(**arguments)
         except PenstockError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit, GeneratorExit) as error:
             raise self._failed(hook, error) from error
         if answer is None:
             raise self.wrong(hook, "nothing")
@@ -101,7 +101,7 @@ class HookCalls:
         note = f"; it is wrapped by {', '.join(wrappers)}, which must return what `yield` gives" if wrappers else ""
         return BackendBroken(f"{self._who} answered hook `{hook}` with {found}, expected {expected}{note}")
 
-    def _failed(self, hook: str, error: Exception) -> PenstockError:
+    def _failed(self, hook: str, error: BaseException) -> PenstockError:
         culprit = self._manager.culprit(hook, error) or self._who
         location = self._manager.error_location(hook, error)
         failed = f"failed in hook `{hook}`: {one_line(error)}{f' ({location})' if location else ''}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from penstock.contract.run import Absent, LogChunk, RunOutputs, RunReport, Submission
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from penstock.spec import Pipeline
 
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
+
+
+def _is_text(word: str) -> bool:
+    return not any("\ud800" <= char <= "\udfff" for char in word)
 
 
 class OpenTarget:
@@ -79,6 +83,10 @@ class OpenTarget:
     def submit(self, run: RunRequest) -> Submission:
         """Start the run or find it. Raises TargetUnavailable, TargetRefused."""
         answer: Submission = self._hooks.call("penstock_submit_run", target=self.target, run=run)
+        details = [*answer.details.items()] if isinstance(answer.details, Mapping) else [(None, None)]
+        words = [answer.external, *(word for pair in details for word in pair)]
+        if not answer.external or not all(isinstance(word, str) and _is_text(word) for word in words):
+            raise self._hooks.wrong("penstock_submit_run", "a `Submission` whose words are no text")
         return answer
 
     def get_run(self, run: RunRef) -> RunReport | Absent:

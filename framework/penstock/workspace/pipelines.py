@@ -45,6 +45,7 @@ class Pipelines(Group):
         with tempfile.TemporaryDirectory() as store:
             taken = snapshot.take(read.pipeline, read.folder, Path(store), document=read.document)
         warnings = publishing.validate(opened, read)
+        publishing.check_defaults(opened, caller, read.pipeline)
         return Validation(pipeline=read.pipeline, digest=taken.digest, target=opened.name, warnings=warnings)
 
     @verb("pipeline.publish")
@@ -110,6 +111,7 @@ class Pipelines(Group):
         taken, own_name = publishing.snapshot_behind(self._services, ref)
         opened = self._services.targets.open(target)
         warnings = publishing.validate(opened, Source(pipeline=taken.pipeline, folder=Path("/")))
+        publishing.check_defaults(opened, caller, taken.pipeline)
         options = PublishOptions(
             name=own_name if name is None else name,
             label=label,

@@ -184,7 +184,8 @@ def check_defaults(target: OpenTarget, caller: Caller, pipeline: Pipeline) -> No
         return
     problems = []
     for name, parameter in pipeline.parameters.items():
-        if parameter.is_artifact and parameter.default is not None:
+        path = parameter.default if parameter.is_artifact else None
+        if path is not None and not is_bundled(path):  # what is bundled came from whoever published it first
             answer = target.resolve_location(location_of(name, parameter, parameter.default, None))
             if isinstance(answer, Problem):
                 problems.append(Problem(answer.code, answer.message, ("parameters", name, "default")))

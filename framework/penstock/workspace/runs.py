@@ -10,7 +10,7 @@ from typing import Any
 from attrs import evolve
 
 from penstock.contract.run import RunState
-from penstock.dispatch.follow import Followed
+from penstock.dispatch.follow import LOOK_BUDGET, Followed
 from penstock.dispatch.outbox import run_event
 from penstock.errors import Conflict, PenstockError, TargetUnsupported, UsageError, WaitTimeout
 from penstock.records import Caller, Page, RunQuery, RunRecord
@@ -130,7 +130,8 @@ class Runs(Group):
         deadline = None if timeout is None else time.monotonic() + timeout
         pause, seen = _QUICK, None
         while True:
-            found = self._look(run_id)
+            left = LOOK_BUDGET if deadline is None else max(0.1, deadline - time.monotonic())
+            found = self._look(run_id, min(left, LOOK_BUDGET))
             run = found.run
             if run != seen:
                 pause, seen = _QUICK, run
@@ -156,10 +157,8 @@ class Runs(Group):
         """
         registry = self._services.registry
         run = registry.runs.get(ref)
-        if not run.finished and run.external is not None:
-            _, placement = registry.runs.ref(run.id)
-            if not self._services.targets.open(placement.target).has("penstock_cancel_run"):
-                raise TargetUnsupported(f"target `{run.target}` cannot cancel runs; run {run.id} goes on")
+        if not run.finished and run.external is not None and not self._can_cancel(run.target):
+            raise TargetUnsupported(f"target `{run.target}` cannot cancel runs; run {run.id} goes on")
         outcome = registry.runs.request_cancel(run.id, caller, reason=reason)
         if outcome.ended:
             self._services.tell("penstock_run_changed", run_event(outcome.run))
@@ -192,8 +191,15 @@ class Runs(Group):
             )
         return dict(run.outputs)
 
-    def _look(self, ref: str) -> Followed:
-        return self._services.follower.one(self._services.registry.runs.get(ref))
+    def _can_cancel(self, target: str) -> bool:
+        """Whether a target can end runs; of one that cannot be opened now it is not known, and the request is kept."""
+        try:
+            return self._services.targets.open(target).has("penstock_cancel_run")
+        except PenstockError:
+            return True
+
+    def _look(self, ref: str, budget: float = LOOK_BUDGET) -> Followed:
+        return self._services.follower.one(self._services.registry.runs.get(ref), budget)
 
 
 def _given_up(run: RunRecord, trouble: PenstockError) -> PenstockError:

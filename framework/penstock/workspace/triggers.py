@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import uuid
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -124,10 +125,11 @@ def _accept_trial(
     kept = publishing.frozen_snapshot(taken)
     # Nothing is put on the target for a trigger that is refused (law 6).
     bound = bind_parameters(kept, options, target.resolve_location)
-    with services.retiring_held_off():
+    with ExitStack() as held:
+        held.enter_context(services.retiring_held_off())
         publication = publishing.deliver(target, taken)
         services.registry.pipelines.record_trial(kept, target.placement, publication)
-        return _accept(services, caller, evolve(request, placement=target.placement), options, bound)
+        return _accept(services, caller, evolve(request, placement=target.placement), options, bound, held)
 
 
 def _accept(
@@ -136,8 +138,9 @@ def _accept(
     request: TriggerRequest,
     options: TriggerOptions,
     bound: BoundParameters | None = None,
+    held: ExitStack | None = None,
 ) -> Submitted:
-    """Accept a run and hand it over; of a refused trigger no run is left.
+    """Accept a run and hand it over; of a refused trigger no run is left. `held` ends with the acceptance.
 
     The parameters are bound outside the accepting transaction, against what the trigger resolved to, unless they
     are `bound` already; when that changed in between, it starts again.
@@ -157,6 +160,8 @@ def _accept(
             except ResolutionChanged:
                 bound = None
                 continue
+            if held is not None:
+                held.close()
             if not replayed:
                 return _accepted(services, run)
         return Submitted(run=run, replayed=True, warnings=())
@@ -170,7 +175,7 @@ def _accepted(services: Services, run: RunRecord) -> Submitted:
         why = services.outbox.hand_over(run.id, run.target)
         now = services.registry.runs.get(run.id)
         services.outbox.give_time()
-    except (PenstockError, OSError) as error:
+    except Exception as error:
         # Its own words are about a call in which nothing happened, and here something did.
         why = error.code if isinstance(error, PenstockError) else one_line(error)
         warning = f"{waits}; whether it was handed over is not known yet ({why}): do not submit it again"

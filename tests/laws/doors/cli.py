@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin
 
 import cattrs
 import cattrs.gen
@@ -82,6 +82,9 @@ class CommandLine:
         document = json.loads(said().decode())
         if "error" in document and set(document) == {"error"}:
             raise _error(document["error"], status)
+        if get_origin(cls) is Page:  # older cattrs reads no generic class
+            (one,) = get_args(cls)
+            return Page(**{**document, "items": tuple(_read(one, item) for item in document["items"])})
         return _read(cls, document)
 
 
