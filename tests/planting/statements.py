@@ -69,7 +69,7 @@ def preceded(pattern: str, *statements: str) -> None:
     changed(pattern, precede)
 
 
-def decided_before(pattern: str, seconds: float = 0.004) -> None:
+def decided_before(pattern: str, seconds: float = 0.015) -> None:
     """End the transaction before statements that match a pattern, and go on in another one a moment later."""
 
     def leave(connection: Planted, sql: str, values: Values) -> tuple[str, Values]:

@@ -6,8 +6,8 @@ import random
 import threading
 from collections.abc import Callable
 
-SHORTEST_PAUSE = 0.05
-"""Seconds that it is left alone at the least, whatever it says."""
+SHORTEST_PAUSE = 0.001
+"""Seconds that it is left alone the first time at the least, whatever it says: so that the pause can grow."""
 
 LONGEST_PAUSE = 300.0
 """Seconds that a target which cannot be reached is left alone at the most, unless it asks for more itself."""

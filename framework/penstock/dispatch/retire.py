@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,9 @@ from pathlib import Path
 from penstock.errors import RegistryError, TargetUnavailable
 from penstock.registry import Owed, Registry
 from penstock.targets.opened import OpenTargets
+
+_PATIENCE = 0.5
+"""Seconds to wait for whoever publishes just now; most take less."""
 
 _BUSY_AGAIN = 1.0
 """Seconds until the next try when somebody is publishing."""
@@ -33,7 +37,7 @@ def retire(registry: Registry, targets: OpenTargets, home: Path, owed: Owed) -> 
     Raises TargetUnavailable also while somebody publishes, and what opening the target raises.
     """
     try:
-        with _locked(home, fcntl.LOCK_EX | fcntl.LOCK_NB):
+        with _locked(home, fcntl.LOCK_EX | fcntl.LOCK_NB, patience=_PATIENCE):
             found = registry.outbox.to_retire(owed)
             if found is not None:
                 placement, publication = found
@@ -47,7 +51,8 @@ def retire(registry: Registry, targets: OpenTargets, home: Path, owed: Owed) -> 
 
 
 @contextmanager
-def _locked(home: Path, how: int) -> Iterator[None]:
+def _locked(home: Path, how: int, *, patience: float = 0.0) -> Iterator[None]:
+    """Hold the lock. Raises BlockingIOError when it is not to be had within so many seconds, by `LOCK_NB`."""
     lock = home / "publications.lock"
     try:
         file = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
@@ -56,8 +61,16 @@ def _locked(home: Path, how: int) -> Iterator[None]:
             f"{lock} cannot be written ({error.strerror}); nothing was changed, check the folder's permissions",
             code="registry_read_only",
         ) from None
+    deadline = time.monotonic() + patience
     try:
-        fcntl.flock(file, how)
+        while True:
+            try:
+                fcntl.flock(file, how)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    raise
+                time.sleep(0.01)
         yield
     finally:
         os.close(file)
