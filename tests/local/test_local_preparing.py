@@ -42,7 +42,8 @@ class SlowDisk:
     def start(self):
         command = [sys.executable, "-c", SLOW.format(folder=str(self.folder)), str(self.place.layout.root)]
         self.engines.append(subprocess.Popen(command))
-        self.place.until(lambda: wake.listening(self.place.layout), "the engine does not come up")
+        engine = self.engines[-1]  # which may have come, worked and gone by the time that it is looked for
+        self.place.until(lambda: engine.poll() == 0 or wake.listening(self.place.layout), "the engine does not come up")
         return self.engines[-1]
 
     def unpacking(self) -> int:
