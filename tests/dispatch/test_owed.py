@@ -64,7 +64,7 @@ def test_a_registry_that_cannot_be_written_can_be_read_whatever_is_owed(ws, far,
     database = folder / ".penstock" / "registry.db"
     database.chmod(0o400)
     opened = Workspace.open(folder, actor="ada")
-    opened._services._open(create=False)[0]._database.read_only = True
+    opened._services.registry._database.read_only = True
     with opened:
         assert len(opened.endpoints.list(all=True).items) == 2
         assert opened.admin.status().pending_syncs == 1

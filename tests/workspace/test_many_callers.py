@@ -276,6 +276,6 @@ def test_closing_a_workspace_closes_it_for_every_caller(project):
     with Workspace.open(project, actor="ada") as opened:
         other = opened.as_(evolve(caller(1), folder=project))
         other.pipelines.publish("greet.yaml", endpoint="hello")
-    assert other._services._opened is None
+    assert other._services._registry is None
     assert other.endpoints.get("hello").name == "hello", "who goes on opens it again"
     other.close()

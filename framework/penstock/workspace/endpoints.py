@@ -7,10 +7,8 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from penstock.contract.hooks import Event
-from penstock.dispatch.outbox import run_event
 from penstock.records import Caller, DefaultAt, EndpointRecord, HistoryQuery, HistoryRecord, Page
 from penstock.registry import GateOutcome, MoveOutcome, VersionOutcome
-from penstock.workspace.publishing import default_moved
 from penstock.workspace.references import split_version
 from penstock.workspace.services import Services
 from penstock.workspace.verbs import Group, verb
@@ -162,6 +160,8 @@ class Endpoints(Group):
     def _changed(self, record: EndpointRecord, *, moved: bool = False) -> EndpointRecord:
         """Tell plugins and targets what an endpoint is now."""
         if moved:
+            from penstock.workspace.publishing import default_moved  # listings come by here and do without
+
             self._services.tell("penstock_default_moved", default_moved(record))
         self._services.outbox.give_time()
         return record
@@ -190,6 +190,8 @@ def move_gate(
     )
     if outcome.changed:
         services.tell("penstock_gate_changed", _gate_event(kind, outcome.subject_id, outcome.subject, open))
+    from penstock.dispatch.outbox import run_event  # listings come by here and do without
+
     for run_id in outcome.ended:
         services.tell("penstock_run_changed", run_event(registry.runs.get(run_id)))
     services.outbox.give_time()

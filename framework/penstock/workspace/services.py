@@ -6,17 +6,19 @@ import threading
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from penstock.config import Config, build_plugin
 from penstock.contract.hooks import Event
-from penstock.dispatch.follow import Follower
-from penstock.dispatch.outbox import Outbox
-from penstock.dispatch.retire import retiring_held_off
 from penstock.errors import RegistryError
 from penstock.registry import Registry
 from penstock.targets import discovery
 from penstock.targets.opened import OpenTargets
 from penstock.workspace.plugins import WorkspacePlugins
+
+if TYPE_CHECKING:
+    from penstock.dispatch.follow import Follower
+    from penstock.dispatch.outbox import Outbox
 
 
 class Services:
@@ -33,12 +35,14 @@ class Services:
         self.plugins = WorkspacePlugins(loaded)
         self.targets = OpenTargets(config, loaded)
         self._lock = threading.RLock()
-        self._opened: tuple[Registry, Outbox, Follower] | None = None
+        self._registry: Registry | None = None
+        self._outbox: Outbox | None = None
+        self._follower: Follower | None = None
 
     @property
     def exists(self) -> bool:
         """Whether there is a registry yet."""
-        return self._opened is not None or self._is_there()
+        return self._registry is not None or self._is_there()
 
     @property
     def home(self) -> Path:
@@ -53,17 +57,27 @@ class Services:
     @property
     def registry(self) -> Registry:
         """The registry. Raises RegistryError `registry_missing` when it is not there."""
-        return self._open(create=False)[0]
+        return self._open(create=False)
 
     @property
     def outbox(self) -> Outbox:
         """What does the work that targets are owed."""
-        return self._open(create=False)[1]
+        with self._lock:
+            if self._outbox is None:
+                from penstock.dispatch.outbox import Outbox  # a listing has no use for it
+
+                self._outbox = Outbox(self.registry, self.targets, self.tell, self.home)
+            return self._outbox
 
     @property
     def follower(self) -> Follower:
         """What asks targets about runs."""
-        return self._open(create=False)[2]
+        with self._lock:
+            if self._follower is None:
+                from penstock.dispatch.follow import Follower  # nor for this one
+
+                self._follower = Follower(self.registry, self.targets, self.outbox)
+            return self._follower
 
     def make_registry(self) -> None:
         """Make the registry and the state folder where they are missing. Raises RegistryError."""
@@ -71,6 +85,8 @@ class Services:
 
     def retiring_held_off(self) -> AbstractContextManager[None]:
         """See `penstock.dispatch.retire`."""
+        from penstock.dispatch.retire import retiring_held_off
+
         return retiring_held_off(self.home)
 
     def tell(self, hook: str, event: Event) -> None:
@@ -80,16 +96,16 @@ class Services:
     def close(self) -> None:
         """Close the registry; runs go on."""
         with self._lock:
-            if self._opened is not None:
-                self._opened[0].close()
-                self._opened = None
+            if self._registry is not None:
+                self._registry.close()
+                self._registry = self._outbox = self._follower = None
 
-    def _open(self, *, create: bool) -> tuple[Registry, Outbox, Follower]:
-        opened = self._opened
+    def _open(self, *, create: bool) -> Registry:
+        opened = self._registry
         if opened is not None and not create:
             return opened
         with self._lock:
-            if self._opened is None:
+            if self._registry is None:
                 path = self.config.registry.value
                 if not create and not self._is_there():
                     raise RegistryError(
@@ -97,12 +113,10 @@ class Services:
                         "or run the command in the project's folder",
                         code="registry_missing",
                     )
-                registry = Registry.open(path, create=create)
-                outbox = Outbox(registry, self.targets, self.tell, self.home)
-                self._opened = registry, outbox, Follower(registry, self.targets, outbox)
+                self._registry = Registry.open(path, create=create)
             if create:
                 self._make_state_folder()
-            return self._opened
+            return self._registry
 
     def _make_state_folder(self) -> None:
         try:
