@@ -36,8 +36,8 @@ def ratio(command: list[str], folder: Path) -> float:
     return found
 
 
-def test_help_starts_in_twice_the_time_of_click(tmp_path):
-    assert ratio([PENSTOCK, "--help"], tmp_path) <= 2
+def test_help_takes_little_longer_than_click(tmp_path):
+    assert ratio([PENSTOCK, "--help"], tmp_path) <= 1.3
 
 
 def test_a_listing_takes_six_times_the_time_of_click(project):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TextIO, TypeAlias
 
 from penstock.text import printable
@@ -69,7 +70,7 @@ class Output:
     def fleeting(self, line: str) -> None:
         """Show a line on standard error until the next verdict, where it is a terminal."""
         if is_terminal(sys.stderr):
-            print(f"\r\x1b[2K{printable(line)}"[: _columns() - 1], end="", file=sys.stderr, flush=True)
+            print(f"\r\x1b[2K{printable(line)}"[: columns() - 1], end="", file=sys.stderr, flush=True)
 
     def warn(self, lines: Iterable[str]) -> None:
         """Print warnings on standard error."""
@@ -95,10 +96,14 @@ def is_terminal(stream: TextIO) -> bool:
     return stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
-def _columns() -> int:
-    import shutil
-
-    return shutil.get_terminal_size().columns
+def columns() -> int:
+    """How wide the terminal is, as `shutil.get_terminal_size` finds out, whose module imports all compressions."""
+    with suppress(KeyError, ValueError):
+        if (said := int(os.environ["COLUMNS"])) > 0:
+            return said
+    with suppress(AttributeError, ValueError, OSError):
+        return os.get_terminal_size(sys.__stdout__.fileno()).columns or 80  # type: ignore[union-attr]  # suppressed
+    return 80
 
 
 def paint(text: str, colour: str, stream: TextIO) -> str:

@@ -6,12 +6,11 @@ import errno
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import click
 
 from penstock.cli.click_ext import RootGroup
-from penstock.cli.output import Output
+from penstock.cli.output import Output, columns
 from penstock.cli.session import Session
 
 COMMANDS = {
@@ -50,14 +49,14 @@ def _version(context: click.Context, _: click.Parameter, asked: bool) -> None:
 
 
 @click.group(cls=RootGroup, table=COMMANDS, epilog=EPILOG)
-@click.option("--config", type=click.Path(path_type=Path), metavar="FILE", help="The penstock.yaml to use.")
+@click.option("--config", metavar="FILE", help="The penstock.yaml to use.")
 @click.option("--registry", metavar="FILE", help="The registry file to use.")
 @click.option("--target", metavar="NAME", help="Another default target.")
 @click.option(
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version and exit."
 )
 @click.pass_obj
-def root(session: Session, config: Path | None, registry: str | None, target: str | None) -> None:
+def root(session: Session, config: str | None, registry: str | None, target: str | None) -> None:
     """Versions, a gate and rollback behind a stable name for your ML pipeline."""
     session.config = config
     session.registry = registry
@@ -89,7 +88,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 def _run(given: list[str], output: Output) -> int:
     try:
-        with root.make_context("penstock", given, obj=Session(output)) as context:
+        # A width, so that click does not import shutil to find out the same.
+        width = max(min(columns(), 80) - 2, 50)
+        with root.make_context("penstock", given, obj=Session(output), terminal_width=width) as context:
             root.invoke(context)
         status = 0
     except click.exceptions.Exit as end:

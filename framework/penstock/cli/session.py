@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from penstock.cli.output import Output
@@ -16,14 +15,16 @@ class Session:
 
     def __init__(self, output: Output | None = None) -> None:
         self.output = output or Output()
-        self.config: Path | None = None
+        self.config: str | None = None
         self.registry: str | None = None
         self.target: str | None = None
 
     def workspace(self, target: str | None = None) -> Workspace:
         """Open the workspace; close it by `with`. A target named after the command wins. Raises ConfigInvalid."""
+        from pathlib import Path
+
         from penstock.workspace import Workspace
 
         said = {"registry": self.registry, "target": target or self.target}
         flags = {name: value for name, value in said.items() if value is not None}
-        return Workspace.open(config=self.config, flags=flags, door="cli")
+        return Workspace.open(config=None if self.config is None else Path(self.config), flags=flags, door="cli")
