@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
+
+import click
 import pytest
+
+from penstock.cli import hints
+from penstock.cli.root import root
+from penstock.cli.session import Session
 
 CASES = {
     "publsh": "did you mean `publish`?",
@@ -14,6 +21,33 @@ CASES = {
     "run list --limit 0": "0 is not in the range",
     "run list --state runing": "'runing' is not one of",
     "endpoint list --registry x": "`penstock --registry ... endpoint list`",
+    "status --target x": "`penstock --target ... status`",
+    "run list --target x": "stays on the target that `penstock publish --target` put it on",
+    "endpoint --all list": "`penstock endpoint list --all`",
+    "endpoint disable digits --version 1": "write `penstock endpoint disable digits@1`",
+    "endpoint disable --reason why --version=1 digits": "write `penstock endpoint disable --reason why digits@1`",
+    "endpoint disable digits@0 --version 1": "write `penstock endpoint disable digits@1`",
+    "endpoint enable digits --version": "write `penstock endpoint enable digits@VALUE`",
+    "endpoint set-default digits --version 1": "write `penstock endpoint set-default digits 1`",
+    "endpoint rollback digits --to 0": "write `penstock endpoint set-default digits 0`",
+    "endpoint create --pipeline digits:1 digits": "write `penstock endpoint create digits digits:1`",
+    "endpoint create --pipeline digits:1": "write `penstock endpoint create NAME digits:1`",
+    "endpoint enable digits --reason why": "known: `--help`, `--json`, `--quiet`",
+    "endpoint list -o json": "did you mean `--json`?",
+    "pipeline show digits --label 1": "write `penstock pipeline show digits:1`",
+    "submit digits --version 1 -p a=1": "write `penstock submit digits@1 -p a=1`",
+    "submit --endpoint digits -p a=1": "write `penstock submit digits -p a=1`",
+    "submit digits --param a=1": "did you mean `-p`?",
+    "submit digits --version 1 --param a=1": "known: ",
+    "submit digits --desc why": "did you mean `--description`?",
+    "publish x.yaml --version 1": "did you mean `--label`?",
+    "run list --status failed": "did you mean `--state`?",
+    "run list --tag team": "known: ",
+    "run show abc --wait": "write `penstock run wait abc`",
+    "run logs abc --step train": "write `penstock run logs abc train`",
+    "run logs --step train": "write `penstock run logs ID train`",
+    "run logs abc -xf": "known: ",
+    "history --endpoint digits": "write `penstock endpoint history digits`",
     "submit": "Missing argument 'REF'",
     "submit x -p depth": "-p takes `name=value`, not `depth`",
     "submit x -p =1": "-p takes `name=value`, not `=1`",
@@ -56,6 +90,33 @@ def test_a_wrong_call_is_one_document_with_json_anywhere(cli, line):
         error = answer.json["error"]
         assert set(error) == {"code", "message", "details"}
         assert error["code"] == "usage_error"
+
+
+def leaves(group: click.Group, *path: str):
+    for name in group.list_commands(click.Context(group)):
+        command = group.get_command(click.Context(group), name)
+        if isinstance(command, click.Group):
+            yield from leaves(command, *path, name)
+        else:
+            yield (*path, name), command
+
+
+def test_an_argument_that_is_given_as_an_option_is_hinted_as_a_call_that_can_be_read(cli):
+    for path, command in leaves(root):
+        for argument in command.params:
+            if isinstance(argument, click.Argument):
+                said = cli(*path, f"--{argument.name}", "a b").refused(2).err
+                *_, written, _ = said.splitlines()[0].split("`")
+                head, *words = shlex.split(written)
+                assert head == "penstock" and tuple(words[: len(path)]) == path and "a b" in words
+                command.make_context("x", words[len(path) :], obj=Session())
+
+
+def test_the_hints_name_options_and_commands_that_there_are():
+    commands = {" ".join(path): {word for one in command.params for word in one.opts} for path, command in leaves(root)}
+    assert set(hints._SYNONYMS.values()) <= set.union(*commands.values())
+    assert not [name for name, options in commands.items() if options & set(hints._SYNONYMS) - {"--version"}]
+    assert set(hints._ELSEWHERE) <= set(commands)
 
 
 def test_json_after_two_dashes_is_an_argument(cli):

@@ -12,6 +12,8 @@ from typing import Any
 import click
 
 Table = Mapping[str, tuple[str, str]]
+GIVEN = "penstock.given"
+"""Where a context keeps the arguments of its command."""
 
 
 def _quiet(context: click.Context, _: click.Parameter, asked: bool) -> None:
@@ -37,6 +39,11 @@ class Command(click.Command):
     def __init__(self, name: str | None, **settings: Any) -> None:
         super().__init__(name, **settings)
         self.params.extend(answer_options())
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the arguments, and keep them as they were given: what is wrong with them is said with them."""
+        ctx.meta[GIVEN] = list(args)
+        return super().parse_args(ctx, args)
 
 
 class Group(click.Group):

@@ -60,14 +60,10 @@ def _usage(error: click.ClickException) -> str:
         names = command.list_commands(context) if isinstance(command, click.Group) else []
         return f"`{context.command_path}` needs a command ({did_you_mean('', names)})"
     if isinstance(error, click.NoSuchOption) and context is not None:
-        name = error.option_name
-        if context.parent is not None and name in {
-            word for one in context.find_root().command.params for word in one.opts
-        }:
-            command = context.command_path.partition(" ")[2]
-            return f"`{name}` stands before the command: `penstock {name} ... {command}`"
-        known = [word for one in context.command.params for word in one.opts if word.startswith("--")]
-        return f"`{context.command_path}` has no option `{name}` ({did_you_mean(name, [*known, '--help'])})"
+        from penstock.cli.hints import option_hint
+
+        hint = option_hint(error.option_name, context)
+        return f"`{context.command_path}` has no option `{error.option_name}` ({hint})"
     return error.format_message()
 
 
