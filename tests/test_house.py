@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import penstock
-from penstock import errors
+from penstock import codes, errors
 from penstock.contract import hooks as hookspecs
 
 ROOT = Path(__file__).parents[1]
@@ -256,15 +256,13 @@ def test_no_module_imports_a_vendor_at_its_top() -> None:
     assert found == []
 
 
-def test_the_table_of_errors_is_the_tree_of_classes() -> None:
-    rows = re.findall(r"(\w+)\s+(\w+)\s+exit (\d+)\s+HTTP (\d+)", errors.__doc__ or "")
-    table = {name: (code, int(exit_code), int(status)) for name, code, exit_code, status in rows}
+def test_each_class_of_errors_has_a_code_and_an_exit_status_of_its_own() -> None:
     classes = {
         name: (found.code, found.exit_code, found.http_status)
         for name, found in vars(errors).items()
         if inspect.isclass(found) and issubclass(found, errors.PenstockError) and not name.startswith("_")
     }
-    assert table == classes
+    assert classes == {name: (row.code, row.exit_code, row.http_status) for name, row in codes.KINDS.items()}
     assert len({exit_code for _, exit_code, _ in classes.values()}) == len(classes)
 
 

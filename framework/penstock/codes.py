@@ -4,247 +4,205 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-
-class Kind(NamedTuple):
-    """A class of errors: the code it has when none is given, and what its codes end in unless they say otherwise."""
-
-    code: str
-    exit_code: int
-    http_status: int
+# A code, the classes that carry it, the most usual first, and what it means and asks for. The first code of a class is
+# that of its errors which are given none, and its statuses are those of all its codes that name no others. `retry` is
+# in seconds.
+# `RunFailed` answers somebody who asked for success; whoever asks for the run itself gets it, with 200.
+_TABLE = """\
+# Of penstock itself.
+internal PenstockError exit=70 http=500: A bug of ours; report it with the file that the message names.
+interrupted PenstockError exit=130 http=503: Somebody ended the command; a run that was waited for goes on.
+system_error PenstockError: The operating system refused something; the message says what.
+# Of a run: what an awaited one is told by, and why runs and steps end `failed`.
+run_failed RunFailed exit=1 http=409: An awaited run did not succeed; `run show` and `run logs` say why.
+run_lost RunFailed: The target does not know the run any more; submit it again.
+run_damaged RunFailed: What the target keeps of the run cannot be read any more; submit it again.
+step_failed RunFailed: The step's program ended with an exit status or by a signal; see its log.
+step_timeout RunFailed: The step took longer than its `timeout`.
+step_interrupted RunFailed: The engine died too often while the step ran; submit the run again.
+step_not_started RunFailed: The step's program could not be started; see that it is there and executable.
+output_missing RunFailed: The step ended well and did not write an output that it declares.
+report_invalid RunFailed: The backend's report does not fit the pipeline; that part of it was left out.
+output_invalid RunFailed: The step wrote an output that is not of the type it declares.
+# Of the call itself.
+usage_error UsageError exit=2 http=400: The call is wrong; the message says what it takes.
+name_invalid UsageError,SpecInvalid,ConfigInvalid: A name that cannot be one; choose another.
+idempotency_key_invalid UsageError: An idempotency key is empty or too long.
+time_invalid UsageError: A time that cannot be read; write `2026-11-20T14:00:00Z`.
+kind_unknown UsageError,SpecInvalid: There is no such kind of document; use one that is listed.
+file_unwritable UsageError,ConfigInvalid: A file or folder cannot be written; choose another.
+file_not_allowed UsageError http=403: A caller from another machine names no file of this one; name a URI.
+# Of a document: a spec, a configuration, a file of parameters.
+spec_invalid SpecInvalid exit=3 http=422: Several things are wrong with the document; each has its own code.
+document_empty SpecInvalid: The document says nothing.
+document_not_utf8 SpecInvalid,ConfigInvalid: The document is not UTF-8 text; save it as such.
+document_too_deep SpecInvalid,ConfigInvalid: The document is nested too deep.
+document_too_large SpecInvalid,ConfigInvalid http=413: The document is too large; data belongs in files beside it.
+yaml_syntax SpecInvalid,ConfigInvalid: The document is not YAML; the message says where it stops making sense.
+yaml_alias SpecInvalid,ConfigInvalid: YAML's aliases are not read; write the value out.
+yaml_tag SpecInvalid,ConfigInvalid: YAML's tags are not read; leave the tag out.
+api_version_unknown SpecInvalid: This penstock does not read documents of that `apiVersion`.
+unknown_key SpecInvalid,ConfigInvalid: A key that nothing reads; the nearest known one is named.
+missing_key SpecInvalid,ConfigInvalid: A key that must be there is not.
+duplicate_key SpecInvalid,ConfigInvalid: A key is there twice; keep one.
+key_invalid SpecInvalid,ConfigInvalid: A key that cannot be one; use letters, digits, `_` and `-`.
+type_mismatch SpecInvalid,ConfigInvalid: A value of another type than its key takes.
+value_invalid SpecInvalid,ConfigInvalid: A value that its key does not take.
+text_invalid SpecInvalid,ConfigInvalid: A text holds characters that it cannot; the message names them.
+# Of a pipeline.
+steps_missing SpecInvalid: A pipeline has at least one step.
+cycle SpecInvalid: Steps wait for each other; cut one of the dependencies that the message lists.
+command_empty SpecInvalid: A step's command has no words.
+command_invalid SpecInvalid: A command cannot be split into words; close its quotes.
+shell_operator SpecInvalid: No shell sees a command; write `[bash, -c, ...]` where one is meant.
+placeholder_invalid SpecInvalid: A placeholder cannot be read; write `${{ parameters.name }}`.
+reference_expected SpecInvalid: An input or output takes exactly one reference.
+reference_scope SpecInvalid: A reference to something that cannot be read from where it stands.
+reference_unknown SpecInvalid: A reference to something that the pipeline does not declare.
+artifact_in_command SpecInvalid: A file or directory reaches a command through the step's `inputs` only.
+env_name_invalid SpecInvalid: The name of an environment variable holds `=` or NUL, or is empty.
+limit_invalid SpecInvalid: A limit of a parameter that no value can keep.
+limit_not_applicable SpecInvalid: A limit that does not go with the parameter's type.
+pattern_invalid SpecInvalid: A `pattern` is not a regular expression that can be used.
+parameter_unused SpecInvalid: A warning: nothing reads the parameter.
+input_unmentioned SpecInvalid: A warning: no argument or variable of the step mentions the input.
+output_unmentioned SpecInvalid: A warning: no argument or variable of the step mentions the output.
+# Of files that are named, and of what is bundled with a pipeline.
+file_not_found SpecInvalid,ParameterInvalid,ConfigInvalid: There is no such file or folder.
+file_unreadable SpecInvalid,ConfigInvalid,ParameterInvalid: A file cannot be read by this user.
+not_a_file SpecInvalid,ParameterInvalid: A file is expected, and something else is there.
+not_a_folder SpecInvalid,ParameterInvalid: A folder is expected, and something else is there.
+file_changed SpecInvalid: A file changed while it was read; try again.
+file_special SpecInvalid: Sockets, pipes and devices cannot be bundled; leave them out by `.gitignore`.
+link_broken SpecInvalid: A link leads to nothing.
+link_loop SpecInvalid: A link leads back to itself or to a folder that it is in.
+link_outside_folder SpecInvalid: A link leads out of the folder that is bundled.
+name_clash SpecInvalid: Two names are one as soon as Unicode is normalised; rename one.
+name_not_utf8 SpecInvalid: The name of a file is not UTF-8 text; rename it.
+path_outside_folder SpecInvalid: A relative path leads out of the spec's folder.
+# Of a configuration.
+config_invalid ConfigInvalid exit=4 http=500: The configuration cannot be used; the message says where and why.
+target_missing ConfigInvalid: Several targets and no default: set `target`, or name one in the call.
+target_unknown ConfigInvalid: The configuration has no such target; the known ones are named.
+backend_unknown ConfigInvalid: No installed package has that backend.
+plugin_unknown ConfigInvalid: No installed package has that plugin.
+command_unknown ConfigInvalid: No installed package has that command.
+backend_ambiguous ConfigInvalid: Two installed packages have that backend; uninstall one.
+plugin_ambiguous ConfigInvalid: Two installed packages have that plugin; uninstall one.
+command_ambiguous ConfigInvalid: Two installed packages have that command; uninstall one.
+backend_unavailable ConfigInvalid: The backend needs a package that is not installed; the message names it.
+plugin_unavailable ConfigInvalid: The plugin needs a package that is not installed; the message names it.
+command_unavailable ConfigInvalid: The command needs a package that is not installed; the message names it.
+extra_missing ConfigInvalid: This command needs an extra of penstock; the message says how to install it.
+# Of the parameters of a trigger.
+parameter_invalid ParameterInvalid exit=5 http=422: Several parameters are wrong; each has its own code.
+parameter_unknown ParameterInvalid: The pipeline has no such parameter.
+parameter_missing ParameterInvalid: A parameter without a default was not given.
+parameter_type ParameterInvalid,SpecInvalid: A value of another type than the parameter's.
+parameter_range ParameterInvalid,SpecInvalid: A value beyond the parameter's limits.
+parameter_enum ParameterInvalid,SpecInvalid: A value that is none of those the parameter lists.
+parameter_pattern ParameterInvalid,SpecInvalid: A text that does not match the parameter's pattern.
+parameter_not_finite ParameterInvalid,SpecInvalid: NaN and infinities are not values.
+parameter_text ParameterInvalid,SpecInvalid: A text that no argument can carry: NUL or half a character.
+parameter_too_large ParameterInvalid,SpecInvalid: A value that is too long or nested too deep; pass it as a file.
+location_refused ParameterInvalid: The caller may not name that path; use one below the target's `data_roots`.
+location_unsupported ParameterInvalid,TargetUnsupported: The target does not read such URIs.
+# Of what is named and not there.
+not_found NotFound exit=6 http=404: What was named does not exist; the message lists what does.
+endpoint_not_found NotFound: There is no such endpoint.
+version_not_found NotFound: The endpoint has no such version, or no default.
+pipeline_not_found NotFound: There is no such published pipeline.
+snapshot_not_found NotFound: The registry has no such snapshot; publish the pipeline again.
+run_not_found NotFound: There is no such run.
+step_not_found NotFound: The run has no such step.
+# Of gates.
+endpoint_disabled GateClosed exit=7 http=409: The endpoint is closed: since when, by whom and why is in the message.
+version_disabled GateClosed: The version is closed; nothing else is tried in its place.
+pipeline_disabled GateClosed: The published pipeline is closed, behind every endpoint.
+# Of what contradicts what is there.
+conflict Conflict exit=8 http=409: What is asked contradicts what is there.
+ambiguous Conflict: The reference names several things; the message lists them.
+default_changed Conflict: Somebody else moved the default; look again and decide anew.
+file_exists Conflict,UsageError: A file is in the way and is never overwritten.
+idempotency_conflict Conflict: The idempotency key was used for another request; use a new key.
+in_use Conflict: A default, a version or an unfinished run still points to it.
+label_frozen Conflict: The label names other content; labels never change, choose another.
+label_reserved Conflict: The label named something that was deleted; labels are never reused.
+name_taken Conflict: Another endpoint has that name.
+nothing_to_roll_back Conflict: The default was never moved, or all moves were taken back.
+revision_changed Conflict http=412: Somebody else changed it since it was looked at; look again.
+run_not_finished Conflict: The run has not ended; wait for it or cancel it.
+target_changed Conflict: The target's name now means another place than when this was frozen.
+# Of a target.
+target_unsupported TargetUnsupported exit=9 http=422: The target cannot do this; its backend has no such hook.
+platform_unsupported TargetUnsupported: The backend does not run on this operating system.
+image_ignored TargetUnsupported: The target notes the image and does not use it.
+gpu_ignored TargetUnsupported: The target notes GPUs and does not give them out.
+resources_clipped TargetUnsupported: More is asked than the target has; it gives what it has.
+target_unavailable TargetUnavailable exit=10 http=503 retry=1: The target did not answer; the call may succeed later.
+publishing_elsewhere TargetUnavailable retry=1: Somebody publishes; what is to be retired waits.
+queue_corrupt TargetUnavailable: The local target's queue cannot be read; move it away and submit again.
+queue_newer TargetUnavailable: The local target's queue was written by a newer penstock; use that one.
+dispatch_failed TargetRefused exit=11 http=502: The target refused the run, for good.
+publication_damaged TargetRefused: What was published cannot be read at the target; publish it again.
+# Of the registry.
+registry_error RegistryError exit=12 http=500: The registry cannot be used; the message says why.
+registry_busy RegistryError http=503 retry=1: Somebody else writes the registry; try again.
+registry_copied RegistryError: This registry is a copy; it is for looking, and hands nothing over.
+registry_corrupt RegistryError: The registry file is damaged; put a backup in its place.
+registry_disk_full RegistryError http=507: The disk is full; free some space.
+registry_missing RegistryError: There is no registry there, and a verb that only reads makes none.
+registry_network_fs RegistryError: The registry lies on a network file system; put it on a local disk.
+registry_newer RegistryError: The registry was written by a newer penstock; use that one.
+registry_read_only RegistryError: The registry, or a file beside it, cannot be written by this user.
+archive_corrupt RegistryError: An archive beside the registry is damaged; put a backup in its place.
+archive_missing RegistryError: An archive beside the registry is gone; put a backup in its place.
+archive_unpack RegistryError: An archive could not be unpacked where it is needed; see the disk there.
+# Of waiting, of what is plugged in, of policy.
+wait_timeout WaitTimeout exit=13 http=504: The run did not end in the time that was given; it goes on.
+backend_broken BackendBroken exit=14 http=500: A backend breaks the contract; the message names the hook.
+plugin_broken BackendBroken: A plugin breaks the contract; the message names the hook.
+command_broken BackendBroken: A command of a plugin cannot be loaded or is none.
+policy_refused PolicyRefused exit=15 http=403: A plugin refused the call before anything happened.
+"""
 
 
 class Code(NamedTuple):
-    """One code: the classes that carry it, the most usual first, and what it means and asks for.
+    """One code of the table.
 
-    `http_status` and `exit_code` are set where they differ from those of the class; `retry_after` is in seconds and
-    0 where trying again as it is changes nothing.
+    `exit_code` of a command and `http_status` of an answer are 0 where they are those of the class; `retry_after` is in
+    seconds, and 0 where trying again as it is changes nothing.
     """
 
     code: str
     classes: tuple[str, ...]
     meaning: str
-    http_status: int | None = None
-    exit_code: int | None = None
-    retry_after: float = 0.0
+    exit_code: int = 0
+    http_status: int = 0
+    retry_after: int = 0
 
 
-class Ending(NamedTuple):
-    """What an error ends in: the exit status of a command, the HTTP status of an answer, and when to try again."""
+def _read(row: str) -> Code:
+    head, _, meaning = row.partition(": ")
+    code, classes, *rest = head.split()
+    numbers = {name: int(number) for name, number in (one.split("=") for one in rest)}
+    return Code(code, tuple(classes.split(",")), meaning, *(numbers.get(one, 0) for one in ("exit", "http", "retry")))
 
-    exit_code: int
-    http_status: int
-    retry_after: float
 
-
-# `RunFailed` answers somebody who asked for success; whoever asks for the run itself gets it, with 200.
-KINDS = {
-    "PenstockError": Kind("internal", 70, 500),
-    "RunFailed": Kind("run_failed", 1, 409),
-    "UsageError": Kind("usage_error", 2, 400),
-    "SpecInvalid": Kind("spec_invalid", 3, 422),
-    "ConfigInvalid": Kind("config_invalid", 4, 500),
-    "ParameterInvalid": Kind("parameter_invalid", 5, 422),
-    "NotFound": Kind("not_found", 6, 404),
-    "GateClosed": Kind("endpoint_disabled", 7, 409),
-    "Conflict": Kind("conflict", 8, 409),
-    "TargetUnsupported": Kind("target_unsupported", 9, 422),
-    "TargetUnavailable": Kind("target_unavailable", 10, 503),
-    "TargetRefused": Kind("dispatch_failed", 11, 502),
-    "RegistryError": Kind("registry_error", 12, 500),
-    "WaitTimeout": Kind("wait_timeout", 13, 504),
-    "BackendBroken": Kind("backend_broken", 14, 500),
-    "PolicyRefused": Kind("policy_refused", 15, 403),
-}
-
-_INTERNAL = ("PenstockError",)
-_RUN = ("RunFailed",)
-_USAGE = ("UsageError",)
-_SPEC = ("SpecInvalid",)
-_CONFIG = ("ConfigInvalid",)
-_DOCUMENT = ("SpecInvalid", "ConfigInvalid")
-_PARAMETER = ("ParameterInvalid", "SpecInvalid")
-_LOCATION = ("ParameterInvalid",)
-_MISSING = ("NotFound",)
-_GATE = ("GateClosed",)
-_CONFLICT = ("Conflict",)
-_UNSUPPORTED = ("TargetUnsupported",)
-_AWAY = ("TargetUnavailable",)
-_REFUSED = ("TargetRefused",)
-_REGISTRY = ("RegistryError",)
-_BROKEN = ("BackendBroken",)
-
-_ALL = (
-    # Of penstock itself.
-    Code("internal", _INTERNAL, "A bug of ours; report it with the file that the message names."),
-    Code("interrupted", _INTERNAL, "Somebody ended the command; a run that was waited for goes on.", 503, 130),
-    Code("system_error", _INTERNAL, "The operating system refused something; the message says what."),
-    # Of a run: what an awaited one is told by, and why runs and steps end `failed`.
-    Code("run_failed", _RUN, "An awaited run did not succeed; `run show` and `run logs` say why."),
-    Code("run_lost", _RUN, "The target does not know the run any more; submit it again."),
-    Code("run_damaged", _RUN, "What the target keeps of the run cannot be read any more; submit it again."),
-    Code("step_failed", _RUN, "The step's program ended with an exit status or by a signal; see its log."),
-    Code("step_timeout", _RUN, "The step took longer than its `timeout`."),
-    Code("step_interrupted", _RUN, "The engine died too often while the step ran; submit the run again."),
-    Code("step_not_started", _RUN, "The step's program could not be started; see that it is there and executable."),
-    Code("output_missing", _RUN, "The step ended well and did not write an output that it declares."),
-    Code("report_invalid", _RUN, "The backend's report does not fit the pipeline; that part of it was left out."),
-    Code("output_invalid", _RUN, "The step wrote an output that is not of the type it declares."),
-    # Of the call itself.
-    Code("usage_error", _USAGE, "The call is wrong; the message says what it takes."),
-    Code("name_invalid", ("UsageError", "SpecInvalid", "ConfigInvalid"), "A name that cannot be one; choose another."),
-    Code("idempotency_key_invalid", _USAGE, "An idempotency key is empty or too long."),
-    Code("time_invalid", _USAGE, "A time that cannot be read; write `2026-11-20T14:00:00Z`."),
-    Code("kind_unknown", ("UsageError", "SpecInvalid"), "There is no such kind of document; use one that is listed."),
-    Code("file_unwritable", ("UsageError", "ConfigInvalid"), "A file or folder cannot be written; choose another."),
-    Code("file_not_allowed", _USAGE, "A caller from another machine names no file of this one; name a URI.", 403),
-    # Of a document: a spec, a configuration, a file of parameters.
-    Code("spec_invalid", _SPEC, "Several things are wrong with the document; each has its own code."),
-    Code("document_empty", _SPEC, "The document says nothing."),
-    Code("document_not_utf8", _DOCUMENT, "The document is not UTF-8 text; save it as such."),
-    Code("document_too_deep", _DOCUMENT, "The document is nested too deep."),
-    Code("document_too_large", _DOCUMENT, "The document is too large; data belongs in files beside it.", 413),
-    Code("yaml_syntax", _DOCUMENT, "The document is not YAML; the message says where it stops making sense."),
-    Code("yaml_alias", _DOCUMENT, "YAML's aliases are not read; write the value out."),
-    Code("yaml_tag", _DOCUMENT, "YAML's tags are not read; leave the tag out."),
-    Code("api_version_unknown", _SPEC, "This penstock does not read documents of that `apiVersion`."),
-    Code("unknown_key", _DOCUMENT, "A key that nothing reads; the nearest known one is named."),
-    Code("missing_key", _DOCUMENT, "A key that must be there is not."),
-    Code("duplicate_key", _DOCUMENT, "A key is there twice; keep one."),
-    Code("key_invalid", _DOCUMENT, "A key that cannot be one; use letters, digits, `_` and `-`."),
-    Code("type_mismatch", _DOCUMENT, "A value of another type than its key takes."),
-    Code("value_invalid", _DOCUMENT, "A value that its key does not take."),
-    Code("text_invalid", _DOCUMENT, "A text holds characters that it cannot; the message names them."),
-    # Of a pipeline.
-    Code("steps_missing", _SPEC, "A pipeline has at least one step."),
-    Code("cycle", _SPEC, "Steps wait for each other; cut one of the dependencies that the message lists."),
-    Code("command_empty", _SPEC, "A step's command has no words."),
-    Code("command_invalid", _SPEC, "A command cannot be split into words; close its quotes."),
-    Code("shell_operator", _SPEC, "No shell sees a command; write `[bash, -c, ...]` where one is meant."),
-    Code("placeholder_invalid", _SPEC, "A placeholder cannot be read; write `${{ parameters.name }}`."),
-    Code("reference_expected", _SPEC, "An input or output takes exactly one reference."),
-    Code("reference_scope", _SPEC, "A reference to something that cannot be read from where it stands."),
-    Code("reference_unknown", _SPEC, "A reference to something that the pipeline does not declare."),
-    Code("artifact_in_command", _SPEC, "A file or directory reaches a command through the step's `inputs` only."),
-    Code("env_name_invalid", _SPEC, "The name of an environment variable holds `=` or NUL, or is empty."),
-    Code("limit_invalid", _SPEC, "A limit of a parameter that no value can keep."),
-    Code("limit_not_applicable", _SPEC, "A limit that does not go with the parameter's type."),
-    Code("pattern_invalid", _SPEC, "A `pattern` is not a regular expression that can be used."),
-    Code("parameter_unused", _SPEC, "A warning: nothing reads the parameter."),
-    Code("input_unmentioned", _SPEC, "A warning: no argument or variable of the step mentions the input."),
-    Code("output_unmentioned", _SPEC, "A warning: no argument or variable of the step mentions the output."),
-    # Of files that are named, and of what is bundled with a pipeline.
-    Code("file_not_found", ("SpecInvalid", "ParameterInvalid", "ConfigInvalid"), "There is no such file or folder."),
-    Code(
-        "file_unreadable", ("SpecInvalid", "ConfigInvalid", "ParameterInvalid"), "A file cannot be read by this user."
-    ),
-    Code("not_a_file", ("SpecInvalid", "ParameterInvalid"), "A file is expected, and something else is there."),
-    Code("not_a_folder", ("SpecInvalid", "ParameterInvalid"), "A folder is expected, and something else is there."),
-    Code("file_changed", _SPEC, "A file changed while it was read; try again."),
-    Code("file_special", _SPEC, "Sockets, pipes and devices cannot be bundled; leave them out by `.gitignore`."),
-    Code("link_broken", _SPEC, "A link leads to nothing."),
-    Code("link_loop", _SPEC, "A link leads back to itself or to a folder that it is in."),
-    Code("link_outside_folder", _SPEC, "A link leads out of the folder that is bundled."),
-    Code("name_clash", _SPEC, "Two names are one as soon as Unicode is normalised; rename one."),
-    Code("name_not_utf8", _SPEC, "The name of a file is not UTF-8 text; rename it."),
-    Code("path_outside_folder", _SPEC, "A relative path leads out of the spec's folder."),
-    # Of a configuration.
-    Code("config_invalid", _CONFIG, "The configuration cannot be used; the message says where and why."),
-    Code("target_missing", _CONFIG, "Several targets and no default: set `target`, or name one in the call."),
-    Code("target_unknown", _CONFIG, "The configuration has no such target; the known ones are named."),
-    Code("backend_unknown", _CONFIG, "No installed package has that backend."),
-    Code("plugin_unknown", _CONFIG, "No installed package has that plugin."),
-    Code("command_unknown", _CONFIG, "No installed package has that command."),
-    Code("backend_ambiguous", _CONFIG, "Two installed packages have that backend; uninstall one."),
-    Code("plugin_ambiguous", _CONFIG, "Two installed packages have that plugin; uninstall one."),
-    Code("command_ambiguous", _CONFIG, "Two installed packages have that command; uninstall one."),
-    Code("backend_unavailable", _CONFIG, "The backend needs a package that is not installed; the message names it."),
-    Code("plugin_unavailable", _CONFIG, "The plugin needs a package that is not installed; the message names it."),
-    Code("command_unavailable", _CONFIG, "The command needs a package that is not installed; the message names it."),
-    Code("extra_missing", _CONFIG, "This command needs an extra of penstock; the message says how to install it."),
-    # Of the parameters of a trigger.
-    Code("parameter_invalid", _LOCATION, "Several parameters are wrong; each has its own code."),
-    Code("parameter_unknown", _LOCATION, "The pipeline has no such parameter."),
-    Code("parameter_missing", _LOCATION, "A parameter without a default was not given."),
-    Code("parameter_type", _PARAMETER, "A value of another type than the parameter's."),
-    Code("parameter_range", _PARAMETER, "A value beyond the parameter's limits."),
-    Code("parameter_enum", _PARAMETER, "A value that is none of those the parameter lists."),
-    Code("parameter_pattern", _PARAMETER, "A text that does not match the parameter's pattern."),
-    Code("parameter_not_finite", _PARAMETER, "NaN and infinities are not values."),
-    Code("parameter_text", _PARAMETER, "A text that no argument can carry: NUL or half a character."),
-    Code("parameter_too_large", _PARAMETER, "A value that is too long or nested too deep; pass it as a file."),
-    Code("location_refused", _LOCATION, "The caller may not name that path; use one below the target's `data_roots`."),
-    Code("location_unsupported", ("ParameterInvalid", "TargetUnsupported"), "The target does not read such URIs."),
-    # Of what is named and not there.
-    Code("not_found", _MISSING, "What was named does not exist; the message lists what does."),
-    Code("endpoint_not_found", _MISSING, "There is no such endpoint."),
-    Code("version_not_found", _MISSING, "The endpoint has no such version, or no default."),
-    Code("pipeline_not_found", _MISSING, "There is no such published pipeline."),
-    Code("snapshot_not_found", _MISSING, "The registry has no such snapshot; publish the pipeline again."),
-    Code("run_not_found", _MISSING, "There is no such run."),
-    Code("step_not_found", _MISSING, "The run has no such step."),
-    # Of gates.
-    Code("endpoint_disabled", _GATE, "The endpoint is closed: since when, by whom and why is in the message."),
-    Code("version_disabled", _GATE, "The version is closed; nothing else is tried in its place."),
-    Code("pipeline_disabled", _GATE, "The published pipeline is closed, behind every endpoint."),
-    # Of what contradicts what is there.
-    Code("conflict", _CONFLICT, "What is asked contradicts what is there."),
-    Code("ambiguous", _CONFLICT, "The reference names several things; the message lists them."),
-    Code("default_changed", _CONFLICT, "Somebody else moved the default; look again and decide anew."),
-    Code("file_exists", ("Conflict", "UsageError"), "A file is in the way and is never overwritten."),
-    Code("idempotency_conflict", _CONFLICT, "The idempotency key was used for another request; use a new key."),
-    Code("in_use", _CONFLICT, "A default, a version or an unfinished run still points to it."),
-    Code("label_frozen", _CONFLICT, "The label names other content; labels never change, choose another."),
-    Code("label_reserved", _CONFLICT, "The label named something that was deleted; labels are never reused."),
-    Code("name_taken", _CONFLICT, "Another endpoint has that name."),
-    Code("nothing_to_roll_back", _CONFLICT, "The default was never moved, or all moves were taken back."),
-    Code("revision_changed", _CONFLICT, "Somebody else changed it since it was looked at; look again.", 412),
-    Code("run_not_finished", _CONFLICT, "The run has not ended; wait for it or cancel it."),
-    Code("target_changed", _CONFLICT, "The target's name now means another place than when this was frozen."),
-    # Of a target.
-    Code("target_unsupported", _UNSUPPORTED, "The target cannot do this; its backend has no such hook."),
-    Code("platform_unsupported", _UNSUPPORTED, "The backend does not run on this operating system."),
-    Code("image_ignored", ("TargetUnsupported",), "The target notes the image and does not use it."),
-    Code("gpu_ignored", ("TargetUnsupported",), "The target notes GPUs and does not give them out."),
-    Code("resources_clipped", ("TargetUnsupported",), "More is asked than the target has; it gives what it has."),
-    Code("target_unavailable", _AWAY, "The target did not answer; the same call may succeed later.", retry_after=1.0),
-    Code("publishing_elsewhere", _AWAY, "Somebody publishes; what is to be retired waits.", retry_after=1.0),
-    Code("queue_corrupt", _AWAY, "The local target's queue cannot be read; move it away and submit again."),
-    Code("queue_newer", _AWAY, "The local target's queue was written by a newer penstock; use that one."),
-    Code("dispatch_failed", _REFUSED, "The target refused the run, for good."),
-    Code("publication_damaged", _REFUSED, "What was published cannot be read at the target; publish it again."),
-    # Of the registry.
-    Code("registry_error", _REGISTRY, "The registry cannot be used; the message says why."),
-    Code("registry_busy", _REGISTRY, "Somebody else writes the registry; try again.", 503, retry_after=1.0),
-    Code("registry_copied", _REGISTRY, "This registry is a copy; it is for looking, and hands nothing over."),
-    Code("registry_corrupt", _REGISTRY, "The registry file is damaged; put a backup in its place."),
-    Code("registry_disk_full", _REGISTRY, "The disk is full; free some space.", 507),
-    Code("registry_missing", _REGISTRY, "There is no registry there, and a verb that only reads makes none."),
-    Code("registry_network_fs", _REGISTRY, "The registry lies on a network file system; put it on a local disk."),
-    Code("registry_newer", _REGISTRY, "The registry was written by a newer penstock; use that one."),
-    Code("registry_read_only", _REGISTRY, "The registry, or a file beside it, cannot be written by this user."),
-    Code("archive_corrupt", _REGISTRY, "An archive beside the registry is damaged; put a backup in its place."),
-    Code("archive_missing", _REGISTRY, "An archive beside the registry is gone; put a backup in its place."),
-    Code("archive_unpack", _REGISTRY, "An archive could not be unpacked where it is needed; see the disk there."),
-    # Of waiting, of what is plugged in, of policy.
-    Code("wait_timeout", ("WaitTimeout",), "The run did not end in the time that was given; it goes on."),
-    Code("backend_broken", _BROKEN, "A backend breaks the contract; the message names the hook."),
-    Code("plugin_broken", _BROKEN, "A plugin breaks the contract; the message names the hook."),
-    Code("command_broken", _BROKEN, "A command of a plugin cannot be loaded or is none."),
-    Code("policy_refused", ("PolicyRefused",), "A plugin refused the call before anything happened."),
-)
-
+_ALL = tuple(_read(row) for row in _TABLE.splitlines() if not row.startswith("#"))
 CODES = {each.code: each for each in _ALL}
+KINDS = {each.classes[0]: each for each in reversed(_ALL)}
+"""By the name of a class of errors, its first code."""
 
 
-def ending(error: str, code: str) -> Ending:
-    """What an error of that class name with that code ends in; a code of somebody else's ends as its class does."""
+def ending(error: str, code: str) -> tuple[int, int, int]:
+    """The exit status, the HTTP status and when to try again, of an error of that class name with that code.
+
+    A code of somebody else's ends as its class does.
+    """
     kind = KINDS[error]
-    own = CODES.get(code) or CODES[kind.code]
-    return Ending(
-        kind.exit_code if own.exit_code is None else own.exit_code,
-        kind.http_status if own.http_status is None else own.http_status,
-        own.retry_after,
-    )
+    own = CODES.get(code, kind)
+    return own.exit_code or kind.exit_code, own.http_status or kind.http_status, own.retry_after
 
 
 def markdown() -> str:
@@ -252,13 +210,13 @@ def markdown() -> str:
     lines = [_HEAD]
     for each in _ALL:
         endings = [ending(name, each.code) for name in each.classes]
-        cells = [
+        cells = (
             f"`{each.code}`",
             ", ".join(f"`{name}`" for name in each.classes),
-            ", ".join(str(one.exit_code) for one in endings),
-            ", ".join(str(one.http_status) for one in endings),
+            ", ".join(str(one[0]) for one in endings),
+            ", ".join(str(one[1]) for one in endings),
             each.meaning,
-        ]
+        )
         lines.append(f"| {' | '.join(cells)} |\n")
     return "".join(lines)
 

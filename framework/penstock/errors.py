@@ -1,25 +1,8 @@
 """Every way penstock can say no: one tree, so that any door can answer with a code, a status and a line.
 
-    PenstockError            internal              exit 70  HTTP 500
-    ├── RunFailed            run_failed            exit 1   HTTP 409   an awaited run did not succeed
-    ├── UsageError           usage_error           exit 2   HTTP 400
-    ├── SpecInvalid          spec_invalid          exit 3   HTTP 422
-    ├── ConfigInvalid        config_invalid        exit 4   HTTP 500
-    ├── ParameterInvalid     parameter_invalid     exit 5   HTTP 422
-    ├── NotFound             not_found             exit 6   HTTP 404
-    ├── GateClosed           endpoint_disabled     exit 7   HTTP 409
-    ├── Conflict             conflict              exit 8   HTTP 409
-    ├── TargetUnsupported    target_unsupported    exit 9   HTTP 422
-    ├── TargetUnavailable    target_unavailable    exit 10  HTTP 503
-    ├── TargetRefused        dispatch_failed       exit 11  HTTP 502
-    ├── RegistryError        registry_error        exit 12  HTTP 500
-    ├── WaitTimeout          wait_timeout          exit 13  HTTP 504
-    ├── BackendBroken        backend_broken        exit 14  HTTP 500
-    └── PolicyRefused        policy_refused        exit 15  HTTP 403
-
-One class may carry several codes (`version_not_found` and `endpoint_not_found` are both `NotFound`), and a code may
-end in another status than its class (`registry_busy` is 503): all of them are in `penstock.codes`, where the numbers
-come from. Codes never change their meaning.
+Each class has an exit status of its own. It may carry several codes (`version_not_found` and `endpoint_not_found` are
+both `NotFound`), and a code may end in another status than its class (`registry_busy` is 503): all of them are in
+`penstock.codes` and in `docs/errors.md`. Codes never change their meaning.
 """
 
 from __future__ import annotations
@@ -104,16 +87,18 @@ class Problem:
 class PenstockError(Exception):
     """Root of the tree. `str(error)` is the one line a person reads; it never holds a traceback or a secret."""
 
-    code: str
-    exit_code: int
-    http_status: int
-    retry_after: float = 0.0
+    code: str = KINDS["PenstockError"].code
+    exit_code: int = KINDS["PenstockError"].exit_code
+    http_status: int = KINDS["PenstockError"].http_status
+    retry_after: float = 0
     """Seconds after which the same call may succeed; 0 where it would not."""
-    _kind: ClassVar[str]
+    _kind: ClassVar[str] = "PenstockError"
 
     def __init_subclass__(cls, **keywords: Any) -> None:
+        """Give a class of the table its numbers; one that is not there keeps those of the class above it."""
         super().__init_subclass__(**keywords)
-        _take_from_table(cls)
+        if row := KINDS.get(cls.__name__):
+            cls._kind, cls.code, cls.exit_code, cls.http_status = cls.__name__, row.code, row.exit_code, row.http_status
 
     def __init__(self, message: str, *, code: str | None = None, details: Iterable[Problem] = ()) -> None:
         super().__init__(message)
@@ -127,17 +112,6 @@ class PenstockError(Exception):
         """The one error shape of every door: `{"error": {"code", "message", "details"}}`."""
         details = [detail.to_dict() for detail in self.details]
         return {"error": {"code": self.code, "message": self.message, "details": details}}
-
-
-def _take_from_table(error: type[PenstockError]) -> None:
-    """Give a class of the table its numbers; one that is not there keeps those of the class above it."""
-    name = error.__name__
-    if name in KINDS:
-        error._kind = name
-        error.code, error.exit_code, error.http_status = KINDS[name]
-
-
-_take_from_table(PenstockError)
 
 
 class RunFailed(PenstockError):
