@@ -1,13 +1,14 @@
-"""JSON Schemas of our documents, generated from the attrs classes and their docstrings."""
+"""JSON Schemas (draft 2020-12) made from attrs classes and their docstrings: of our documents, and of records."""
 
 from __future__ import annotations
 
 import inspect
 import re
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import attrs
 
@@ -18,12 +19,16 @@ from penstock.spec import API_VERSION, Pipeline
 KINDS: Mapping[str, type] = {"Pipeline": Pipeline}
 """The kinds of documents and their classes."""
 
-_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _PLAIN = {str: "string", Path: "string", int: "integer", float: "number", bool: "boolean", type(None): "null"}
 
+Schema: TypeAlias = dict[str, Any]
+ObjectMaker: TypeAlias = "Callable[[Any, Schema], Schema]"
+"""Makes the schema of an object from a class; what it refers to goes into the definitions."""
 
-def schema(kind: str) -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) of a kind of document, header included. Raises UsageError.
+
+def schema(kind: str) -> Schema:
+    """The JSON Schema of a kind of document, header included. Raises UsageError.
 
     `specs/schema/` holds what this returns: `penstock schema Pipeline > specs/schema/pipeline.schema.json`.
     """
@@ -34,69 +39,72 @@ def schema(kind: str) -> dict[str, Any]:
     return {**made, "properties": {**header, **made["properties"]}, "required": [*header, *made["required"]]}
 
 
-def schema_of(cls: type) -> dict[str, Any]:
+def schema_of(cls: type) -> Schema:
     """The JSON Schema of what `structure` reads into an attrs class."""
-    definitions: dict[str, Any] = {}
-    made = {"$schema": _DIALECT, "title": cls.__name__, **_object(cls, definitions)}
+    definitions: Schema = {}
+    made = {"$schema": DIALECT, "title": cls.__name__, **_written_object(cls, definitions)}
     return {**made, "$defs": dict(sorted(definitions.items()))} if definitions else made
 
 
-def _object(cls: type, definitions: dict[str, Any]) -> dict[str, Any]:
+def type_schema(type_: Any, definitions: Schema, make: ObjectMaker) -> Schema:
+    """The schema of a type; that of a class goes into the definitions, a generic one's by what is in it too."""
+    if type_ is Any:
+        return {}
+    if type_ is datetime:
+        return {"type": "string", "format": "date-time"}
+    if shapes.is_union(type_):
+        return _union(shapes.members_of(type_), definitions, make)
+    if shapes.is_literal(type_):
+        return {"enum": list(typing.get_args(type_))}
+    if shapes.is_sequence(type_):
+        return {"type": "array", "items": type_schema(shapes.item_type(type_), definitions, make)}
+    if shapes.is_mapping(type_):
+        return {"type": "object", "additionalProperties": type_schema(shapes.item_type(type_), definitions, make)}
+    if type_ in _PLAIN:
+        return {"type": _PLAIN[type_]}
+    name = "Of".join(one.__name__ for one in (type_, *typing.get_args(type_)))
+    if name not in definitions:
+        definitions[name] = {}
+        definitions[name] = make(type_, definitions)
+    reference = {"$ref": f"#/$defs/{name}"}
+    short = shapes.short_field(type_) if attrs.has(type_) else None
+    return reference if short is None else {"anyOf": [type_schema(short.type, definitions, make), reference]}
+
+
+def object_schema(properties: Schema, required: typing.Iterable[str], description: str | None = None) -> Schema:
+    """The schema of an object that has these keys and no others."""
+    about = {} if description is None else {"description": " ".join(description.split())}
+    keys = {"properties": properties, "required": [*required], "additionalProperties": False}
+    return {**about, "type": "object", **keys}
+
+
+def _written_object(cls: type, definitions: Schema) -> Schema:
+    """An object as a document writes it."""
     attrs.resolve_types(cls)
     doc = inspect.getdoc(cls) or ""
-    properties, required = {}, []
-    for field in attrs.fields(cls):
-        if not field.init:
-            continue
-        key = shapes.key_of(cls, field.name)
-        properties[key] = {**_about(doc, field), **_schema(shapes.written_type(field), definitions)}
-        if field.default is attrs.NOTHING:
-            required.append(key)
-    return {
-        "description": " ".join(doc.split()),
-        "type": "object",
-        "properties": properties,
-        "required": required,
-        "additionalProperties": False,
+    fields = {shapes.key_of(cls, field.name): field for field in attrs.fields(cls) if field.init}
+    properties = {
+        key: {**_about(doc, field), **type_schema(shapes.written_type(field), definitions, _written_object)}
+        for key, field in fields.items()
     }
+    return object_schema(properties, [key for key, field in fields.items() if field.default is attrs.NOTHING], doc)
 
 
-def _about(doc: str, field: attrs.Attribute[Any]) -> dict[str, Any]:
+def _about(doc: str, field: attrs.Attribute[Any]) -> Schema:
     """What an editor shows for a key: the sentences of the class that name it, and the default."""
     sentences = re.split(r"(?<=[.:])\s+(?=[A-Z`])", " ".join(doc.split()))
     told = " ".join(sentence for sentence in sentences if f"`{field.name}`" in sentence)
-    about: dict[str, Any] = {"description": told} if told else {}
+    about: Schema = {"description": told} if told else {}
     if isinstance(field.default, bool | int | float):
         about["default"] = field.default
     return about
 
 
-def _schema(type_: Any, definitions: dict[str, Any]) -> dict[str, Any]:
-    if type_ is Any:
-        return {}
-    if shapes.is_union(type_):
-        return _union(shapes.members_of(type_), definitions)
-    if shapes.is_literal(type_):
-        return {"enum": list(typing.get_args(type_))}
-    if shapes.is_sequence(type_):
-        return {"type": "array", "items": _schema(shapes.item_type(type_), definitions)}
-    if shapes.is_mapping(type_):
-        return {"type": "object", "additionalProperties": _schema(shapes.item_type(type_), definitions)}
-    if type_ in _PLAIN:
-        return {"type": _PLAIN[type_]}
-    if type_.__name__ not in definitions:
-        definitions[type_.__name__] = {}
-        definitions[type_.__name__] = _object(type_, definitions)
-    reference = {"$ref": f"#/$defs/{type_.__name__}"}
-    short = shapes.short_field(type_)
-    return reference if short is None else {"anyOf": [_schema(short.type, definitions), reference]}
-
-
-def _union(members: tuple[Any, ...], definitions: dict[str, Any]) -> dict[str, Any]:
+def _union(members: tuple[Any, ...], definitions: Schema, make: ObjectMaker) -> Schema:
     words = [_PLAIN[member] for member in members if member in _PLAIN]
     if "number" in words:
         words = [word for word in words if word != "integer"]
-    others = [_schema(member, definitions) for member in members if member not in _PLAIN]
+    others = [type_schema(member, definitions, make) for member in members if member not in _PLAIN]
     plain = {"type": words[0] if len(words) == 1 else list(dict.fromkeys(words))}
     if not others:
         return plain
