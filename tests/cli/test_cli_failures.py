@@ -22,7 +22,7 @@ def broken(monkeypatch, tmp_path):
         def callback(session):
             raise error
 
-        monkeypatch.setattr(status_module.status, "callback", click.pass_obj(callback))
+        monkeypatch.setattr(status_module.status, "callback", callback)
 
     return raising
 

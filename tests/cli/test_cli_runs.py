@@ -159,7 +159,10 @@ def test_a_parameter_file_is_typed_and_its_errors_have_a_place(greet, project, c
     assert "values.yaml:1:1" in cli("submit", "greet", "--params", "values.yaml").refused(3).err
     (project / "values.yaml").write_text("name: [\n")
     assert "values.yaml:" in cli("submit", "greet", "--params", "values.yaml").refused(3).err
+    (project / "values.yaml").write_text("times: 1\ntimes: 2\n")
+    assert "values.yaml:2:1" in cli("submit", "greet", "--params", "values.yaml").refused(3).err
     assert "gone.yaml" in cli("submit", "greet", "--params", "gone.yaml").refused(3).err
+    assert "1,000,000 bytes" in cli("submit", "greet", "--params", "/dev/zero").refused(3).err
     assert cli("run", "list").ok().out == "no runs\n"
 
 

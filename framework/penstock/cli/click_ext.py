@@ -34,7 +34,7 @@ def answer_options() -> list[click.Parameter]:
 
 
 class Command(click.Command):
-    """A command with `--json` and `--quiet`."""
+    """A command with `--json` and `--quiet`, whose function takes the Session first."""
 
     def __init__(self, name: str | None, **settings: Any) -> None:
         super().__init__(name, **settings)
@@ -44,6 +44,10 @@ class Command(click.Command):
         """Read the arguments, and keep them as they were given: what is wrong with them is said with them."""
         ctx.meta[GIVEN] = list(args)
         return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Call the command's function."""
+        return None if self.callback is None else ctx.invoke(self.callback, ctx.obj, **ctx.params)
 
 
 class Group(click.Group):

@@ -28,13 +28,6 @@ def paging(every: str) -> Callable[[F], F]:
     return decorate
 
 
-def closing(function: F) -> F:
-    """`--reason` and `--cancel-runs` of the commands that close a gate."""
-    help_ = "Also cancel the unfinished runs that came this way."
-    function = click.option("--cancel-runs", is_flag=True, help=help_)(function)
-    return click.option("--reason", default="", help="Why; shown to every trigger that is refused.")(function)
-
-
 target = click.option("--target", metavar="NAME", help="Another target than the workspace's default.")
 idempotency_key = click.option(
     "--idempotency-key", metavar="KEY", help="The same request under the same key is the same run."

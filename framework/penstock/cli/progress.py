@@ -1,4 +1,4 @@
-"""Waiting for a run in sight: a live table in a terminal, a line for each change everywhere else."""
+"""Accepted runs, answered at once or waited for: a live table in a terminal, else a line for each change."""
 
 from __future__ import annotations
 
@@ -11,15 +11,45 @@ import click
 
 from penstock.cli.output import Output, is_terminal
 from penstock.cli.tables import STYLES, Table
-from penstock.cli.times import span_text
+from penstock.cli.times import moment_text, span_text
 from penstock.errors import RunFailed, TargetUnsupported
-from penstock.records import RunRecord, StepRecord
+from penstock.records import RunRecord, StepRecord, Waiting
 from penstock.text import printable
 
 if TYPE_CHECKING:
-    from penstock.workspace import Workspace
+    from penstock.workspace import Submitted, Workspace
 
 _TAIL_LINES, _TAIL_BYTES = 20, 64 * 1024
+
+
+def answer_submitted(output: Output, workspace: Workspace, submitted: Submitted, *, wait: bool) -> None:
+    """Answer an accepted run; with `wait` follow it to its end. Raises RunFailed then."""
+    run = submitted.run
+    output.warn(submitted.warnings)
+    if output.json and not wait:
+        from penstock.codec import to_data
+
+        output.document({**to_data(run), "replayed": submitted.replayed, "warnings": submitted.warnings})
+        return
+    if not output.json:
+        again = " (accepted before under this idempotency key)" if submitted.replayed else ""
+        output.answer(run, [f"{what(run)} on {run.target}", f"run {run.id}{again}"], [run.id])
+    if wait:
+        wait_for_end(output, workspace, run.id)
+
+
+def waiting_text(waiting: Waiting) -> str:
+    """Why a run still waits for its target, and until when."""
+    tries = "" if waiting.tries == 0 else f", tried {waiting.tries} time{'' if waiting.tries == 1 else 's'}"
+    why = waiting.message or "it is to be handed over"
+    return f"{why} (due {moment_text(waiting.due)}{tries})"
+
+
+def what(run: RunRecord) -> str:
+    """What a run was triggered by: `digits@0`, `digits:1`, or a file's pipeline."""
+    if run.endpoint is not None:
+        return f"{run.endpoint}@{run.version}"
+    return f"{run.pipeline}:{run.label}" if run.resolved_from == "published" else f"{run.pipeline} (trial run)"
 
 
 def wait_for_end(output: Output, workspace: Workspace, run_id: str, timeout: float | None = None) -> None:

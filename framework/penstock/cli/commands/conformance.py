@@ -55,7 +55,6 @@ def _unsupported(_: click.Context, __: click.Parameter, given: Sequence[str]) ->
 )
 @click.option("--python", default="python", show_default=True, help="How a step on the target calls Python.")
 @click.option("--markdown", "as_markdown", is_flag=True, help="Answer with a table for a README.")
-@click.pass_obj
 def conformance(
     session: Session,
     target: str,

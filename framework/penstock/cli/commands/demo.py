@@ -32,7 +32,6 @@ _SHOWN = ("estimator", "max_depth", "trees")
     show_default=True,
     help="Where to put the demo's files and its workspace, to go on with afterwards.",
 )
-@click.pass_obj
 def demo(session: Session, folder: Path) -> None:
     """See everything once, on real data: 1,797 handwritten digits, two versions, a gate and a rollback.
 

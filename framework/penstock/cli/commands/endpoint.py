@@ -6,11 +6,10 @@ from datetime import datetime
 
 import click
 
+from penstock.cli.answers import answer_page, gate_commands, gate_rows, gate_text, state_text
 from penstock.cli.click_ext import Group
 from penstock.cli.commands.history import answer_history
-from penstock.cli.gates import answer_gate, gate_rows, gate_text, state_text
-from penstock.cli.listing import answer_page
-from penstock.cli.options import closing, paging, pairs
+from penstock.cli.options import paging, pairs
 from penstock.cli.session import Session
 from penstock.cli.tables import Table, record
 from penstock.cli.times import moment_text, read_moment
@@ -32,7 +31,6 @@ def endpoint() -> None:
 @click.argument("published")
 @click.option("--description", default="", help="What it is for.")
 @click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE", help="A tag of the endpoint; may be repeated.")
-@click.pass_obj
 def create(session: Session, name: str, published: str, description: str, tags: tuple[str, ...]) -> None:
     """Create an endpoint with a published pipeline as version 0, its default."""
     tagged = pairs(tags, "--tag")
@@ -45,7 +43,6 @@ def create(session: Session, name: str, published: str, description: str, tags: 
 @click.argument("name")
 @click.argument("published")
 @click.option("--default", is_flag=True, help="Make it the default.")
-@click.pass_obj
 def add_version(session: Session, name: str, published: str, default: bool) -> None:
     """Add a published pipeline as the next version."""
     with session.workspace() as workspace:
@@ -58,7 +55,6 @@ def add_version(session: Session, name: str, published: str, default: bool) -> N
 
 @endpoint.command("list")
 @paging("Also closed endpoints and versions.")
-@click.pass_obj
 def list_(session: Session, every: bool, limit: int, before: str | None) -> None:
     """List endpoints, newest first."""
     with session.workspace() as workspace:
@@ -75,7 +71,6 @@ def list_(session: Session, every: bool, limit: int, before: str | None) -> None
 
 @endpoint.command()
 @click.argument("name")
-@click.pass_obj
 def show(session: Session, name: str) -> None:
     """Show one endpoint and all its versions."""
     with session.workspace() as workspace:
@@ -104,7 +99,6 @@ def show(session: Session, name: str) -> None:
 )
 @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="At most so many.")
 @click.option("--before", metavar="TOKEN", help="Go on where the last page ended.")
-@click.pass_obj
 def history(session: Session, name: str, when: datetime | None, limit: int, before: str | None) -> None:
     """Show what happened to an endpoint, newest first."""
     with session.workspace() as workspace:
@@ -118,7 +112,6 @@ def history(session: Session, name: str, when: datetime | None, limit: int, befo
 @endpoint.command()
 @click.argument("name")
 @click.argument("new")
-@click.pass_obj
 def rename(session: Session, name: str, new: str) -> None:
     """Give an endpoint another name; its id stays."""
     with session.workspace() as workspace:
@@ -128,7 +121,6 @@ def rename(session: Session, name: str, new: str) -> None:
 
 @endpoint.command()
 @click.argument("name")
-@click.pass_obj
 def delete(session: Session, name: str) -> None:
     """Delete an endpoint; its published pipelines and runs stay."""
     with session.workspace() as workspace:
@@ -140,7 +132,6 @@ def delete(session: Session, name: str) -> None:
 @click.argument("name")
 @click.argument("version", metavar="V")
 @_EXPECT
-@click.pass_obj
 def set_default(session: Session, name: str, version: str, expect: str | None) -> None:
     """Move the default to a version."""
     with session.workspace() as workspace:
@@ -154,7 +145,6 @@ def set_default(session: Session, name: str, version: str, expect: str | None) -
 
 @endpoint.command()
 @click.argument("name")
-@click.pass_obj
 def rollback(session: Session, name: str) -> None:
     """Take back the last move of the default."""
     with session.workspace() as workspace:
@@ -163,25 +153,13 @@ def rollback(session: Session, name: str) -> None:
     session.output.answer(outcome, [line], [outcome.to])
 
 
-@endpoint.command()
-@click.argument("ref", metavar="NAME[@V]")
-@closing
-@click.pass_obj
-def disable(session: Session, ref: str, reason: str, cancel_runs: bool) -> None:
-    """Refuse every trigger of an endpoint, or of one version of it."""
-    with session.workspace() as workspace:
-        outcome = workspace.endpoints.disable(ref, reason=reason, cancel_runs=cancel_runs)
-    answer_gate(session.output, outcome)
-
-
-@endpoint.command()
-@click.argument("ref", metavar="NAME[@V]")
-@click.pass_obj
-def enable(session: Session, ref: str) -> None:
-    """Let triggers pass again; other gates stay as they are."""
-    with session.workspace() as workspace:
-        outcome = workspace.endpoints.enable(ref)
-    answer_gate(session.output, outcome)
+gate_commands(
+    endpoint,
+    "NAME[@V]",
+    lambda workspace: workspace.endpoints,
+    closes="Refuse every trigger of an endpoint, or of one version of it.",
+    opens="Let triggers pass again; other gates stay as they are.",
+)
 
 
 def _row(one: EndpointRecord) -> tuple[object, ...]:

@@ -6,8 +6,8 @@ from datetime import datetime
 
 import click
 
+from penstock.cli.answers import answer_page, by_whom
 from penstock.cli.click_ext import Command
-from penstock.cli.listing import answer_page, by_whom
 from penstock.cli.options import paging
 from penstock.cli.output import Output
 from penstock.cli.session import Session
@@ -19,7 +19,6 @@ from penstock.records import HistoryRecord, Page
 @click.option("--since", callback=read_moment, metavar="TIME", help="Only from this time on.")
 @click.option("--by", metavar="ACTOR", help="Only by this actor.")
 @paging("Also what happened to runs.")
-@click.pass_obj
 def history(
     session: Session, since: datetime | None, by: str | None, every: bool, limit: int, before: str | None
 ) -> None:

@@ -33,7 +33,6 @@ targets:
 
 
 @click.command(cls=Command)
-@click.pass_obj
 def init(session: Session) -> None:
     """Write a commented penstock.yaml into the current folder.
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import click
 
+from penstock.cli.answers import answer_page, gate_commands, gate_rows, state_text
 from penstock.cli.click_ext import Group
-from penstock.cli.gates import answer_gate, gate_rows, state_text
-from penstock.cli.listing import answer_page
-from penstock.cli.options import closing, paging
+from penstock.cli.options import paging
 from penstock.cli.session import Session
 from penstock.cli.tables import record
 from penstock.cli.times import moment_text
@@ -24,7 +23,6 @@ def pipeline() -> None:
 @pipeline.command("list")
 @paging("Also closed ones.")
 @click.option("--name", help="Only those of this name.")
-@click.pass_obj
 def list_(session: Session, every: bool, limit: int, before: str | None, name: str | None) -> None:
     """List published pipelines, newest first."""
     with session.workspace() as workspace:
@@ -41,7 +39,6 @@ def list_(session: Session, every: bool, limit: int, before: str | None, name: s
 
 @pipeline.command()
 @click.argument("ref")
-@click.pass_obj
 def show(session: Session, ref: str) -> None:
     """Show one published pipeline."""
     with session.workspace() as workspace:
@@ -69,30 +66,17 @@ def show(session: Session, ref: str) -> None:
     session.output.answer(one, [table], [one.id])
 
 
-@pipeline.command()
-@click.argument("ref")
-@closing
-@click.pass_obj
-def disable(session: Session, ref: str, reason: str, cancel_runs: bool) -> None:
-    """Refuse every trigger of a published pipeline, whichever way it comes."""
-    with session.workspace() as workspace:
-        outcome = workspace.pipelines.disable(ref, reason=reason, cancel_runs=cancel_runs)
-    answer_gate(session.output, outcome)
+gate_commands(
+    pipeline,
+    "REF",
+    lambda workspace: workspace.pipelines,
+    closes="Refuse every trigger of a published pipeline, whichever way it comes.",
+    opens="Let triggers pass again.",
+)
 
 
 @pipeline.command()
 @click.argument("ref")
-@click.pass_obj
-def enable(session: Session, ref: str) -> None:
-    """Let triggers pass again."""
-    with session.workspace() as workspace:
-        outcome = workspace.pipelines.enable(ref)
-    answer_gate(session.output, outcome)
-
-
-@pipeline.command()
-@click.argument("ref")
-@click.pass_obj
 def delete(session: Session, ref: str) -> None:
     """Delete a published pipeline that nothing points to; its label is not given again."""
     with session.workspace() as workspace:

@@ -15,7 +15,6 @@ def plugin() -> None:
 
 
 @plugin.command("list")
-@click.pass_obj
 def list_(session: Session) -> None:
     """List installed plugins, and which of them this workspace uses."""
     with session.workspace() as workspace:

@@ -21,7 +21,6 @@ from penstock.errors import UsageError, format_path
 @target
 @click.option("--endpoint", metavar="NAME", help="Add it to this endpoint, which is created when it is not there.")
 @click.option("--default", is_flag=True, help="Make the new version the endpoint's default.")
-@click.pass_obj
 def publish(
     session: Session,
     file: Path | None,

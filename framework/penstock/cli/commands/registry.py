@@ -18,7 +18,6 @@ def registry() -> None:
 
 
 @registry.command()
-@click.pass_obj
 def check(session: Session) -> None:
     """Check the registry file and the laws in it."""
     with session.workspace() as workspace:
@@ -30,7 +29,6 @@ def check(session: Session) -> None:
 
 @registry.command()
 @click.argument("destination", metavar="FILE", type=FILE)
-@click.pass_obj
 def backup(session: Session, destination: Path) -> None:
     """Write a consistent copy of the registry to FILE, which must not exist, while it is in use."""
     with session.workspace() as workspace:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
 import click
 
 from penstock.cli import options
+from penstock.cli.answers import answer_page, by_whom
 from penstock.cli.click_ext import Group
-from penstock.cli.listing import answer_page, by_whom
-from penstock.cli.progress import outputs_rows, wait_for_end
+from penstock.cli.output import Output
+from penstock.cli.progress import answer_submitted, outputs_rows, wait_for_end, waiting_text, what
 from penstock.cli.session import Session
-from penstock.cli.submitting import answer_submitted, waiting_text, what
 from penstock.cli.tables import Table, record
 from penstock.cli.times import moment_text, read_duration, span_text
 from penstock.contract.run import RUN_STATES, RunState
 from penstock.records import Page, RunRecord
+
+if TYPE_CHECKING:
+    from penstock.workspace import LogPart
 
 _PAGE = 500
 """How many runs one page holds when all are asked for."""
@@ -33,7 +39,6 @@ def run() -> None:
 @click.option("--experiment", metavar="NAME", help="Only runs of this experiment.")
 @click.option("--pipeline", metavar="NAME", help="Only runs of this pipeline.")
 @click.option("--state", type=click.Choice(RUN_STATES), help="Only runs in this state.")
-@click.pass_obj
 def list_(
     session: Session,
     every: bool,
@@ -71,7 +76,6 @@ def list_(
 
 @run.command()
 @click.argument("ref", metavar="ID")
-@click.pass_obj
 def show(session: Session, ref: str) -> None:
     """Show one run: what was asked, what it resolved to, its steps and outputs."""
     with session.workspace() as workspace:
@@ -121,7 +125,6 @@ def show(session: Session, ref: str) -> None:
 @run.command()
 @click.argument("ref", metavar="ID")
 @click.option("--timeout", callback=read_duration, metavar="TIME", help="Give up waiting after this long, like 10m.")
-@click.pass_obj
 def wait(session: Session, ref: str, timeout: float | None) -> None:
     """Wait until a run has ended; exit 1 unless it succeeded. Ctrl-C leaves the run alone."""
     with session.workspace() as workspace:
@@ -134,7 +137,6 @@ def wait(session: Session, ref: str, timeout: float | None) -> None:
 @run.command()
 @click.argument("ref", metavar="ID")
 @click.option("--reason", default="", help="Why, for the history.")
-@click.pass_obj
 def cancel(session: Session, ref: str, reason: str) -> None:
     """Ask a run to end; one that has ended answers with its state."""
     with session.workspace() as workspace:
@@ -153,20 +155,16 @@ def cancel(session: Session, ref: str, reason: str) -> None:
 @click.argument("ref", metavar="ID")
 @click.argument("step", required=False)
 @click.option("--follow", is_flag=True, help="Go on until the run has ended.")
-@click.pass_obj
 def logs(session: Session, ref: str, step: str | None, follow: bool) -> None:
     """Print what a run's steps wrote; of one STEP exactly as it is, of several with the step's name."""
-    from penstock.cli.logs import answer_logs
-
     with session.workspace() as workspace:
         one = workspace.runs.get(ref)
         parts = workspace.runs.logs(one.id, step=step, follow=follow)
-        answer_logs(session.output, one, step, parts)
+        _answer_logs(session.output, one, step, parts)
 
 
 @run.command()
 @click.argument("ref", metavar="ID")
-@click.pass_obj
 def outputs(session: Session, ref: str) -> None:
     """Print the outputs of a run: values, and where its artifacts lie."""
     with session.workspace() as workspace:
@@ -181,7 +179,6 @@ def outputs(session: Session, ref: str) -> None:
 @click.argument("ref", metavar="ID")
 @options.idempotency_key
 @options.wait
-@click.pass_obj
 def rerun(session: Session, ref: str, idempotency_key: str | None, wait: bool) -> None:
     """Run again what a run resolved to, with the same parameters; gates apply as they are now."""
     with session.workspace() as workspace:
@@ -200,3 +197,30 @@ def _cancel_text(one: RunRecord) -> str:
 def _row(one: RunRecord) -> tuple[object, ...]:
     times = moment_text(one.started), span_text(one.started, one.ended)
     return one.id[:8], what(one), one.resolved_from, one.target, one.experiment, one.state, *times
+
+
+def _answer_logs(output: Output, run: RunRecord, step: str | None, parts: Iterable[LogPart]) -> None:
+    """Print the parts as they come."""
+    if output.json:
+        found: dict[str, bytearray] = {one.name: bytearray() for one in run.steps if step in (None, one.name)}
+        for part in parts:
+            found.setdefault(part.step, bytearray()).extend(part.data)
+        texts = {name: data.decode(errors="replace") for name, data in found.items()}
+        output.document({"id": run.id, "steps": texts})
+    elif step is not None or len(run.steps) == 1:
+        for part in parts:
+            output.raw(part.data)
+    else:
+        _under_names(output, parts, max((len(one.name) for one in run.steps), default=0))
+
+
+def _under_names(output: Output, parts: Iterable[LogPart], width: int) -> None:
+    """Steps write at the same time: a line is printed when it is whole."""
+    unfinished: dict[str, bytes] = {}
+    for part in parts:
+        *lines, unfinished[part.step] = (unfinished.get(part.step, b"") + part.data).split(b"\n")
+        head = f"{part.step:{width}} | ".encode()
+        output.raw(b"".join(head + line + b"\n" for line in lines))
+    for name, rest in unfinished.items():
+        if rest:
+            output.raw(f"{name:{width}} | ".encode() + rest + b"\n")

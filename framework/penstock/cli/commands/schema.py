@@ -15,7 +15,6 @@ from penstock.cli.session import Session
 
 @click.command(cls=Command)
 @click.argument("kind", required=False)
-@click.pass_obj
 def schema(session: Session, kind: str | None) -> None:
     """Print the JSON Schema of a KIND of document, or of `--json`; without one, list the kinds."""
     from penstock import codec

@@ -10,7 +10,6 @@ from penstock.cli.tables import record
 
 
 @click.command(cls=Command)
-@click.pass_obj
 def status(session: Session) -> None:
     """Show where this workspace is and what is in it."""
     with session.workspace() as workspace:

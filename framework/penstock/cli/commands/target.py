@@ -18,7 +18,6 @@ def target() -> None:
 
 
 @target.command("list")
-@click.pass_obj
 def list_(session: Session) -> None:
     """List targets, and where each of their values comes from."""
     with session.workspace() as workspace:
@@ -42,7 +41,6 @@ def list_(session: Session) -> None:
 
 @target.command()
 @click.argument("name", required=False)
-@click.pass_obj
 def check(session: Session, name: str | None) -> None:
     """Ask a target, by default the default one, how it is: credentials, quotas, versions, space."""
     with session.workspace() as workspace:

@@ -16,7 +16,6 @@ from penstock.errors import PenstockError, Problem, SpecInvalid
 @click.command(cls=Command)
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=FILE)
 @target
-@click.pass_obj
 def validate(session: Session, files: tuple[Path, ...], target: str | None) -> None:
     """Check spec files, what travels with them, and whether the target can run them.
 
