@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import pytest
 
-from penstock.cli.commands import status as status_module
+from penstock.cli.commands import admin
 from penstock.errors import ParameterInvalid, Problem, WaitTimeout
 
 
@@ -22,7 +22,7 @@ def broken(monkeypatch, tmp_path):
         def callback(session):
             raise error
 
-        monkeypatch.setattr(status_module.status, "callback", callback)
+        monkeypatch.setattr(admin.status, "callback", callback)
 
     return raising
 

@@ -16,29 +16,16 @@ GIVEN = "penstock.given"
 """Where a context keeps the arguments of its command."""
 
 
-def _quiet(context: click.Context, _: click.Parameter, asked: bool) -> None:
-    if asked:
-        from penstock.cli.session import Session
-
-        context.ensure_object(Session).output.quiet = True
-
-
-def answer_options() -> list[click.Parameter]:
-    """The options of every command. `--json` is read from the whole command line, so that errors obey it too."""
-    return [
-        click.Option(["--json"], is_flag=True, expose_value=False, help="Answer with one JSON document."),
-        click.Option(
-            ["-q", "--quiet"], is_flag=True, expose_value=False, callback=_quiet, help="Answer with bare ids only."
-        ),
-    ]
-
-
 class Command(click.Command):
     """A command with `--json` and `--quiet`, whose function takes the Session first."""
 
     def __init__(self, name: str | None, **settings: Any) -> None:
         super().__init__(name, **settings)
-        self.params.extend(answer_options())
+        # `--json` is read from the whole command line, so that errors obey it too.
+        self.params += [
+            click.Option(["--json"], is_flag=True, expose_value=False, help="Answer with one JSON document."),
+            click.Option(["-q", "--quiet"], is_flag=True, help="Answer with bare ids only."),
+        ]
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the arguments, and keep them as they were given: what is wrong with them is said with them."""
@@ -47,6 +34,7 @@ class Command(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Call the command's function."""
+        ctx.obj.output.quiet = ctx.params.pop("quiet")
         return None if self.callback is None else ctx.invoke(self.callback, ctx.obj, **ctx.params)
 
 
@@ -57,7 +45,7 @@ class Group(click.Group):
 
     def __init__(self, name: str | None = None, **settings: Any) -> None:
         super().__init__(name, **settings)
-        # Where it stands does not matter, see `answer_options`.
+        # Where it stands does not matter, see Command.
         self.params.append(click.Option(["--json"], is_flag=True, expose_value=False, hidden=True))
 
     def list_commands(self, context: click.Context) -> list[str]:

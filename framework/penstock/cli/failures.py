@@ -20,21 +20,17 @@ def report(error: BaseException, output: Output) -> int:
         print(error.format_message(), file=sys.stderr)
         return UsageError.exit_code
     if isinstance(error, KeyboardInterrupt | click.Abort):
-        return _interrupted(output)
+        known = PenstockError("interrupted", code="interrupted")
+        if output.json:
+            output.failure(known)
+        else:
+            output.note(known.message)
+        return known.exit_code
     known = _known(error)
     hint = ""
     if isinstance(error, click.UsageError) and error.ctx is not None:
         hint = f"see: {error.ctx.command_path} --help"
     output.failure(known, hint)
-    return known.exit_code
-
-
-def _interrupted(output: Output) -> int:
-    known = PenstockError("interrupted", code="interrupted")
-    if output.json:
-        output.failure(known)
-    else:
-        output.note(known.message)
     return known.exit_code
 
 

@@ -16,8 +16,8 @@ from penstock.cli.session import Session
 COMMANDS = {
     "init": ("penstock.cli.commands.init", "Write a commented penstock.yaml here."),
     "demo": ("penstock.cli.commands.demo", "See everything once, on real data."),
-    "status": ("penstock.cli.commands.status", "Show where this workspace is and what is in it."),
-    "validate": ("penstock.cli.commands.validate", "Check spec files; write nothing."),
+    "status": ("penstock.cli.commands.admin", "Show where this workspace is and what is in it."),
+    "validate": ("penstock.cli.commands.publish", "Check spec files; write nothing."),
     "schema": ("penstock.cli.commands.schema", "Print the JSON Schema of a document."),
     "publish": ("penstock.cli.commands.publish", "Freeze a pipeline, and put it behind an endpoint."),
     "pipeline": ("penstock.cli.commands.pipeline", "Published pipelines."),
@@ -26,9 +26,9 @@ COMMANDS = {
     "run": ("penstock.cli.commands.run", "Runs: state, logs, outputs, cancel, rerun."),
     "target": ("penstock.cli.commands.target", "Configured places to publish to."),
     "conformance": ("penstock.cli.commands.conformance", "Examine a target by the laws."),
-    "plugin": ("penstock.cli.commands.plugin", "Installed plugins."),
-    "registry": ("penstock.cli.commands.registry", "Check and back up the registry."),
-    "history": ("penstock.cli.commands.history", "Who changed what, when and why."),
+    "plugin": ("penstock.cli.commands.target", "Installed plugins."),
+    "registry": ("penstock.cli.commands.admin", "Check and back up the registry."),
+    "history": ("penstock.cli.commands.admin", "Who changed what, when and why."),
 }
 """Our own commands in the order of the help: the module, whose attribute has the command's name, and its line."""
 

@@ -8,7 +8,7 @@ import click
 
 from penstock.cli.answers import answer_page, gate_commands, gate_rows, gate_text, state_text
 from penstock.cli.click_ext import Group
-from penstock.cli.commands.history import answer_history
+from penstock.cli.commands.admin import answer_history
 from penstock.cli.options import paging, pairs
 from penstock.cli.session import Session
 from penstock.cli.tables import Table, record

@@ -1,7 +1,8 @@
-"""`penstock publish`: freeze a pipeline, from a file or from something that is already there."""
+"""`penstock publish` and `validate`: freeze a pipeline, or see whether it could be, writing nothing."""
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import click
@@ -9,8 +10,7 @@ import click
 from penstock.cli.click_ext import Command
 from penstock.cli.options import FILE, target
 from penstock.cli.session import Session
-from penstock.contract.target import Problem
-from penstock.errors import UsageError, format_path
+from penstock.errors import PenstockError, Problem, SpecInvalid, UsageError, format_path
 
 
 @click.command(cls=Command)
@@ -38,16 +38,12 @@ def publish(
         raise UsageError("--default needs --endpoint NAME")
     with session.workspace(target) as workspace:
         verbs = workspace.pipelines
-        if file is not None:
-            outcome = verbs.publish(file, name=name, label=label, target=target, endpoint=endpoint, default=default)
-        else:
-            outcome = verbs.publish_from(
-                str(source), name=name, label=label, target=target, endpoint=endpoint, default=default
-            )
+        publishing = partial(verbs.publish, file) if file else partial(verbs.publish_from, str(source))
+        outcome = publishing(name=name, label=label, target=target, endpoint=endpoint, default=default)
     one = outcome.published
-    session.output.warn(problem_text(problem) for problem in outcome.warnings)
+    session.output.warn(_problem_text(problem) for problem in outcome.warnings)
     verb = "published" if outcome.created else "already published"
-    lines = [f"{verb} {one.name}:{one.label} on {one.target} ({short_digest(one.digest)})"]
+    lines = [f"{verb} {one.name}:{one.label} on {one.target} ({_short_digest(one.digest)})"]
     if outcome.endpoint is not None:
         version = f"{outcome.endpoint.name}@{outcome.version}"
         added = "added" if outcome.version_added else "was there already"
@@ -60,11 +56,52 @@ def publish(
     session.output.answer(outcome, lines, [one.id])
 
 
-def short_digest(digest: str) -> str:
+@click.command(cls=Command)
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=FILE)
+@target
+def validate(session: Session, files: tuple[Path, ...], target: str | None) -> None:
+    """Check spec files, what travels with them, and whether the target can run them.
+
+    Every file is checked, and everything that is wrong is said at once.
+    """
+    valid: list[dict[str, object]] = []
+    lines: list[str] = []
+    digests: list[str] = []
+    wrong: list[tuple[Path, PenstockError]] = []
+    with session.workspace(target) as workspace:
+        for file in files:
+            try:
+                found = workspace.pipelines.validate(file, target=target)
+            except PenstockError as error:
+                wrong.append((file, error))
+                continue
+            name, steps = found.pipeline.name, len(found.pipeline.steps)
+            size = f"{steps} step{'' if steps == 1 else 's'}"
+            lines.append(f"{file}: {name}, {size}, runs on {found.target} ({_short_digest(found.digest)})")
+            session.output.warn(f"{file}: {_problem_text(problem)}" for problem in found.warnings)
+            digests.append(found.digest)
+            same = {"digest": found.digest, "target": found.target, "warnings": found.warnings}
+            valid.append({"file": str(file), "name": name, **same})
+    if not wrong:
+        session.output.answer({"files": valid}, lines, digests)
+        return
+    if not session.output.json:
+        session.output.answer(None, lines, digests)
+    if len(wrong) == 1:
+        raise wrong[0][1]
+    details = [
+        detail
+        for file, error in wrong
+        for detail in error.details or (Problem(error.code, error.message, where=str(file)),)
+    ]
+    raise SpecInvalid(f"{len(wrong)} of {len(files)} files are not valid", details=details)
+
+
+def _short_digest(digest: str) -> str:
     """The start of a digest, enough to compare by eye."""
     return f"{digest[:19]}…"
 
 
-def problem_text(problem: Problem) -> str:
+def _problem_text(problem: Problem) -> str:
     """A target's warning on one line."""
     return f"{format_path(problem.path)}: {problem.message}" if problem.path else problem.message

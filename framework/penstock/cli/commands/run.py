@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -16,7 +17,7 @@ from penstock.cli.session import Session
 from penstock.cli.tables import Table, record
 from penstock.cli.times import moment_text, read_duration, span_text
 from penstock.contract.run import RUN_STATES, RunState
-from penstock.records import Page, RunRecord
+from penstock.records import RunRecord
 
 if TYPE_CHECKING:
     from penstock.workspace import LogPart
@@ -53,21 +54,12 @@ def list_(
     from attrs import evolve
 
     with session.workspace() as workspace:
-
-        def fetch(before: str | None) -> Page[RunRecord]:
-            return workspace.runs.list(
-                endpoint=endpoint,
-                experiment=experiment,
-                state=state,
-                pipeline=pipeline,
-                limit=_PAGE if every else limit,
-                before=before,
-            )
-
-        page = fetch(before)
+        filters = {"endpoint": endpoint, "experiment": experiment, "pipeline": pipeline}
+        fetch = partial(workspace.runs.list, **filters, state=state, limit=_PAGE if every else limit)
+        page = fetch(before=before)
         items = list(page.items)
         while every and page.more:
-            page = fetch(page.next)
+            page = fetch(before=page.next)
             items.extend(page.items)
     columns = ("ID", "TRIGGER", "FROM", "TARGET", "EXPERIMENT", "STATE", "STARTED", "TOOK")
     session.output.warn(sorted({f"stale: {one.stale}" for one in items if one.stale is not None}))

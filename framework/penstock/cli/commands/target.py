@@ -1,4 +1,4 @@
-"""`penstock target`: the configured places, and how they are."""
+"""`penstock target` and `plugin`: what is configured and installed, and how it is."""
 
 from __future__ import annotations
 
@@ -51,6 +51,21 @@ def check(session: Session, name: str | None) -> None:
     session.output.answer(data, [f"{name}: {word}", *(f"  {line}" for line in health.lines)], [name])
     if not health.ok:
         click.get_current_context().exit(TargetUnavailable.exit_code)
+
+
+@click.group(cls=Group)
+def plugin() -> None:
+    """Installed plugins."""
+
+
+@plugin.command("list")
+def list_plugins(session: Session) -> None:
+    """List installed plugins, and which of them this workspace uses."""
+    with session.workspace() as workspace:
+        found = workspace.targets.plugins()
+    rows = [(one.name, one.distribution, "used" if one.enabled else "not used", one.origin) for one in found]
+    body = Table(("PLUGIN", "FROM PACKAGE", "STATE", "SET BY"), rows) if rows else "no plugins"
+    session.output.answer({"items": found}, [body], [one.name for one in found])
 
 
 def _value_text(value: object) -> str:
