@@ -9,7 +9,7 @@ from typing import Any
 
 from attrs import frozen
 
-from penstock.errors import ConfigInvalid, GateClosed, UsageError
+from penstock.errors import GateClosed, UsageError
 from penstock.workspace import Workspace
 
 ENDPOINT = "digits"
@@ -38,19 +38,6 @@ def source() -> Path:
     """The folder with the demo's files: inside the wheel, or `specs/digits` of a checkout."""
     packed = Path(__file__).parent / "digits"
     return packed if packed.is_dir() else Path(__file__).parents[3] / "specs" / "digits"
-
-
-def require_extra() -> None:
-    """Raise ConfigInvalid `extra_missing` unless the steps will find what they import."""
-    from importlib.util import find_spec
-
-    missing = [name for name in ("sklearn", "matplotlib") if find_spec(name) is None]
-    if missing:
-        raise ConfigInvalid(
-            f"the demo needs {' and '.join(missing)}, not installed here. "
-            "Install it with: pip install 'penstock[demo]'",
-            code="extra_missing",
-        )
 
 
 def lay_out(folder: Path) -> None:

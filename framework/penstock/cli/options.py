@@ -16,11 +16,12 @@ FILE = click.Path(path_type=Path)
 """A path; whether it can be read is said by whoever reads it, with the error's own code."""
 
 
-def paging(every: str) -> Callable[[F], F]:
-    """`--limit`, `--before` and `--all` of a listing; `every` says what `--all` adds."""
+def paging(every: str = "") -> Callable[[F], F]:
+    """`--limit` and `--before` of a listing, and `--all` where `every` says what it adds."""
 
     def decorate(function: F) -> F:
-        function = click.option("--all", "every", is_flag=True, help=every)(function)
+        if every:
+            function = click.option("--all", "every", is_flag=True, help=every)(function)
         function = click.option("--before", metavar="TOKEN", help="Go on where the last page ended.")(function)
         limit = click.IntRange(min=1, max=100_000)
         return click.option("--limit", type=limit, default=50, show_default=True, help="At most so many.")(function)

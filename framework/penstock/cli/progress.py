@@ -117,7 +117,10 @@ def _lines(output: Output) -> Callable[[RunRecord], None]:
     told: dict[str, str] = {}
 
     def show(run: RunRecord) -> None:
-        _tell_trouble(output, run, told)
+        trouble = _trouble(run)
+        if trouble and told.get("") != trouble:
+            output.note(trouble)
+        told[""] = trouble
         for step in run.steps:
             state = _state(step)
             if told.get(step.name) != state and (step.state != "queued" or step.name in told):
@@ -133,13 +136,6 @@ def _trouble(run: RunRecord) -> str:
     if run.waiting is not None and run.waiting.message:
         return f"waiting: {run.waiting.message}"
     return "" if run.stale is None else f"stale: {run.stale}"
-
-
-def _tell_trouble(output: Output, run: RunRecord, told: dict[str, str]) -> None:
-    trouble = _trouble(run)
-    if trouble and told.get("") != trouble:
-        output.note(trouble)
-    told[""] = trouble
 
 
 def _grid(runs: list[RunRecord]) -> Any:

@@ -1,4 +1,4 @@
-"""What one command line carries to its command: the output and how to open the workspace."""
+"""What one command line carries to its command: the output, and how to open the workspace."""
 
 from __future__ import annotations
 
@@ -28,3 +28,15 @@ class Session:
         said = {"registry": self.registry, "target": target or self.target}
         flags = {name: value for name, value in said.items() if value is not None}
         return Workspace.open(config=None if self.config is None else Path(self.config), flags=flags, door="cli")
+
+
+def require_extra(extra: str, who: str, *modules: str) -> None:
+    """Raise ConfigInvalid `extra_missing` unless the modules of an extra are installed, which `who` needs."""
+    from importlib.util import find_spec
+
+    from penstock.errors import ConfigInvalid
+
+    missing = [name for name in modules if find_spec(name) is None]
+    if missing:
+        how = f"Install it with: pip install 'penstock[{extra}]'"
+        raise ConfigInvalid(f"{who} needs {' and '.join(missing)}, not installed here. {how}", code="extra_missing")

@@ -18,9 +18,9 @@ import click
 
 from penstock.cli.click_ext import Command
 from penstock.cli.output import Output
-from penstock.cli.session import Session
+from penstock.cli.session import Session, require_extra
 from penstock.cli.tables import Table
-from penstock.errors import BackendBroken, ConfigInvalid, UsageError
+from penstock.errors import BackendBroken, UsageError
 
 if TYPE_CHECKING:
     from penstock.testing.checking import Check
@@ -70,7 +70,7 @@ def conformance(
 
     Runs a few hundred small steps there, from a workspace of its own. Exit status 14 when a law is broken.
     """
-    _require_extra()
+    require_extra("testing", "the conformance kit", "hypothesis")
     from hypothesis.configuration import set_hypothesis_home_dir
 
     from penstock.testing.examination import examine_laws, new_seed
@@ -218,14 +218,3 @@ def _rows(report: Report) -> list[tuple[int, str, str, str]]:
 
     names = {law.number: law.name for law in LAWS}
     return [(one.law, names[one.law], one.result, one.reason) for one in report.laws]
-
-
-def _require_extra() -> None:
-    from importlib.util import find_spec
-
-    if find_spec("hypothesis") is None:
-        raise ConfigInvalid(
-            "the conformance kit needs hypothesis, not installed here. "
-            "Install it with: pip install 'penstock[testing]'",
-            code="extra_missing",
-        )

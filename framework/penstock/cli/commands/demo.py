@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from penstock.cli.click_ext import Command
-from penstock.cli.session import Session
+from penstock.cli.session import Session, require_extra
 
 if TYPE_CHECKING:
     from penstock.cli.demo_acts import Act
@@ -38,13 +38,13 @@ def demo(session: Session, folder: Path) -> None:
     Lays a pipeline and a workspace out in a folder, plays the acts and waits for the runs. Each act is shown as the
     command that does the same. It can be played again in the same folder.
     """
-    from penstock.cli.demo_acts import Acts, lay_out, require_extra
+    from penstock.cli.demo_acts import Acts, lay_out
     from penstock.errors import UsageError
     from penstock.workspace import Workspace
 
     if session.config is not None or session.registry is not None:
         raise UsageError("the demo has a workspace of its own: choose where with `demo --folder`")
-    require_extra()
+    require_extra("demo", "the demo", "sklearn", "matplotlib")
     lay_out(folder)
     # The caller's variables may name a real target; the demo stays in its folder.
     own = {name: value for name, value in os.environ.items() if name == "PENSTOCK_ACTOR"}

@@ -15,8 +15,6 @@ from penstock.cli.tables import Table, record
 from penstock.cli.times import moment_text, read_moment
 from penstock.records import EndpointRecord, VersionRecord
 
-_EXPECT = click.option("--expect", metavar="VERSION", help="Move only if this is the default now.")
-
 
 @click.group(cls=Group)
 def endpoint() -> None:
@@ -59,14 +57,8 @@ def list_(session: Session, every: bool, limit: int, before: str | None) -> None
     """List endpoints, newest first."""
     with session.workspace() as workspace:
         page = workspace.endpoints.list(all=every, limit=limit, before=before)
-    answer_page(
-        session.output,
-        page,
-        "endpoints",
-        ("NAME", "DEFAULT", "VERSIONS", "STATE", "TARGETS", "MODIFIED"),
-        _row,
-        lambda one: one.id,
-    )
+    columns = ("NAME", "DEFAULT", "VERSIONS", "STATE", "TARGETS", "MODIFIED")
+    answer_page(session.output, page, "endpoints", columns, _row, lambda one: one.id)
 
 
 @endpoint.command()
@@ -94,11 +86,8 @@ def show(session: Session, name: str) -> None:
 
 @endpoint.command()
 @click.argument("name")
-@click.option(
-    "--at", "when", callback=read_moment, metavar="TIME", help="Say what a trigger would have run at that time."
-)
-@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="At most so many.")
-@click.option("--before", metavar="TOKEN", help="Go on where the last page ended.")
+@click.option("--at", "when", callback=read_moment, metavar="TIME", help="What a trigger would have run at that time.")
+@paging()
 def history(session: Session, name: str, when: datetime | None, limit: int, before: str | None) -> None:
     """Show what happened to an endpoint, newest first."""
     with session.workspace() as workspace:
@@ -131,7 +120,7 @@ def delete(session: Session, name: str) -> None:
 @endpoint.command("set-default")
 @click.argument("name")
 @click.argument("version", metavar="V")
-@_EXPECT
+@click.option("--expect", metavar="VERSION", help="Move only if this is the default now.")
 def set_default(session: Session, name: str, version: str, expect: str | None) -> None:
     """Move the default to a version."""
     with session.workspace() as workspace:

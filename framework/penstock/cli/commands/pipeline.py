@@ -10,6 +10,9 @@ from penstock.cli.options import paging
 from penstock.cli.session import Session
 from penstock.cli.tables import record
 from penstock.cli.times import moment_text
+from penstock.records import PublishedRecord
+
+_UNGATED = "(our gates do not cover it)"
 
 
 @click.group(cls=Group)
@@ -27,14 +30,8 @@ def list_(session: Session, every: bool, limit: int, before: str | None, name: s
     """List published pipelines, newest first."""
     with session.workspace() as workspace:
         page = workspace.pipelines.list(all=every, limit=limit, before=before, name=name)
-    answer_page(
-        session.output,
-        page,
-        "published pipelines",
-        ("PIPELINE", "TARGET", "STATE", "CREATED", "ID"),
-        lambda one: (f"{one.name}:{one.label}", one.target, state_text(one.enabled), moment_text(one.created), one.id),
-        lambda one: one.id,
-    )
+    columns = ("PIPELINE", "TARGET", "STATE", "CREATED", "ID")
+    answer_page(session.output, page, "published pipelines", columns, _row, lambda one: one.id)
 
 
 @pipeline.command()
@@ -54,10 +51,7 @@ def show(session: Session, ref: str) -> None:
             ("tags", ", ".join(f"{key}={value}" for key, value in one.tags.items())),
             *gate_rows(one.enabled, one.gate),
             ("external", one.external),
-            (
-                "trigger URL",
-                one.trigger_url and f"{one.trigger_url}{'' if one.gated else ' (our gates do not cover it)'}",
-            ),
+            ("trigger URL", one.trigger_url if one.gated or not one.trigger_url else f"{one.trigger_url} {_UNGATED}"),
             ("by", one.by),
             ("created", moment_text(one.created)),
             ("modified", moment_text(one.modified)),
@@ -82,3 +76,7 @@ def delete(session: Session, ref: str) -> None:
     with session.workspace() as workspace:
         one = workspace.pipelines.delete(ref)
     session.output.answer(one, [f"deleted {one.name}:{one.label} on {one.target}"], [one.id])
+
+
+def _row(one: PublishedRecord) -> tuple[object, ...]:
+    return f"{one.name}:{one.label}", one.target, state_text(one.enabled), moment_text(one.created), one.id
