@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,14 +13,8 @@ from penstock.workspace import Workspace
 
 ENDPOINT = "digits"
 EXPERIMENT = "demo"
-FILES = (
-    "penstock.yaml",
-    "pipeline.yaml",
-    "pipeline-v2.yaml",
-    "src/prepare.py",
-    "src/train.py",
-    "src/evaluate.py",
-)
+_STEPS = ("src/prepare.py", "src/train.py", "src/evaluate.py")
+FILES = ("penstock.yaml", "pipeline.yaml", "pipeline-v2.yaml", *_STEPS)
 """What the demo is made of, relative to its folder."""
 
 
@@ -61,16 +54,19 @@ def lay_out(folder: Path) -> None:
 
 
 class Acts:
-    """The acts, in order. `tell` hears of each as it happened; `runs` are the ids of what was submitted."""
+    """The acts, in order. `tell` hears of each as it happened."""
 
     def __init__(self, workspace: Workspace, folder: Path, tell: Callable[[Act], None]) -> None:
         self._workspace = workspace
         self._folder = folder
         self._tell = tell
-        self.runs: list[str] = []
+        self._runs: list[str] = []
 
-    def play(self) -> None:
-        """Publish two versions, trigger them, move the default, close and open the gate, roll back."""
+    def play(self) -> list[str]:
+        """Publish two versions, trigger them, move the default, close and open the gate, roll back.
+
+        Returns the ids of the runs.
+        """
         first = self._publish("pipeline.yaml", "one decision tree")
         second = self._publish("pipeline-v2.yaml", "a random forest")
         self._settle(first, second)
@@ -79,12 +75,15 @@ class Acts:
         self._submit(f"{ENDPOINT}@{second}", {"max_depth": 5, "trees": 20})
         self._set_default(second)
         self._submit(ENDPOINT)
-        self._disable("the scanner was dirty")
+        reason = "the scanner was dirty"
+        self._workspace.endpoints.disable(ENDPOINT, reason=reason)
+        self._act(f"endpoint disable {ENDPOINT} --reason '{reason}'", "its gate is closed; accepted runs go on")
         self._submit(ENDPOINT)
         self._enable(ENDPOINT)
         moved = self._workspace.endpoints.rollback(ENDPOINT)
         self._act(f"endpoint rollback {ENDPOINT}", f"the default is {moved.to} again (was {moved.from_})")
         self._submit(ENDPOINT)
+        return self._runs
 
     def _act(self, command: str, outcome: str, refused: str | None = None) -> None:
         self._tell(Act(command=f"penstock {command}", outcome=outcome, refused=refused))
@@ -104,12 +103,13 @@ class Acts:
         if not endpoint.enabled:
             self._enable(ENDPOINT)
         for version in endpoint.versions:
-            if version.version in (first, second):
-                if not version.enabled:
-                    self._enable(f"{ENDPOINT}@{version.version}")
-                if not version.published_enabled:
-                    self._workspace.pipelines.enable(version.published)
-                    self._act(f"pipeline enable {version.published}", "its gate is open again")
+            if version.version not in (first, second):
+                continue
+            if not version.enabled:
+                self._enable(f"{ENDPOINT}@{version.version}")
+            if not version.published_enabled:
+                self._workspace.pipelines.enable(version.published)
+                self._act(f"pipeline enable {version.published}", "its gate is open again")
         if endpoint.default != first:
             self._set_default(first)
 
@@ -122,19 +122,13 @@ class Acts:
             self._act(command, f"refused: {error.message}", refused=error.code)
             return
         run = done.run
-        self.runs.append(run.id)
+        self._runs.append(run.id)
         waiting = "".join(f"; {warning}" for warning in done.warnings)
         self._act(command, f"{run.endpoint}@{run.version} on {run.target}, run {run.id}{waiting}")
 
     def _set_default(self, version: str) -> None:
         moved = self._workspace.endpoints.set_default(ENDPOINT, version)
         self._act(f"endpoint set-default {ENDPOINT} {version}", f"the default is {moved.to} (was {moved.from_})")
-
-    def _disable(self, reason: str) -> None:
-        self._workspace.endpoints.disable(ENDPOINT, reason=reason)
-        self._act(
-            f"endpoint disable {ENDPOINT} --reason {shlex.quote(reason)}", "its gate is closed; accepted runs go on"
-        )
 
     def _enable(self, ref: str) -> None:
         self._workspace.endpoints.enable(ref)

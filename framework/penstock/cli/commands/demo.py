@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,13 +13,14 @@ from typing import TYPE_CHECKING
 import click
 
 from penstock.cli.click_ext import Command
+from penstock.cli.output import Output, is_terminal
 from penstock.cli.session import Session, require_extra
+from penstock.cli.tables import Table
+from penstock.errors import RunFailed, UsageError
+from penstock.records import RunRecord
 
 if TYPE_CHECKING:
     from penstock.cli.demo_acts import Act
-    from penstock.cli.output import Output
-    from penstock.cli.tables import Table
-    from penstock.records import RunRecord
     from penstock.workspace import Workspace
 
 _SHOWN = ("estimator", "max_depth", "trees")
@@ -39,7 +42,6 @@ def demo(session: Session, folder: Path) -> None:
     command that does the same. It can be played again in the same folder.
     """
     from penstock.cli.demo_acts import Acts, lay_out
-    from penstock.errors import UsageError
     from penstock.workspace import Workspace
 
     if session.config is not None or session.registry is not None:
@@ -56,21 +58,18 @@ def demo(session: Session, folder: Path) -> None:
 
     with Workspace.open(folder, env=own, door="cli") as workspace:
         _say(session.output, [f"In {folder}: a pipeline that learns 1,797 handwritten digits, in two versions.", ""])
-        played = Acts(workspace, folder, tell)
-        played.play()
-        runs = _await(workspace, played.runs, session.output)
+        runs = _await(workspace, Acts(workspace, folder, tell).play(), session.output)
     _answer(session.output, folder, acts, runs)
 
 
 def _answer(output: Output, folder: Path, acts: list[Act], runs: list[RunRecord]) -> None:
-    from penstock.errors import RunFailed
-
+    columns = ("RUN", "VERSION", "RESOLVED", *(name.upper() for name in _SHOWN), "STATE", "ACCURACY")
     picture = runs[-1].outputs.get("confusion_matrix")
     output.answer(
         {"folder": str(folder.resolve()), "acts": acts, "runs": runs, "picture": picture},
         [
             "",
-            _table(runs),
+            Table(columns, [_row(run) for run in runs]),
             "",
             f"The last run's confusion matrix: {_near(picture)}",
             f"Go on there: cd {folder}; then for example",
@@ -92,13 +91,6 @@ def _answer(output: Output, folder: Path, acts: list[Act], runs: list[RunRecord]
         )
 
 
-def _table(runs: list[RunRecord]) -> Table:
-    from penstock.cli.tables import Table
-
-    columns = ("RUN", "VERSION", "RESOLVED", *(name.upper() for name in _SHOWN), "STATE", "ACCURACY")
-    return Table(columns, [_row(run) for run in runs])
-
-
 def _row(run: RunRecord) -> tuple[str, ...]:
     accuracy = run.outputs.get("accuracy")
     score = "" if accuracy is None else f"{accuracy:.2f}"
@@ -108,9 +100,6 @@ def _row(run: RunRecord) -> tuple[str, ...]:
 
 def _on_path() -> list[str]:
     """How to make `penstock` a command, where it is none."""
-    import shutil
-    import sys
-
     return [] if shutil.which("penstock") else [f'  export PATH="{Path(sys.executable).parent}:$PATH"']
 
 
@@ -145,10 +134,6 @@ def _await(workspace: Workspace, ids: list[str], output: Output) -> list[RunReco
 @contextmanager
 def _progress(output: Output) -> Iterator[Callable[[str], None]]:
     """Something that shows one changing line while in it: on standard error, and only if that is a terminal."""
-    import sys
-
-    from penstock.cli.output import is_terminal
-
     if output.quiet or not is_terminal(sys.stderr):
         yield lambda line: None
         return
