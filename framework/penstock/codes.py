@@ -203,34 +203,3 @@ def ending(error: str, code: str) -> tuple[int, int, int]:
     kind = KINDS[error]
     own = CODES.get(code, kind)
     return own.exit_code or kind.exit_code, own.http_status or kind.http_status, own.retry_after
-
-
-def markdown() -> str:
-    """The table as `docs/errors.md` shows it."""
-    lines = [_HEAD]
-    for each in _ALL:
-        endings = [ending(name, each.code) for name in each.classes]
-        cells = (
-            f"`{each.code}`",
-            ", ".join(f"`{name}`" for name in each.classes),
-            ", ".join(str(one[0]) for one in endings),
-            ", ".join(str(one[1]) for one in endings),
-            each.meaning,
-        )
-        lines.append(f"| {' | '.join(cells)} |\n")
-    return "".join(lines)
-
-
-_HEAD = """\
-# Error codes
-
-Every error has a code, and codes never change their meaning. A command ends in the exit status, an HTTP answer in
-the HTTP status; where several classes carry a code, they stand in the same order. Codes of `RunFailed` other than
-`run_failed` say why a run or a step ended `failed`: a run itself is answered with HTTP 200. `image_ignored`,
-`gpu_ignored` and `resources_clipped` are warnings unless the target is `strict`.
-
-This page is written by `python -c "from penstock.codes import markdown; print(markdown(), end='')" > docs/errors.md`.
-
-| code | class | exit | HTTP | what it means, what to do |
-|---|---|---|---|---|
-"""

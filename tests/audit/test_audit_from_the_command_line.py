@@ -29,7 +29,7 @@ def penstock(tmp_path: Path) -> Penstock:
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "penstock.cli", *arguments],
+            [sys.executable, "-m", "penstock", *arguments],
             cwd=tmp_path,
             env={**env, "PENSTOCK_ACTOR": "ada"},
             capture_output=True,

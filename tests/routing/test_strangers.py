@@ -35,7 +35,7 @@ def penstock(python: Callable[..., subprocess.CompletedProcess[str]], tmp_path: 
     """Run the command line in a project whose targets use the installed distributions."""
     (tmp_path / "penstock.yaml").write_text(CONFIG)
     (tmp_path / "nothing.yaml").write_text(SPEC)
-    return lambda *arguments: python("-m", "penstock.cli", *arguments)
+    return lambda *arguments: python("-m", "penstock", *arguments)
 
 
 def answer(done: subprocess.CompletedProcess[str]) -> Any:
