@@ -72,7 +72,7 @@ def option_hint(name: str, context: click.Context) -> str:
 def _meant(name: str, context: click.Context) -> str | None:
     """The command line, without `penstock`, that says the option's value as this or another command takes it."""
     path, bare = context.command_path.partition(" ")[2], name.strip("-")
-    given, value = _without(name, context.meta.get(GIVEN, []))
+    given, value = without(name, context.meta.get(GIVEN, []))
     arguments = {str(one.name): one for one in context.command.params if isinstance(one, click.Argument)}
     try:
         read, _, _ = context.command.make_parser(context).parse_args(list(given))
@@ -103,8 +103,8 @@ def _names(argument: click.Argument, context: click.Context) -> set[str]:
     return names
 
 
-def _without(name: str, given: list[str]) -> tuple[list[str], str]:
-    """The arguments without the option, and its value."""
+def without(name: str, given: list[str]) -> tuple[list[str], str]:
+    """The arguments without an option that takes a value, where it first stands, and the value."""
     for at, word in enumerate(given):
         if word == name:
             return [*given[:at], *given[at + 2 :]], next(iter(given[at + 1 : at + 2]), "VALUE")

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from penstock.cli.click_ext import Command
+from penstock.cli.click_ext import GIVEN, Command
+from penstock.cli.hints import without
 from penstock.cli.output import Output
 from penstock.cli.session import Session, require_extra
 from penstock.cli.tables import Table
@@ -131,24 +132,14 @@ def _leave(folder: Path, *, clear: bool) -> None:
 def _again(report: Report, seed: int) -> str:
     """The command that examines what broke as it was examined now."""
     here = click.get_current_context()
-    words = ["penstock"]
-    for context in (here.find_root(), here):
-        words += ["conformance", report.target] if context is here else []
-        for option in context.command.params:
-            value = context.params.get(option.name or "")
-            if isinstance(option, click.Option) and option.name not in ("seed", "laws") and value != option.default:
-                words += _said(option.opts[0], value)
-    words += ["--seed", str(seed)]
+    given = [word for word in here.meta[GIVEN] if word not in ("--json", "-q", "--quiet")]
+    for name in ("--seed", *("--law" for _ in given)):
+        given, _ = without(name, given)
+    config = here.find_root().params["config"]
+    words = ["penstock", *(["--config", config] if config else []), "conformance", *given, "--seed", str(seed)]
     if len(report.failed) < len(report.laws):
         words += [word for one in report.failed for word in ("--law", str(one.law))]
     return shlex.join(words)
-
-
-def _said(name: str, value: object) -> list[str]:
-    """An option as it is written."""
-    if isinstance(value, dict):
-        return [word for key, one in value.items() for word in (name, f"{key}={one}")]
-    return [] if value in (None, False) else [name] if value is True else [name, str(value)]
 
 
 @contextmanager
