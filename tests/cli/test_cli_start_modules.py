@@ -42,3 +42,11 @@ def test_a_listing_imports_no_cloud_and_no_terminal_library(tmp_path):
     modules = imported(["endpoint", "list"], tmp_path)
     assert not modules & (CLOUDS | {"rich", "re2"})
     assert "penstock.cli.commands.submit" not in modules and "penstock.cli.commands.run" not in modules
+
+
+def test_the_garbage_of_a_host_is_its_own_business(tmp_path):
+    code = "import gc, sys; from penstock.cli import main; main({}); print(gc.isenabled(), gc.get_freeze_count() > 0)"
+    for arguments, expected in (("['init']", "True False"), ("", "True True")):
+        command = [sys.executable, "-c", f"import sys; sys.argv[1:] = ['status']; {code.format(arguments)}"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+        assert done.stdout.splitlines()[-1] == expected

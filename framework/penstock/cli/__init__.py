@@ -18,4 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if own:
         gc.freeze()
         gc.enable()
-    return run(arguments)
+    status = run(arguments)
+    if own:
+        gc.freeze()  # the process ends: the same for what the command imported
+    return status
