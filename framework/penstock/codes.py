@@ -154,6 +154,7 @@ registry_disk_full RegistryError http=507: The disk is full; free some space.
 registry_missing RegistryError: There is no registry there, and a verb that only reads makes none.
 registry_network_fs RegistryError: The registry lies on a network file system; put it on a local disk.
 registry_newer RegistryError: The registry was written by a newer penstock; use that one.
+registry_older RegistryError: The registry is of a penstock too old to be read; move it away.
 registry_read_only RegistryError: The registry, or a file beside it, cannot be written by this user.
 archive_corrupt RegistryError: An archive beside the registry is damaged; put a backup in its place.
 archive_missing RegistryError: An archive beside the registry is gone; put a backup in its place.

@@ -3,7 +3,6 @@
 import sqlite3
 import uuid
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from penstock.records import (
     RunQuery,
     RunRecord,
 )
-from penstock.registry import NewRun, PublishOutcome, PublishRequest, Registry, TriggerRequest, schema
+from penstock.registry import NewRun, PublishOutcome, PublishRequest, Registry, TriggerRequest
 
 
 class Clock:
@@ -97,17 +96,6 @@ class Kit:
     def hand_over(self, registry: Registry, run: RunRecord) -> RunRecord:
         assert registry.runs.start_handover(run.id) is not None
         return registry.runs.finish_handover(run.id, Submission(external=f"job-{run.id}"))
-
-    @staticmethod
-    def older(path, steps):
-        """A registry as it was after the first few steps of the schema."""
-        path.parent.mkdir(exist_ok=True)
-        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-            connection.execute("PRAGMA journal_mode = WAL")
-            stop = schema.STEPS[steps].__name__ if steps < len(schema.STEPS) else None
-            schema.apply(connection, stop_before=stop)
-            assert connection.execute("PRAGMA user_version").fetchone()[0] == steps
-            connection.execute("INSERT INTO snapshots VALUES ('kept', '{}', '[]')")
 
     @staticmethod
     def sql(registry: Registry, statement: str) -> list[sqlite3.Row]:

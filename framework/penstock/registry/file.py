@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from penstock.errors import Conflict, RegistryError
@@ -44,17 +45,11 @@ def copy(connection: sqlite3.Connection, destination: Path) -> None:
     Others may write meanwhile. Raises Conflict when the destination exists, RegistryError when it cannot be written.
     """
     destination = destination.absolute()
-    if destination.exists():
-        raise Conflict(f"{destination} exists already; a backup overwrites nothing", code="file_exists")
-    draft = _draft(destination)
     try:
-        with translated(destination), closing(_connect(draft, "rw")) as target:
+        with _new_file(destination) as target:
             connection.backup(target)
-        _put(draft, destination)
     except FileExistsError:
         raise Conflict(f"{destination} exists already; a backup overwrites nothing", code="file_exists") from None
-    finally:
-        _discard(draft)
 
 
 def _find(path: Path, *, create: bool) -> None:
@@ -78,7 +73,7 @@ def _find(path: Path, *, create: bool) -> None:
 def _admit(path: Path, connection: sqlite3.Connection, writable: bool) -> None:
     """Let a file in when it is a registry of this version, migrating an older one."""
     applied = _version(path, connection)
-    if applied < len(schema.STEPS):
+    if applied < schema.latest():
         if not writable:
             raise RegistryError(
                 f"{path}: the registry is of an older penstock (version {applied}) and cannot be migrated, "
@@ -92,15 +87,22 @@ def _admit(path: Path, connection: sqlite3.Connection, writable: bool) -> None:
 
 
 def _version(path: Path, connection: sqlite3.Connection) -> int:
+    """The schema's version of a file that this penstock can read or migrate. Raises RegistryError."""
     owner = connection.execute("PRAGMA application_id").fetchone()[0]
     applied = int(connection.execute("PRAGMA user_version").fetchone()[0])
     if owner != schema.APPLICATION_ID:
         raise _corrupt(path, "it is a database of another program")
-    if applied > len(schema.STEPS):
+    if applied > schema.latest():
         raise RegistryError(
-            f"{path}: the registry is of a newer penstock (version {applied}; this one knows "
-            f"{len(schema.STEPS)}); upgrade penstock",
+            f"{path}: the registry is of a newer penstock (version {applied}; this one knows {schema.latest()}); "
+            "upgrade penstock",
             code="registry_newer",
+        )
+    if applied <= schema.DRAFTS:
+        raise RegistryError(
+            f"{path}: the registry is of a penstock from before the first release (version {applied}), which this one "
+            "cannot read; move it away to start a new one",
+            code="registry_older",
         )
     # Reads the whole schema, so that a file cut short is found before anything relies on it.
     connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -108,36 +110,54 @@ def _version(path: Path, connection: sqlite3.Connection) -> int:
 
 
 def _migrate(path: Path, connection: sqlite3.Connection) -> None:
-    """Apply the missing steps in one transaction, after a copy of the file as it was."""
+    """Apply the missing steps in one transaction, after a copy of the file as it was; closing rolls back."""
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("BEGIN IMMEDIATE")
-    try:
-        applied = _version(path, connection)
-        if applied < len(schema.STEPS):  # else another process was faster
-            # The lock is held, so a second connection sees the last state before the migration.
-            with closing(_connect(path, "rw")) as reader:
-                copy(reader, _free(path, applied))
-            schema.apply(connection)
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
+    applied = _version(path, connection)
+    if applied < schema.latest():  # else another process was faster
+        # The lock is held, so a second connection sees the last state before the migration.
+        with closing(_connect(path, "rw")) as reader:
+            copy(reader, _free(path, applied))
+        schema.apply(connection)
+    connection.execute("COMMIT")
 
 
 def _make(path: Path) -> None:
-    """Make a new registry beside its place and put it there in one step; a racing process may win, with the same."""
-    draft = _draft(path)
+    """Make a new registry; a racing process may win, with the same."""
+    with suppress(FileExistsError), _new_file(path) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("BEGIN IMMEDIATE")
+        schema.apply(connection)
+        connection.execute("COMMIT")
+
+
+@contextmanager
+def _new_file(path: Path) -> Iterator[sqlite3.Connection]:
+    """A database to fill that gets its name in one step, durably, once it is full. Private to its owner.
+
+    Raises FileExistsError when something has that name, RegistryError.
+    """
+    import secrets
+
+    if path.exists():
+        raise FileExistsError(path)
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(6)}.new")
     try:
-        with translated(path), closing(_connect(draft, "rw")) as connection:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("BEGIN IMMEDIATE")
-            schema.apply(connection)
-            connection.execute("COMMIT")
-        with suppress(FileExistsError):
-            _put(draft, path)
-    finally:
-        _discard(draft)
+        os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        try:
+            with translated(path), closing(_connect(draft, "rw")) as connection:
+                yield connection
+            with draft.open("rb") as file:
+                os.fsync(file.fileno())
+            os.link(draft, path)  # unlike a rename, never replaces what came to be there meanwhile
+            sync_folder(path.parent)
+        finally:
+            for suffix in ("", "-wal", "-shm", "-journal"):
+                draft.with_name(draft.name + suffix).unlink(missing_ok=True)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise not_writable(path, error) from None
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
@@ -159,36 +179,6 @@ def _connect_read_only(path: Path) -> sqlite3.Connection:
     if log.exists() and log.stat().st_size:
         return _connect(path, "ro")
     return _connect(path, "ro&immutable=1")
-
-
-def _draft(path: Path) -> Path:
-    """A new empty private file beside `path`."""
-    import secrets
-
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(6)}.new")
-    try:
-        os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-    except OSError as error:
-        raise not_writable(path, error) from None
-    return draft
-
-
-def _put(draft: Path, path: Path) -> None:
-    """Give a finished file its name, durably. Raises FileExistsError, RegistryError."""
-    try:
-        with draft.open("rb") as file:
-            os.fsync(file.fileno())
-        os.link(draft, path)  # unlike a rename, never replaces what came to be there meanwhile
-        sync_folder(path.parent)
-    except FileExistsError:
-        raise
-    except OSError as error:
-        raise not_writable(path, error) from None
-
-
-def _discard(draft: Path) -> None:
-    for suffix in ("", "-wal", "-shm", "-journal"):
-        draft.with_name(draft.name + suffix).unlink(missing_ok=True)
 
 
 def _free(path: Path, version: int) -> Path:

@@ -98,7 +98,7 @@ def check(connection: sqlite3.Connection) -> CheckReport:
     return CheckReport(
         ok=True,
         lines=(
-            f"the file is whole: {size:,} bytes, schema version {len(schema.STEPS)}",
+            f"the file is whole: {size:,} bytes, schema version {schema.latest()}",
             f"{len(_INVARIANTS)} invariants hold",
         ),
     )

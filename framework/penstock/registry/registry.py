@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import wraps
 from pathlib import Path
 from types import TracebackType
-from typing import Concatenate, Generic, ParamSpec, TypeVar, overload
+from typing import Concatenate, ParamSpec, TypeVar
 
 from penstock.records import Caller, RunRecord
 from penstock.registry import (
@@ -41,40 +41,26 @@ class _Group:
         self._database = database
 
 
-class _Bound(Generic[P, T]):
-    """A function of a transaction as a method: called without one, it gets one of its own."""
+def reads(function: Callable[Concatenate[Transaction, P], T]) -> Callable[Concatenate[_Group, P], T]:
+    """A function of a transaction as a method that gives it a consistent view."""
 
-    def __init__(self, function: Callable[Concatenate[Transaction, P], T]) -> None:
-        self._function = function
-        self.__doc__ = function.__doc__
+    @wraps(function)
+    def method(self: _Group, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        with self._database.read() as tx:
+            return function(tx, *args, **kwargs)
 
-    @overload
-    def __get__(self, group: None, owner: type) -> _Bound[P, T]: ...
-
-    @overload
-    def __get__(self, group: _Group, owner: type) -> Callable[P, T]: ...
-
-    def __get__(self, group: _Group | None, owner: type) -> _Bound[P, T] | Callable[P, T]:
-        return self if group is None else partial(self._call, group._database)
-
-    def _call(self, database: Database, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        raise NotImplementedError  # either of the two below
+    return method
 
 
-class reads(_Bound[P, T]):  # reads like a word at the function it binds
-    """Bound to a consistent view."""
+def writes(function: Callable[Concatenate[Transaction, P], T]) -> Callable[Concatenate[_Group, P], T]:
+    """A function of a transaction as a method that gives it a decision of its own."""
 
-    def _call(self, database: Database, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        with database.read() as tx:
-            return self._function(tx, *args, **kwargs)
+    @wraps(function)
+    def method(self: _Group, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        with self._database.write() as tx:
+            return function(tx, *args, **kwargs)
 
-
-class writes(_Bound[P, T]):  # reads like a word at the function it binds
-    """Bound to a decision of its own."""
-
-    def _call(self, database: Database, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        with database.write() as tx:
-            return self._function(tx, *args, **kwargs)
+    return method
 
 
 class Pipelines(_Group):
@@ -192,16 +178,14 @@ class Registry(_Group):
         """Open a registry file; a missing one is made, an older one migrated with a copy beside it.
 
         What cannot be written can still be read. `clock` returns microseconds since 1970 UTC. Raises RegistryError:
-        `registry_missing`, `registry_newer`, `registry_corrupt`, `registry_network_fs`, `registry_read_only`,
-        `registry_disk_full`, `registry_busy`.
+        `registry_missing`, `registry_newer`, `registry_older`, `registry_corrupt`, `registry_network_fs`,
+        `registry_read_only`, `registry_disk_full`, `registry_busy`.
         """
         return cls(open_database(path, create=create, read_only=read_only, clock=clock))
 
-    @contextmanager
-    def write(self) -> Iterator[Transaction]:
+    def write(self) -> AbstractContextManager[Transaction]:
         """One decision for several changes: pass it to functions of `penstock.registry`; all of them hold, or none."""
-        with self._database.write() as tx:
-            yield tx
+        return self._database.write()
 
     def check(self) -> CheckReport:
         """Check the whole file: SQLite's structures, references, and the laws."""
