@@ -13,7 +13,7 @@ from typing import Generic, Literal, TypeVar
 
 from attrs import field, frozen
 
-from penstock.contract.run import ENDED, Failure, RunState, StepState
+from penstock.contract.run import ENDED, Failure, RunState, StepReport
 from penstock.spec import Value
 
 T = TypeVar("T")
@@ -130,16 +130,9 @@ class EndpointRecord:
 
 
 @frozen(kw_only=True)
-class StepRecord:
+class StepRecord(StepReport):
     """One step of a run as last reported. Value outputs are typed values, artifacts a path or URI."""
 
-    name: str
-    state: StepState
-    attempt: int = 0
-    started: datetime | None = None
-    ended: datetime | None = None
-    exit_code: int | None = None
-    error: Failure | None = None
     outputs: Mapping[str, Value] = field(factory=dict)
 
 
@@ -232,13 +225,13 @@ class DefaultAt:
 
     at: datetime
     endpoint: str
-    default: str | None
-    published: str | None
-    pipeline: str | None
-    label: str | None
-    digest: str | None
-    target: str | None
-    refused: str | None
+    default: str | None = None
+    published: str | None = None
+    pipeline: str | None = None
+    label: str | None = None
+    digest: str | None = None
+    target: str | None = None
+    refused: str | None = None
     message: str
 
 

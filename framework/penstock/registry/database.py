@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import threading
@@ -48,6 +49,12 @@ class Transaction:
         row: sqlite3.Row | None = self._connection.execute(sql, values).fetchone()
         return row
 
+    def need(self, sql: str, *values: object) -> sqlite3.Row:
+        """The first row of a query that has one for certain."""
+        row = self.one(sql, *values)
+        assert row is not None
+        return row
+
     def all(self, sql: str, *values: object) -> list[sqlite3.Row]:
         """Every row of a query."""
         return self._connection.execute(sql, values).fetchall()
@@ -56,9 +63,11 @@ class Transaction:
         """Run a statement that changes something; answers how many rows it changed."""
         return self._connection.execute(sql, values).rowcount
 
-    def insert(self, sql: str, *values: object) -> int:
-        """Run an INSERT of one row; answers its number."""
-        number = self._connection.execute(sql, values).lastrowid
+    def insert(self, table: str, **values: object) -> int:
+        """Insert one row by its columns; answers its number."""
+        marks = ", ".join("?" * len(values))
+        sql = f"INSERT INTO {table} ({', '.join(values)}) VALUES ({marks})"
+        number = self._connection.execute(sql, tuple(values.values())).lastrowid
         assert number is not None
         return number
 
@@ -170,6 +179,11 @@ def translated(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise explain(path, error) from error
+    except json.JSONDecodeError as error:
+        raise RegistryError(
+            f"{path}: something in the registry was damaged ({error}); `penstock registry check` says what",
+            code="registry_corrupt",
+        ) from error
     except UnicodeEncodeError:
         raise UsageError("a text in this call is not Unicode text (it holds a lone surrogate)") from None
 

@@ -8,11 +8,10 @@ from penstock.errors import Conflict
 from penstock.records import Caller
 from penstock.registry import outbox
 from penstock.registry.database import Transaction
-from penstock.registry.gates import refuse_pipeline, refuse_version
+from penstock.registry.gates import refuse_version
 from penstock.registry.history import record
-from penstock.registry.lookup import all_versions, need_endpoint, need_version
+from penstock.registry.lookup import get_endpoint, need_endpoint, need_version
 from penstock.registry.messages import MoveOutcome
-from penstock.registry.rows import endpoint_record
 
 
 def set_default(tx: Transaction, ref: str, version: str, caller: Caller, *, expect: str | None = None) -> MoveOutcome:
@@ -34,7 +33,7 @@ def rollback(tx: Transaction, ref: str, caller: Caller, *, expect: str | None = 
             "and there is nothing to go back to",
             code="nothing_to_roll_back",
         )
-    _refuse_closed(endpoint, need_version(tx, endpoint, str(top["version"])))
+    refuse_version(tx, endpoint, need_version(tx, endpoint, str(top["version"])))
     tx.run("DELETE FROM default_stack WHERE endpoint = ? AND position = ?", endpoint["seq"], top["position"])
     _point(tx, endpoint, top["version"], caller, "default_rolled_back")
     return _outcome(tx, endpoint, top["version"], True)
@@ -44,7 +43,7 @@ def move(tx: Transaction, endpoint: Row, version: Row, caller: Caller) -> bool:
     """Move the default to a row of VERSIONS; false when it is there already. Raises GateClosed."""
     if version["version"] == endpoint["default_version"]:
         return False
-    _refuse_closed(endpoint, version)
+    refuse_version(tx, endpoint, version)
     tx.run(
         """INSERT INTO default_stack (endpoint, position, version)
             SELECT ?, coalesce(max(position) + 1, 0), ? FROM default_stack WHERE endpoint = ?""",
@@ -66,11 +65,6 @@ def check_expected(endpoint: Row, expect: str | None) -> None:
         )
 
 
-def _refuse_closed(endpoint: Row, version: Row) -> None:
-    refuse_version(endpoint["name"], version)
-    refuse_pipeline(f"{version['pipeline']}:{version['label']}@{version['target']}", version, prefix="p")
-
-
 def _point(tx: Transaction, endpoint: Row, version: int, caller: Caller, action: str) -> None:
     tx.run("UPDATE endpoints SET default_version = ? WHERE seq = ?", version, endpoint["seq"])
     outbox.endpoint_changed(tx, endpoint["seq"])
@@ -79,10 +73,6 @@ def _point(tx: Transaction, endpoint: Row, version: int, caller: Caller, action:
 
 
 def _outcome(tx: Transaction, before: Row, version: int, moved: bool) -> MoveOutcome:
-    row = need_endpoint(tx, before["id"])
     return MoveOutcome(
-        endpoint=endpoint_record(row, all_versions(tx, row["seq"]), all=True),
-        from_=str(before["default_version"]),
-        to=str(version),
-        moved=moved,
+        endpoint=get_endpoint(tx, before["id"]), from_=str(before["default_version"]), to=str(version), moved=moved
     )

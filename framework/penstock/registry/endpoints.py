@@ -6,8 +6,6 @@ import uuid
 from collections.abc import Mapping
 from sqlite3 import Row
 
-from attrs import frozen
-
 from penstock.errors import Conflict
 from penstock.records import Caller, EndpointRecord
 from penstock.registry import default_version, gates, outbox
@@ -15,32 +13,16 @@ from penstock.registry.database import Transaction
 from penstock.registry.gates import refuse_pipeline, refuse_version
 from penstock.registry.history import record
 from penstock.registry.lookup import (
-    all_versions,
     check_endpoint_name,
     find_endpoint,
+    get_endpoint,
     need_endpoint,
     need_published,
     need_version,
+    refuse_unfinished,
 )
 from penstock.registry.messages import VersionOutcome
-from penstock.registry.rows import endpoint_record, published_ref, tags_json
-
-
-@frozen
-class Ensured:
-    """A version that is there now, and what had to be made for it."""
-
-    endpoint_id: str
-    version: int
-    created: bool
-    added: bool
-    default_moved: bool
-
-
-def get(tx: Transaction, ref: str, *, all: bool = True) -> EndpointRecord:
-    """One endpoint by name or id, with its versions. Raises NotFound."""
-    row = need_endpoint(tx, ref)
-    return endpoint_record(row, all_versions(tx, row["seq"]), all=all)
+from penstock.registry.rows import published_ref, to_json
 
 
 def known(tx: Transaction, ref: str) -> bool:
@@ -70,7 +52,7 @@ def create(
     check_endpoint_name(name)
     _refuse_taken(tx, name)
     row = _insert(tx, name, need_published(tx, published), caller, description=description, tags=tags or {})
-    return get(tx, row["id"])
+    return get_endpoint(tx, row["id"])
 
 
 def add_version(
@@ -81,30 +63,28 @@ def add_version(
     Raises NotFound, Conflict `default_changed`, GateClosed when the default would move onto something closed.
     """
     endpoint = need_endpoint(tx, ref)
-    done = ensure_version(tx, endpoint["id"], need_published(tx, published), caller, default=default, expect=expect)
-    return VersionOutcome(
-        endpoint=get(tx, done.endpoint_id),
-        version=str(done.version),
-        added=done.added,
-        default_moved=done.default_moved,
-    )
+    row = need_published(tx, published)
+    return ensure_version(tx, endpoint["id"], row, caller, default=default, expect=expect)[0]
 
 
 def ensure_version(
     tx: Transaction, ref: str, published: Row, caller: Caller, *, default: bool, expect: str | None
-) -> Ensured:
-    """The version that a published pipeline has behind an endpoint, making both when they are absent."""
+) -> tuple[VersionOutcome, bool]:
+    """The version that a published pipeline has behind an endpoint; true when the endpoint was made for it."""
     check_can_add(tx, ref, published, default=default, expect=expect)
     endpoint = find_endpoint(tx, ref)
+    created = endpoint is None
     if endpoint is None:
         endpoint = _insert(tx, ref, published, caller, description="", tags={})
-        return Ensured(endpoint["id"], 0, True, True, True)
-    known = _version_of(tx, endpoint, published)
-    version = _append(tx, endpoint, published, caller) if known is None else int(known["version"])
-    moved = False
-    if default:
-        moved = default_version.move(tx, endpoint, need_version(tx, endpoint, str(version)), caller)
-    return Ensured(endpoint["id"], version, False, known is None, moved)
+        version, added, moved = 0, True, True
+    else:
+        known = _version_of(tx, endpoint, published)
+        version, added = (
+            (_append(tx, endpoint, published, caller), True) if known is None else (known["version"], False)
+        )
+        moved = default and default_version.move(tx, endpoint, need_version(tx, endpoint, str(version)), caller)
+    after = get_endpoint(tx, endpoint["id"])
+    return VersionOutcome(endpoint=after, version=str(version), added=added, default_moved=moved), created
 
 
 def check_can_add(tx: Transaction, ref: str, published: Row | None, *, default: bool, expect: str | None) -> None:
@@ -116,16 +96,16 @@ def check_can_add(tx: Transaction, ref: str, published: Row | None, *, default: 
         if expect is not None:
             raise Conflict(f"endpoint `{ref}` does not exist, so its default is not {expect}", code="default_changed")
         if published is not None:
-            refuse_pipeline(published_ref(published), published)
+            refuse_pipeline(published)
         return
     default_version.check_expected(endpoint, expect)
     if not default or published is None:
         return
     known = _version_of(tx, endpoint, published)
-    if known is None or known["version"] != endpoint["default_version"]:
-        if known is not None:
-            refuse_version(endpoint["name"], known)
-        refuse_pipeline(published_ref(published), published)
+    if known is None:
+        refuse_pipeline(published)
+    elif known["version"] != endpoint["default_version"]:
+        refuse_version(tx, endpoint, known)
 
 
 def update(
@@ -162,14 +142,14 @@ def update(
         default_version.set_default(tx, endpoint["id"], default, caller)
     if enabled is False:
         gates.set_gate(tx, "endpoint", endpoint["id"], open=False, caller=caller, reason=reason)
-    return get(tx, endpoint["id"])
+    return get_endpoint(tx, endpoint["id"])
 
 
 def _describe(
     tx: Transaction, endpoint: Row, caller: Caller, description: str | None, tags: Mapping[str, str] | None
 ) -> None:
     words = endpoint["description"] if description is None else description
-    tagged = endpoint["tags"] if tags is None else tags_json(tags)
+    tagged = endpoint["tags"] if tags is None else to_json(dict(tags))
     if (words, tagged) == (endpoint["description"], endpoint["tags"]):
         return
     tx.run("UPDATE endpoints SET description = ?, tags = ? WHERE seq = ?", words, tagged, endpoint["seq"])
@@ -186,22 +166,14 @@ def rename(tx: Transaction, ref: str, name: str, caller: Caller) -> EndpointReco
         tx.run("UPDATE endpoints SET name = ? WHERE seq = ?", name, endpoint["seq"])
         outbox.endpoint_changed(tx, endpoint["seq"])
         record(tx, caller, "endpoint_renamed", "endpoint", endpoint["id"], name, from_=endpoint["name"], to=name)
-    return get(tx, endpoint["id"])
+    return get_endpoint(tx, endpoint["id"])
 
 
 def delete(tx: Transaction, ref: str, caller: Caller) -> EndpointRecord:
     """Delete an endpoint; its name is free again. Raises Conflict `in_use` while a run of it is unfinished."""
     endpoint = need_endpoint(tx, ref)
-    run = tx.one(
-        "SELECT id FROM runs INDEXED BY runs_unfinished WHERE ended IS NULL AND endpoint = ? LIMIT 1", endpoint["seq"]
-    )
-    if run is not None:
-        raise Conflict(
-            f"endpoint `{endpoint['name']}` cannot be deleted while run {run['id']} is unfinished; "
-            "wait for it or cancel it",
-            code="in_use",
-        )
-    last = get(tx, endpoint["id"])
+    refuse_unfinished(tx, "endpoint", endpoint, f"endpoint `{endpoint['name']}`")
+    last = get_endpoint(tx, endpoint["id"])
     tx.run("UPDATE endpoints SET deleted = ? WHERE seq = ?", tx.now, endpoint["seq"])
     outbox.endpoint_changed(tx, endpoint["seq"])
     record(tx, caller, "endpoint_deleted", "endpoint", endpoint["id"], endpoint["name"])
@@ -226,19 +198,17 @@ def _insert(
     tx: Transaction, name: str, published: Row, caller: Caller, *, description: str, tags: Mapping[str, str]
 ) -> Row:
     # The pointer never comes to stand on something closed, not even at birth.
-    refuse_pipeline(published_ref(published), published)
+    refuse_pipeline(published)
     number = tx.insert(
-        """INSERT INTO endpoints (id, name, description, tags, default_version, next_version, created, modified)
-            VALUES (?, ?, ?, ?, 0, 0, ?, ?)""",
-        str(uuid.uuid4()),
-        name,
-        description,
-        tags_json(tags),
-        tx.now,
-        tx.now,
+        "endpoints",
+        id=str(uuid.uuid4()),
+        name=name,
+        description=description,
+        tags=to_json(dict(tags)),
+        created=tx.now,
+        modified=tx.now,
     )
-    row = tx.one("SELECT * FROM endpoints WHERE seq = ?", number)
-    assert row is not None
+    row = tx.need("SELECT * FROM endpoints WHERE seq = ?", number)
     record(tx, caller, "endpoint_created", "endpoint", row["id"], name)
     _append(tx, row, published, caller)
     record(tx, caller, "default_moved", "endpoint", row["id"], name, to="0")
@@ -248,22 +218,9 @@ def _insert(
 def _append(tx: Transaction, endpoint: Row, published: Row, caller: Caller) -> int:
     version = int(endpoint["next_version"])
     tx.run("UPDATE endpoints SET next_version = next_version + 1 WHERE seq = ?", endpoint["seq"])
-    tx.run(
-        "INSERT INTO versions (endpoint, version, published, created) VALUES (?, ?, ?, ?)",
-        endpoint["seq"],
-        version,
-        published["seq"],
-        tx.now,
-    )
+    tx.insert("versions", endpoint=endpoint["seq"], version=version, published=published["seq"], created=tx.now)
     outbox.add_target(tx, endpoint["seq"], published["target"])
     outbox.endpoint_changed(tx, endpoint["seq"])
-    record(
-        tx,
-        caller,
-        "version_added",
-        "version",
-        endpoint["id"],
-        f"{endpoint['name']}@{version}",
-        to=published_ref(published),
-    )
+    subject = f"{endpoint['name']}@{version}"
+    record(tx, caller, "version_added", "version", endpoint["id"], subject, to=published_ref(published))
     return version

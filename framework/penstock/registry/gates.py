@@ -12,7 +12,7 @@ from penstock.registry.database import Transaction
 from penstock.registry.history import record
 from penstock.registry.lookup import need_endpoint, need_published, need_version
 from penstock.registry.messages import GateOutcome
-from penstock.registry.rows import RUNS, format_time, gate_of, published_ref
+from penstock.registry.rows import RUNS, format_time, gate_of, published_ref, to_time
 from penstock.registry.run_state import cancel_one
 
 GateKind = Literal["endpoint", "version", "pipeline"]
@@ -46,66 +46,59 @@ def set_gate(
             subject = f"{subject}@{row['version']}"
             table, where, through = "versions", "endpoint = ? AND version = ?", "r.endpoint = ? AND r.version = ?"
             values = [endpoint["seq"], row["version"]]
-    changed = (row["gate_since"] is None) != open
-    gate = gate_of(row["gate_since"], row["gate_by"], row["gate_reason"])
-    if changed:
-        since, by, why = (None, "", "") if open else (tx.now, caller.actor, reason)
-        tx.run(
-            f"UPDATE {table} SET gate_since = ?, gate_by = ?, gate_reason = ? WHERE {where}",
-            since,
-            by,
-            why,
-            *values,
-        )
-        gate = gate_of(since, by, why)
+    before = gate_of(row)
+    gate = None if open else before or Gate(since=to_time(tx.now), by=caller.actor, reason=reason)
+    if gate != before:
+        closed = (None, "", "") if gate is None else (tx.now, gate.by, gate.reason)
+        tx.run(f"UPDATE {table} SET gate_since = ?, gate_by = ?, gate_reason = ? WHERE {where}", *closed, *values)
         if kind == "pipeline":
             tx.run("UPDATE published SET revision = revision + 1, modified = ? WHERE seq = ?", tx.now, row["seq"])
             outbox.published_changed(tx, row["seq"])
         else:
             outbox.endpoint_changed(tx, endpoint["seq"])
-        before, after = ("closed", "open") if open else ("open", "closed")
-        action = "gate_opened" if open else "gate_closed"
-        record(tx, caller, action, kind, subject_id, subject, from_=before, to=after, reason=reason)
-    cancel, ended = _cancel(tx, through, values, caller, reason) if cancel_runs and not open else ((), ())
-    return GateOutcome(changed=changed, subject_id=subject_id, subject=subject, gate=gate, cancel=cancel, ended=ended)
+        action, was, is_ = ("gate_opened", "closed", "open") if open else ("gate_closed", "open", "closed")
+        record(tx, caller, action, kind, subject_id, subject, from_=was, to=is_, reason=reason)
+    done: list[tuple[str, str]] = []
+    if cancel_runs and not open:
+        unfinished = RUNS.replace("FROM runs r", "FROM runs r INDEXED BY runs_unfinished")
+        runs = tx.all(f"{unfinished} WHERE r.ended IS NULL AND {through}", *values)
+        done = [(run["id"], cancel_one(tx, run, caller, reason)) for run in runs]
+    return GateOutcome(
+        changed=gate != before,
+        subject_id=subject_id,
+        subject=subject,
+        gate=gate,
+        cancel=tuple(run for run, what in done if what == "requested"),
+        ended=tuple(run for run, what in done if what == "ended"),
+    )
 
 
 def refuse_endpoint(endpoint: Row) -> None:
     """Raise GateClosed `endpoint_disabled` when the gate of a row of `endpoints` is closed."""
-    _refuse("endpoint_disabled", f"endpoint `{endpoint['name']}`", endpoint, "gate")
+    _refuse("endpoint_disabled", f"endpoint `{endpoint['name']}`", endpoint)
 
 
-def refuse_version(endpoint: str, version: Row) -> None:
-    """Raise GateClosed `version_disabled` when the gate of a version is closed."""
-    _refuse("version_disabled", f"version {version['version']} of endpoint `{endpoint}`", version, "gate")
+def refuse_version(tx: Transaction, endpoint: Row, version: Row) -> Row:
+    """The row of `published` behind a row of `versions`.
 
-
-def refuse_pipeline(name: str, row: Row, *, prefix: str = "gate") -> None:
-    """Raise GateClosed `pipeline_disabled` when the gate of a published pipeline is closed.
-
-    `prefix` is where the row has the gate: `gate` in rows of PUBLISHED, `p` in rows of VERSIONS.
+    Raises GateClosed `version_disabled` or `pipeline_disabled` when the gate of either is closed.
     """
-    _refuse("pipeline_disabled", f"published pipeline `{name}`", row, prefix)
+    _refuse("version_disabled", f"version {version['version']} of endpoint `{endpoint['name']}`", version)
+    published = tx.need("SELECT * FROM published WHERE seq = ?", version["published"])
+    refuse_pipeline(published)
+    return published
 
 
-def _refuse(code: str, what: str, row: Row, prefix: str) -> None:
-    gate: Gate | None = gate_of(row[f"{prefix}_since"], row[f"{prefix}_by"], row[f"{prefix}_reason"])
+def refuse_pipeline(published: Row) -> None:
+    """Raise GateClosed `pipeline_disabled` when the gate of a row of `published` is closed."""
+    _refuse("pipeline_disabled", f"published pipeline `{published_ref(published)}`", published)
+
+
+def _refuse(code: str, what: str, row: Row) -> None:
+    gate = gate_of(row)
     if gate is not None:
         why = f": {gate.reason}" if gate.reason else ", who gave no reason"
-        since = format_time(row[f"{prefix}_since"])
+        since = format_time(row["gate_since"])
         raise GateClosed(
-            f"{what} is disabled since {since} by {gate.by}{why}; nothing passes until it is enabled",
-            code=code,
+            f"{what} is disabled since {since} by {gate.by}{why}; nothing passes until it is enabled", code=code
         )
-
-
-def _cancel(
-    tx: Transaction, through: str, values: list[int], caller: Caller, reason: str
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    unfinished = RUNS.replace("FROM runs r", "FROM runs r INDEXED BY runs_unfinished")
-    rows = tx.all(f"{unfinished} WHERE r.ended IS NULL AND {through}", *values)
-    done = [(row["id"], cancel_one(tx, row, caller, reason)) for row in rows]
-    return (
-        tuple(run for run, what in done if what == "requested"),
-        tuple(run for run, what in done if what == "ended"),
-    )

@@ -31,23 +31,19 @@ def record(
     `happened` is the stored time when it happened, where that is not now.
     """
     tx.insert(
-        """INSERT INTO history
-            (at, action, kind, subject_id, subject, "from", "to", reason, by, verified, door, request_id,
-            happened)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
-        tx.now,
-        action,
-        kind,
-        subject_id,
-        subject,
-        from_,
-        to,
-        reason,
-        caller.actor,
-        caller.verified,
-        caller.door,
-        caller.request_id,
-        happened,
+        "history",
+        at=tx.now,
+        happened=happened,
+        action=action,
+        kind=kind,
+        subject_id=subject_id,
+        subject=subject,
+        reason=reason,
+        by=caller.actor,
+        verified=caller.verified,
+        door=caller.door,
+        request_id=caller.request_id,
+        **{'"from"': from_, '"to"': to},
     )
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from sqlite3 import Row
+from typing import Literal
 
 from penstock.errors import Conflict, NotFound, UsageError, did_you_mean
-from penstock.records import RunRecord
+from penstock.records import EndpointRecord, RunRecord
 from penstock.registry.database import Transaction
-from penstock.registry.rows import PUBLISHED, RUNS, VERSIONS, published_ref, run_record, to_json
+from penstock.registry.rows import PUBLISHED, RUNS, VERSIONS, endpoint_record, published_ref, run_record, to_json
 from penstock.spec.names import name_problem
 
 _SHOWN = 8
@@ -49,6 +50,17 @@ def find_endpoint(tx: Transaction, ref: str, *, deleted: bool = False) -> Row | 
     if found is None and deleted:
         found = tx.one("SELECT * FROM endpoints WHERE name = ? ORDER BY seq DESC LIMIT 1", ref)
     return found
+
+
+def refuse_unfinished(tx: Transaction, column: Literal["endpoint", "published"], row: Row, what: str) -> None:
+    """Refuse to delete what an unfinished run came through. Raises Conflict `in_use`."""
+    run = tx.one(
+        f"SELECT id FROM runs INDEXED BY runs_unfinished WHERE ended IS NULL AND {column} = ? LIMIT 1", row["seq"]
+    )
+    if run is not None:
+        raise Conflict(
+            f"{what} cannot be deleted while run {run['id']} is unfinished; wait for it or cancel it", code="in_use"
+        )
 
 
 def need_endpoint(tx: Transaction, ref: str) -> Row:
@@ -130,6 +142,12 @@ def need_run(tx: Transaction, ref: str) -> Row:
     return rows[0]
 
 
+def get_endpoint(tx: Transaction, ref: str, *, all: bool = True) -> EndpointRecord:
+    """One endpoint by name or id, with its versions. Raises NotFound."""
+    row = need_endpoint(tx, ref)
+    return endpoint_record(row, all_versions(tx, row["seq"]), all=all)
+
+
 def get_run(tx: Transaction, ref: str) -> RunRecord:
     """One run by its id or at least 6 of its first characters. Raises NotFound, Conflict `ambiguous`."""
     return record_of(tx, need_run(tx, ref))
@@ -140,14 +158,16 @@ def record_of(tx: Transaction, run: Row) -> RunRecord:
     return run_record(run, tx.all("SELECT * FROM run_steps WHERE run = ? ORDER BY position", run["seq"]))
 
 
-def records_of(tx: Transaction, runs: Sequence[Row]) -> list[RunRecord]:
-    """The records of rows of RUNS, in their order."""
-    steps: dict[int, list[Row]] = {row["seq"]: [] for row in runs}
-    # As one JSON value, because a statement takes only so many question marks.
-    of_these = "run IN (SELECT value FROM json_each(?))"
-    for step in tx.all(f"SELECT * FROM run_steps WHERE {of_these} ORDER BY run, position", to_json(list(steps))):
-        steps[step["run"]].append(step)
-    return [run_record(row, steps[row["seq"]]) for row in runs]
+THESE = "(SELECT value FROM json_each(?))"
+"""Several numbers as one JSON value, because a statement takes only so many question marks."""
+
+
+def parts_of(tx: Transaction, query: str, column: str, wholes: Sequence[Row]) -> dict[int, list[Row]]:
+    """The rows of a query that belong to each of some rows, by its number; `column` holds that, and THESE all of them."""
+    found: dict[int, list[Row]] = {whole["seq"]: [] for whole in wholes}
+    for row in tx.all(query, to_json(list(found))):
+        found[row[column]].append(row)
+    return found
 
 
 def _listed(words: Iterable[str]) -> str:

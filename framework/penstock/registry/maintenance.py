@@ -120,16 +120,10 @@ def counts(tx: Transaction) -> Counts:
     """How much there is, and how much still waits for a target."""
     runs: dict[str, int] = dict.fromkeys(RUN_STATES, 0)
     runs.update((row["state"], row["n"]) for row in tx.all("SELECT state, count(*) AS n FROM runs GROUP BY state"))
-    row = tx.one(
-        """SELECT (SELECT count(*) FROM endpoints WHERE deleted IS NULL) AS endpoints,
-            (SELECT count(*) FROM published WHERE deleted IS NULL) AS published
-        """
-    )
-    assert row is not None
     owed = {row["kind"]: row["n"] for row in tx.all("SELECT kind, count(*) AS n FROM outbox GROUP BY kind")}
     return Counts(
-        endpoints=row["endpoints"],
-        published=row["published"],
+        endpoints=tx.need("SELECT count(*) AS n FROM endpoints WHERE deleted IS NULL")["n"],
+        published=tx.need("SELECT count(*) AS n FROM published WHERE deleted IS NULL")["n"],
         runs=runs,
         pending_hand_overs=owed.get("submit", 0),
         pending_cancels=owed.get("cancel", 0),

@@ -127,7 +127,7 @@ class Resolution:
     snapshot: FrozenSnapshot
     placement: Placement
     publication: Publication
-    rows: tuple[int | None, ...]
+    rows: tuple[int | None, int | None, int | None, int]
 
 
 @frozen(kw_only=True)

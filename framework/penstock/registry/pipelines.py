@@ -10,9 +10,9 @@ from penstock.records import Caller, PublishedRecord
 from penstock.registry import endpoints, snapshots
 from penstock.registry.database import Transaction
 from penstock.registry.history import record
-from penstock.registry.lookup import check_name, find_published, need_published, whole_number
+from penstock.registry.lookup import check_name, find_published, need_published, refuse_unfinished, whole_number
 from penstock.registry.messages import PublishOutcome, PublishPlan, PublishRequest
-from penstock.registry.rows import PUBLISHED, published_record, published_ref, tags_json
+from penstock.registry.rows import PUBLISHED, published_record, published_ref, to_json
 
 
 def plan(tx: Transaction, request: PublishRequest) -> PublishPlan:
@@ -35,13 +35,15 @@ def publish(tx: Transaction, request: PublishRequest, caller: Caller) -> Publish
         row = _insert(tx, request, label, caller)
     if request.endpoint is None:
         return PublishOutcome(published=published_record(row), created=created)
-    added = endpoints.ensure_version(tx, request.endpoint, row, caller, default=request.default, expect=request.expect)
+    added, endpoint_created = endpoints.ensure_version(
+        tx, request.endpoint, row, caller, default=request.default, expect=request.expect
+    )
     return PublishOutcome(
         published=published_record(row),
         created=created,
-        endpoint=endpoints.get(tx, added.endpoint_id),
-        endpoint_created=added.created,
-        version=str(added.version),
+        endpoint=added.endpoint,
+        endpoint_created=endpoint_created,
+        version=added.version,
         version_added=added.added,
         default_moved=added.default_moved,
     )
@@ -75,21 +77,9 @@ def delete(tx: Transaction, ref: str, caller: Caller) -> PublishedRecord:
             "deleted; disable it, or delete the endpoint first",
             code="in_use",
         )
-    run = tx.one(
-        "SELECT id FROM runs INDEXED BY runs_unfinished WHERE ended IS NULL AND published = ? LIMIT 1", row["seq"]
-    )
-    if run is not None:
-        raise Conflict(
-            f"published pipeline `{name}` cannot be deleted while run {run['id']} is unfinished; "
-            "wait for it or cancel it",
-            code="in_use",
-        )
-    tx.run(
-        "UPDATE published SET deleted = ?, modified = ?, revision = revision + 1 WHERE seq = ?",
-        tx.now,
-        tx.now,
-        row["seq"],
-    )
+    refuse_unfinished(tx, "published", row, f"published pipeline `{name}`")
+    changes = "deleted = ?, modified = ?, revision = revision + 1"
+    tx.run(f"UPDATE published SET {changes} WHERE seq = ?", tx.now, tx.now, row["seq"])
     tx.run("UPDATE labels SET reserved = 1 WHERE name = ? AND label = ?", row["name"], row["label"])
     record(tx, caller, "pipeline_deleted", "pipeline", row["id"], name)
     snapshots.retire_if_unused(tx, row["publication"])
@@ -148,8 +138,7 @@ def _next_label(tx: Transaction, request: PublishRequest) -> str:
     )
     if mine is not None:
         return str(mine["label"])
-    highest = tx.one("SELECT max(number) AS highest FROM labels WHERE name = ?", request.name)
-    return str((highest["highest"] or 0) + 1 if highest is not None else 1)
+    return str((tx.need("SELECT max(number) AS highest FROM labels WHERE name = ?", request.name)["highest"] or 0) + 1)
 
 
 def _insert(tx: Transaction, request: PublishRequest, label: str, caller: Caller) -> Row:
@@ -164,22 +153,19 @@ def _insert(tx: Transaction, request: PublishRequest, label: str, caller: Caller
         request.snapshot.digest,
     )
     number = tx.insert(
-        """INSERT INTO published
-            (id, name, label, target, digest, publication, description, tags, by, created, modified)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
-        str(uuid.uuid4()),
-        request.name,
-        label,
-        request.placement.target,
-        request.snapshot.digest,
-        publication["seq"],
-        request.description,
-        tags_json(request.tags),
-        caller.actor,
-        tx.now,
-        tx.now,
+        "published",
+        id=str(uuid.uuid4()),
+        name=request.name,
+        label=label,
+        target=request.placement.target,
+        digest=request.snapshot.digest,
+        publication=publication["seq"],
+        description=request.description,
+        tags=to_json(dict(request.tags)),
+        by=caller.actor,
+        created=tx.now,
+        modified=tx.now,
     )
-    row = tx.one(f"{PUBLISHED} WHERE p.seq = ?", number)
-    assert row is not None
+    row = tx.need(f"{PUBLISHED} WHERE p.seq = ?", number)
     record(tx, caller, "pipeline_published", "pipeline", row["id"], published_ref(row), to=request.snapshot.digest)
     return row

@@ -86,7 +86,7 @@ class Endpoints(_Group):
     update = writes(endpoints.update)
     rename = writes(endpoints.rename)
     delete = writes(endpoints.delete)
-    get = reads(endpoints.get)
+    get = reads(lookup.get_endpoint)
     identify = reads(endpoints.identify)
     known = reads(endpoints.known)
     list = reads(listing.list_endpoints)

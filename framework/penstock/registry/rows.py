@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from sqlite3 import Row
-from typing import Any
+from typing import Any, TypeVar
+
+from attrs import asdict, fields
 
 from penstock.contract.run import Failure
 from penstock.contract.target import Publication
@@ -22,13 +25,15 @@ from penstock.records import (
     Waiting,
 )
 
+T = TypeVar("T")
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 PUBLISHED = """SELECT p.*, b.backend, b.identity, b.external, b.native, b.gated, b.trigger_url
     FROM published p JOIN publications b ON b.seq = p.publication"""
 
 VERSIONS = """SELECT v.*, p.id AS published_id, p.name AS pipeline, p.label, p.digest, p.target, p.publication,
-    p.gate_since AS p_since, p.gate_by AS p_by, p.gate_reason AS p_reason, b.external
+    p.gate_since AS p_since, b.external
     FROM versions v JOIN published p ON p.seq = v.published JOIN publications b ON b.seq = p.publication"""
 
 RUNS = """SELECT r.*, b.digest, b.target, b.identity, e.id AS endpoint_id, p.id AS published_id,
@@ -38,14 +43,13 @@ RUNS = """SELECT r.*, b.digest, b.target, b.identity, e.id AS endpoint_id, p.id 
     LEFT JOIN outbox o ON o.kind = 'submit' AND o.subject = r.seq AND o.target = b.target"""
 
 
+UNREADABLE = {"registry_corrupt": "what the registry keeps here is not readable; see `penstock registry check`"}
+"""What a record says instead of a damaged object."""
+
+
 def to_time(microseconds: int) -> datetime:
     """A stored time as UTC."""
     return _EPOCH + timedelta(microseconds=microseconds)
-
-
-def to_time_or_none(microseconds: int | None) -> datetime | None:
-    """A stored time as UTC; None stays None."""
-    return None if microseconds is None else to_time(microseconds)
 
 
 def from_time(time: datetime) -> int:
@@ -63,14 +67,19 @@ def to_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def tags_json(tags: Mapping[str, str]) -> str:
-    """The stored text of tags."""
-    return to_json(dict(tags))
+def read_mapping(text: str) -> dict[str, Any]:
+    """A stored JSON object. One that somebody damaged says so in its only key, and harms no other row."""
+    try:
+        found = json.loads(text)
+    except (ValueError, TypeError):
+        found = None
+    return found if isinstance(found, dict) else dict(UNREADABLE)
 
 
-def gate_of(since: int | None, by: str, reason: str) -> Gate | None:
-    """A closed gate, or None when it is open."""
-    return None if since is None else Gate(since=to_time(since), by=by, reason=reason)
+def gate_of(row: Row) -> Gate | None:
+    """The closed gate of a row, or None when it is open."""
+    since = row["gate_since"]
+    return None if since is None else Gate(since=to_time(since), by=row["gate_by"], reason=row["gate_reason"])
 
 
 def published_ref(row: Row) -> str:
@@ -78,161 +87,104 @@ def published_ref(row: Row) -> str:
     return f"{row['name']}:{row['label']}@{row['target']}"
 
 
+def failure_json(failure: Failure | None) -> str | None:
+    """The stored text of a failure."""
+    return None if failure is None else to_json(asdict(failure))
+
+
+def failure_of(text: str) -> Failure:
+    """A failure from its stored text."""
+    try:
+        return Failure(**json.loads(text))
+    except (ValueError, TypeError):
+        return Failure(code="registry_corrupt", message=f"the failure is kept, but {UNREADABLE['registry_corrupt']}")
+
+
+_READERS: dict[str, Callable[[Any], Any]] = {
+    "datetime": to_time,
+    "bool": bool,
+    "Mapping": read_mapping,
+    "Failure": failure_of,
+}
+"""How a field of a type is read from its column; every other one is stored as it is."""
+
+
+@cache
+def _columns(kind: type) -> tuple[tuple[str, Callable[[Any], Any] | None], ...]:
+    """The fields of a class of records, each with its reader."""
+    types = ((one.name, str(one.type).removesuffix(" | None").partition("[")[0]) for one in fields(kind))
+    return tuple((name, _READERS.get(type_)) for name, type_ in types)
+
+
+def _read(kind: type[T], row: Row, **given: Any) -> T:
+    """A record whose fields are the row's columns of the same name, but for those that are given."""
+    for name, read in _columns(kind):  # type: ignore[arg-type]  # mypy holds that classes have no hash
+        if name not in given:
+            value = row[name]
+            given[name] = value if value is None or read is None else read(value)
+    return kind(**given)
+
+
 def published_record(row: Row) -> PublishedRecord:
     """A row of PUBLISHED."""
-    return PublishedRecord(
-        id=row["id"],
-        name=row["name"],
-        label=row["label"],
-        digest=row["digest"],
-        target=row["target"],
-        backend=row["backend"],
-        description=row["description"],
-        tags=json.loads(row["tags"]),
-        enabled=row["gate_since"] is None,
-        gate=gate_of(row["gate_since"], row["gate_by"], row["gate_reason"]),
-        external=row["external"],
-        native=bool(row["native"]),
-        gated=bool(row["gated"]),
-        trigger_url=row["trigger_url"],
-        by=row["by"],
-        created=to_time(row["created"]),
-        modified=to_time(row["modified"]),
-        revision=row["revision"],
-    )
+    return _read(PublishedRecord, row, enabled=row["gate_since"] is None, gate=gate_of(row))
 
 
 def version_record(row: Row) -> VersionRecord:
     """A row of VERSIONS."""
-    return VersionRecord(
+    return _read(
+        VersionRecord,
+        row,
         version=str(row["version"]),
         published=row["published_id"],
-        pipeline=row["pipeline"],
-        label=row["label"],
-        digest=row["digest"],
-        target=row["target"],
-        enabled=row["gate_since"] is None,
-        gate=gate_of(row["gate_since"], row["gate_by"], row["gate_reason"]),
         published_enabled=row["p_since"] is None,
-        created=to_time(row["created"]),
+        enabled=row["gate_since"] is None,
+        gate=gate_of(row),
     )
 
 
-def endpoint_record(row: Row, versions: Iterable[Row], *, all: bool) -> EndpointRecord:
+def endpoint_record(row: Row, versions: Sequence[Row], *, all: bool = True) -> EndpointRecord:
     """A row of `endpoints` and its rows of VERSIONS in order; closed versions are only counted without `all`."""
-    every = tuple(versions)
-    shown = every if all else tuple(version for version in every if version["gate_since"] is None)
-    return EndpointRecord(
-        id=row["id"],
-        name=row["name"],
-        description=row["description"],
-        tags=json.loads(row["tags"]),
+    shown = [version for version in versions if all or version["gate_since"] is None]
+    return _read(
+        EndpointRecord,
+        row,
         default=str(row["default_version"]),
-        enabled=row["gate_since"] is None,
-        gate=gate_of(row["gate_since"], row["gate_by"], row["gate_reason"]),
         versions=tuple(version_record(version) for version in shown),
-        created=to_time(row["created"]),
-        modified=to_time(row["modified"]),
-        revision=row["revision"],
-        hidden_versions=len(every) - len(shown),
+        hidden_versions=len(versions) - len(shown),
+        enabled=row["gate_since"] is None,
+        gate=gate_of(row),
     )
 
 
 def publication_of(row: Row) -> Publication:
-    """A row of `publications`."""
-    return Publication(
-        external=row["external"],
-        native=bool(row["native"]),
-        gated=bool(row["gated"]),
-        trigger_url=row["trigger_url"],
-        details=json.loads(row["details"]),
-    )
+    """A row of `publications`. Raises ValueError for one that was damaged: a backend must not get anything else."""
+    return _read(Publication, row, details=json.loads(row["details"]))
 
 
 def placement_of(row: Row) -> Placement:
     """Where a row of `publications` lies."""
-    return Placement(target=row["target"], backend=row["backend"], identity=row["identity"], options=row["options"])
-
-
-def failure_json(failure: Failure | None) -> str | None:
-    """The stored text of a failure."""
-    if failure is None:
-        return None
-    return to_json({"code": failure.code, "message": failure.message, "step": failure.step})
-
-
-def failure_of(text: str | None) -> Failure | None:
-    """A failure from its stored text."""
-    return None if text is None else Failure(**json.loads(text))
-
-
-def step_record(row: Row) -> StepRecord:
-    """A row of `run_steps`."""
-    return StepRecord(
-        name=row["name"],
-        state=row["state"],
-        attempt=row["attempt"],
-        started=to_time_or_none(row["started"]),
-        ended=to_time_or_none(row["ended"]),
-        exit_code=row["exit_code"],
-        error=failure_of(row["error"]),
-        outputs=json.loads(row["outputs"]),
-    )
+    return _read(Placement, row)
 
 
 def run_record(row: Row, steps: Iterable[Row]) -> RunRecord:
     """A row of RUNS and its rows of `run_steps` in order."""
     waits = row["ended"] is None and row["due"] is not None
-    return RunRecord(
-        id=row["id"],
+    return _read(
+        RunRecord,
+        row,
         endpoint=row["endpoint_name"],
-        endpoint_id=row["endpoint_id"],
         version=None if row["version"] is None else str(row["version"]),
-        resolved_from=row["resolved_from"],
         published=row["published_id"],
-        pipeline=row["pipeline"],
-        label=row["label"],
-        digest=row["digest"],
-        target=row["target"],
-        experiment=row["experiment"],
-        description=row["description"],
-        tags=json.loads(row["tags"]),
-        state=row["state"],
-        parameters=json.loads(row["parameters"]),
-        by=row["by"],
-        verified=bool(row["verified"]),
-        door=row["door"],
         idempotency_key=row["key"],
-        rerun_of=row["rerun_of"],
         cancel_requested=row["cancel_requested"] is not None,
-        cancel_reason=row["cancel_reason"],
-        created=to_time(row["created"]),
-        started=to_time_or_none(row["started"]),
-        ended=to_time_or_none(row["ended"]),
-        steps=tuple(step_record(step) for step in steps),
-        outputs=json.loads(row["outputs"]),
-        error=failure_of(row["error"]),
-        external=row["external"],
-        details=json.loads(row["details"]),
-        waiting=Waiting(tries=row["tries"], due=to_time(row["due"]), message=row["message"]) if waits else None,
+        steps=tuple(_read(StepRecord, step) for step in steps),
+        waiting=_read(Waiting, row) if waits else None,
+        stale=None,
     )
 
 
 def history_record(row: Row) -> HistoryRecord:
     """A row of `history`."""
-    return HistoryRecord(
-        seq=row["seq"],
-        at=to_time(row["at"]),
-        happened=to_time(row["at"] if row["happened"] is None else row["happened"]),
-        action=row["action"],
-        kind=row["kind"],
-        subject_id=row["subject_id"],
-        subject=row["subject"],
-        from_=row["from"],
-        to=row["to"],
-        reason=row["reason"],
-        by=row["by"],
-        verified=bool(row["verified"]),
-        door=row["door"],
-        request_id=row["request_id"],
-    )
+    happened = to_time(row["at"] if row["happened"] is None else row["happened"])
+    return _read(HistoryRecord, row, from_=row["from"], happened=happened)

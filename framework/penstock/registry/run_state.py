@@ -17,8 +17,6 @@ from penstock.registry.messages import CancelOutcome
 from penstock.registry.rows import failure_json, from_time, to_json
 from penstock.spec import Value
 
-_STEP = ("state", "attempt", "started", "ended", "exit_code", "error", "outputs")
-
 
 def report(
     tx: Transaction,
@@ -33,10 +31,32 @@ def report(
     know is lost once it was handed over; ask about runs only when `ref` has their receipt. Raises NotFound.
     """
     row = need_run(tx, run_id)
-    news = _News(tx, row, report, outputs, step_outputs or {})
-    if not news:
+    told, columns, steps = _news(tx, row, report, outputs, step_outputs or {})
+    if not columns and not steps:
         return record_of(tx, row), False
-    news.write(tx)
+    if columns:
+        changes = ", ".join(f"{column} = ?" for column in columns)
+        tx.run(f"UPDATE runs SET {changes} WHERE seq = ?", *columns.values(), row["seq"])
+    for position, values in steps.items():
+        marks = ", ".join("?" * (2 + len(values)))
+        tx.run(f"INSERT OR REPLACE INTO run_steps VALUES ({marks})", row["seq"], position, *values)
+    if "state" in columns:
+        ends = told.state in ENDED
+        when = told.ended if ends else told.started
+        record(
+            tx,
+            SYSTEM,
+            "run_ended" if ends else "run_started",
+            "run",
+            row["id"],
+            row["pipeline"],
+            from_=row["state"],
+            to=told.state,
+            reason="" if told.error is None else f"{told.error.code}: {told.error.message}",
+            happened=None if when is None else from_time(when),
+        )
+        if ends:
+            _ended(tx, row)
     return record_of(tx, need_run(tx, row["id"])), True
 
 
@@ -48,86 +68,44 @@ def is_news(
     step_outputs: Mapping[str, Mapping[str, Value]] | None = None,
 ) -> bool:
     """Whether a report would change anything: most do not, and then nothing has to be written. Raises NotFound."""
-    return bool(_News(tx, need_run(tx, run_id), report, outputs, step_outputs or {}))
+    _, columns, steps = _news(tx, need_run(tx, run_id), report, outputs, step_outputs or {})
+    return bool(columns or steps)
 
 
-class _News:
-    """What of a report is new: columns of the run, and rows of steps by position."""
-
-    def __init__(
-        self,
-        tx: Transaction,
-        row: Row,
-        report: RunReport | Absent,
-        outputs: Mapping[str, Value] | None,
-        step_outputs: Mapping[str, Mapping[str, Value]],
-    ) -> None:
-        self.row = row
-        self.columns: dict[str, object] = {}
-        self.steps: dict[int, tuple[object, ...]] = {}
-        if isinstance(report, Absent):
-            if row["external"] is None:
-                return
-            lost = Failure(code="run_lost", message="the target does not know the run any more")
-            report = RunReport(state="failed", error=lost)
-        self.report = report
-        if row["ended"] is not None or _rank(report.state) < _rank(row["state"]):
-            return
-        ends = report.state in ENDED
-        columns = {
-            "state": report.state,
-            "started": row["started"] if report.started is None or row["started"] else from_time(report.started),
-            "ended": None if not ends else tx.now if report.ended is None else from_time(report.ended),
-            "error": failure_json(report.error) if ends else None,
-            "outputs": row["outputs"] if outputs is None else to_json(dict(outputs)),
-        }
-        self.columns = {column: value for column, value in columns.items() if value != row[column]}
-        known = {one["name"]: one for one in tx.all("SELECT * FROM run_steps WHERE run = ?", row["seq"])}
-        told = {step.name: step for step in report.steps}
-        new = (name for name in told if name not in known)
-        positions = {**{name: one["position"] for name, one in known.items()}, **dict(zip(new, count(len(known))))}
-        for name, step in told.items():
-            values = _values(step, step_outputs.get(name, {}))
-            before = known.get(name)
-            if before is None or not (_is_behind(step, before) or values == tuple(before[one] for one in _STEP)):
-                self.steps[positions[name]] = (name, *values)
-
-    def __bool__(self) -> bool:
-        return bool(self.columns or self.steps)
-
-    def write(self, tx: Transaction) -> None:
-        row, report = self.row, self.report
-        if self.columns:
-            tx.run(
-                f"UPDATE runs SET {', '.join(f'{column} = ?' for column in self.columns)} WHERE seq = ?",
-                *self.columns.values(),
-                row["seq"],
-            )
-        for position, values in self.steps.items():
-            tx.run(
-                "INSERT OR REPLACE INTO run_steps VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                row["seq"],
-                position,
-                *values,
-            )
-        if "state" not in self.columns:
-            return
-        ends = report.state in ENDED
-        when = report.ended if ends else report.started
-        record(
-            tx,
-            SYSTEM,
-            "run_ended" if ends else "run_started",
-            "run",
-            row["id"],
-            row["pipeline"],
-            from_=row["state"],
-            to=report.state,
-            reason="" if report.error is None else f"{report.error.code}: {report.error.message}",
-            happened=None if when is None else from_time(when),
-        )
-        if ends:
-            _ended(tx, row)
+def _news(
+    tx: Transaction,
+    row: Row,
+    report: RunReport | Absent,
+    outputs: Mapping[str, Value] | None,
+    step_outputs: Mapping[str, Mapping[str, Value]],
+) -> tuple[RunReport, dict[str, object], dict[int, tuple[object, ...]]]:
+    """What a report says, and what of it is new: columns of the run, and rows of steps by position."""
+    if isinstance(report, Absent):
+        lost = Failure(code="run_lost", message="the target does not know the run any more")
+        report = RunReport(state="failed", error=lost)
+        if row["external"] is None:
+            return report, {}, {}
+    if row["ended"] is not None or _rank(report.state) < _rank(row["state"]):
+        return report, {}, {}
+    ends = report.state in ENDED
+    columns = {
+        "state": report.state,
+        "started": row["started"] if report.started is None or row["started"] else from_time(report.started),
+        "ended": None if not ends else tx.now if report.ended is None else from_time(report.ended),
+        "error": failure_json(report.error) if ends else None,
+        "outputs": row["outputs"] if outputs is None else to_json(dict(outputs)),
+    }
+    known = {one["name"]: one for one in tx.all("SELECT * FROM run_steps WHERE run = ?", row["seq"])}
+    told = {step.name: step for step in report.steps}
+    new = (name for name in told if name not in known)
+    positions = {**{name: one["position"] for name, one in known.items()}, **dict(zip(new, count(len(known))))}
+    steps: dict[int, tuple[object, ...]] = {}
+    for name, step in told.items():
+        values = _values(step, step_outputs.get(name, {}))
+        before = known.get(name)
+        if before is None or not (_is_behind(step, before) or values == tuple(before)[2:]):
+            steps[positions[name]] = values
+    return report, {column: value for column, value in columns.items() if value != row[column]}, steps
 
 
 def end_here(
@@ -181,7 +159,9 @@ def _is_behind(told: StepReport, known: Row) -> bool:
 
 
 def _values(step: StepReport, outputs: Mapping[str, Value]) -> tuple[object, ...]:
+    """The columns of a step behind its run and position."""
     return (
+        step.name,
         step.state,
         step.attempt,
         None if step.started is None else from_time(step.started),

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from sqlite3 import Row
 
-from attrs import frozen
-
 from penstock.errors import Conflict, NotFound
 from penstock.records import Caller, RunRecord
 from penstock.registry import outbox, snapshots
@@ -26,41 +24,12 @@ from penstock.registry.lookup import (
     record_of,
 )
 from penstock.registry.messages import NewRun, Resolution, ResolutionChanged, TriggerRequest
-from penstock.registry.rows import RUNS, placement_of, publication_of, published_ref, tags_json, to_json
-
-
-@frozen(kw_only=True)
-class _Resolved:
-    """The rows that a trigger resolves to."""
-
-    publication: Row
-    resolved_from: str
-    pipeline: str
-    endpoint: Row | None = None
-    version: Row | None = None
-    published: Row | None = None
-
-    @property
-    def rows(self) -> tuple[int | None, ...]:
-        return (
-            None if self.endpoint is None else self.endpoint["seq"],
-            None if self.version is None else self.version["version"],
-            None if self.published is None else self.published["seq"],
-            self.publication["seq"],
-        )
-
-    @property
-    def name(self) -> str:
-        """What it is, as the history says it."""
-        if self.endpoint is not None and self.version is not None:
-            return f"{self.endpoint['name']}@{self.version['version']}"
-        return self.pipeline if self.published is None else published_ref(self.published)
+from penstock.registry.rows import RUNS, placement_of, publication_of, to_json
 
 
 def replayed(tx: Transaction, request: TriggerRequest) -> RunRecord | None:
     """The run that a trigger's key has already, or None."""
-    _, scope = _address(tx, request)
-    return _replayed(tx, scope, request.key)
+    return _address(tx, request)[2]
 
 
 def resolve(tx: Transaction, request: TriggerRequest) -> Resolution | RunRecord:
@@ -68,24 +37,8 @@ def resolve(tx: Transaction, request: TriggerRequest) -> Resolution | RunRecord:
 
     Raises NotFound, GateClosed, Conflict `ambiguous`.
     """
-    addressed, scope = _address(tx, request)
-    replayed = _replayed(tx, scope, request.key)
-    if replayed is not None:
-        return replayed
-    found = _resolve(tx, request, addressed)
-    return Resolution(
-        endpoint_id=None if found.endpoint is None else found.endpoint["id"],
-        endpoint=None if found.endpoint is None else found.endpoint["name"],
-        version=None if found.version is None else str(found.version["version"]),
-        resolved_from=found.resolved_from,
-        published=None if found.published is None else found.published["id"],
-        pipeline=found.pipeline,
-        label=None if found.published is None else found.published["label"],
-        snapshot=snapshots.get(tx, found.publication["digest"]),
-        placement=placement_of(found.publication),
-        publication=publication_of(found.publication),
-        rows=found.rows,
-    )
+    addressed, _, known = _address(tx, request)
+    return known or _resolve(tx, request, addressed)
 
 
 def accept(
@@ -95,50 +48,52 @@ def accept(
 
     Raises ResolutionChanged when the trigger resolves to something else by now, NotFound, GateClosed.
     """
-    addressed, scope = _address(tx, request)
-    replayed = _replayed(tx, scope, request.key)
-    if replayed is not None:
-        return replayed, True
+    addressed, scope, known = _address(tx, request)
+    if known is not None:
+        return known, True
     found = _resolve(tx, request, addressed)
     if found.rows != resolution.rows:
         raise ResolutionChanged
+    endpoint, version, published, publication = found.rows
+    target = found.placement.target
     if request.kind == "file":
-        snapshots.keep(tx, found.publication)
+        snapshots.keep(tx, publication, target)
     number = tx.insert(
-        """INSERT INTO runs (id, endpoint, endpoint_name, version, resolved_from, published, publication, pipeline,
-            label, experiment, description, tags, parameters, by, verified, door, scope, key, rerun_of, created)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
-        new.id,
-        found.rows[0],
-        None if found.endpoint is None else found.endpoint["name"],
-        found.rows[1],
-        found.resolved_from,
-        found.rows[2],
-        found.rows[3],
-        found.pipeline,
-        None if found.published is None else found.published["label"],
-        new.experiment,
-        new.description,
-        tags_json(new.tags),
-        to_json(dict(new.parameters.typed)),
-        caller.actor,
-        caller.verified,
-        caller.door,
-        None if request.key is None else scope,
-        request.key,
-        request.rerun_of,
-        tx.now,
+        "runs",
+        id=new.id,
+        endpoint=endpoint,
+        endpoint_name=found.endpoint,
+        version=version,
+        resolved_from=found.resolved_from,
+        published=published,
+        publication=publication,
+        pipeline=found.pipeline,
+        label=found.label,
+        experiment=new.experiment,
+        description=new.description,
+        tags=to_json(dict(new.tags)),
+        parameters=to_json(dict(new.parameters.typed)),
+        by=caller.actor,
+        verified=caller.verified,
+        door=caller.door,
+        scope=None if request.key is None else scope,
+        key=request.key,
+        rerun_of=request.rerun_of,
+        created=tx.now,
     )
-    tx.run(
-        "INSERT INTO requests (run, texts, artifacts, bundled, fingerprint) VALUES (?, ?, ?, ?, ?)",
-        number,
-        to_json(dict(new.parameters.texts)),
-        to_json(dict(new.parameters.artifacts)),
-        to_json(dict(new.parameters.bundled)),
-        new.fingerprint,
+    tx.insert(
+        "requests",
+        run=number,
+        texts=to_json(dict(new.parameters.texts)),
+        artifacts=to_json(dict(new.parameters.artifacts)),
+        bundled=to_json(dict(new.parameters.bundled)),
+        fingerprint=new.fingerprint,
     )
-    outbox.owe(tx, "submit", number, found.publication["target"])
-    record(tx, caller, "run_accepted", "run", new.id, found.pipeline, from_=found.resolved_from, to=found.name)
+    outbox.owe(tx, "submit", number, target)
+    to = found.pipeline if found.label is None else f"{found.pipeline}:{found.label}@{target}"
+    if found.endpoint is not None:
+        to = f"{found.endpoint}@{found.version}"
+    record(tx, caller, "run_accepted", "run", new.id, found.pipeline, from_=found.resolved_from, to=to)
     return get_run(tx, new.id), False
 
 
@@ -162,68 +117,85 @@ def check_same_request(request: TriggerRequest, run: RunRecord, kept: str) -> Ru
     return run
 
 
-def _address(tx: Transaction, request: TriggerRequest) -> tuple[Row | None, str | None]:
-    """What a request addresses, dead or alive, and the scope of its key: replays outlive what they came through."""
+def _address(tx: Transaction, request: TriggerRequest) -> tuple[Row | None, str | None, RunRecord | None]:
+    """What a request addresses, dead or alive, the scope of its key, and the run that the key has there already.
+
+    Replays outlive what they came through.
+    """
+    row, scope = None, None
     if request.kind == "file":
-        return None, f"file:{request.ref}"
-    if request.kind == "endpoint":
-        endpoint = find_endpoint(tx, request.ref, deleted=True)
-        return endpoint, None if endpoint is None else f"endpoint:{endpoint['id']}"
-    rows = find_published(tx, request.ref, deleted=True)
-    alive = [row for row in rows if row["deleted"] is None] or rows
-    # Of several alive none is addressed, and resolving says so.
-    row = alive[0] if alive and (len(alive) == 1 or alive[0]["deleted"] is not None) else None
-    return row, None if row is None else f"published:{row['id']}"
+        scope = f"file:{request.ref}"
+    elif request.kind == "endpoint":
+        row = find_endpoint(tx, request.ref, deleted=True)
+    else:
+        rows = find_published(tx, request.ref, deleted=True)
+        alive = [row for row in rows if row["deleted"] is None] or rows
+        # Of several alive none is addressed, and resolving says so.
+        row = alive[0] if alive and (len(alive) == 1 or alive[0]["deleted"] is not None) else None
+    if row is not None:
+        scope = f"{request.kind}:{row['id']}"
+    run = None
+    if scope is not None and request.key is not None:
+        run = tx.one(f"{RUNS} WHERE r.scope = ? AND r.key = ? AND r.key IS NOT NULL", scope, request.key)
+    return row, scope, None if run is None else record_of(tx, run)
 
 
-def _replayed(tx: Transaction, scope: str | None, key: str | None) -> RunRecord | None:
-    if scope is None or key is None:
-        return None
-    row = tx.one(f"{RUNS} WHERE r.scope = ? AND r.key = ? AND r.key IS NOT NULL", scope, key)
-    return None if row is None else record_of(tx, row)
-
-
-def _resolve(tx: Transaction, request: TriggerRequest, addressed: Row | None) -> _Resolved:
+def _resolve(tx: Transaction, request: TriggerRequest, addressed: Row | None) -> Resolution:
+    """What a request resolves to. Raises NotFound, GateClosed, Conflict `ambiguous`."""
     if request.kind == "file":
-        return _resolve_trial(tx, request)
+        place, digest = request.placement, request.digest
+        trial = None if place is None or digest is None else snapshots.find_for_trial(tx, digest, place)
+        if trial is None:
+            raise NotFound(
+                f"the snapshot {digest} of `{request.ref}` is not on its target any more; submit the file again",
+                code="snapshot_not_found",
+            )
+        return _resolution(tx, "file", trial, pipeline=request.ref)
     if request.kind == "published":
-        row = need_published(tx, request.ref)
-        refuse_pipeline(published_ref(row), row)
-        return _Resolved(
-            publication=_publication(tx, row), resolved_from="published", pipeline=row["name"], published=row
-        )
+        published = need_published(tx, request.ref)
+        refuse_pipeline(published)
+        return _resolution(tx, "published", _publication(tx, published), published=published)
     if addressed is None or addressed["deleted"] is not None:
         raise endpoint_missing(tx, request.ref)
     wanted = str(addressed["default_version"]) if request.version is None else request.version
     version = need_version(tx, addressed, wanted)
     refuse_endpoint(addressed)
-    refuse_version(addressed["name"], version)
-    published = tx.one("SELECT * FROM published WHERE seq = ?", version["published"])
-    assert published is not None
-    refuse_pipeline(published_ref(published), published)
-    return _Resolved(
-        publication=_publication(tx, published),
-        resolved_from="default" if request.version is None else "pinned",
-        pipeline=published["name"],
-        endpoint=addressed,
-        version=version,
-        published=published,
+    published = refuse_version(tx, addressed, version)
+    how = "default" if request.version is None else "pinned"
+    return _resolution(
+        tx, how, _publication(tx, published), published=published, endpoint=addressed, version=version["version"]
     )
 
 
-def _resolve_trial(tx: Transaction, request: TriggerRequest) -> _Resolved:
-    place = request.placement
-    row = None if place is None or request.digest is None else snapshots.find_for_trial(tx, request.digest, place)
-    if row is None:
-        raise NotFound(
-            f"the snapshot {request.digest} of `{request.ref}` is not on its target any more; submit the file again",
-            code="snapshot_not_found",
-        )
-    return _Resolved(publication=row, resolved_from="file", pipeline=request.ref)
+def _resolution(
+    tx: Transaction,
+    resolved_from: str,
+    publication: Row,
+    *,
+    pipeline: str = "",
+    published: Row | None = None,
+    endpoint: Row | None = None,
+    version: int | None = None,
+) -> Resolution:
+    return Resolution(
+        endpoint_id=None if endpoint is None else endpoint["id"],
+        endpoint=None if endpoint is None else endpoint["name"],
+        version=None if version is None else str(version),
+        resolved_from=resolved_from,
+        published=None if published is None else published["id"],
+        pipeline=pipeline if published is None else published["name"],
+        label=None if published is None else published["label"],
+        snapshot=snapshots.get(tx, publication["digest"]),
+        placement=placement_of(publication),
+        publication=publication_of(publication),
+        rows=(
+            None if endpoint is None else endpoint["seq"],
+            version,
+            None if published is None else published["seq"],
+            publication["seq"],
+        ),
+    )
 
 
-def _publication(tx: Transaction, row: Row) -> Row:
-    """The publication of a row of `runs` or `published`."""
-    found = tx.one("SELECT * FROM publications WHERE seq = ?", row["publication"])
-    assert found is not None
-    return found
+def _publication(tx: Transaction, published: Row) -> Row:
+    return tx.need("SELECT * FROM publications WHERE seq = ?", published["publication"])

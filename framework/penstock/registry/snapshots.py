@@ -11,6 +11,8 @@ from penstock.registry import outbox
 from penstock.registry.database import Transaction
 from penstock.registry.rows import publication_of, to_json
 
+_WHERE = "target = ? AND digest = ? AND identity = ? AND options = ?"
+
 
 def put(tx: Transaction, snapshot: FrozenSnapshot, placement: Placement, publication: Publication) -> Row:
     """Keep a snapshot and its publication; what is there stays, what was retired is there again.
@@ -23,34 +25,25 @@ def put(tx: Transaction, snapshot: FrozenSnapshot, placement: Placement, publica
         snapshot.spec,
         snapshot.archives,
     )
+    key = (placement.target, snapshot.digest, placement.identity, placement.options)
     tx.run(
         """INSERT INTO publications
-            (target, backend, digest, identity, options, external, native, gated, trigger_url, details)
+            (target, digest, identity, options, backend, external, native, gated, trigger_url, details)
             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
             ON CONFLICT (target, digest, identity, options) DO UPDATE SET
                 retired = 0, backend = excluded.backend, external = excluded.external,
                 native = excluded.native, gated = excluded.gated, trigger_url = excluded.trigger_url,
                 details = excluded.details
             WHERE retired""",
-        placement.target,
+        *key,
         placement.backend,
-        snapshot.digest,
-        placement.identity,
-        placement.options,
         publication.external,
         publication.native,
         publication.gated,
         publication.trigger_url,
         to_json(dict(publication.details)),
     )
-    row = tx.one(
-        "SELECT * FROM publications WHERE target = ? AND digest = ? AND identity = ? AND options = ?",
-        placement.target,
-        snapshot.digest,
-        placement.identity,
-        placement.options,
-    )
-    assert row is not None
+    row = tx.need(f"SELECT * FROM publications WHERE {_WHERE}", *key)
     outbox.forget(tx, "retire", row["seq"], placement.target)
     return row
 
@@ -66,9 +59,8 @@ def find_for_trial(tx: Transaction, digest: str, placement: Placement) -> Row | 
     The end of an earlier run may have had it retired since; the caller holds retiring off, so it is still there.
     """
     return tx.one(
-        """SELECT b.* FROM publications b WHERE b.target = ? AND b.digest = ? AND b.identity = ?
-            AND b.options = ?
-            AND (NOT b.retired OR EXISTS (SELECT 1 FROM outbox WHERE kind = 'retire' AND subject = b.seq))""",
+        f"""SELECT * FROM publications b WHERE {_WHERE}
+            AND (NOT retired OR EXISTS (SELECT 1 FROM outbox o WHERE o.kind = 'retire' AND o.subject = b.seq))""",
         placement.target,
         digest,
         placement.identity,
@@ -76,10 +68,10 @@ def find_for_trial(tx: Transaction, digest: str, placement: Placement) -> Row | 
     )
 
 
-def keep(tx: Transaction, publication: Row) -> None:
+def keep(tx: Transaction, publication: int, target: str) -> None:
     """Take back that a publication is to be retired: it is used again before it was."""
-    if outbox.forget(tx, "retire", publication["seq"], publication["target"]):
-        tx.run("UPDATE publications SET retired = 0 WHERE seq = ?", publication["seq"])
+    if outbox.forget(tx, "retire", publication, target):
+        tx.run("UPDATE publications SET retired = 0 WHERE seq = ?", publication)
 
 
 def get(tx: Transaction, digest: str) -> FrozenSnapshot:

@@ -7,7 +7,10 @@ from planting.statements import decided_before, rewritten
 
 def versions_begin_at_one():
     """The first version of an endpoint is 1."""
-    rewritten(r"VALUES \(\?, \?, \?, \?, 0, 0,", "VALUES (?, ?, ?, ?, 1, 1,")
+    rewritten(
+        r"INSERT INTO endpoints \((.*)\) VALUES \((.*)\)",
+        r"INSERT INTO endpoints (\1, default_version, next_version) VALUES (\2, 1, 1)",
+    )
 
 
 def versions_are_sorted_as_text():
