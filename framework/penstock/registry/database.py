@@ -109,11 +109,16 @@ class Database:
                 "check the permissions of the file and its folder",
                 code="registry_read_only",
             )
-        with self._turn(), self._begin("BEGIN IMMEDIATE") as connection:
-            clock = self._clock()
-            # Clocks jump; the history's times never go back, so that "at that time" has one answer.
-            last = connection.execute("SELECT at FROM history ORDER BY seq DESC LIMIT 1").fetchone()
-            yield Transaction(connection, max(clock, last[0] + 1) if last else clock, clock)
+        if not self._writing.acquire(timeout=BUSY_SECONDS):
+            raise _busy(self.path)
+        try:
+            with self._begin("BEGIN IMMEDIATE") as connection:
+                clock = self._clock()
+                # Clocks jump; the history's times never go back, so that "at that time" has one answer.
+                last = connection.execute("SELECT at FROM history ORDER BY seq DESC LIMIT 1").fetchone()
+                yield Transaction(connection, max(clock, last[0] + 1) if last else clock, clock)
+        finally:
+            self._writing.release()
 
     @contextmanager
     def connection(self) -> Iterator[sqlite3.Connection]:
@@ -121,11 +126,19 @@ class Database:
         if os.getpid() != self._pid:
             raise RegistryError(f"{self.path}: the registry was opened before a fork; open it again in this process")
         with translated(self.path):
-            connection = self._take()
+            with self._lock:
+                if self._closed:
+                    raise RegistryError(f"{self.path}: the registry is closed")
+                free = self._free.pop() if self._free else None
+            connection = free or self._connect()
             try:
                 yield connection
             finally:
-                self._give_back(connection)
+                with self._lock:
+                    if self._closed:
+                        connection.close()
+                    else:
+                        self._free.append(connection)
 
     def close(self) -> None:
         """Close the connections; closing twice is closing once. One that is in use is closed when it is given back."""
@@ -134,30 +147,6 @@ class Database:
             if os.getpid() == self._pid:
                 while self._free:
                     self._free.pop().close()
-
-    def _take(self) -> sqlite3.Connection:
-        with self._lock:
-            if self._closed:
-                raise RegistryError(f"{self.path}: the registry is closed")
-            if self._free:
-                return self._free.pop()
-        return self._connect()
-
-    def _give_back(self, connection: sqlite3.Connection) -> None:
-        with self._lock:
-            if not self._closed:
-                self._free.append(connection)
-                return
-        connection.close()
-
-    @contextmanager
-    def _turn(self) -> Iterator[None]:
-        if not self._writing.acquire(timeout=BUSY_SECONDS):
-            raise _busy(self.path)
-        try:
-            yield
-        finally:
-            self._writing.release()
 
     @contextmanager
     def _begin(self, begin: str) -> Iterator[sqlite3.Connection]:
@@ -203,7 +192,8 @@ def explain(path: Path, error: sqlite3.Error) -> RegistryError:
             f"{path}: the registry cannot be written; check the permissions of the file and its folder",
             code="registry_read_only",
         )
-    if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or _strange_schema(primary, error):
+    strange = primary == sqlite3.SQLITE_ERROR and str(error).startswith(("no such table", "no such column"))
+    if strange or primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return RegistryError(
             f"{path}: not a sound registry file ({error}); restore a backup, or move the file away to start a new one",
             code="registry_corrupt",
@@ -216,7 +206,3 @@ def _busy(path: Path) -> RegistryError:
         f"{path}: others have kept the registry busy for {BUSY_SECONDS:g} seconds; nothing was changed, try again",
         code="registry_busy",
     )
-
-
-def _strange_schema(primary: int, error: sqlite3.Error) -> bool:
-    return primary == sqlite3.SQLITE_ERROR and str(error).startswith(("no such table", "no such column"))

@@ -40,7 +40,7 @@ def rollback(tx: Transaction, ref: str, caller: Caller, *, expect: str | None = 
 
 
 def move(tx: Transaction, endpoint: Row, version: Row, caller: Caller) -> bool:
-    """Move the default to a row of VERSIONS; false when it is there already. Raises GateClosed."""
+    """Move the default to a row of `versions`; false when it is there already. Raises GateClosed."""
     if version["version"] == endpoint["default_version"]:
         return False
     refuse_version(tx, endpoint, version)

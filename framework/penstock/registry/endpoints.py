@@ -18,21 +18,15 @@ from penstock.registry.lookup import (
     get_endpoint,
     need_endpoint,
     need_published,
-    need_version,
     refuse_unfinished,
 )
 from penstock.registry.messages import VersionOutcome
 from penstock.registry.rows import published_ref, to_json
 
 
-def known(tx: Transaction, ref: str) -> bool:
-    """Whether a reference names an endpoint that is there or was deleted."""
-    return find_endpoint(tx, ref, deleted=True) is not None
-
-
-def identify(tx: Transaction, ref: str) -> str | None:
-    """The id of the live endpoint that a name or id names, or None."""
-    row = find_endpoint(tx, ref)
+def identify(tx: Transaction, ref: str, *, deleted: bool = False) -> str | None:
+    """The id of the live endpoint that a name or id names, or None; with `deleted` of one that is no more, too."""
+    row = find_endpoint(tx, ref, deleted=deleted)
     return None if row is None else str(row["id"])
 
 
@@ -73,18 +67,17 @@ def ensure_version(
     """The version that a published pipeline has behind an endpoint; true when the endpoint was made for it."""
     check_can_add(tx, ref, published, default=default, expect=expect)
     endpoint = find_endpoint(tx, ref)
-    created = endpoint is None
     if endpoint is None:
         endpoint = _insert(tx, ref, published, caller, description="", tags={})
-        version, added, moved = 0, True, True
-    else:
-        known = _version_of(tx, endpoint, published)
-        version, added = (
-            (_append(tx, endpoint, published, caller), True) if known is None else (known["version"], False)
-        )
-        moved = default and default_version.move(tx, endpoint, need_version(tx, endpoint, str(version)), caller)
+        after = get_endpoint(tx, endpoint["id"])
+        return VersionOutcome(endpoint=after, version="0", added=True, default_moved=True), True
+    version = _version_of(tx, endpoint, published)
+    added = version is None
+    if version is None:
+        version = _append(tx, endpoint, published, caller)
+    moved = default and default_version.move(tx, endpoint, version, caller)
     after = get_endpoint(tx, endpoint["id"])
-    return VersionOutcome(endpoint=after, version=str(version), added=added, default_moved=moved), created
+    return VersionOutcome(endpoint=after, version=str(version["version"]), added=added, default_moved=moved), False
 
 
 def check_can_add(tx: Transaction, ref: str, published: Row | None, *, default: bool, expect: str | None) -> None:
@@ -215,12 +208,13 @@ def _insert(
     return row
 
 
-def _append(tx: Transaction, endpoint: Row, published: Row, caller: Caller) -> int:
-    version = int(endpoint["next_version"])
+def _append(tx: Transaction, endpoint: Row, published: Row, caller: Caller) -> Row:
+    """The row of the version that it gets."""
+    version = endpoint["next_version"]
     tx.run("UPDATE endpoints SET next_version = next_version + 1 WHERE seq = ?", endpoint["seq"])
     tx.insert("versions", endpoint=endpoint["seq"], version=version, published=published["seq"], created=tx.now)
     outbox.add_target(tx, endpoint["seq"], published["target"])
     outbox.endpoint_changed(tx, endpoint["seq"])
     subject = f"{endpoint['name']}@{version}"
     record(tx, caller, "version_added", "version", endpoint["id"], subject, to=published_ref(published))
-    return version
+    return tx.need("SELECT * FROM versions WHERE endpoint = ? AND version = ?", endpoint["seq"], version)

@@ -67,9 +67,8 @@ def list_endpoints(
     rows = tx.all(
         f"SELECT * FROM endpoints WHERE {where} ORDER BY seq DESC LIMIT ?", before_of(before), one_more(limit)
     )
-    versions = parts_of(
-        tx, f"{VERSIONS} WHERE v.endpoint IN {THESE} ORDER BY v.endpoint, v.version", "endpoint", rows[:limit]
-    )
+    of_these = f"{VERSIONS} WHERE v.endpoint IN {THESE} ORDER BY v.endpoint, v.version"
+    versions = parts_of(tx, of_these, "endpoint", rows[:limit])
     closed = "endpoints INDEXED BY endpoints_closed WHERE deleted IS NULL AND gate_since IS NOT NULL"
     hidden = 0 if all else tx.need(f"SELECT count(*) AS n FROM {closed}")["n"]
     return page_of(rows, limit, lambda row: endpoint_record(row, versions[row["seq"]], all=all), hidden)
@@ -89,9 +88,8 @@ def list_runs(tx: Transaction, query: RunQuery) -> Page[RunRecord]:
     filters = "".join(f" AND r.{column} = ?" for column in where)
     values = (before_of(query.before), *where.values(), one_more(query.limit))
     rows = tx.all(f"{RUNS} WHERE r.seq < ?{filters} ORDER BY r.seq DESC LIMIT ?", *values)
-    steps = parts_of(
-        tx, f"SELECT * FROM run_steps WHERE run IN {THESE} ORDER BY run, position", "run", rows[: query.limit]
-    )
+    of_these = f"SELECT * FROM run_steps WHERE run IN {THESE} ORDER BY run, position"
+    steps = parts_of(tx, of_these, "run", rows[: query.limit])
     return page_of(rows, query.limit, lambda row: run_record(row, steps[row["seq"]]))
 
 

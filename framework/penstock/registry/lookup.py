@@ -163,7 +163,7 @@ THESE = "(SELECT value FROM json_each(?))"
 
 
 def parts_of(tx: Transaction, query: str, column: str, wholes: Sequence[Row]) -> dict[int, list[Row]]:
-    """The rows of a query that belong to each of some rows, by its number; `column` holds that, and THESE all of them."""
+    """The rows of a query that belong to each of some rows, by the number in a column; THESE are all of them."""
     found: dict[int, list[Row]] = {whole["seq"]: [] for whole in wholes}
     for row in tx.all(query, to_json(list(found))):
         found[row[column]].append(row)

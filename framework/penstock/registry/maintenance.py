@@ -122,8 +122,8 @@ def counts(tx: Transaction) -> Counts:
     runs.update((row["state"], row["n"]) for row in tx.all("SELECT state, count(*) AS n FROM runs GROUP BY state"))
     owed = {row["kind"]: row["n"] for row in tx.all("SELECT kind, count(*) AS n FROM outbox GROUP BY kind")}
     return Counts(
-        endpoints=tx.need("SELECT count(*) AS n FROM endpoints WHERE deleted IS NULL")["n"],
-        published=tx.need("SELECT count(*) AS n FROM published WHERE deleted IS NULL")["n"],
+        endpoints=tx.need("SELECT count(*) AS total FROM endpoints WHERE deleted IS NULL")["total"],
+        published=tx.need("SELECT count(*) AS total FROM published WHERE deleted IS NULL")["total"],
         runs=runs,
         pending_hand_overs=owed.get("submit", 0),
         pending_cancels=owed.get("cancel", 0),

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import wraps
 from pathlib import Path
-from types import TracebackType
 from typing import Concatenate, ParamSpec, TypeVar
 
 from penstock.records import Caller, RunRecord
@@ -88,7 +87,6 @@ class Endpoints(_Group):
     delete = writes(endpoints.delete)
     get = reads(lookup.get_endpoint)
     identify = reads(endpoints.identify)
-    known = reads(endpoints.known)
     list = reads(listing.list_endpoints)
     at = reads(asof.endpoint_at)
 
@@ -204,7 +202,5 @@ class Registry(_Group):
     def __enter__(self) -> Registry:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()

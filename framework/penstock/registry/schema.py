@@ -26,7 +26,7 @@ _LIFE = "created INTEGER NOT NULL, modified INTEGER NOT NULL, revision INTEGER N
 _TABLES = f"""
 CREATE TABLE snapshots (digest TEXT PRIMARY KEY, spec TEXT NOT NULL, archives TEXT NOT NULL) WITHOUT ROWID;
 
--- What backends call snapshots: one for each place and each set of options that a target froze.
+/* What backends call snapshots: one for each place and each set of options that a target froze. */
 CREATE TABLE publications (
     seq INTEGER PRIMARY KEY,
     target TEXT NOT NULL,
@@ -100,7 +100,7 @@ CREATE TABLE versions (
 ) WITHOUT ROWID;
 CREATE UNIQUE INDEX versions_published ON versions (published, endpoint);
 
--- The defaults that a rollback goes back to.
+/* The defaults that a rollback goes back to. */
 CREATE TABLE default_stack (
     endpoint INTEGER NOT NULL,
     position INTEGER NOT NULL,
@@ -170,7 +170,7 @@ CREATE TABLE run_steps (
     PRIMARY KEY (run, position)
 ) WITHOUT ROWID;
 
--- What the backend gets of a run.
+/* What the backend gets of a run. */
 CREATE TABLE requests (
     run INTEGER PRIMARY KEY REFERENCES runs (seq),
     texts TEXT NOT NULL,
@@ -179,9 +179,9 @@ CREATE TABLE requests (
     fingerprint TEXT NOT NULL
 );
 
--- What targets are owed. `subject` is the number of a run (`submit`, `cancel`), an endpoint (`sync`) or a publication
--- (`retire`). A `submit` that has `started` may have reached its target; what is `stuck` waits for somebody to mend
--- configuration or backend.
+/* What targets are owed. `subject` is the number of a run (`submit`, `cancel`), an endpoint (`sync`) or a publication
+   (`retire`). A `submit` that has `started` may have reached its target; what is `stuck` waits for somebody to mend
+   configuration or backend. */
 CREATE TABLE outbox (
     seq INTEGER PRIMARY KEY,
     kind TEXT NOT NULL,
@@ -203,7 +203,7 @@ CREATE TABLE breakers (
     message TEXT NOT NULL
 ) WITHOUT ROWID;
 
--- What happened, in order; nothing in it is ever changed or taken out.
+/* What happened, in order; nothing in it is ever changed or taken out. */
 CREATE TABLE history (
     seq INTEGER PRIMARY KEY,
     at INTEGER NOT NULL,
@@ -230,7 +230,7 @@ CREATE TRIGGER history_no_update BEFORE UPDATE ON history
     BEGIN SELECT RAISE(ABORT, 'the history is append-only'); END;
 CREATE TRIGGER history_no_delete BEFORE DELETE ON history
     BEGIN SELECT RAISE(ABORT, 'the history is append-only'); END;
--- INSERT OR REPLACE takes rows out without telling the trigger above.
+/* INSERT OR REPLACE takes rows out without telling the trigger above. */
 CREATE TRIGGER history_no_replace BEFORE INSERT ON history WHEN EXISTS (SELECT 1 FROM history WHERE seq = NEW.seq)
     BEGIN SELECT RAISE(ABORT, 'the history is append-only'); END;
 """

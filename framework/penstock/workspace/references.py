@@ -66,7 +66,7 @@ def _locate_other(
     """What a reference names that is neither a live endpoint nor a live published pipeline."""
     if replay and registry.pipelines.known(ref):
         return Located(kind="published", id=ref)
-    if replay and registry.endpoints.known(name):
+    if replay and registry.endpoints.identify(name, deleted=True):
         return Located(kind="endpoint", id=name, version=version)
     if runs:
         try:
