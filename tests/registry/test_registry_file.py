@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from penstock.contract.run import Failure, RunReport, StepReport
 from penstock.errors import Conflict, PenstockError, RegistryError
 from penstock.registry import Registry, schema
-from penstock.registry.filesystem import refuse_network
+from penstock.registry.file import refuse_network
 
 
 def mode(path):
@@ -145,6 +146,57 @@ def test_broken_laws_are_found_and_named(filled):
     assert "an endpoint whose versions have a gap: digits" in report.lines
     assert "an endpoint whose default is not one of its versions: digits" in report.lines
     assert "a label that has two digests: digits:1" in report.lines
+
+
+JSON = [
+    ("endpoints", "tags"),
+    ("published", "tags"),
+    ("publications", "details"),
+    ("runs", "tags"),
+    ("runs", "parameters"),
+    ("runs", "outputs"),
+    ("runs", "details"),
+    ("runs", "error"),
+    ("run_steps", "outputs"),
+    ("run_steps", "error"),
+    ("requests", "texts"),
+]
+
+
+@pytest.mark.parametrize("text", ["{", "", "[1]", "7", "nonsense"])
+@pytest.mark.parametrize(("table", "column"), JSON)
+def test_what_cannot_be_read_in_one_row_harms_no_other(path, kit, table, column, text):
+    with Registry.open(path) as registry:
+        for name in ("digits", "letters"):
+            kit.publish(registry, name, name=name, endpoint=name)
+            run = kit.hand_over(registry, kit.submit(registry, name))
+            failed = Failure(code="exit", message="1")
+            steps = (StepReport(name=f"train {name}", state="failed", error=failed),)
+            registry.runs.report(run.id, RunReport(state="failed", error=failed, steps=steps), {}, {})
+    with closing(sqlite3.connect(path)) as connection, connection:
+        first = "run" if table in ("run_steps", "requests") else "seq"
+        connection.execute(f"UPDATE {table} SET {column} = ? WHERE {first} = 1", (text,))
+    with Registry.open(path) as registry:
+        runs = kit.runs(registry).items
+        assert [run.pipeline for run in runs] == ["letters", "digits"]
+        assert [endpoint.name for endpoint in registry.endpoints.list().items] == ["letters", "digits"]
+        assert [each.name for each in registry.pipelines.list().items] == ["letters", "digits"]
+        sound, damaged = (
+            (runs[at], runs[at].steps[0], registry.endpoints.list().items[at], registry.pipelines.list().items[at])
+            for at in (0, 1)
+        )
+        assert "registry_corrupt" not in str(sound)
+        # It says so rather than something else that might be true.
+        unread = table in ("publications", "requests")
+        assert ("registry_corrupt" in str(damaged)) is not unread
+        assert kit.code(kit.submit, registry, "letters") is None
+        strict = table == "publications" and text in ("{", "", "nonsense")
+        assert kit.code(kit.submit, registry, "digits") == ("registry_corrupt" if strict else None)
+        report = registry.check()
+        assert report.ok is (text in ("[1]", "7"))
+        assert report.ok or [line.startswith(f"a row of {table} whose {column} cannot") for line in report.lines] == [
+            True
+        ]
 
 
 @contextmanager
@@ -312,7 +364,7 @@ def test_network_file_systems_are_refused(path, kind):
 def test_opening_asks_the_machine_about_its_mounts(path, monkeypatch, tmp_path):
     table = tmp_path / "mountinfo"
     table.write_text("22 1 254:0 / / rw,relatime shared:1 - nfs server:/ rw\n")
-    monkeypatch.setattr("penstock.registry.filesystem._MOUNTS", table)
+    monkeypatch.setattr("penstock.registry.file._MOUNTS", table)
     assert refusal(path).code == "registry_network_fs"
-    monkeypatch.setattr("penstock.registry.filesystem._MOUNTS", tmp_path / "none")
+    monkeypatch.setattr("penstock.registry.file._MOUNTS", tmp_path / "none")
     Registry.open(path).close()

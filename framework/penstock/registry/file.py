@@ -1,8 +1,10 @@
-"""Opening a registry file: made whole or not at all, migrated behind a backup, refused when it is not ours."""
+"""Opening a registry file: on a local disk, made whole or not at all, migrated behind a copy, refused if not ours."""
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -11,7 +13,17 @@ from pathlib import Path
 from penstock.errors import Conflict, RegistryError
 from penstock.registry import schema
 from penstock.registry.database import BUSY_SECONDS, Clock, Database, translated
-from penstock.registry.filesystem import not_writable, prepare_folder, refuse_network, sync_folder
+
+_MOUNTS = Path("/proc/self/mountinfo")
+
+_NETWORK = frozenset({
+    "9p", "afs", "beegfs", "ceph", "cifs", "coda", "davfs", "gfs2", "glusterfs", "gpfs", "lustre", "ncpfs",
+    "nfs", "nfs4", "ocfs2", "orangefs", "panfs", "pvfs2", "smb3", "smbfs", "weka", "wekafs",
+})  # fmt: skip
+_NETWORK_FUSE = frozenset({
+    "afs", "blobfuse", "blobfuse2", "ceph", "cephfs", "davfs", "davfs2", "dbxfs", "gcsfuse", "glusterfs",
+    "goofys", "juicefs", "mount-s3", "nfs", "rclone", "s3fs", "s3ql", "sftp", "smbnetfs", "sshfs",
+})  # fmt: skip
 
 
 def open_database(path: Path, *, create: bool, read_only: bool, clock: Clock) -> Database:
@@ -21,13 +33,13 @@ def open_database(path: Path, *, create: bool, read_only: bool, clock: Clock) ->
         _find(path, create=create and not read_only)
         writable = not read_only and os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
     except OSError as error:
-        raise not_writable(path, error) from None
+        raise _not_writable(path, error) from None
 
     def connect() -> sqlite3.Connection:
         try:
             connection = _connect(path, "rw") if read_only or writable else _connect_read_only(path)
         except OSError as error:
-            raise not_writable(path, error) from None
+            raise _not_writable(path, error) from None
         try:
             with translated(path):
                 _admit(path, connection, writable)
@@ -62,7 +74,7 @@ def _find(path: Path, *, create: bool) -> None:
             raise RegistryError(f"{path}: there is no registry", code="registry_missing")
         if stray_log:
             raise _corrupt(path, "the file is gone but its log `-wal` is still there")
-        prepare_folder(path.parent)
+        _prepare_folder(path.parent)
         _make(path)
     if not path.is_file() or path.stat().st_size == 0:
         raise _corrupt(path, "it is empty" if path.is_file() else "it is not a file")
@@ -150,14 +162,14 @@ def _new_file(path: Path) -> Iterator[sqlite3.Connection]:
             with draft.open("rb") as file:
                 os.fsync(file.fileno())
             os.link(draft, path)  # unlike a rename, never replaces what came to be there meanwhile
-            sync_folder(path.parent)
+            _sync_folder(path.parent)
         finally:
             for suffix in ("", "-wal", "-shm", "-journal"):
                 draft.with_name(draft.name + suffix).unlink(missing_ok=True)
     except FileExistsError:
         raise
     except OSError as error:
-        raise not_writable(path, error) from None
+        raise _not_writable(path, error) from None
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
@@ -192,3 +204,77 @@ def _corrupt(path: Path, why: str) -> RegistryError:
         f"{path}: not a registry file: {why}; restore a backup, or move it away to start a new one",
         code="registry_corrupt",
     )
+
+
+def refuse_network(path: Path, mountinfo: str | None = None) -> None:
+    """Refuse a path on a network file system, where file locks do not hold.
+
+    `mountinfo` is the text of `/proc/self/mountinfo`, read when not given; without it nothing is known and nothing
+    refused. Raises RegistryError `registry_network_fs`.
+    """
+    if mountinfo is None:
+        try:
+            mountinfo = _MOUNTS.read_text(encoding="utf-8", errors="surrogateescape")
+        except OSError:
+            return
+    kind = _file_system(path, mountinfo)
+    name, _, rest = kind.partition(".")
+    if name in _NETWORK or (name == "fuse" and rest in _NETWORK_FUSE):
+        raise RegistryError(
+            f"{path}: the registry cannot lie on a network file system ({kind}), because its locks do not hold there; "
+            "put it on a local disk of the machine that runs penstock",
+            code="registry_network_fs",
+        )
+
+
+def _file_system(path: Path, mountinfo: str) -> str:
+    """The type of the file system that a path lies on, after a mount table; empty when none fits."""
+    real = os.path.realpath(path)
+    best, found = -1, ""
+    for line in mountinfo.splitlines():
+        left, _, right = line.partition(" - ")
+        fields, kind = left.split(" "), right.split(" ")[0]
+        if len(fields) < 6:
+            continue
+        point = re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), fields[4]).rstrip("/")
+        # Of several mounts on one point the last one is seen.
+        if (real == point or real.startswith(point + "/")) and len(point) >= best:
+            best, found = len(point), kind
+    return found
+
+
+def _prepare_folder(folder: Path) -> None:
+    """Make the state folder, private and ignored by git, when it is not there. Raises RegistryError."""
+    if folder.is_dir():
+        return
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700)
+        _sync_folder(folder.parent)
+        ignore = folder / ".gitignore"
+        ignore.touch(mode=0o600)
+        ignore.write_text("*\n", encoding="utf-8")
+    except FileExistsError:
+        if not folder.is_dir():
+            raise RegistryError(f"{folder}: the registry's folder cannot be made: a file is in its place") from None
+    except OSError as error:
+        raise _not_writable(folder, error) from None
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the names in a folder survive power loss. Raises OSError."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _not_writable(path: Path, error: OSError) -> RegistryError:
+    """The RegistryError for a file or folder that could not be written."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return RegistryError(f"{path}: the disk is full; make room and try again", code="registry_disk_full")
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        reason = "the file system is read-only" if error.errno == errno.EROFS else "permission denied"
+        return RegistryError(f"{path}: no access to write the registry: {reason}", code="registry_read_only")
+    return RegistryError(f"{path}: the registry cannot be used: {error.strerror or error}")

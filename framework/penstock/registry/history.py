@@ -1,16 +1,24 @@
-"""The append-only record of every change (law 10): writing it, and reading it back in pages."""
+"""The append-only record of every change (law 10): writing it, reading it in pages, and what it says of the past."""
 
 from __future__ import annotations
 
+from datetime import datetime
+from sqlite3 import Row
+
+from attrs import evolve
+
 from penstock.errors import NotFound
-from penstock.records import Caller, HistoryQuery, HistoryRecord, Page
+from penstock.records import Caller, DefaultAt, HistoryQuery, HistoryRecord, Page
 from penstock.registry.database import Transaction
 from penstock.registry.listing import before_of, one_more, page_of
-from penstock.registry.lookup import find_endpoint, find_published, need_run
-from penstock.registry.rows import from_time, history_record
+from penstock.registry.lookup import endpoint_missing, find_endpoint, find_published, need_run
+from penstock.registry.rows import format_time, from_time, history_record, published_ref, to_time
 
 SYSTEM = Caller(actor="penstock", door="dispatcher", request_id="", verified=True)
 """Who changes a run when its target reports: nobody called."""
+
+_EXISTENCE = ("endpoint_created", "endpoint_deleted")
+_NAMING = ("endpoint_created", "endpoint_renamed")
 
 
 def record(
@@ -76,7 +84,7 @@ def _subjects(tx: Transaction, ref: str) -> list[str]:
     endpoint = find_endpoint(tx, ref, deleted=True)
     if endpoint is not None:
         return [endpoint["id"]]
-    once = former_endpoints(tx, ref)
+    once = _former_endpoints(tx, ref)
     if once:
         return once
     published = find_published(tx, ref, deleted=True)
@@ -88,7 +96,7 @@ def _subjects(tx: Transaction, ref: str) -> list[str]:
         raise NotFound(f"the history knows no endpoint, published pipeline or run `{ref}`") from None
 
 
-def former_endpoints(tx: Transaction, name: str) -> list[str]:
+def _former_endpoints(tx: Transaction, name: str) -> list[str]:
     """The ids of every endpoint that ever had a name, the latest first."""
     rows = tx.all(
         """SELECT subject_id, max(seq) AS latest FROM history
@@ -97,3 +105,88 @@ def former_endpoints(tx: Transaction, name: str) -> list[str]:
         name,
     )
     return [row["subject_id"] for row in rows]
+
+
+def endpoint_at(tx: Transaction, ref: str, at: datetime) -> DefaultAt:
+    """What a trigger without a version would have run at a time, or the code it would have been refused with.
+
+    `ref` is an id, the name that the endpoint had then, or one that it has or had at another time; a change at
+    exactly that time counts. Raises NotFound for a name that no endpoint ever had.
+    """
+    when = from_time(at)
+    endpoint = _identify(tx, ref, when)
+    existence = _last(tx, endpoint, when, _EXISTENCE)
+    if existence is None or existence["action"] == "endpoint_deleted":
+        what = "did not exist yet" if existence is None else f"had been deleted at {format_time(existence['at'])}"
+        message = f"endpoint `{ref}` {what}"
+        return DefaultAt(at=to_time(when), endpoint=ref, refused="endpoint_not_found", message=message)
+    name = _name(tx, endpoint, when) or ref
+    moved = _last(tx, endpoint, when, ("default_moved", "default_rolled_back"))
+    assert moved is not None
+    default = moved["to"]
+    row = tx.need(
+        """SELECT p.* FROM endpoints e JOIN versions v ON v.endpoint = e.seq JOIN published p ON p.seq = v.published
+            WHERE e.id = ? AND v.version = ?""",
+        endpoint,
+        int(default),
+    )
+    pipeline = published_ref(row)
+    answer = DefaultAt(
+        at=to_time(when),
+        endpoint=name,
+        default=default,
+        published=row["id"],
+        pipeline=row["name"],
+        label=row["label"],
+        digest=row["digest"],
+        target=row["target"],
+        message=f"a trigger of `{name}` would have run {name}@{default}, {pipeline}",
+    )
+    gates = (
+        ("endpoint", endpoint, "", f"endpoint `{name}`"),
+        # The name before the version may have changed; the number behind the last @ stays.
+        ("version", endpoint, f"@{default}", f"version {default} of endpoint `{name}`"),
+        ("pipeline", row["id"], "", f"published pipeline `{pipeline}`"),
+    )
+    for kind, subject_id, ending, what in gates:
+        gate = _last(tx, subject_id, when, ("gate_closed", "gate_opened"), kind=kind, ending=ending)
+        if gate is not None and gate["action"] == "gate_closed":
+            why = f": {gate['reason']}" if gate["reason"] else ""
+            message = f"{what} was disabled since {format_time(gate['at'])} by {gate['by']}{why}"
+            return evolve(answer, refused=f"{kind}_disabled", message=message)
+    return answer
+
+
+def _identify(tx: Transaction, ref: str, when: int) -> str:
+    """The id of the endpoint that a reference means at a time: the holder of the name then comes first."""
+    once = _former_endpoints(tx, ref)
+    for endpoint in once:
+        existence = _last(tx, endpoint, when, _EXISTENCE)
+        if existence is not None and existence["action"] == "endpoint_created" and _name(tx, endpoint, when) == ref:
+            return endpoint
+    now = find_endpoint(tx, ref, deleted=True)
+    if now is not None:
+        return str(now["id"])
+    if once:
+        return once[0]
+    raise endpoint_missing(tx, ref)
+
+
+def _name(tx: Transaction, endpoint: str, when: int) -> str | None:
+    row = _last(tx, endpoint, when, _NAMING)
+    return None if row is None else str(row["subject"])
+
+
+def _last(
+    tx: Transaction, subject_id: str, when: int, actions: tuple[str, str], *, kind: str = "endpoint", ending: str = ""
+) -> Row | None:
+    """The last of two kinds of changes up to a time, of a subject whose name has that ending."""
+    return tx.one(
+        """SELECT * FROM history WHERE subject_id = ? AND at <= ? AND kind = ? AND action IN (?, ?)
+            AND subject LIKE '%' || ? ORDER BY seq DESC LIMIT 1""",
+        subject_id,
+        when,
+        kind,
+        *actions,
+        ending,
+    )

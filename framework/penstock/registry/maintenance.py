@@ -85,6 +85,16 @@ _INVARIANTS: tuple[tuple[str, str], ...] = (
 )
 """Each law as a query for what breaks it."""
 
+_JSON = (
+    ("endpoints", "name", ("tags",)),
+    ("published", "id", ("tags",)),
+    ("publications", "external", ("details",)),
+    ("runs", "id", ("tags", "parameters", "outputs", "details", "error")),
+    ("run_steps", "name", ("outputs", "error")),
+    ("requests", "run", ("texts", "artifacts", "bundled")),
+)
+"""Tables, what says which of their rows it is, and columns of JSON."""
+
 
 def check(connection: sqlite3.Connection) -> CheckReport:
     """Check the whole file: SQLite's own structures, references between tables, and the laws."""
@@ -92,6 +102,11 @@ def check(connection: sqlite3.Connection) -> CheckReport:
     if not broken:
         for what, query in _INVARIANTS:
             broken += [f"{what}: {row[0]}" for row in connection.execute(f"{query} LIMIT 5")]
+        for table, name, columns in _JSON:
+            for column in columns:
+                damaged = f"{column} IS NOT NULL AND NOT json_valid({column})"
+                rows = connection.execute(f"SELECT {name} FROM {table} WHERE {damaged} LIMIT 5")
+                broken += [f"a row of {table} whose {column} cannot be read: {row[0]}" for row in rows]
     if broken:
         return CheckReport(ok=False, lines=tuple(broken))
     size = connection.execute("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size").fetchone()[0]

@@ -10,7 +10,6 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from penstock.records import Caller, RunRecord
 from penstock.registry import (
-    asof,
     default_version,
     endpoints,
     gates,
@@ -88,7 +87,7 @@ class Endpoints(_Group):
     get = reads(lookup.get_endpoint)
     identify = reads(endpoints.identify)
     list = reads(listing.list_endpoints)
-    at = reads(asof.endpoint_at)
+    at = reads(history.endpoint_at)
 
 
 class Runs(_Group):

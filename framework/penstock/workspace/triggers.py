@@ -79,7 +79,9 @@ def parameters_of(services: Services, run: RunRecord) -> dict[str, Any]:
     declared = codec.from_canonical(kept.spec).parameters
     archived = archive_paths(kept)
     return {
-        name: value for name, value in run.parameters.items() if not (declared[name].is_artifact and value in archived)
+        name: value
+        for name, value in run.parameters.items()
+        if not (name in declared and declared[name].is_artifact and value in archived)
     }
 
 
