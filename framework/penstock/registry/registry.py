@@ -8,7 +8,6 @@ from functools import wraps
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
-from penstock.records import Caller, RunRecord
 from penstock.registry import (
     default_version,
     endpoints,
@@ -26,7 +25,7 @@ from penstock.registry import (
 )
 from penstock.registry.database import Clock, Database, Transaction, system_clock
 from penstock.registry.file import copy, open_database
-from penstock.registry.messages import CheckReport, NewRun, Resolution, TriggerRequest
+from penstock.registry.messages import CheckReport
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -103,33 +102,9 @@ class Runs(_Group):
     request_cancel = writes(run_state.request_cancel)
     is_news = reads(run_state.is_news)
     report = writes(run_state.report)
-    _replayed = reads(runs.replayed)
-    _resolve = reads(runs.resolve)
-    _accept = writes(runs.accept)
-    _fingerprint = reads(runs.fingerprint)
-
-    def replay(self, request: TriggerRequest) -> RunRecord | None:
-        """The run that a trigger's key has already, or None. Raises Conflict when another request came with it."""
-        found = self._replayed(request)
-        return None if found is None else self._same(request, found)
-
-    def resolve(self, request: TriggerRequest) -> Resolution | RunRecord:
-        """What a trigger resolves to now, or the run of its key. Raises NotFound, GateClosed, Conflict."""
-        found = self._resolve(request)
-        return self._same(request, found) if isinstance(found, RunRecord) else found
-
-    def accept(
-        self, request: TriggerRequest, resolution: Resolution, new: NewRun, caller: Caller
-    ) -> tuple[RunRecord, bool]:
-        """Accept a run, or return the one of its key and true.
-
-        Raises ResolutionChanged when it has to be resolved again, NotFound, GateClosed, Conflict.
-        """
-        run, replayed = self._accept(request, resolution, new, caller)
-        return (self._same(request, run) if replayed else run), replayed
-
-    def _same(self, request: TriggerRequest, run: RunRecord) -> RunRecord:
-        return runs.check_same_request(request, run, self._fingerprint(run.id))
+    replay = reads(runs.replay)
+    resolve = reads(runs.resolve)
+    accept = writes(runs.accept)
 
 
 class Outbox(_Group):

@@ -27,16 +27,13 @@ from penstock.registry.messages import NewRun, Resolution, ResolutionChanged, Tr
 from penstock.registry.rows import RUNS, placement_of, publication_of, to_json
 
 
-def replayed(tx: Transaction, request: TriggerRequest) -> RunRecord | None:
-    """The run that a trigger's key has already, or None."""
+def replay(tx: Transaction, request: TriggerRequest) -> RunRecord | None:
+    """The run that a trigger's key has already, or None. Raises Conflict when another request came with it."""
     return _address(tx, request)[2]
 
 
 def resolve(tx: Transaction, request: TriggerRequest) -> Resolution | RunRecord:
-    """What a trigger resolves to now, or the run that its key has already.
-
-    Raises NotFound, GateClosed, Conflict `ambiguous`.
-    """
+    """What a trigger resolves to now, or the run that its key has already. Raises NotFound, GateClosed, Conflict."""
     addressed, _, known = _address(tx, request)
     return known or _resolve(tx, request, addressed)
 
@@ -46,7 +43,7 @@ def accept(
 ) -> tuple[RunRecord, bool]:
     """Accept a run, or return the one that the key has already (then the second value is true).
 
-    Raises ResolutionChanged when the trigger resolves to something else by now, NotFound, GateClosed.
+    Raises ResolutionChanged when the trigger resolves to something else by now, NotFound, GateClosed, Conflict.
     """
     addressed, scope, known = _address(tx, request)
     if known is not None:
@@ -97,30 +94,10 @@ def accept(
     return get_run(tx, new.id), False
 
 
-def fingerprint(tx: Transaction, run_id: str) -> str:
-    """The request that a run came from, as `NewRun.fingerprint` was kept."""
-    row = tx.one("SELECT q.fingerprint FROM requests q JOIN runs r ON r.seq = q.run WHERE r.id = ?", run_id)
-    return "" if row is None else str(row["fingerprint"])
-
-
-def check_same_request(request: TriggerRequest, run: RunRecord, kept: str) -> RunRecord:
-    """The run of a replay, when the request is the one it came from. Raises Conflict `idempotency_conflict`.
-
-    Outside any transaction: a run's request never changes, and the caller may have to read to compare.
-    """
-    if request.is_same_request is not None and not request.is_same_request(run, kept):
-        raise Conflict(
-            f"the idempotency key `{request.key}` belongs to run {run.id}, which came from another request; "
-            "take a new key for a new request",
-            code="idempotency_conflict",
-        )
-    return run
-
-
 def _address(tx: Transaction, request: TriggerRequest) -> tuple[Row | None, str | None, RunRecord | None]:
     """What a request addresses, dead or alive, the scope of its key, and the run that the key has there already.
 
-    Replays outlive what they came through.
+    Replays outlive what they came through. Raises Conflict `idempotency_conflict` for another request.
     """
     row, scope = None, None
     if request.kind == "file":
@@ -134,10 +111,21 @@ def _address(tx: Transaction, request: TriggerRequest) -> tuple[Row | None, str 
         row = alive[0] if alive and (len(alive) == 1 or alive[0]["deleted"] is not None) else None
     if row is not None:
         scope = f"{request.kind}:{row['id']}"
-    run = None
-    if scope is not None and request.key is not None:
-        run = tx.one(f"{RUNS} WHERE r.scope = ? AND r.key = ? AND r.key IS NOT NULL", scope, request.key)
-    return row, scope, None if run is None else record_of(tx, run)
+    if scope is None or request.key is None:
+        return row, scope, None
+    run = tx.one(f"{RUNS} WHERE r.scope = ? AND r.key = ? AND r.key IS NOT NULL", scope, request.key)
+    if run is None:
+        return row, scope, None
+    known = record_of(tx, run)
+    kept = tx.one("SELECT q.fingerprint FROM requests q JOIN runs r ON r.seq = q.run WHERE r.id = ?", known.id)
+    asked = "" if kept is None else kept["fingerprint"]
+    if request.is_same_request is not None and not request.is_same_request(known, asked):
+        raise Conflict(
+            f"the idempotency key `{request.key}` belongs to run {known.id}, which came from another request; "
+            "take a new key for a new request",
+            code="idempotency_conflict",
+        )
+    return row, scope, known
 
 
 def _resolve(tx: Transaction, request: TriggerRequest, addressed: Row | None) -> Resolution:
