@@ -32,16 +32,16 @@ def record(
     from_: str | None = None,
     to: str | None = None,
     reason: str = "",
-    happened: int | None = None,
+    happened: datetime | None = None,
 ) -> None:
     """Append one change to the history. What concerns a version has its endpoint's id as `subject_id`.
 
-    `happened` is the stored time when it happened, where that is not now.
+    `happened` is when it happened, where that is not now.
     """
     tx.insert(
         "history",
         at=tx.now,
-        happened=happened,
+        happened=None if happened is None else from_time(happened),
         action=action,
         kind=kind,
         subject_id=subject_id,

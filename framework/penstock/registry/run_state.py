@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from itertools import count
 from sqlite3 import Row
 from typing import Literal
@@ -35,28 +36,12 @@ def report(
     if not columns and not steps:
         return record_of(tx, row), False
     if columns:
-        changes = ", ".join(f"{column} = ?" for column in columns)
-        tx.run(f"UPDATE runs SET {changes} WHERE seq = ?", *columns.values(), row["seq"])
+        why = "" if told.error is None else f"{told.error.code}: {told.error.message}"
+        when = told.ended if told.state in ENDED else told.started
+        _change(tx, row, SYSTEM, columns, reason=why, happened=when)
     for position, values in steps.items():
         marks = ", ".join("?" * (2 + len(values)))
         tx.run(f"INSERT OR REPLACE INTO run_steps VALUES ({marks})", row["seq"], position, *values)
-    if "state" in columns:
-        ends = told.state in ENDED
-        when = told.ended if ends else told.started
-        record(
-            tx,
-            SYSTEM,
-            "run_ended" if ends else "run_started",
-            "run",
-            row["id"],
-            row["pipeline"],
-            from_=row["state"],
-            to=told.state,
-            reason="" if told.error is None else f"{told.error.code}: {told.error.message}",
-            happened=None if when is None else from_time(when),
-        )
-        if ends:
-            _ended(tx, row)
     return record_of(tx, need_run(tx, row["id"])), True
 
 
@@ -112,15 +97,31 @@ def end_here(
     tx: Transaction, run: Row, caller: Caller, state: str, *, reason: str, failure: Failure | None = None
 ) -> None:
     """End a row of RUNS by a decision made here, not by its target."""
-    tx.run(
-        "UPDATE runs SET state = ?, ended = ?, error = ? WHERE seq = ?",
-        state,
-        tx.now,
-        failure_json(failure),
-        run["seq"],
-    )
-    record(tx, caller, "run_ended", "run", run["id"], run["pipeline"], from_=run["state"], to=state, reason=reason)
-    _ended(tx, run)
+    _change(tx, run, caller, {"state": state, "ended": tx.now, "error": failure_json(failure)}, reason=reason)
+
+
+def _change(
+    tx: Transaction,
+    run: Row,
+    caller: Caller,
+    columns: Mapping[str, object],
+    *,
+    reason: str,
+    happened: datetime | None = None,
+) -> None:
+    """Change columns of a row of RUNS, and record its new state if that is one of them."""
+    changes = ", ".join(f"{column} = ?" for column in columns)
+    tx.run(f"UPDATE runs SET {changes} WHERE seq = ?", *columns.values(), run["seq"])
+    if "state" not in columns:
+        return
+    state = str(columns["state"])
+    action, names = "run_ended" if state in ENDED else "run_started", (run["id"], run["pipeline"])
+    record(tx, caller, action, "run", *names, from_=run["state"], to=state, reason=reason, happened=happened)
+    if state in ENDED:
+        # Nothing is owed for it any more, and a trial's publication may go.
+        tx.run("DELETE FROM outbox WHERE kind IN ('submit', 'cancel') AND subject = ?", run["seq"])
+        if run["published"] is None:
+            snapshots.retire_if_unused(tx, run["publication"])
 
 
 def request_cancel(tx: Transaction, ref: str, caller: Caller, *, reason: str = "") -> CancelOutcome:
@@ -144,13 +145,6 @@ def cancel_one(tx: Transaction, run: Row, caller: Caller, reason: str) -> Litera
     if run["external"] is not None:
         outbox.owe(tx, "cancel", run["seq"], run["target"])
     return "requested"
-
-
-def _ended(tx: Transaction, run: Row) -> None:
-    """A run ended: nothing is owed for it any more, and a trial's publication may go."""
-    tx.run("DELETE FROM outbox WHERE kind IN ('submit', 'cancel') AND subject = ?", run["seq"])
-    if run["published"] is None:
-        snapshots.retire_if_unused(tx, run["publication"])
 
 
 def _is_behind(told: StepReport, known: Row) -> bool:
