@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from attrs import frozen
+
 from penstock.errors import RegistryError, UsageError
 
 BUSY_SECONDS = 30.0
@@ -30,15 +32,13 @@ def system_clock() -> int:
     return time.time_ns() // 1000
 
 
+@frozen
 class Transaction:
     """One transaction. `now` is its one time, after everything recorded before; `clock` is the machine's."""
 
-    __slots__ = ("_connection", "clock", "now")
-
-    def __init__(self, connection: sqlite3.Connection, now: int, clock: int) -> None:
-        self._connection = connection
-        self.now = now
-        self.clock = clock
+    _connection: sqlite3.Connection
+    now: int
+    clock: int
 
     def after(self, seconds: float) -> int:
         """The machine's time in so many seconds, as it is stored; a backend may name a senseless number."""

@@ -149,11 +149,9 @@ def _new_file(path: Path) -> Iterator[sqlite3.Connection]:
 
     Raises FileExistsError when something has that name, RegistryError.
     """
-    import secrets
-
     if path.exists():
         raise FileExistsError(path)
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(6)}.new")
+    draft = path.with_name(f".{path.name}.{os.urandom(6).hex()}.new")
     try:
         os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
         try:

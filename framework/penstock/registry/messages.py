@@ -100,7 +100,7 @@ class TriggerRequest:
 
     `digest` and `placement` are of a trial only. `key` is the idempotency key; on a replay
     `is_same_request` is given the stored run and its fingerprint, and decides whether the request is the same (without
-    it, the key alone decides).
+    it, the key alone decides); it may read the registry, but not write it.
     """
 
     kind: Literal["endpoint", "published", "file"]
