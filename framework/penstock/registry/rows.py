@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from sqlite3 import Row
-from typing import Any, TypeVar
+from types import UnionType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-from attrs import asdict, fields
+from attrs import asdict
 
 from penstock.contract.run import Failure
 from penstock.contract.target import Publication
@@ -100,11 +101,11 @@ def failure_of(text: str) -> Failure:
         return Failure(code="registry_corrupt", message=f"the failure is kept, but {UNREADABLE['registry_corrupt']}")
 
 
-_READERS: dict[str, Callable[[Any], Any]] = {
-    "datetime": to_time,
-    "bool": bool,
-    "Mapping": read_mapping,
-    "Failure": failure_of,
+_READERS: dict[object, Callable[[Any], Any]] = {
+    datetime: to_time,
+    bool: bool,
+    Mapping: read_mapping,
+    Failure: failure_of,
 }
 """How a field of a type is read from its column; every other one is stored as it is."""
 
@@ -112,8 +113,11 @@ _READERS: dict[str, Callable[[Any], Any]] = {
 @cache
 def _columns(kind: type) -> tuple[tuple[str, Callable[[Any], Any] | None], ...]:
     """The fields of a class of records, each with its reader."""
-    types = ((one.name, str(one.type).removesuffix(" | None").partition("[")[0]) for one in fields(kind))
-    return tuple((name, _READERS.get(type_)) for name, type_ in types)
+    found = []
+    for name, hint in get_type_hints(kind).items():
+        type_ = get_args(hint)[0] if isinstance(hint, UnionType) else hint
+        found.append((name, _READERS.get(get_origin(type_) or type_)))
+    return tuple(found)
 
 
 def _read(kind: type[T], row: Row, **given: Any) -> T:
