@@ -199,6 +199,19 @@ def test_what_cannot_be_read_in_one_row_harms_no_other(path, kit, table, column,
         ]
 
 
+def test_what_cannot_be_read_is_handed_to_no_target(path, kit):
+    with Registry.open(path) as registry:
+        kit.publish(registry, "a", endpoint="digits")
+        run, other = kit.submit(registry), kit.submit(registry)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE requests SET texts = '{\"n\": ' WHERE run = 1")
+    with Registry.open(path) as registry:
+        assert kit.code(registry.runs.start_handover, run.id) == "registry_corrupt"
+        assert registry.runs.get(run.id).state == "queued"
+        assert registry.runs.start_handover(other.id) is not None
+        assert registry.check().lines == ("a row of requests whose texts cannot be read: 1",)
+
+
 @contextmanager
 def unprivileged():
     """Act as a user whom permissions bind, also when the tests run as root."""

@@ -170,6 +170,16 @@ def test_rerun_repeats_what_was_resolved(workspace):
     assert (again.version, again.outputs, again.record.rerun_of) == ("0", run.outputs, run.id)
 
 
+def test_a_run_whose_parameters_cannot_be_read_is_not_rerun_with_others(workspace, project):
+    endpoint = workspace.create_endpoint("hello", workspace.publish(greeting()))
+    run = endpoint.submit(parameters={"name": "Ada"}).wait()
+    with contextlib.closing(sqlite3.connect(project / ".penstock" / "registry.db")) as connection, connection:
+        connection.execute("UPDATE runs SET parameters = '{'")
+    with pytest.raises(ParameterInvalid, match="registry_corrupt"):
+        run.rerun()
+    assert len(workspace.runs.list().items) == 1
+
+
 def test_a_trial_can_be_rerun_after_its_publication_was_retired(workspace, project):
     trial = workspace.submit(str(project / "greet.yaml")).wait()
     published = workspace.pipelines.publish_from(trial.id).published
