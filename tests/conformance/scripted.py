@@ -10,6 +10,7 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+from penstock.dispatch.outbox import BUDGET, Outbox
 from penstock.testing.checks import CHECKS
 from penstock.testing.examination import ask
 from penstock.testing.faults.answers import Answers
@@ -147,8 +148,19 @@ def break_uncounted() -> None:
     Answers._answer = lambda self, *asked: (yield)
 
 
+def break_hurried() -> None:
+    """No command has time for anything but what it was called for."""
+    give_time = Outbox.give_time
+
+    def hurry(self, budget=BUDGET):
+        if budget > BUDGET:
+            give_time(self, budget)
+
+    Outbox.give_time = hurry
+
+
 def asked(folder: Path, check: str, breaking: str) -> tuple[str, str]:
-    """What a check comes to when the kit does not make the trouble that it means to."""
+    """What a check comes to when the kit does not make the trouble that it means to, or not at once."""
     sys.path.insert(0, str(Path(__file__).parent))
     subject = Subject.of_options(folder, {"backend": "local", "idle": "1s"}, prepare=(f"scripted:break_{breaking}",))
     outcome = ask(Harness(subject, DEFAULT, seed=1), {one.name: one for one in CHECKS}[check])

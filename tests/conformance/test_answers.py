@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import pytest
+import scripted
+from attrs import evolve
 
 from penstock.contract.run import Absent, RunRef, RunReport
 from penstock.contract.target import Publication
 from penstock.errors import TargetUnavailable
 from penstock.targets.calls import ANSWERS
 from penstock.targets.facade import OpenTarget
-from penstock.testing.checks.answers import HISTORIES
+from penstock.testing.checks.answers import DELETE, HISTORIES
 from penstock.testing.faults.answers import Answers, Trouble
 from penstock.testing.faults.reaching import REACHING
 from penstock.testing.faults.scenes import Scene
+from penstock.testing.faults.troubles import plays
 from penstock.testing.harness import Harness
+from penstock.testing.laws import LawBroken
 from penstock.testing.probes.pipelines import variant
 from penstock.testing.processes.subprocesses import in_subprocess
 from penstock.testing.profiles import DEFAULT
@@ -125,8 +129,21 @@ def test_hooks_that_do_not_reach_the_target_are_known_by_name():
     ("untroubled", "4 of 4 answers could not be troubled: answer 1 of `penstock_read_logs` lost before, "),
 ])  # fmt: skip
 def test_a_history_that_is_not_troubled_is_not_passed(breaking, reason, tmp_path, engines_end):
-    import scripted
-
     result, said = in_subprocess(scripted.asked, tmp_path, "troubled_logs_are_whole", breaking)
     engines_end(tmp_path)
     assert (result, said[: len(reason)]) == ("skip", reason)
+
+
+def test_a_machine_that_is_slow_to_retire_leaves_no_answer_untroubled(tmp_path, engines_end):
+    found = in_subprocess(scripted.asked, tmp_path, "troubled_deletes_take_nothing_else", "hurried")
+    engines_end(tmp_path)
+    assert found == ("pass", "")
+
+
+def test_what_is_found_wrong_while_an_answer_is_late_is_wrong(harness):
+    def wrong(recording):
+        raise LawBroken(12, "found meanwhile")
+
+    trouble = Trouble(hook="penstock_retire_pipeline", number=0, fault="late")
+    with pytest.raises(LawBroken, match=f"{trouble}: found meanwhile"):
+        plays(evolve(DELETE, meanwhile=wrong), Scene.on(harness), trouble, 1.0)

@@ -73,6 +73,7 @@ def deletes(recording: Recording, workspace: Workspace) -> None:
     recording.scene.acknowledge(published.id)
     recording.scene.acknowledge(published.record.external)
     workspace.pipelines.delete(published.id)
+    recording.until_retired(workspace)
 
 
 def _repeats(recording: Recording, seconds: float) -> None:

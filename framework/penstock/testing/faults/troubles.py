@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Generator
+from itertools import count
 from typing import TypeVar
 
 from attrs import Factory, define, frozen
@@ -13,7 +15,7 @@ from penstock.contract.target import EndpointState
 from penstock.errors import PenstockError, TargetUnavailable
 from penstock.records import RunRecord
 from penstock.testing.faults.answers import FAULTS, Answers, Fault, Trouble
-from penstock.testing.faults.scenes import Scene
+from penstock.testing.faults.scenes import LATER, PAUSE, Scene
 from penstock.testing.harness import Harness
 from penstock.testing.laws import LawBroken, Untested, require
 from penstock.testing.processes.subprocesses import in_subprocess, threads
@@ -48,13 +50,29 @@ class Told:
 class Recording:
     """One playing of a history. `slower` multiplies the seconds for which a step is to be seen running.
 
-    `seen` is what callers were told of runs, in order; `told` is what the target was told of endpoints.
+    `seen` is what callers were told of runs, in order; `told` is what the target was told of endpoints. `plugins` are
+    those of the workspace in which it is played; `wrong` is what was found wrong while an answer was late.
     """
 
     scene: Scene
     slower: float = 1.0
     seen: list[RunRecord] = Factory(list)
     told: Told = Factory(Told)
+    plugins: tuple[tuple[str, object], ...] = ()
+    wrong: list[Exception] = Factory(list)
+
+    def until_retired(self, workspace: Workspace) -> None:
+        """Let commands come until the target has forgotten what it should, however slow all is and whoever publishes.
+
+        Raises LawBroken when that is never done.
+        """
+        deadline = time.monotonic() + self.scene.patience
+        for number in count(1):
+            if self.wrong or not workspace.admin.status().pending_retires:
+                return
+            require(12, time.monotonic() < deadline, "what a target is owed to forget is never done")
+            time.sleep(PAUSE)
+            self.scene.catch_up(*self.plugins, after=number * LATER)
 
 
 @frozen(kw_only=True)
@@ -123,10 +141,20 @@ def plays(history: History, scene: Scene, trouble: Trouble | None, slower: float
     """Play once, and judge. Answers how often each hook was called, and if the trouble came."""
     scene.subject.ready()
     recording = Recording(scene=scene, slower=slower)
-    answers = Answers(scene.subject.config, trouble, lambda: history.meanwhile(recording))
+
+    def meanwhile() -> None:
+        try:
+            history.meanwhile(recording)
+        except Exception as error:
+            recording.wrong.append(error)  # raised here it would be taken for a fault of the backend's
+
+    answers = Answers(scene.subject.config, trouble, meanwhile)
+    recording.plugins = (("answers", answers), ("told", recording.told))
     try:
-        with scene.open(("answers", answers), ("told", recording.told)) as workspace:
+        with scene.open(*recording.plugins) as workspace:
             history.calls(recording, workspace)
+        for error in recording.wrong:
+            raise error
         require(8, not answers.differing, f"the same request twice is answered differently: {answers.differing}")
         scene.catch_up(("told", recording.told))
         history.judge(recording)
