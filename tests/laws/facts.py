@@ -39,63 +39,28 @@ class Reader:
 
     def published(self, record: PublishedRecord) -> Facts:
         """A published pipeline."""
-        return {
-            "id": record.id,
-            "name": record.name,
-            "label": record.label,
-            "digest": record.digest,
-            "target": self.role(record.target),
-            "enabled": record.enabled,
-            "gate": gate(record.gate),
-            "by": record.by,
-        }
+        return self._fields(record, "id", "name", "label", "digest", "target", "enabled", "gate", "by")
 
     def endpoint(self, record: EndpointRecord) -> Facts:
         """An endpoint with the versions that the answer shows; `hidden` counts those that it leaves out."""
         return {
-            "id": record.id,
-            "name": record.name,
-            "default": record.default,
-            "enabled": record.enabled,
-            "gate": gate(record.gate),
-            "versions": [self.version(version) for version in record.versions],
+            **self._fields(record, "id", "name", "default", "enabled", "gate"),
+            "versions": [self._version(version) for version in record.versions],
             "hidden": record.hidden_versions,
         }
 
-    def version(self, record: VersionRecord) -> Facts:
-        """One version of an endpoint."""
-        return {
-            "version": record.version,
-            "published": record.published,
-            "pipeline": record.pipeline,
-            "label": record.label,
-            "digest": record.digest,
-            "target": self.role(record.target),
-            "enabled": record.enabled,
-            "gate": gate(record.gate),
-            "published_enabled": record.published_enabled,
-        }
+    def _version(self, record: VersionRecord) -> Facts:
+        names = ("version", "published", "pipeline", "label", "digest", "target", "enabled", "gate")
+        return self._fields(record, *names, "published_enabled")
 
     def run(self, record: RunRecord) -> Facts:
         """A run; `from` is how it was resolved, `cancel` whether it was asked to end."""
+        resolved = ("endpoint", "endpoint_id", "version", "published", "pipeline", "label", "digest", "target")
         return {
-            "id": record.id,
-            "endpoint": record.endpoint,
-            "endpoint_id": record.endpoint_id,
-            "version": record.version,
+            **self._fields(record, "id", *resolved, "by", "verified", "door", "rerun_of", "state"),
             "from": record.resolved_from,
-            "published": record.published,
-            "pipeline": record.pipeline,
-            "label": record.label,
-            "digest": record.digest,
-            "target": self.role(record.target),
             "parameters": dict(record.parameters),
-            "by": record.by,
-            "verified": record.verified,
-            "door": record.door,
             "key": record.idempotency_key,
-            "rerun_of": record.rerun_of,
-            "state": record.state,
             "cancel": record.cancel_requested,
             "outputs": dict(record.outputs),
             "error": None if record.error is None else record.error.code,
@@ -103,20 +68,19 @@ class Reader:
 
     def row(self, record: HistoryRecord) -> Facts:
         """One row of the history."""
+        names = ("seq", "action", "kind", "subject_id", "reason", "by", "verified", "door")
         return {
-            "seq": record.seq,
+            **self._fields(record, *names),
             "at": time(record.at),
-            "action": record.action,
-            "kind": record.kind,
-            "subject_id": record.subject_id,
             "subject": self._told(record.subject),
             "from": self._told(record.from_),
             "to": self._told(record.to),
-            "reason": record.reason,
-            "by": record.by,
-            "verified": record.verified,
-            "door": record.door,
         }
+
+    def _fields(self, record: object, *names: str) -> Facts:
+        """Fields of a record under their own names, a target as its role and a gate as JSON data."""
+        plain = {"target": self.role, "gate": gate}
+        return {name: plain.get(name, lambda value: value)(getattr(record, name)) for name in names}
 
     def _told(self, text: str | None) -> str | None:
         """A published pipeline as the history names it, with a role in place of the target's name."""

@@ -27,7 +27,7 @@ from penstock.testing.probes.pipelines import written
 
 @frozen(kw_only=True)
 class Options:
-    """`place` keeps two targets of one home apart."""
+    """`place` keeps two targets of one home apart. What lies in its folder `opened` may be named by everybody."""
 
     place: str = field(default="memory", metadata={"identity": True})
 
@@ -56,10 +56,16 @@ def penstock_publish_pipeline(target, snapshot, compiled):
 
 @hookimpl
 def penstock_resolve_location(target, location):
-    path = Path(location.base or "/") / location.text
-    if path.exists():
-        return str(path)
-    return Problem("location_refused", f"`{location.text}` is not there")
+    try:
+        path = Path(location.base or "/") / location.text
+        opened = location.base is not None or path.resolve(strict=True).is_relative_to(
+            (target.home / target.options.place / "opened").resolve()
+        )
+        if opened and path.exists():
+            return str(path)
+    except (OSError, ValueError, RuntimeError):
+        pass
+    return Problem("location_refused", f"`{location.text}` is not there, or not for you")
 
 
 @hookimpl
