@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import importlib
 import os
 import signal
 import sys
@@ -173,6 +174,16 @@ def distribution(tmp_path, monkeypatch):
         return site
 
     return install
+
+
+@pytest.fixture
+def far(distribution):
+    """The backend `far`, fresh for each test; its lists and sets are what a test looks at and changes."""
+    source = (Path(__file__).parent / "distributions/penstock_far/penstock_far.py").read_text()
+    distribution("penstock-far", {"penstock.backends": {"far": "penstock_far"}}, penstock_far=source)
+    module = importlib.import_module("penstock_far")
+    yield module
+    module.go_on.set()
 
 
 @pytest.fixture(scope="session")

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
@@ -14,7 +12,6 @@ from penstock.workspace import Workspace
 
 pytestmark = pytest.mark.benchmark
 
-FAR = Path(__file__).parents[1] / "distributions/penstock_far/penstock_far.py"
 SPEC = """\
 apiVersion: penstock/v1
 kind: Pipeline
@@ -29,10 +26,8 @@ LIMIT = 1.3
 
 
 @pytest.fixture
-def folders(tmp_path, distribution):
+def folders(tmp_path, far):
     """Two projects: one where 20 runs wait for a target that does not answer, and one without them."""
-    distribution("penstock-far", {"penstock.backends": {"far": "penstock_far"}}, penstock_far=FAR.read_text())
-    far = importlib.import_module("penstock_far")
     made = {}
     for name in ("without", "dead"):
         folder = made[name] = tmp_path / name
@@ -44,6 +39,7 @@ def folders(tmp_path, distribution):
             ws.publish(folder / "flood.yaml", endpoint="away", target="away")
     far.away.add("away")
     far.seconds["away"] = 0.5
+    far.RETRY = 1.0
     with Workspace.open(made["dead"], actor="ada") as ws:
         for _ in range(QUEUED):
             ws.submit("away")

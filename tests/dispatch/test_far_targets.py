@@ -1,47 +1,139 @@
-"""A target that is far, slow or dead costs only those who ask for it."""
+"""A target that is far, slow, dead, gone or wrong costs only those who ask for it."""
 
 from __future__ import annotations
 
-import threading
+import sqlite3
 import time
+from contextlib import closing
+from datetime import UTC, datetime
 
 import pytest
 
 from penstock.contract.run import RunReport, StepReport
-from penstock.errors import BackendBroken, ConfigInvalid, Conflict, PenstockError, RegistryError, WaitTimeout
-from penstock.workspace import Workspace
+from penstock.errors import BackendBroken, ConfigInvalid, Conflict, RegistryError, WaitTimeout
+from penstock.registry import Owed
+
+MINUTE = 60.0
+
+COUNTED = """\
+apiVersion: penstock/v1
+kind: Pipeline
+name: counted
+steps:
+  measure:
+    command: ["true", "${{ outputs.level }}", "${{ outputs.count }}"]
+    outputs: {level: number, count: integer}
+outputs: {level: "${{ steps.measure.outputs.level }}", count: "${{ steps.measure.outputs.count }}"}
+"""
 
 
-def later(folder):
-    """The workspace as another process opens it."""
-    return Workspace.open(folder, actor="ada")
-
-
-def test_the_pause_grows_and_ends_with_the_first_answer(ws, far, sql):
+def test_a_dead_target_is_left_alone_and_no_other_work_minds(ws, far, later):
     far.away.add("away")
-    far.RETRY = 0.02
-    services = ws._services
-    run = services.outbox
-    ws.runs.submit("away")
-    grown = sql("SELECT failures, until FROM breakers")[0]
-    assert grown[0] >= 5  # it was tried for a while, each time later
+    ws.submit("away")
+    ws._services.registry.outbox.leave_alone("away", 300, "away does not answer")
+    far.calls.clear()
+    for _ in range(19):
+        assert "away does not answer; it is tried again from" in ws.submit("away").warnings[0]
+    other = later()
+    assert other.submit("near").record.external is not None
+    other.endpoints.disable("away")
+    page = other.runs.list()
+    assert {target for target, _ in far.calls} == {"near"}
+    assert [run.stale for run in page.items].count("away does not answer") == 20
+    assert other.admin.status().pending_hand_overs == 20
+
+
+def test_the_pause_grows_each_time_and_ends_with_the_first_answer(ws, far, sql):
+    far.away.add("away")
+    run = ws.submit("away")
+    far.RETRY = 1.0
+    outbox, owed = ws._services.registry.outbox, Owed(kind="submit", subject=run.id, target="away")
+    for failures in range(1, 8):
+        assert outbox.failures("away") == failures
+        begin = datetime.now(UTC)
+        ws._services.outbox.try_now(owed)
+        pause = (outbox.breaker("away").until - begin).total_seconds()
+        assert 2**failures * 0.75 <= pause < 300 * 1.25 + 5
     far.away.clear()
-    time.sleep(max(0.0, grown[1] / 1e6 - time.time()))
-    run.give_time()
+    ws._services.outbox.try_now(owed)
+    assert (outbox.failures("away"), outbox.breaker("away")) == (0, None)
     assert sql("SELECT * FROM breakers") == []
     assert ws.admin.status().pending_hand_overs == 0
-    assert next(iter(far.jobs.values()))[0][0] > 5  # the backend is told that it may be a repeat
+    ((attempt, *_),) = far.jobs[run.id]
+    assert attempt == 9, "the backend is told that it may be a repeat"
 
 
-def test_a_hand_over_that_nobody_answers_is_left_after_the_patience(ws, far, monkeypatch):
-    monkeypatch.setattr("penstock.dispatch.outbox.PATIENCE", 0.05)
-    monkeypatch.setattr("penstock.dispatch.outbox.BUDGET", 0.05)
-    far.seconds["away"] = 5.0
+def test_a_look_that_is_answered_ends_a_series_of_failures(ws, far, in_time):
+    run = ws.submit("away")
+    outbox = ws._services.registry.outbox
+    far.away.add("away")
+    far.RETRY = 0.05
+    for failures in (1, 2):
+        in_time(lambda: outbox.breaker("away") is None)
+        assert run.refresh().record.stale == "away does not answer"
+        assert outbox.failures("away") == failures
+    far.away.clear()
+    in_time(lambda: outbox.breaker("away") is None)
+    assert run.refresh().record.stale is None
+    assert outbox.failures("away") == 0
+
+
+def test_a_target_that_does_not_answer_holds_nobody_up(ws, far, impatient, in_time):
+    far.seconds["away"] = MINUTE
     begin = time.monotonic()
-    submitted = ws.runs.submit("away")
-    assert time.monotonic() - begin < 4.0
-    assert "has not answered within" in submitted.warnings[0]
-    assert submitted.run.state == "queued"
+    run = ws.submit("away")
+    ws.endpoints.disable("away")
+    assert time.monotonic() - begin < MINUTE / 2
+    assert "the target has not answered within 0.2 s" in run.warnings[0]
+    assert run.record.state == "queued"
+    far.go_on.set()
+    # Nobody hangs up on it: what it answers at last counts.
+    in_time(lambda: ws._services.registry.runs.get(run.id).external is not None)
+    assert list(far.jobs) == [run.id]
+
+
+def test_a_target_that_does_not_answer_delays_no_look_at_another(ws, far):
+    runs = [ws.submit("away").record, ws.submit("near").record]
+    far.seconds["away"] = MINUTE
+    late, fresh = ws._services.follower.look(runs, budget=1.0)
+    assert (late.run.stale, late.hopeless) == ("target `away` has not answered within 1 s", False)
+    assert (fresh.run.state, fresh.run.stale, fresh.trouble) == ("running", None, None)
+
+
+def test_many_unfinished_runs_are_looked_at_in_one_call(ws, far):
+    runs = [ws.submit("away") for _ in range(24)]
+    far.calls.clear()
+    assert {run.state for run in ws.runs.list().items} == {"running"}
+    assert far.calls == [("away", "list 24")]
+    far.overlooked.add(runs[3].id)
+    far.reports[runs[3].id] = RunReport(state="failed")
+    far.calls.clear()
+    states = {run.id: run.state for run in ws.runs.list().items}
+    assert far.calls == [("away", "list 24"), ("away", f"get {runs[3].id}")]
+    assert [name for name, state in states.items() if state != "running"] == [runs[3].id]
+
+
+def test_a_look_at_many_waiting_runs_asks_a_dead_target_once(ws, far, all_due):
+    far.away.add("away")
+    for _ in range(5):
+        ws.runs.submit("away")
+    all_due()
+    far.calls.clear()
+    assert {run.stale for run in ws.runs.list().items} == {"away does not answer"}
+    assert far.calls == [("away", "submit")]
+
+
+def test_looking_at_what_did_not_change_writes_nothing(ws):
+    run = ws.submit("away").refresh()
+    with closing(sqlite3.connect(ws.config.registry.value)) as watcher:
+        before = watcher.execute("PRAGMA data_version").fetchone()
+        with pytest.raises(WaitTimeout):
+            ws.runs.wait(run.id, timeout=0.5)
+        ws.runs.list()
+        ws.endpoints.list()
+        assert watcher.execute("PRAGMA data_version").fetchone() == before
+        ws.endpoints.disable("away")
+        assert watcher.execute("PRAGMA data_version").fetchone() != before
 
 
 def test_a_report_writes_only_the_steps_that_changed(ws, far, monkeypatch):
@@ -64,6 +156,33 @@ def test_a_report_writes_only_the_steps_that_changed(ws, far, monkeypatch):
     assert len([one for one in statements if "run_steps" in one and one.startswith("INSERT")]) == 1
 
 
+def test_a_report_that_contradicts_the_pipeline_harms_nothing_but_its_run(ws, far, folder):
+    (folder / "counted.yaml").write_text(COUNTED)
+    ws.publish("counted.yaml", endpoint="counted", target="away")
+    run, other = ws.submit("counted"), ws.submit("near")
+
+    def said(state):
+        odd = StepReport(name="measure", state=state, outputs={"level": "3.5", "more": "1", "count": "x"})
+        return RunReport(state=state, steps=(odd, StepReport(name="stranger", state=state)))
+
+    far.reports[run.id] = said("running")
+    shown = {one.id: one for one in ws.runs.list().items}
+    assert (shown[other.id].state, shown[other.id].stale) == ("running", None)
+    odd = shown[run.id]
+    assert (odd.state, [step.name for step in odd.steps]) == ("running", ["measure"])
+    for what in ("`stranger`", "`more`", "`count`"):
+        assert what in odd.stale
+    assert odd.steps[0].outputs == {"level": 3.5}
+    far.reports[run.id], far.outputs[run.id] = said("succeeded"), {"level": "3.5", "count": "x", "none": "1"}
+    ended = ws.runs.wait(run.id, timeout=20)
+    assert (ended.state, ended.outputs) == ("succeeded", {"level": 3.5})
+    assert ended.error.code == "report_invalid"
+    for what in ("`stranger`", "`more`", "`count`", "`none`"):
+        assert what in ended.error.message
+    assert ws.runs.outputs(run.id) == {"level": 3.5}
+    assert ws.admin.check().ok
+
+
 @pytest.mark.parametrize("handed", [True, False])
 @pytest.mark.parametrize(("change", "error", "code"), [
     ("gone", ConfigInvalid, "target_unknown"),
@@ -71,91 +190,30 @@ def test_a_report_writes_only_the_steps_that_changed(ws, far, monkeypatch):
     ("broken", BackendBroken, "backend_broken"),
     ("copied", RegistryError, "registry_copied"),
 ])  # fmt: skip
-def test_who_waits_for_what_can_never_be_seen_is_told(ws, far, folder, handed, change, error, code):
+def test_who_waits_for_what_can_never_be_seen_is_told(ws, far, folder, later, all_due, handed, change, error, code):
     if not handed:
         far.away.add("away")
-        far.RETRY = 60.0
-    run = ws.runs.submit("away").run
+    far.reports["*"] = RunReport(state="running", steps=(StepReport(name="measure", state="running", attempt=1),))
+    run = ws.submit("away").refresh()
     far.away.clear()
-    if change == "gone":
-        (folder / "penstock.yaml").write_text("target: near\ntargets:\n  near: {backend: far}\n")
-    elif change == "changed":
-        text = (folder / "penstock.yaml").read_text()
-        (folder / "penstock.yaml").write_text(
-            text.replace("away: {backend: far}", "away: {backend: far, place: there}")
-        )
+    config = (folder / "penstock.yaml").read_text()
+    other_place = "  away: {backend: far, place: there}\n" if change == "changed" else ""
+    if change in ("gone", "changed"):
+        (folder / "penstock.yaml").write_text(config.replace("  away: {backend: far}\n", other_place))
     elif change == "broken":
         far.broken.add("away")
-        if not handed:
-            ws._services.registry.outbox.reached("away")
-            with ws._services.registry.write() as tx:
-                tx.run("UPDATE outbox SET due = 0")
+        all_due()
     else:
         (folder / ".penstock" / "archives").rename(folder / "aside")
-    with later(folder) as other:
-        shown = other.runs.get(run.id)
-        assert (shown.state, shown.stale is not None) == ("queued", True)
-        with pytest.raises(error) as caught:
-            other.runs.wait(run.id)
-        assert caught.value.code == code
-        assert str(caught.value).startswith(f"run {run.id} is queued and cannot be followed: ")
-        assert len(other.runs.list().items) == 1
-
-
-@pytest.mark.parametrize(("change", "code"), [("gone", "target_unknown"), ("changed", "target_changed")])
-def test_who_follows_the_logs_of_what_can_never_be_seen_is_told(ws, far, folder, change, code):
-    far.reports["*"] = RunReport(state="running", steps=(StepReport(name="measure", state="running", attempt=1),))
-    run = ws.runs.submit("away").run
-    ws.runs.get(run.id)
-    text = (folder / "penstock.yaml").read_text()
-    now = "" if change == "gone" else "  away: {backend: far, place: there}\n"
-    (folder / "penstock.yaml").write_text(text.replace("  away: {backend: far}\n", now))
-    with later(folder) as other, pytest.raises(PenstockError) as caught:
+    other, state = later(), "running" if handed else "queued"
+    shown = other.runs.get(run.id)
+    assert (shown.state, shown.finished) == (state, False)
+    assert shown.stale and "\n" not in shown.stale
+    with pytest.raises(error) as refused:
+        other.runs.wait(run.id, timeout=60)
+    assert refused.value.code == code
+    assert str(refused.value) == f"run {run.id} is {state} and cannot be followed: {shown.stale}"
+    with pytest.raises(error) as followed:
         list(other.runs.logs(run.id, follow=True))
-    assert caught.value.code == code
-
-
-def test_a_run_that_waits_says_why_until_when_and_how_often_it_was_tried(ws, far):
-    far.away.add("away")
-    far.RETRY = 60.0
-    run = ws.runs.submit("away").run
-    assert run.waiting is not None
-    assert (run.waiting.message, run.waiting.tries) == ("away does not answer", 1)
-    assert run.waiting.due > run.created
-    assert ws.runs.list().items[0].waiting == run.waiting
-    with pytest.raises(WaitTimeout, match="is still queued after 0 s: away does not answer"):
-        ws.runs.wait(run.id, timeout=0)
-
-
-def test_two_threads_hand_over_without_getting_in_each_others_way(ws, far):
-    far.seconds["near"] = 0.02
-    errors = []
-
-    def submit():
-        try:
-            for _ in range(5):
-                ws.runs.submit("near")
-        except PenstockError as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=submit) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert errors == []
-    assert len(far.jobs) == 20
-    assert all(len(attempts) == 1 for attempts in far.jobs.values())
-
-
-def test_a_look_at_many_waiting_runs_asks_a_dead_target_once(ws, far):
-    far.away.add("away")
-    far.RETRY = 60.0
-    for _ in range(5):
-        ws.runs.submit("away")
-    ws._services.registry.outbox.reached("away")
-    with ws._services.registry.write() as tx:
-        tx.run("UPDATE outbox SET due = 0")
-    far.calls.clear()
-    assert {run.stale for run in ws.runs.list().items} == {"away does not answer"}
-    assert far.calls == [("away", "submit")]
+    assert followed.value.code == code
+    assert [one.stale for one in other.runs.list().items] == [shown.stale]

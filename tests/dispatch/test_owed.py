@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-import threading
 import time
+from contextlib import closing
 
 import pytest
 
+from penstock.contract.hooks import hookimpl
 from penstock.contract.run import RunReport
 from penstock.dispatch.backoff import LONGEST_PAUSE, pause_after, within
 from penstock.dispatch.retire import retire
@@ -16,23 +17,13 @@ from penstock.registry import Owed
 from penstock.workspace import Workspace
 
 
-def wait_until(what, seconds=5.0):
-    """Whether something comes true within a time."""
-    deadline = time.monotonic() + seconds
-    while not what():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
-
-
 @pytest.mark.parametrize("failing", ["start_handover", "finish_handover"])
 @pytest.mark.parametrize("error", [
     RegistryError("the registry is busy; nothing was changed, try again", code="registry_busy"),
     RegistryError("the disk is full; nothing was changed", code="registry_disk_full"),
     OSError(28, "No space left on device"),
 ])  # fmt: skip
-def test_after_acceptance_nothing_raises(ws, far, folder, monkeypatch, failing, error):
+def test_after_acceptance_nothing_raises(ws, far, all_due, monkeypatch, failing, error):
     def fail(*arguments):
         raise error
 
@@ -41,11 +32,33 @@ def test_after_acceptance_nothing_raises(ws, far, folder, monkeypatch, failing, 
     assert submitted.run.state == "queued"
     assert submitted.warnings[0].startswith(f"run {submitted.run.id} is accepted and waits")
     monkeypatch.undo()
-    with sqlite3.connect(folder / ".penstock" / "registry.db") as connection:
-        connection.execute("UPDATE outbox SET due = 0")
+    all_due()
     ws._services.outbox.give_time()
     assert len(far.jobs) == 1
     assert ws.runs.submit("near", idempotency_key="k").run.id == submitted.run.id
+
+
+def test_after_acceptance_a_busy_registry_is_no_error_and_loses_nothing(ws, far, monkeypatch, in_time):
+    monkeypatch.setattr("penstock.registry.file.BUSY_SECONDS", 0.05)
+    monkeypatch.setattr("penstock.registry.database.BUSY_SECONDS", 0.05)
+    with closing(sqlite3.connect(ws.config.registry.value, isolation_level=None)) as other:
+
+        class Locker:
+            @hookimpl
+            def penstock_run_changed(self, event):
+                other.execute("BEGIN IMMEDIATE")
+
+        with Workspace(ws.config, actor="ada", plugins=[("locker", Locker())]) as locked:
+            run = locked.submit("near", idempotency_key="k")
+            assert run.record.state == "queued"
+            (said,) = run.warnings
+            assert f"run {run.id} is accepted" in said
+            assert "busy" in said
+            assert "nothing was changed" not in said
+        other.execute("ROLLBACK")
+    assert ws.submit("near", idempotency_key="k").id == run.id
+    in_time(lambda: ws.run(run.id).state == "running")
+    assert list(far.jobs) == [run.id]
 
 
 def test_a_verb_that_is_committed_is_done_whatever_its_targets_say(ws, far):
@@ -55,112 +68,116 @@ def test_a_verb_that_is_committed_is_done_whatever_its_targets_say(ws, far):
     assert ws.endpoints.list(all=True).items  # and what is owed stands in nobody's way
 
 
-def test_a_registry_that_cannot_be_written_can_be_read_whatever_is_owed(ws, far, folder, bound_by_permissions):
+def test_a_registry_that_cannot_be_written_can_be_read_whatever_is_owed(ws, far, folder, all_due):
     far.away.add("away")
-    far.RETRY = 60.0
+    waiting = ws.submit("away")
+    ws.submit("near")
     ws.endpoints.disable("away")
-    ws.runs.submit("near")
+    far.away.clear()
+    all_due()
     ws.close()
-    database = folder / ".penstock" / "registry.db"
-    database.chmod(0o400)
-    opened = Workspace.open(folder, actor="ada")
-    opened._services.registry._database.read_only = True
-    with opened:
+    (folder / ".penstock" / "registry.db").chmod(0o400)
+    with Workspace.open(folder, actor="bo") as opened:
+        opened._services.registry._database.read_only = True  # permissions do not hold for root
         assert len(opened.endpoints.list(all=True).items) == 2
-        assert opened.admin.status().pending_syncs == 1
-        assert len(opened.runs.list().items) == 1
+        assert opened.endpoints.get("away").enabled is False
+        counts = opened.admin.status()
+        assert (counts.pending_hand_overs, counts.pending_syncs) == (1, 1)
+        shown = {run.id: run for run in opened.runs.list().items}
+        assert (len(shown), shown[waiting.id].state) == (2, "queued")
+        assert "read-only" in shown[waiting.id].stale
+        assert "read-only" in opened.runs.get(waiting.id).stale
+    assert waiting.id not in far.jobs
 
 
-def test_retiring_is_owed_until_it_is_done(ws, far, sql):
-    published = ws.publish("flood.yaml", name="other", target="away")
-    ws.endpoints.delete("away")
-    for one in ws.pipelines.list().items:
-        if one.target == "away":
-            far.away.add("away")
-            far.RETRY = 0.01
-            ws.pipelines.delete(one.id)
+def test_retiring_is_owed_until_it_is_done(ws, far, other_spec, touch, sql, all_due):
+    first, second = (ws.publish(other_spec, name=name, target="away") for name in ("one", "two"))
+    far.away.add("away")
+    for one in (first, second):
+        assert ws.pipelines.delete(one.id) == one.record
     assert far.retired == []
     assert ws.admin.status().pending_retires == 1  # of one publication under two names
     far.away.clear()
-    assert wait_until(lambda: ws._services.outbox.give_time() or far.retired)
-    assert far.retired == [("away", published.record.external)]
+    all_due()
+    touch(ws)
+    assert far.retired == [("away", first.record.external)]
     assert ws.admin.status().pending_retires == 0
-    ws.publish("flood.yaml", name="again", target="away")  # and it can be published anew
+    assert sql("SELECT count(*) FROM publications WHERE retired")[0] == (1,)
+    ws.publish(other_spec, name="again", target="away")
     assert sql("SELECT count(*) FROM publications WHERE retired")[0] == (0,)
 
 
-def test_publishing_again_takes_a_retirement_back(ws, far):
-    far.RETRY = 60.0
-    ws.endpoints.delete("away")
-    one = next(one for one in ws.pipelines.list().items if one.target == "away")
+def test_publishing_again_takes_a_retirement_back(ws, far, other_spec, touch, all_due):
+    published = ws.publish(other_spec, target="away")
     far.away.add("away")
-    ws.pipelines.delete(one.id)
+    ws.pipelines.delete(published.id)
     assert ws.admin.status().pending_retires == 1
     far.away.clear()
-    ws.publish("flood.yaml", name="anew", target="away")
+    ws.publish(other_spec, endpoint="again", target="away")
     assert ws.admin.status().pending_retires == 0
+    all_due()
+    touch(ws)
     assert far.retired == []
+    assert ws.submit("again").record.external is not None
 
 
-def test_the_publication_of_a_trial_goes_with_its_last_run(ws, far, folder):
-    (folder / "flood.yaml").write_text((folder / "flood.yaml").read_text().replace("maximum: 99", "maximum: 98"))
-    first, second = ws.submit("flood.yaml"), ws.submit("flood.yaml")
+def test_the_publication_of_a_trial_goes_with_its_last_run(ws, far, other_spec, touch, all_due):
+    first, second = ws.submit(other_spec), ws.submit(other_spec)
     far.reports[first.id] = RunReport(state="succeeded")
     first.refresh()
-    ws._services.outbox.give_time()
+    touch(ws)
     assert far.retired == []
     far.reports[second.id] = RunReport(state="failed")
     second.refresh()
-    ws._services.outbox.give_time()
-    assert len(far.retired) == 1
+    far.away.add("near")
+    touch(ws)
+    assert ws.admin.status().pending_retires == 1
+    far.away.clear()
+    all_due()
+    touch(ws)
+    ((target, forgotten),) = far.retired
+    assert target == "near"
+    assert forgotten != ws.pipelines.get("flood:1@near").external
     again = second.rerun()  # puts it there again
     far.reports[again.id] = RunReport(state="succeeded")
     assert again.state == "succeeded"
 
 
-def test_nothing_is_retired_while_somebody_publishes(ws, far, sql):
-    ws.endpoints.delete("away")
-    one = next(one for one in ws.pipelines.list().items if one.target == "away")
-    inside, go_on = threading.Event(), threading.Event()
-
-    def publish():
-        with ws._services.retiring_held_off():
-            inside.set()
-            go_on.wait(10)
-
-    thread = threading.Thread(target=publish)
-    thread.start()
-    inside.wait(10)
-    begin = time.monotonic()
-    ws.pipelines.delete(one.id)  # does not wait for whoever publishes
-    assert time.monotonic() - begin < 5
-    assert far.retired == []
-    owed = Owed(kind="retire", subject=str(sql("SELECT subject FROM outbox")[0][0]), target="away")
-    with pytest.raises(TargetUnavailable) as caught:
-        retire(ws._services.registry, ws._services.targets, ws._services.home, owed)
-    assert caught.value.code == "publishing_elsewhere"
-    assert ws._services.registry.outbox.breaker("away") is None  # which is not the target's trouble
-    go_on.set()
-    thread.join()
-    assert wait_until(lambda: ws._services.outbox.give_time() or far.retired)
+def test_nothing_is_retired_while_somebody_publishes(ws, far, other_spec, touch, sql, all_due):
+    published = ws.publish(other_spec, target="away")
+    with ws._services.retiring_held_off():
+        begin = time.monotonic()
+        ws.pipelines.delete(published.id)  # does not wait for whoever publishes
+        assert time.monotonic() - begin < 5
+        assert far.retired == []
+        owed = Owed(kind="retire", subject=str(sql("SELECT subject FROM outbox")[0][0]), target="away")
+        with pytest.raises(TargetUnavailable) as caught:
+            retire(ws._services.registry, ws._services.targets, ws._services.home, owed)
+        assert caught.value.code == "publishing_elsewhere"
+        assert ws._services.registry.outbox.breaker("away") is None  # which is not the target's trouble
+    all_due()
+    touch(ws)
+    assert len(far.retired) == 1
 
 
-def test_a_cancel_is_owed_and_its_reason_is_shown(ws, far):
-    run = ws.runs.submit("away").run
+def test_a_copy_tells_no_target_anything(ws, far, folder, other_spec, all_due):
+    ws.submit("away")
+    published = ws.publish(other_spec, target="away")
     far.away.add("away")
-    far.RETRY = 0.05
-    outcome = ws.runs.cancel(run.id, reason="too deep")
-    assert (outcome.requested, outcome.run.cancel_reason) == (True, "too deep")
-    assert ws.admin.status().pending_cancels == 1
+    ws.pipelines.delete(published.id)
+    ws.endpoints.disable("away")
+    all_due()
+    (folder / "elsewhere").mkdir()
+    copy = ws.admin.backup(folder / "elsewhere" / "copy.db")
     far.away.clear()
-    assert wait_until(lambda: ws._services.outbox.give_time() or ws.admin.status().pending_cancels == 0)
-    ended = ws.runs.wait(run.id, timeout=10)
-    assert (ended.state, ended.cancel_reason) == ("canceled", "too deep")
-
-
-def test_what_a_backend_says_of_a_submission_is_shown(ws):
-    run = ws.runs.submit("near").run
-    assert run.details == {"console": f"https://far/{run.id[:6]}"}
+    (copy.parent / ".penstock").mkdir()  # as a plugin makes it that writes there
+    far.calls.clear()
+    with Workspace.open(folder, flags={"registry": str(copy)}, actor="bo") as copied:
+        copied.endpoints.update("away", description="as the copy has it")
+        copied.endpoints.enable("away")
+        copied.submit("away")
+        copied.runs.list()
+    assert far.calls == []
 
 
 def test_pauses_double_with_jitter_up_to_a_limit_and_never_below_what_is_asked():

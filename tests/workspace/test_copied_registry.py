@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from penstock.errors import RegistryError
@@ -33,24 +31,3 @@ def test_looking_at_a_copy_ends_no_run(workspace, project):
         late = copied.submit("slow")
         assert late.state == "queued" and "copied here" in late.warnings[0]
     assert run.wait().state == "succeeded"
-
-
-def test_a_copy_tells_no_target_anything(far, place, project):
-    far.submit("hello")
-    (project / "once.yaml").write_text((project / "greet.yaml").read_text().replace("hello", "farewell"))
-    published = far.pipelines.publish(project / "once.yaml").published
-    place.MOODS["far"] = "away"
-    far.pipelines.delete(published.id)
-    far.endpoints.disable("hello")
-    (project / "elsewhere").mkdir()
-    copy = far.admin.backup(project / "elsewhere" / "copy.db")
-    place.MOODS["far"] = "well"
-    (copy.parent / ".penstock").mkdir()  # as a plugin makes it that writes there
-    time.sleep(0.5)
-    place.CALLS.clear()
-    with Workspace.open(project, flags={"registry": str(copy)}, actor="bo") as copied:
-        copied.endpoints.update("hello", description="as the copy has it")
-        copied.endpoints.enable("hello")
-        copied.submit("hello")
-        copied.runs.list()
-    assert place.CALLS == []

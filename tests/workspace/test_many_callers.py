@@ -64,7 +64,7 @@ def counted(monkeypatch):
     return opened, loaded
 
 
-def test_threads_that_open_and_use_one_workspace_share_a_registry_and_load_each_backend_once(project, place, counted):
+def test_threads_that_open_and_use_one_workspace_share_a_registry_and_load_each_backend_once(project, far, counted):
     opened, loaded = counted
     (project / "penstock.yaml").write_text(
         "target: laptop\ntargets:\n  laptop: {backend: local, idle: 2s}\n  far: {backend: far}\n"

@@ -1,43 +1,59 @@
-"""A backend in this process, whose distance, moods and memory a test decides."""
+"""A backend in this process, whose distance, moods and memory a test decides, by target or by run.
 
-import time
+`calls` is what reached it, by target: `submit`, `sync` and so on, looks with what they look at. A run that it has and
+that no report is made for is running.
+"""
+
+import threading
 
 from attrs import field, frozen
 
 from penstock import hookimpl
 from penstock.contract.run import Absent, LogChunk, RunOutputs, RunReport, Submission
 from penstock.contract.target import Compiled, Publication
-from penstock.errors import TargetUnavailable
+from penstock.errors import TargetRefused, TargetUnavailable
+
+RETRY = 60.0
+"""Seconds after which a target that is away may be tried again."""
 
 calls = []
-away = set()
-broken = set()
+away, broken, refusing, losing = set(), set(), set(), set()
+"""Targets that do not answer, fail by themselves, take no run, and lose the next answer to a submit."""
+
 seconds = {}
+"""How long a target takes for each answer, unless it may `go_on` at once."""
+
+go_on = threading.Event()
 jobs = {}
-reports = {}
-outputs = {}
+"""By run, what came with each submit: the attempt, and two options."""
+
+reports, outputs = {}, {}
+"""By run, or `*` for every run."""
+
+overlooked = set()
+"""Runs that are left out where many are asked about."""
+
+endpoints = {}
 retired = []
-published = []
-synced = []
 
 
 @frozen(kw_only=True)
 class Options:
+    """One option says which place it is, one is frozen by a publication, one is neither."""
+
     place: str = field(default="here", metadata={"identity": True})
-    python: str = field(default="python", metadata={"frozen": True})
-    color: str = "blue"
+    machine: str = field(default="small", metadata={"frozen": True})
+    slots: int = 1
 
 
 def reach(target, what):
     calls.append((target.name, what))
-    time.sleep(seconds.get(target.name, 0.0))
+    if target.name in seconds:
+        go_on.wait(seconds[target.name])
     if target.name in away:
         raise TargetUnavailable(f"{target.name} does not answer", retry_after=RETRY)
     if target.name in broken:
-        raise ValueError("out of its mind")
-
-
-RETRY = 1.0
+        raise ValueError("out of its mind\nsecond line")
 
 
 @hookimpl
@@ -58,32 +74,37 @@ def penstock_compile_pipeline(target, snapshot):
 @hookimpl
 def penstock_publish_pipeline(target, snapshot, compiled):
     reach(target, "publish")
-    published.append((target.name, snapshot.digest))
     return Publication(external=snapshot.digest[-12:])
 
 
 @hookimpl
 def penstock_submit_run(target, run):
     reach(target, "submit")
-    jobs.setdefault(run.id, []).append((run.attempt, target.options.python, target.options.color))
+    if target.name in refusing:
+        raise TargetRefused(f"the quota of {target.name} is used up")
+    jobs.setdefault(run.id, []).append((run.attempt, target.options.machine, target.options.slots))
+    if target.name in losing:
+        losing.discard(target.name)
+        raise TargetUnavailable("the answer was lost", retry_after=RETRY)
     return Submission(external=f"job-{run.id[:6]}", details={"console": f"https://far/{run.id[:6]}"})
 
 
 def report(run):
-    known = reports.get(run.id, reports.get("*"))
-    return known if known is not None else RunReport(state="running") if run.id in jobs else Absent()
+    if run.id not in jobs:
+        return Absent()
+    return reports.get(run.id, reports.get("*", RunReport(state="running")))
 
 
 @hookimpl
 def penstock_get_run(target, run):
-    reach(target, "get")
+    reach(target, f"get {run.id}")
     return report(run)
 
 
 @hookimpl
 def penstock_list_runs(target, runs):
-    reach(target, "list")
-    return {run.id: report(run) for run in runs}
+    reach(target, f"list {len(runs)}")
+    return {run.id: report(run) for run in runs if run.id not in overlooked}
 
 
 @hookimpl
@@ -108,7 +129,7 @@ def penstock_cancel_run(target, run):
 @hookimpl
 def penstock_sync_endpoint(target, endpoint):
     reach(target, "sync")
-    synced.append((target.name, endpoint.revision))
+    endpoints[endpoint.name] = (endpoint.default, endpoint.enabled, len(endpoint.versions))
     return True
 
 
