@@ -38,18 +38,6 @@ plugins: [audit]
 Write = Callable[[str], Path]
 
 
-@pytest.fixture
-def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
-    """Write penstock.yaml into the current folder and say where that is."""
-    monkeypatch.chdir(tmp_path)
-
-    def put(text: str) -> Path:
-        (tmp_path / "penstock.yaml").write_text(text)
-        return tmp_path
-
-    return put
-
-
 def refused(folder: Path, **more: Any) -> ConfigInvalid:
     with pytest.raises(ConfigInvalid) as caught:
         load_config(folder, env=more.pop("env", {}), **more)

@@ -35,18 +35,6 @@ class Options:
 Write = Callable[[str], Path]
 
 
-@pytest.fixture
-def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
-    """Write penstock.yaml into the current folder and say where that is."""
-    monkeypatch.chdir(tmp_path)
-
-    def put(text: str) -> Path:
-        (tmp_path / "penstock.yaml").write_text(text)
-        return tmp_path
-
-    return put
-
-
 def build(folder: Path, **env: str) -> Any:
     return build_target(load_config(folder, env=env), "here", Options)
 

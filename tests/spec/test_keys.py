@@ -23,6 +23,9 @@ def _classes(type_):
 
 
 CLASSES = sorted(_classes(Pipeline), key=lambda cls: cls.__name__)
+LIMITS = ("minimum", "maximum", "exclusive_minimum", "exclusive_maximum", "multiple_of")
+OF_A_TYPE = {(Parameter, name) for name in ("default", "enum", *LIMITS)}
+"""What is written as the parameter's type has it, and is short for nothing."""
 
 RICH = """\
 apiVersion: penstock/v1
@@ -82,7 +85,7 @@ def test_the_digest_of_what_was_published_once_stays():
 def test_quantities_are_written_as_text(cls):
     for field, attribute in zip(attrs.fields(cls), attributes(cls), strict=True):
         converts = field.converter in (seconds_of, bytes_of)
-        assert bool(attribute.about.written) == (converts or (cls is Parameter and attribute.about.written is not None))
+        assert (attribute.about.written is not None) == (converts or (cls, attribute.name) in OF_A_TYPE)
 
 
 def test_all_that_defaults_say_is_a_key_of_a_step_too():

@@ -191,6 +191,7 @@ def test_a_trial_can_be_rerun_after_its_publication_was_retired(workspace, proje
 def test_publishing_while_others_delete_never_leaves_a_version_that_cannot_run(workspace, project):
     deleter = threading.Thread(target=_delete_again_and_again, args=(project,))
     deleter.start()
+    ran = 0
     for number in range(15):
         published = workspace.publish(project / "greet.yaml", label=None)
         try:
@@ -198,7 +199,9 @@ def test_publishing_while_others_delete_never_leaves_a_version_that_cannot_run(w
         except NotFound:
             continue  # it was deleted first
         assert run.wait().state == "succeeded"
+        ran += 1
     deleter.join()
+    assert ran
 
 
 def _delete_again_and_again(project):
