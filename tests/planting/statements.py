@@ -53,8 +53,8 @@ def planted_here(plant: Callable[[], None]) -> Iterator[None]:
         sqlite3.connect = usual
 
 
-def rewritten(pattern: str, text: str) -> None:
-    """Replace what matches a pattern by a text, as `re.sub` does."""
+def rewritten(pattern: str, text: str | Callable[[re.Match[str]], str]) -> None:
+    """Replace what matches a pattern by a text, or by what a function makes of it, as `re.sub` does."""
     changed(pattern, lambda connection, sql, values: (re.sub(pattern, text, sql), values))
 
 

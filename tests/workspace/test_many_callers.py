@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from attrs import evolve
@@ -21,9 +22,10 @@ from penstock.workspace import Workspace
 THREADS = 16
 
 
-def at_once(work: Callable[[int], object]) -> list[object]:
+def at_once(work: Callable[[int], object]) -> list[Any]:
     """Do something in many threads that begin together; returns what each answered or raised."""
-    meet, answers = threading.Barrier(THREADS), [None] * THREADS
+    meet = threading.Barrier(THREADS)
+    answers: list[Any] = [None] * THREADS
 
     def run(number: int) -> None:
         meet.wait(30)

@@ -40,7 +40,7 @@ def read_report(pipeline: Pipeline, report: RunReport | Absent, outputs: Mapping
             wrong.append(f"a state `{step.state}` of step `{step.name}`")
             continue
         steps.append(step)
-        declared = {name: output.type for name, output in pipeline.steps[step.name].outputs.items()}
+        declared: dict[str, Type] = {name: output.type for name, output in pipeline.steps[step.name].outputs.items()}
         step_outputs[step.name] = _typed(declared, step.outputs, wrong, f" of step `{step.name}`")
     typed = None if outputs is None else _typed(output_types(pipeline), outputs, wrong, "")
     said = "; ".join(wrong) or None

@@ -157,8 +157,9 @@ def _inside(place: Any, key: str | int) -> Any:
         return getattr(place, names[str(key)], None) if key in names else None
     if isinstance(place, Mapping):
         return place.get(key)
-    inside = isinstance(place, tuple) and isinstance(key, int) and 0 <= key < len(place)
-    return place[key] if inside else None
+    if isinstance(place, tuple) and isinstance(key, int) and 0 <= key < len(place):
+        return place[key]
+    return None
 
 
 CHECKS = (files_are_looked_for, unsupported_is_refused_at_publish, problems_have_places)
