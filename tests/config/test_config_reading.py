@@ -315,18 +315,32 @@ near = st.fixed_dictionaries(
         "other": plain,
     },
 )
+simple = st.fixed_dictionaries(
+    {},
+    optional={
+        "registry": st.text(max_size=5),
+        "target": st.text(max_size=5),
+        "targets": st.dictionaries(st.text(max_size=5), st.dictionaries(st.text(max_size=5), anything, max_size=3)),
+        "plugins": st.lists(st.text(max_size=5), max_size=3),
+    },
+)
+
+
+@given(simple)
+def test_the_short_way_through_a_document_says_what_the_codec_says(data: Any) -> None:
+    assert _is_plain(data)
+    assert WorkspaceDocument(**data) == codec.structure(data, WorkspaceDocument)
 
 
 @given(near | anything)
-def test_the_short_way_through_a_document_says_what_the_codec_says(data: Any) -> None:
-    if _is_plain(data):
-        assert WorkspaceDocument(**data) == codec.structure(data, WorkspaceDocument)
+def test_the_short_way_is_taken_whenever_it_can_be_and_never_else(data: Any) -> None:
+    try:
+        document = codec.structure(data, WorkspaceDocument)
+    except SpecInvalid:
+        assert not _is_plain(data)
     else:
-        try:
-            document = codec.structure(data, WorkspaceDocument)
-        except SpecInvalid:
-            return
-        assert isinstance(document.plugins, dict) or None in (data.get("registry", ""), data.get("target", ""))
+        fuller = isinstance(document.plugins, dict) or None in (data.get("registry", ""), data.get("target", ""))
+        assert _is_plain(data) != fuller
 
 
 def test_the_schema_in_specs_is_the_one_of_the_types() -> None:
