@@ -146,9 +146,7 @@ def test_the_publication_of_a_trial_goes_with_its_last_run(ws, far, other_spec, 
 def test_nothing_is_retired_while_somebody_publishes(ws, far, other_spec, touch, sql, all_due):
     published = ws.publish(other_spec, target="away")
     with ws._services.retiring_held_off():
-        begin = time.monotonic()
-        ws.pipelines.delete(published.id)  # does not wait for whoever publishes
-        assert time.monotonic() - begin < 5
+        ws.pipelines.delete(published.id)  # does not wait for whoever publishes: that would be for ever
         assert far.retired == []
         owed = Owed(kind="retire", subject=str(sql("SELECT subject FROM outbox")[0][0]), target="away")
         with pytest.raises(TargetUnavailable) as caught:
