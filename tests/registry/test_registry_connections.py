@@ -10,6 +10,14 @@ from penstock.errors import NotFound, RegistryError
 from penstock.registry import Registry, default_version, endpoints, gates, pipelines
 
 
+@pytest.fixture
+def filled(path, kit):
+    """A closed registry with something in it."""
+    with Registry.open(path) as registry:
+        kit.publish(registry, "a", endpoint="digits")
+    return path
+
+
 def test_threads_that_publish_at_once_count_on_without_a_gap(registry, kit):
     def work(digest):
         kit.publish(registry, digest, endpoint="digits")

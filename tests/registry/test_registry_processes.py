@@ -9,6 +9,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from penstock.registry import Registry
 
 WORKER = Path(__file__).with_name("worker.py")
@@ -30,12 +32,20 @@ def finish(process):
     return lines
 
 
-def test_everybody_at_once_keeps_every_law(filled, kit):
+@pytest.fixture
+def shared(path, kit):
+    """A closed registry with an endpoint `digits`."""
+    with Registry.open(path) as registry:
+        kit.publish(registry, "first", endpoint="digits")
+    return path
+
+
+def test_everybody_at_once_keeps_every_law(shared, kit):
     roles = ["publish"] * 2 + ["move"] * 2 + ["gate"] + ["submit"] * 3 + ["backup"]
     rounds = {"backup": 5, "gate": 15}
-    processes = [start(role, filled, seed, rounds.get(role, 40)) for seed, role in enumerate(roles)]
+    processes = [start(role, shared, seed, rounds.get(role, 40)) for seed, role in enumerate(roles)]
     said = [line for process in processes for line in finish(process)]
-    with Registry.open(filled) as registry:
+    with Registry.open(shared) as registry:
         report = registry.check()
         assert report.ok, report.lines
         endpoint = registry.endpoints.get("digits")
@@ -51,7 +61,7 @@ def test_everybody_at_once_keeps_every_law(filled, kit):
     assert len({version.published for version in endpoint.versions}) == len(endpoint.versions)
     assert {line[1] for line in said if line[0] == "accepted"} == set(runs)
     replay(rows[::-1], endpoint, runs)
-    for copy in filled.parent.glob("*.copy"):
+    for copy in shared.parent.glob("*.copy"):
         with Registry.open(copy) as registry:
             report = registry.check()
             assert report.ok, report.lines
@@ -86,14 +96,14 @@ def replay(rows, endpoint, runs):
     assert times == sorted(times)
 
 
-def test_one_key_from_many_processes_is_one_run(filled, kit):
-    processes = [start("keyed", filled, seed, 15) for seed in range(6)]
+def test_one_key_from_many_processes_is_one_run(shared, kit):
+    processes = [start("keyed", shared, seed, 15) for seed in range(6)]
     said = [line for process in processes for line in finish(process)]
     by_key = {}
     for _, run_id, key in said:
         by_key.setdefault(key, set()).add(run_id)
     assert {key: len(ids) for key, ids in by_key.items()} == {f"key-{turn}": 1 for turn in range(15)}
-    with Registry.open(filled) as registry:
+    with Registry.open(shared) as registry:
         assert len(kit.runs(registry, limit=1000).items) == 15
 
 

@@ -1,7 +1,7 @@
 """A backend in this process, whose distance, moods and memory a test decides, by target or by run.
 
-`calls` is what reached it, by target: `submit`, `sync` and so on, looks with what they look at. A run that it has and
-that no report is made for is running.
+`calls` is what reached it, by target: `submit`, `sync` and so on; `looks` what was looked at, one run by its id, many by
+their number. A run that it has and that no report is made for is running.
 """
 
 import threading
@@ -16,7 +16,7 @@ from penstock.errors import TargetRefused, TargetUnavailable
 RETRY = 60.0
 """Seconds after which a target that is away may be tried again."""
 
-calls = []
+calls, looks = [], []
 away, broken, refusing, losing = set(), set(), set(), set()
 """Targets that do not answer, fail by themselves, take no run, and lose the next answer to a submit."""
 
@@ -74,7 +74,7 @@ def penstock_compile_pipeline(target, snapshot):
 @hookimpl
 def penstock_publish_pipeline(target, snapshot, compiled):
     reach(target, "publish")
-    return Publication(external=snapshot.digest[-12:])
+    return Publication(external=f"{target.name}-{snapshot.digest[-12:]}")
 
 
 @hookimpl
@@ -97,13 +97,15 @@ def report(run):
 
 @hookimpl
 def penstock_get_run(target, run):
-    reach(target, f"get {run.id}")
+    reach(target, "get")
+    looks.append(run.id)
     return report(run)
 
 
 @hookimpl
 def penstock_list_runs(target, runs):
-    reach(target, f"list {len(runs)}")
+    reach(target, "list")
+    looks.append(len(runs))
     return {run.id: report(run) for run in runs if run.id not in overlooked}
 
 
