@@ -33,10 +33,11 @@ def test_a_run_is_handed_over_and_followed(ws, far):
 
 
 def test_a_target_that_is_away_leaves_the_run_queued_with_a_warning_and_later_commands_hand_it_over(
-    ws, far, impatient, later, all_due
+    ws, far, monkeypatch, later, all_due
 ):
+    monkeypatch.setattr("penstock.dispatch.outbox.PATIENCE", 2.0)
     far.away.add("away")
-    far.RETRY = 0.01
+    far.RETRY = 0.4  # a second pause fits into that, a third does not
     run = ws.submit("away")
     assert run.record.state == "queued"
     assert "waits to be handed to target `away`: away does not answer" in run.warnings[0]

@@ -1,7 +1,7 @@
 """A backend in this process, whose distance, moods and memory a test decides, by target or by run.
 
-`calls` is what reached it, by target: `submit`, `sync` and so on; `looks` what was looked at, one run by its id, many by
-their number. A run that it has and that no report is made for is running.
+`calls` is what reached it, by target: `submit`, `sync` and so on; `looks` what was looked at, one run by its id, many
+by their number. A run that it has and that no report is made for is running.
 """
 
 import threading
