@@ -9,8 +9,8 @@ from attrs import evolve
 from penstock.contract.run import Absent, RunRef, RunReport
 from penstock.contract.target import Publication
 from penstock.errors import TargetUnavailable
-from penstock.targets.calls import ANSWERS
 from penstock.targets.facade import OpenTarget
+from penstock.targets.manager import BACKEND_HOOKS
 from penstock.testing.checks.answers import DELETE, HISTORIES
 from penstock.testing.faults.answers import Answers, Trouble
 from penstock.testing.faults.reaching import REACHING
@@ -117,7 +117,7 @@ def test_the_answers_of_every_hook_that_reaches_the_target_are_troubled():
 
 def test_hooks_that_do_not_reach_the_target_are_known_by_name():
     told_once = {"penstock_target_options", "penstock_validate_pipeline", "penstock_compile_pipeline"}
-    assert set(ANSWERS) - set(REACHING) == told_once | {
+    assert set(BACKEND_HOOKS) - set(REACHING) == told_once | {
         "penstock_resolve_location",
         "penstock_check_target",
         "penstock_list_runs",  # asks many runs what `penstock_get_run` asks one

@@ -11,6 +11,7 @@ import pytest
 from attrs import frozen
 
 from penstock.contract.hooks import Event, VerbRequest, hookimpl
+from penstock.contract.target import Health
 from penstock.errors import BackendBroken
 from penstock.targets.calls import HookCalls, calls_of
 from penstock.workspace.plugins import WorkspacePlugins
@@ -235,13 +236,11 @@ def test_backends_never_answer_for_each_other(make_backend: Make) -> None:
 
         @hookimpl
         def penstock_check_target(self, target: Any) -> Any:
-            from penstock.contract.target import Health
-
             return Health(ok=True, lines=(self.name,))
 
     base = make_backend(penstock_check_target=None)
     backends: list[HookCalls] = [calls_of(name, Backend(name)) for name in ("one", "two", "three")]
-    answers = [hooks.call("penstock_check_target", target=None).lines for hooks in backends]
+    answers = [hooks.call("penstock_check_target", Health, target=None).lines for hooks in backends]
     assert answers == [("one",), ("two",), ("three",)]
 
 

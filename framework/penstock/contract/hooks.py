@@ -23,8 +23,8 @@ run that it does not know. Anything else is a defect of the backend and is told 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pluggy
 from attrs import field, frozen
@@ -49,6 +49,17 @@ if TYPE_CHECKING:
 
 hookspec = pluggy.HookspecMarker("penstock")
 hookimpl = pluggy.HookimplMarker("penstock")
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def optional(capability: str) -> Callable[[F], F]:
+    """Mark an operation that a backend may lack; `capability` completes "this backend cannot ..."."""
+
+    def mark(hook: F) -> F:
+        vars(hook)["capability"] = capability
+        return hook
+
+    return mark
 
 
 @frozen(kw_only=True)
@@ -112,6 +123,7 @@ class BackendHooks:
         """
 
     @hookspec(firstresult=True)
+    @optional("read a file or directory from outside the pipeline")
     def penstock_resolve_location(self, target: Target, location: Location) -> str | Problem:
         """The path or URI that a run on this target will read for a `file` or `directory` value, or why not.
 
@@ -131,6 +143,7 @@ class BackendHooks:
         """The run's state, steps and times as they are now, or Absent. Mandatory."""
 
     @hookspec(firstresult=True)
+    @optional("answer for many runs at once")
     def penstock_list_runs(self, target: Target, runs: Sequence[RunRef]) -> RunReports:
         """What `penstock_get_run` would say of each of these runs, by run id, in about one call. Optional.
 
@@ -142,14 +155,17 @@ class BackendHooks:
         """The pipeline's outputs: canonical text of values, path or URI of artifacts. Mandatory."""
 
     @hookspec(firstresult=True)
+    @optional("show logs")
     def penstock_read_logs(self, target: Target, run: RunRef, step: str, offset: int) -> LogChunk:
         """The step's log from a byte offset on, at most about 1 MiB a call. Optional."""
 
     @hookspec(firstresult=True)
+    @optional("cancel a run")
     def penstock_cancel_run(self, target: Target, run: RunRef) -> bool:
         """Ask the run to end: True when the request was taken, False when it had already ended. Optional."""
 
     @hookspec(firstresult=True)
+    @optional("mirror endpoints")
     def penstock_sync_endpoint(self, target: Target, endpoint: EndpointState) -> bool:
         """Make the backend's idea of an endpoint what `endpoint` says; answers True. Optional, idempotent.
 
@@ -158,10 +174,12 @@ class BackendHooks:
         """
 
     @hookspec(firstresult=True)
+    @optional("remove published pipelines")
     def penstock_retire_pipeline(self, target: Target, publication: Publication) -> bool:
         """Forget a publication that nothing points to any more; answers True. Optional, idempotent."""
 
     @hookspec(firstresult=True)
+    @optional("report its health")
     def penstock_check_target(self, target: Target) -> Health:
         """How the target is, in words. Optional."""
 

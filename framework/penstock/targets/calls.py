@@ -3,42 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from penstock.contract.hooks import BackendHooks
-from penstock.contract.run import Absent, LogChunk, RunOutputs, RunReport, Submission
-from penstock.contract.target import Compiled, Health, Problem, Publication
 from penstock.errors import BackendBroken, PenstockError, TargetUnsupported, one_line
-from penstock.targets.manager import HookManager
-
-ANSWERS: dict[str, tuple[type[Any], ...]] = {
-    "penstock_target_options": (type,),
-    "penstock_validate_pipeline": (list, tuple),
-    "penstock_compile_pipeline": (Compiled,),
-    "penstock_publish_pipeline": (Publication,),
-    "penstock_resolve_location": (str, Problem),
-    "penstock_submit_run": (Submission,),
-    "penstock_get_run": (RunReport, Absent),
-    "penstock_list_runs": (dict,),
-    "penstock_get_outputs": (RunOutputs,),
-    "penstock_read_logs": (LogChunk,),
-    "penstock_cancel_run": (bool,),
-    "penstock_sync_endpoint": (bool,),
-    "penstock_retire_pipeline": (bool,),
-    "penstock_check_target": (Health,),
-}
-"""What each hook may answer."""
+from penstock.targets.manager import BACKEND_HOOKS, HookManager
 
 CAPABILITIES: dict[str, str] = {
-    "penstock_resolve_location": "read a file or directory from outside the pipeline",
-    "penstock_list_runs": "answer for many runs at once",
-    "penstock_read_logs": "show logs",
-    "penstock_cancel_run": "cancel a run",
-    "penstock_sync_endpoint": "mirror endpoints",
-    "penstock_retire_pipeline": "remove published pipelines",
-    "penstock_check_target": "report its health",
+    hook: capability for hook in BACKEND_HOOKS if (capability := getattr(getattr(BackendHooks, hook), "capability", ""))
 }
-"""The optional hooks, each in words; every other hook is mandatory."""
+"""The optional hooks, each with what a backend can do that has it; every other hook is mandatory."""
+
+S = TypeVar("S")
+T = TypeVar("T")
 
 
 def calls_of(backend_name: str, backend: object, wrappers: Sequence[tuple[str, object]] = ()) -> HookCalls:
@@ -48,7 +25,7 @@ def calls_of(backend_name: str, backend: object, wrappers: Sequence[tuple[str, o
     """
     manager = HookManager(BackendHooks)
     who = manager.add("backend", backend_name, backend)
-    missing = [name for name in ANSWERS if name not in CAPABILITIES and not manager.implementers(name)]
+    missing = [name for name in BACKEND_HOOKS if name not in CAPABILITIES and not manager.implementers(name)]
     if missing:
         names = ", ".join(f"`{name}`" for name in missing)
         raise BackendBroken(f"{who} lacks the mandatory hook{'s' * (len(missing) > 1)} {names}")
@@ -67,39 +44,41 @@ class HookCalls:
 
     def has(self, hook_name: str) -> bool:
         """Whether the backend implements the hook: that is what a capability is."""
-        return hook_name in ANSWERS and self._who in self._manager.implementers(hook_name)
+        return hook_name in BACKEND_HOOKS and self._who in self._manager.implementers(hook_name)
 
     def options_class(self) -> type[Any]:
         """The attrs class of the backend's target options."""
         import attrs
 
-        answer: type[Any] = self.call("penstock_target_options")
+        answer = self.call("penstock_target_options", type)
         if not attrs.has(answer):
             raise self.wrong("penstock_target_options", f"the class `{answer.__name__}`, which is not an attrs class")
         return answer
 
-    def call(self, hook: str, **arguments: Any) -> Any:
-        """What the backend returns. Raises what it raises of ours, TargetUnsupported, ConfigInvalid, BackendBroken."""
+    def call(self, hook: str, returns: type[T], *others: type[S], **arguments: Any) -> T | S:
+        """What the backend returns, of one of the types that the hook returns.
+
+        Raises what the backend raises of ours, TargetUnsupported, ConfigInvalid, BackendBroken.
+        """
         if not self.has(hook):
             raise TargetUnsupported(f"{self._who} cannot {CAPABILITIES[hook]}: it has no hook `{hook}`")
         try:
-            answer = getattr(self._manager.hook, hook)(**arguments)
+            answer: object = getattr(self._manager.hook, hook)(**arguments)
         except PenstockError:
             raise
         except (Exception, SystemExit, GeneratorExit) as error:
             raise self._failed(hook, error) from error
-        if answer is None:
-            raise self.wrong(hook, "nothing")
-        if not isinstance(answer, ANSWERS[hook]):
-            raise self.wrong(hook, f"a `{type(answer).__name__}`")
+        kinds: tuple[type[T] | type[S], ...] = (returns, *others)
+        if not isinstance(answer, kinds):
+            raise self.wrong(hook, "nothing" if answer is None else f"a `{type(answer).__name__}`")
         return answer
 
     def wrong(self, hook: str, found: str) -> BackendBroken:
         """The error for an answer that is not what the hook returns."""
-        expected = " or ".join(f"`{answer.__name__}`" for answer in ANSWERS[hook])
+        expected = getattr(BackendHooks, hook).__annotations__["return"]
         *wrappers, _ = self._manager.implementers(hook)
         note = f"; it is wrapped by {', '.join(wrappers)}, which must return what `yield` gives" if wrappers else ""
-        return BackendBroken(f"{self._who} answered hook `{hook}` with {found}, expected {expected}{note}")
+        return BackendBroken(f"{self._who} answered hook `{hook}` with {found}, expected `{expected}`{note}")
 
     def _failed(self, hook: str, error: BaseException) -> PenstockError:
         culprit = self._manager.culprit(hook, error) or self._who

@@ -49,7 +49,7 @@ class OpenTarget:
 
     def validate(self, pipeline: Pipeline) -> tuple[Problem, ...]:
         """What the target cannot do (errors) or does differently (warnings)."""
-        answer = self._hooks.call("penstock_validate_pipeline", target=self.target, pipeline=pipeline)
+        answer = self._hooks.call("penstock_validate_pipeline", list, tuple, target=self.target, pipeline=pipeline)
         for item in answer:
             if not isinstance(item, Problem):
                 raise self._hooks.wrong("penstock_validate_pipeline", f"a list with a `{type(item).__name__}` in it")
@@ -57,32 +57,29 @@ class OpenTarget:
 
     def compile(self, snapshot: Snapshot) -> Compiled:
         """The snapshot in the backend's own language."""
-        answer: Compiled = self._hooks.call("penstock_compile_pipeline", target=self.target, snapshot=snapshot)
-        return answer
+        return self._hooks.call("penstock_compile_pipeline", Compiled, target=self.target, snapshot=snapshot)
 
     def publish(self, snapshot: Snapshot, compiled: Compiled) -> Publication:
         """Put the compiled snapshot where runs can be started from it. Raises TargetUnavailable, TargetRefused."""
-        answer: Publication = self._hooks.call(
-            "penstock_publish_pipeline", target=self.target, snapshot=snapshot, compiled=compiled
+        return self._hooks.call(
+            "penstock_publish_pipeline", Publication, target=self.target, snapshot=snapshot, compiled=compiled
         )
-        return answer
 
     def resolve_location(self, location: Location) -> str | Problem:
         """The path or URI that a run will read, or why not.
 
         A backend without the hook reads any URI as it is and no path of the caller's machine.
         """
-        if not self.has("penstock_resolve_location"):
-            if _URI.match(location.text):
-                return location.text
-            message = f"`{location.text}` is a local path, which this target cannot read: give a URI"
-            return Problem(severity="error", code="location_refused", message=message)
-        answer: str | Problem = self._hooks.call("penstock_resolve_location", target=self.target, location=location)
-        return answer
+        if self.has("penstock_resolve_location"):
+            return self._hooks.call("penstock_resolve_location", str, Problem, target=self.target, location=location)
+        if _URI.match(location.text):
+            return location.text
+        message = f"`{location.text}` is a local path, which this target cannot read: give a URI"
+        return Problem(severity="error", code="location_refused", message=message)
 
     def submit(self, run: RunRequest) -> Submission:
         """Start the run or find it. Raises TargetUnavailable, TargetRefused."""
-        answer: Submission = self._hooks.call("penstock_submit_run", target=self.target, run=run)
+        answer = self._hooks.call("penstock_submit_run", Submission, target=self.target, run=run)
         details = [*answer.details.items()] if isinstance(answer.details, Mapping) else [(None, None)]
         words = [answer.external, *(word for pair in details for word in pair)]
         if not answer.external or not all(isinstance(word, str) and _is_text(word) for word in words):
@@ -91,12 +88,11 @@ class OpenTarget:
 
     def get_run(self, run: RunRef) -> RunReport | Absent:
         """The run as the backend sees it now. Raises TargetUnavailable."""
-        answer: RunReport | Absent = self._hooks.call("penstock_get_run", target=self.target, run=run)
-        return answer
+        return self._hooks.call("penstock_get_run", RunReport, Absent, target=self.target, run=run)
 
     def list_runs(self, runs: Sequence[RunRef]) -> RunReports:
         """What the backend sees of several runs, by id; some may be missing. Raises TargetUnavailable."""
-        answer: RunReports = self._hooks.call("penstock_list_runs", target=self.target, runs=runs)
+        answer = self._hooks.call("penstock_list_runs", dict, target=self.target, runs=runs)
         for item in answer.values():
             if not isinstance(item, RunReport | Absent):
                 raise self._hooks.wrong("penstock_list_runs", f"a `{type(item).__name__}` for a run")
@@ -104,30 +100,24 @@ class OpenTarget:
 
     def get_outputs(self, run: RunRef) -> RunOutputs:
         """The pipeline's outputs after the run ended. Raises TargetUnavailable."""
-        answer: RunOutputs = self._hooks.call("penstock_get_outputs", target=self.target, run=run)
-        return answer
+        return self._hooks.call("penstock_get_outputs", RunOutputs, target=self.target, run=run)
 
     def read_logs(self, run: RunRef, step: str, offset: int) -> LogChunk:
         """The step's log from a byte offset on. Raises TargetUnavailable."""
-        answer: LogChunk = self._hooks.call("penstock_read_logs", target=self.target, run=run, step=step, offset=offset)
-        return answer
+        return self._hooks.call("penstock_read_logs", LogChunk, target=self.target, run=run, step=step, offset=offset)
 
     def cancel(self, run: RunRef) -> bool:
         """Ask the run to end: False when it had already ended. Raises TargetUnavailable."""
-        answer: bool = self._hooks.call("penstock_cancel_run", target=self.target, run=run)
-        return answer
+        return self._hooks.call("penstock_cancel_run", bool, target=self.target, run=run)
 
     def sync_endpoint(self, endpoint: EndpointState) -> bool:
         """Make the backend's idea of an endpoint what `endpoint` says. Raises TargetUnavailable."""
-        answer: bool = self._hooks.call("penstock_sync_endpoint", target=self.target, endpoint=endpoint)
-        return answer
+        return self._hooks.call("penstock_sync_endpoint", bool, target=self.target, endpoint=endpoint)
 
     def retire(self, publication: Publication) -> bool:
         """Forget a publication that nothing points to any more. Raises TargetUnavailable."""
-        answer: bool = self._hooks.call("penstock_retire_pipeline", target=self.target, publication=publication)
-        return answer
+        return self._hooks.call("penstock_retire_pipeline", bool, target=self.target, publication=publication)
 
     def check(self) -> Health:
         """How the target is, in words."""
-        answer: Health = self._hooks.call("penstock_check_target", target=self.target)
-        return answer
+        return self._hooks.call("penstock_check_target", Health, target=self.target)

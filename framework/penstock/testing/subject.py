@@ -12,7 +12,8 @@ from attrs import evolve, field, frozen
 
 from penstock.config import Config, Setting, load_config, target_config
 from penstock.errors import UsageError, did_you_mean
-from penstock.targets.calls import ANSWERS, CAPABILITIES
+from penstock.targets.calls import CAPABILITIES
+from penstock.targets.manager import BACKEND_HOOKS
 from penstock.workspace import Workspace
 
 REASONS = ("not yet", "upstream", "never")
@@ -30,7 +31,7 @@ def _prepare(name: str) -> None:
 def _reasons(value: Mapping[str, str] | None) -> dict[str, str]:
     given = dict(value or {})
     for hook, reason in given.items():
-        if hook in ANSWERS and hook not in CAPABILITIES:
+        if hook in BACKEND_HOOKS and hook not in CAPABILITIES:
             raise UsageError(f"`{hook}` is mandatory: no backend may lack it")
         if hook not in CAPABILITIES:
             raise UsageError(f"`{hook}` is no optional hook ({did_you_mean(hook, CAPABILITIES)})")
