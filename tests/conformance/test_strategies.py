@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from penstock.codec import canonical_json, checked
 from penstock.errors import ParameterInvalid
 from penstock.records import FrozenSnapshot
-from penstock.spec import TYPES, Parameter, Pipeline, Step
+from penstock.spec import TYPES, Defaults, Parameter, Pipeline, Step
 from penstock.spec.binding import bind
+from penstock.spec.keys import attributes
 from penstock.spec.limits import _LIMITS as ALL_LIMITS
 from penstock.spec.problems import check as problems
 from penstock.spec.values import render
@@ -30,6 +31,7 @@ from penstock.testing.strategies import (
     values_outside,
     wrong_values,
 )
+from penstock.testing.strategies.documents import step_keys
 from penstock.testing.strategies.text import literal
 from penstock.testing.strategies.values import refused
 from penstock.workspace.parameters import TriggerOptions, bind_parameters
@@ -186,3 +188,10 @@ def test_runnable_pipelines_have_every_shape():
 
     look()
     assert {shape for shape, count in seen.items() if not count} == set()
+
+
+def test_every_key_of_a_step_is_drawn_and_held_to_the_backend():
+    """A new key belongs into `step_keys`: from there the kit asks whether a backend uses it or refuses it."""
+    others = {"command", "description", "inputs", "outputs", "after"}
+    assert {one.name for one in attributes(Step)} == step_keys().keys() | others
+    assert {one.name for one in attributes(Defaults)} <= step_keys().keys()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+from attrs import evolve
 from planting.hooks import answered, around
 
 from penstock.contract.target import Problem
@@ -20,6 +21,17 @@ def unsupported_is_refused_at_run_time():
         return real(target, run)
 
     around("penstock_submit_run", submit)
+
+
+def a_key_is_forgotten():
+    """The backend was written before steps had a timeout: it takes one, and compiles nothing of it."""
+
+    def compile_pipeline(real, target, snapshot):
+        pipeline = snapshot.pipeline
+        steps = {name: evolve(step, timeout=None) for name, step in pipeline.steps.items()}
+        return real(target, evolve(snapshot, pipeline=evolve(pipeline, steps=steps)))
+
+    around("penstock_compile_pipeline", compile_pipeline)
 
 
 def problems_are_at_no_place():
@@ -46,6 +58,7 @@ def files_are_not_looked_for():
 
 CASES = {
     unsupported_is_refused_at_run_time: "unsupported_is_refused_at_publish",
+    a_key_is_forgotten: "keys_are_used",
     problems_are_at_no_place: "problems_have_places",
     problems_are_said_once: "problems_have_places",
     files_are_not_looked_for: "files_are_looked_for",

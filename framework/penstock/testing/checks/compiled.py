@@ -1,18 +1,27 @@
-"""Law 1 at the hooks: what is compiled again is the same, whenever and wherever."""
+"""Laws 1 and 6 at the hooks: what is compiled again is the same, and no key of a step is lost in it."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from typing import Any
 
+import attrs
+from attrs import evolve
+
+from penstock.codec import canonical_json
+from penstock.errors import Path, format_path
 from penstock.spec import Defaults, Parameter, Pipeline, Step
+from penstock.spec.keys import attributes, is_default
 from penstock.testing.checking import check
 from penstock.testing.harness import Harness
 from penstock.testing.helpers.directly import put, taken
-from penstock.testing.laws import same
+from penstock.testing.laws import Untested, require, same
 from penstock.testing.probes.pipelines import chain
 from penstock.testing.probes.pipelines import probe as command
 from penstock.testing.processes.fresh_interpreter import in_fresh_interpreter
 from penstock.testing.profiles import DEFAULT
+from penstock.testing.strategies.documents import step_keys
 from penstock.testing.subject import Subject
 
 
@@ -29,7 +38,61 @@ def compiled_alike(harness: Harness) -> None:
     same(1, there, here, "the digest and compiled form of a pipeline in another process")
 
 
-CHECKS = (compiled_alike,)
+@check(6)
+def keys_are_used(harness: Harness) -> None:
+    """Does each key of a step change what is compiled, unless the target says at publish that it does not use it?"""
+    from hypothesis import strategies as st
+
+    bare = Pipeline(name="bare", steps={"only": Step(command=command(harness.subject.python))})
+    archived = taken(harness, evolve(bare, defaults=Defaults(code="./src")))
+    ignored, used = set[Path](), set[Path]()
+
+    def body(said: dict[str, Any]) -> None:
+        for key, full, less in _one_by_one(bare, said):
+            problems = [*harness.hooks.validate(full), *harness.hooks.validate(less)]
+            if any(problem.path[: len(key)] == key[: len(problem.path)] for problem in problems if problem.path):
+                used.add(key)
+            elif key not in used and not any(problem.severity == "error" for problem in problems):
+                # The digest would differ in any case; a backend that carries the whole spec is taken at its word.
+                both = [evolve(archived, pipeline=one, canonical=canonical_json(one)) for one in (full, less)]
+                with_key, without = (harness.hooks.compile(one) for one in both)
+                (ignored if with_key == without else used).add(key)
+
+    harness.forall(body, examples=50, said=st.fixed_dictionaries(step_keys()))
+    lost = ", ".join(f"`{format_path(key)}`" for key in sorted(ignored - used, key=str))
+    require(6, not lost, f"the target takes {lost} and compiles the same as without, whatever stands there")
+    if not used:
+        raise Untested("the target refuses a step that says nothing but its command and one key")
+
+
+def _one_by_one(bare: Pipeline, said: dict[str, Any]) -> Iterator[tuple[Path, Pipeline, Pipeline]]:
+    """Each key that is said, of the step and of `defaults`: its path, a pipeline with it and one without it."""
+    places: tuple[tuple[Path, Any], ...] = ((("steps", "only"), bare.steps["only"]), (("defaults",), bare.defaults))
+    for place, holder in places:
+        cls: Any = type(holder)
+        for one in attributes(cls):
+            full = said.get(one.name)
+            for key, less in _less(one.key, full, one.default):
+                made = (evolve(holder, **{one.name: value}) for value in (full, less))
+                with_key, without = (
+                    evolve(bare, defaults=each) if holder is bare.defaults else evolve(bare, steps={"only": each})
+                    for each in made
+                )
+                yield (*place, *key), with_key, without
+
+
+def _less(key: str, value: Any, default: Any) -> Iterator[tuple[Path, Any]]:
+    """Paths of what a key says, each with the same value but for that."""
+    if attrs.has(type(value)):
+        cls: Any = type(value)
+        for inner in attributes(cls):
+            if not is_default(getattr(value, inner.name), inner.default):
+                yield (key, inner.key), evolve(value, **{inner.name: inner.default})
+    elif not is_default(value, default):
+        yield (key,), default
+
+
+CHECKS = (compiled_alike, keys_are_used)
 """What is asked here."""
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import string
+from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
 from penstock.spec import TYPES, Defaults, Output, Parameter, Pipeline, Resources, Retry, Step
+from penstock.spec.keys import attributes
 from penstock.spec.quantity import bytes_text, duration_text
 from penstock.testing.strategies.parameters import declarations
 from penstock.testing.strategies.text import hostile_text, keys, names, templates
@@ -22,18 +24,12 @@ def pipelines(draw: DrawFn, max_steps: int = 4) -> Pipeline:
         steps[name] = draw(_steps(declared, dict(steps)))
     produced = [f"${{{{ steps.{name}.outputs.{key} }}}}" for name, step in steps.items() for key in step.outputs]
     outputs = draw(st.dictionaries(keys(), st.sampled_from(produced), max_size=3)) if produced else {}
-    defaults = Defaults(
-        code=draw(st.none() | st.just("./src")),
-        image=draw(st.none() | st.just("python:3.12-slim")),
-        env=draw(_environments([])),
-        retry=draw(st.none() | _retries()),
-        timeout=draw(_timeouts()),
-    )
+    shared = {one.name: step_keys()[one.name] for one in attributes(Defaults)}
     return Pipeline(
         name=draw(names()),
         description=draw(hostile_text()),
         parameters=declared,
-        defaults=defaults,
+        defaults=Defaults(**draw(st.fixed_dictionaries({}, optional=shared))),
         steps=dict(draw(st.permutations(list(steps.items())))),
         outputs=outputs,
     )
@@ -52,13 +48,21 @@ def _steps(draw: DrawFn, declared: dict[str, Parameter], earlier: dict[str, Step
         description=draw(hostile_text()),
         inputs=inputs,
         outputs=outputs,
-        env=draw(_environments(marks)),
         after=draw(st.lists(st.sampled_from(sorted(earlier)), max_size=2, unique=True)) if earlier else (),
-        code=draw(st.none() | st.just("./src")),
-        resources=draw(st.none() | _resources()),
-        retry=draw(st.none() | _retries()),
-        timeout=draw(_timeouts()),
+        **{**draw(st.fixed_dictionaries({}, optional=step_keys())), "env": draw(_environments(marks))},
     )
+
+
+def step_keys() -> dict[str, SearchStrategy[Any]]:
+    """What a step can say by each key that needs no other: all but its command, description, inputs, outputs, after."""
+    return {
+        "env": _environments([]),
+        "code": st.just("./src"),
+        "image": st.just("python:3.12-slim"),
+        "resources": _resources(),
+        "retry": st.builds(Retry, attempts=st.integers(1, 5), delay=_seconds()),
+        "timeout": _seconds().filter(bool) | _seconds().filter(bool).map(duration_text),
+    }
 
 
 def _environments(marks: list[str]) -> SearchStrategy[dict[str, str]]:
@@ -70,17 +74,9 @@ def _resources() -> SearchStrategy[Resources]:
     return st.builds(
         Resources,
         cpu=st.none() | st.integers(1, 64) | st.sampled_from([0.5, 1.5, 2.0]),
-        memory=st.none() | st.integers(0, 2**50) | st.integers(0, 2**50).map(bytes_text),
+        memory=st.none() | st.just(2**50) | st.integers(0, 2**50) | st.integers(0, 2**50).map(bytes_text),
         gpu=st.none() | st.integers(0, 8),
     )
-
-
-def _retries() -> SearchStrategy[Retry]:
-    return st.builds(Retry, attempts=st.integers(1, 5), delay=_seconds())
-
-
-def _timeouts() -> SearchStrategy[float | str | None]:
-    return st.none() | _seconds().filter(bool) | _seconds().filter(bool).map(duration_text)
 
 
 def _seconds() -> SearchStrategy[float]:
