@@ -2,46 +2,39 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from attrs import frozen
 
-from penstock.snapshot.globs import compile_glob
+from penstock.snapshot.globs import NeverMatches, regex_of
 
 ALWAYS = frozenset({".git", ".penstock", "__pycache__"})
 """Names that never travel, at any depth, whatever the rules say."""
 
-
-@frozen
-class _Rule:
-    """One line: what matches a path below the rules' folder or, with `by_name`, the last name of it."""
-
-    regex: re.Pattern[str]
-    ignores: bool
-    folders_only: bool
-    by_name: bool
-
-    def matches(self, path: str, name: str, is_folder: bool) -> bool:
-        """Whether the rule is about the path itself. A folder was decided on before what is in it, as git does it."""
-        if self.folders_only and not is_folder:
-            return False
-        return self.regex.fullmatch(name if self.by_name else path) is not None
+_MEMORY = 2**28
+"""Bytes that RE2 may use for the rules of one file: what real ones need, many times over."""
 
 
 @frozen
 class Rules:
-    """The rules of one `.gitignore`, for paths below its folder `base` (with `/` at the end, or empty)."""
+    """The rules of one `.gitignore`, for paths below its folder `base` (with `/` at the end, or empty).
+
+    `ignores` says for each rule whether what it matches is ignored. `patterns` are all of them at once, as a set of
+    RE2's, over paths with `d` before a folder and `f` before a file.
+    """
 
     base: str
-    rules: tuple[_Rule, ...]
+    ignores: tuple[bool, ...]
+    patterns: Any
 
     def decide(self, path: str) -> bool | None:
         """Whether a path (folders end in `/`) is ignored, kept by a `!` rule, or not spoken of (None)."""
-        inner = _bytewise(path[len(self.base) :].removesuffix("/").encode())
-        name, is_folder = inner.rpartition("/")[2], path.endswith("/")
-        return next((rule.ignores for rule in reversed(self.rules) if rule.matches(inner, name, is_folder)), None)
+        inner = path[len(self.base) :]
+        marked = f"d{inner[:-1]}" if inner.endswith("/") else f"f{inner}"
+        matching = self.patterns.Match(marked.encode())
+        return self.ignores[max(matching)] if matching else None
 
 
 def read_rules(folder: Path, base: str) -> Rules | None:
@@ -49,8 +42,18 @@ def read_rules(folder: Path, base: str) -> Rules | None:
     file = folder / ".gitignore"
     if not file.is_file():
         return None
-    text = _bytewise(file.read_bytes().removeprefix(b"\xef\xbb\xbf"))
-    return Rules(base, tuple(rule for line in text.split("\n") for rule in _read_line(line.removesuffix("\r"))))
+    import re2  # it takes milliseconds to load, and most folders have no rules
+
+    options = re2.Options()
+    options.encoding, options.max_mem = re2.Options.Encoding.LATIN1, _MEMORY
+    patterns, ignores = re2.Set.FullMatchSet(options), []
+    # Bytes as characters one by one: git compares bytes, and a name need not be text.
+    for line in file.read_bytes().removeprefix(b"\xef\xbb\xbf").decode("latin-1").split("\n"):
+        for regex, ignored in _read_line(line.removesuffix("\r")):
+            patterns.Add(regex.encode("latin-1"))
+            ignores.append(ignored)
+    patterns.Compile()
+    return Rules(base, tuple(ignores), patterns)
 
 
 def is_ignored(rules: tuple[Rules, ...], path: str) -> bool:
@@ -58,18 +61,22 @@ def is_ignored(rules: tuple[Rules, ...], path: str) -> bool:
     return next((decided for each in reversed(rules) if (decided := each.decide(path)) is not None), False)
 
 
-def _read_line(line: str) -> Iterator[_Rule]:
+def _read_line(line: str) -> Iterator[tuple[str, bool]]:
+    """The rule of a line: its regular expression, and whether it ignores what it matches."""
     pattern = _trimmed(line)
     if not pattern or pattern.startswith("#"):
         return
     ignores = not pattern.startswith("!")
     pattern = pattern if ignores else pattern[1:]
-    folders_only = pattern.endswith("/")
+    kind = "d" if pattern.endswith("/") else "[df]"
     pattern = pattern.removesuffix("/")
-    by_name = "/" not in pattern
-    regex = compile_glob(pattern.removeprefix("/"), path=not by_name)
-    if regex is not None:  # git passes over lines that it cannot read, too
-        yield _Rule(regex, ignores, folders_only, by_name)
+    try:
+        if "/" in pattern:
+            yield kind + regex_of(pattern.removeprefix("/"), path=True), ignores
+        else:
+            yield f"{kind}(?:[^/]+/)*{regex_of(pattern, path=False)}", ignores
+    except NeverMatches:
+        return
 
 
 def _trimmed(line: str) -> str:
@@ -77,8 +84,3 @@ def _trimmed(line: str) -> str:
     end = len(line.rstrip(" "))
     escapes = end - len(line[:end].rstrip("\\"))
     return line[: end + escapes % 2]
-
-
-def _bytewise(data: bytes) -> str:
-    """Bytes as characters one by one: git compares bytes, and a name need not be text."""
-    return data.decode("latin-1")
