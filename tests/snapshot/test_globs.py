@@ -67,6 +67,12 @@ def _by_us(lines: list[str], path: str, is_folder: bool) -> bool:
 @example(
     [(["/a?b"], ("a/b", False)), (["/*b"], ("a/b", False)), (["/a[!c]b"], ("a/b", False)), (["?"], ("\xe9", True))]
 )
+@example([
+    (["a**/b"], ("a/c/b", False)), (["a**/b"], ("ac/b", False)), (["a**/b"], ("ab", False)),
+    (["a**//b"], ("a/b", False)), (["ab**\\/b"], ("ab/c/b", False)), (["c/a**/b"], ("c/a/c/b", False)),
+    (["?a**/b"], ("aa/b/b", False)), (["*/a**/b"], ("c/a/c/b", False)), (["a**"], ("a/b/c", False)),
+    (["a/*"], ("a", True)), (["a/**"], ("a", True)),
+])  # fmt: skip
 @given(st.lists(st.tuples(st.lists(_LINES, min_size=1, max_size=3), _PATHS), min_size=30, max_size=60))
 def test_git_agrees_about_every_pattern(drawn):
     cases = [(lines, path, is_folder) for lines, (path, is_folder) in drawn]

@@ -35,11 +35,14 @@ def regex_of(pattern: str, *, path: bool) -> str:
     Pattern and text are bytes put as characters one by one (Latin-1). With `path` the text is a path, in which `**`
     stands for folders; else it is one name.
     """
+    # As git does it: what comes before the first special character is compared by itself, and the rest begins anew.
+    start = len(re.split(r"[*?\[\\]", pattern, maxsplit=1)[0])
     regex, at = "", 0
     while at < len(pattern):
         char = pattern[at]
         if char == "*":
-            found, at = _stars(pattern, at, path)
+            folders = path and (at == start or pattern[at - 1] == "/")
+            found, at = _stars(pattern, at, folders)
         elif char == "[":
             found, at = _set(pattern, at + 1)
         else:
@@ -49,17 +52,18 @@ def regex_of(pattern: str, *, path: bool) -> str:
     return regex
 
 
-def _stars(pattern: str, at: int, path: bool) -> tuple[str, int]:
+def _stars(pattern: str, at: int, folders: bool) -> tuple[str, int]:
+    """What stands for any text, in one name or, when there are two stars and `folders`, in many."""
     end = at
     while pattern[end : end + 1] == "*":
         end += 1
-    if path and end - at > 1 and (at == 0 or pattern[at - 1] == "/"):
+    if folders and end - at > 1:
         if end == len(pattern):
             return "(?s:.*)", end
         if pattern[end] == "/":
-            return "(?:[^/]+/)*", end + 1
+            return "(?s:.*/)?", end + 1
         if pattern.startswith("\\/", end):
-            return "(?:[^/]+/)+", end + 2
+            return "(?s:.*/)", end + 2
     return "[^/]*", end
 
 
