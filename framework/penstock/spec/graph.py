@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 
 from penstock.errors import Problem, SpecInvalid
 from penstock.spec.command import CommandInvalid, Reference, references, sole_reference
@@ -31,28 +32,46 @@ def order(pipeline: Pipeline) -> list[str]:
 
     Raises SpecInvalid (`cycle`) when there is no such order.
     """
-    graph = dependencies(pipeline)
-    found = _sorted(graph)
-    if len(found) < len(graph):
-        raise SpecInvalid.of(cycle_details(pipeline))
+    graph = TopologicalSorter(dependencies(pipeline))
+    try:
+        graph.prepare()
+    except CycleError:
+        raise SpecInvalid.of(cycle_details(pipeline)) from None
+    found: list[str] = []
+    ready: list[str] = []
+    while graph.is_active():
+        for name in graph.get_ready():
+            heapq.heappush(ready, name)
+        found.append(heapq.heappop(ready))
+        graph.done(found[-1])
     return found
 
 
 def cycle_details(pipeline: Pipeline) -> list[Problem]:
     """One problem per cycle, the cycle spelt out, at the first step of it."""
-    graph = dependencies(pipeline)
-    details = [
-        Problem("cycle", f"the step `{name}` waits for itself", ("steps", name))
-        for name, needs in graph.items()
-        if name in needs
-    ]
-    graph = {name: needs - {name} for name, needs in graph.items()}
-    while len(details) < _MOST_CYCLES and (stuck := graph.keys() - set(_sorted(graph))):
-        cycle = _one_cycle(graph, min(stuck), stuck)
+    # In order, so that the same cycles are found each time.
+    graph = {name: sorted(needs) for name, needs in sorted(dependencies(pipeline).items())}
+    details: list[Problem] = []
+    while len(details) < _MOST_CYCLES and (cycle := _one_cycle(graph)):
         shown = " -> ".join(f"`{name}`" for name in (*cycle, cycle[0]))
-        details.append(Problem("cycle", f"the steps wait in a circle: {shown}", ("steps", cycle[0])))
-        graph = {name: needs - set(cycle) for name, needs in graph.items() if name not in cycle}
+        own = f"the step `{cycle[0]}` waits for itself"
+        message = own if len(cycle) == 1 else f"the steps wait in a circle: {shown}"
+        details.append(Problem("cycle", message, ("steps", cycle[0])))
+        left = {name: needs for name, needs in graph.items() if name not in cycle}
+        graph = {name: [need for need in needs if need in left] for name, needs in left.items()}
     return details
+
+
+def _one_cycle(graph: dict[str, list[str]]) -> list[str]:
+    """Steps of which each waits for the next, and the last for the first; none when there is no circle."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        *_, cycle = error.args
+        walked: list[str] = cycle[:0:-1]
+        first = walked.index(min(walked))
+        return walked[first:] + walked[:first]
+    return []
 
 
 def input_types(pipeline: Pipeline, step: str) -> dict[str, Type]:
@@ -88,36 +107,3 @@ def _sources(text: str) -> list[str]:
         return [reference.names[0] for reference in references(text) if reference.scope == "steps"]
     except CommandInvalid:
         return []
-
-
-def _sorted(graph: Mapping[str, frozenset[str]]) -> list[str]:
-    """As many steps as can be put in order; those on or behind a cycle are missing."""
-    waiting = {name: len(needs) for name, needs in graph.items()}
-    followers: dict[str, list[str]] = {name: [] for name in graph}
-    for name, needs in graph.items():
-        for need in needs:
-            followers[need].append(name)
-    ready = [name for name, count in waiting.items() if not count]
-    heapq.heapify(ready)
-    found = []
-    while ready:
-        name = heapq.heappop(ready)
-        found.append(name)
-        for follower in followers[name]:
-            waiting[follower] -= 1
-            if not waiting[follower]:
-                heapq.heappush(ready, follower)
-    return found
-
-
-def _one_cycle(graph: Mapping[str, frozenset[str]], start: str, stuck: set[str]) -> list[str]:
-    """Walk along dependencies that are stuck themselves until a step comes again: that is a cycle."""
-    path: dict[str, None] = {}
-    name = start
-    while name not in path:
-        path[name] = None
-        name = min(graph[name] & stuck)
-    walked = list(path)
-    cycle = walked[walked.index(name) :]
-    first = cycle.index(min(cycle))
-    return cycle[first:] + cycle[:first]
