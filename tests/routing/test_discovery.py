@@ -28,26 +28,26 @@ def _loaded() -> set[str]:
 
 
 def test_names_are_listed_with_their_distribution_and_nothing_is_imported() -> None:
-    names = discovery.backend_names()
+    names = discovery.names("backend")
     assert names["tiny"] == "penstock-tiny 3.1"
     assert names["cracked"] == "penstock-odd 0.9"
     assert set(names["shared"].split(" and ")) == {"penstock-tiny 3.1", "penstock-odd 0.9"}
     assert names["local"].startswith("penstock ")
     assert list(names) == sorted(names)
-    assert discovery.command_names() == {"cracked": "penstock-odd 0.9"}
-    assert set(discovery.plugin_names()) == {"audit", "cracked"}
+    assert discovery.names("command") == {"cracked": "penstock-odd 0.9"}
+    assert set(discovery.names("plugin")) == {"audit", "cracked"}
     assert _loaded() == set()
 
 
 def test_one_backend_is_imported_and_no_other() -> None:
-    backend = discovery.load_backend("tiny")
+    backend = discovery.load("backend", "tiny")
     assert backend.__name__ == "penstock_tiny"  # type: ignore[attr-defined]  # it is a module
     assert _loaded() == {"penstock_tiny"}
 
 
 def test_a_name_that_two_distributions_bring_is_refused_naming_both() -> None:
     with pytest.raises(ConfigInvalid) as caught:
-        discovery.load_backend("shared")
+        discovery.load("backend", "shared")
     assert caught.value.code == "backend_ambiguous"
     assert "penstock-tiny 3.1" in str(caught.value)
     assert "penstock-odd 0.9" in str(caught.value)
@@ -56,16 +56,16 @@ def test_a_name_that_two_distributions_bring_is_refused_naming_both() -> None:
 
 def test_an_unknown_name_gets_a_hint() -> None:
     with pytest.raises(ConfigInvalid) as caught:
-        discovery.load_backend("tinny")
+        discovery.load("backend", "tinny")
     assert caught.value.code == "backend_unknown"
     assert str(caught.value) == "there is no backend `tinny` (did you mean `tiny`?)"
     with pytest.raises(ConfigInvalid, match=r"there is no plugin `xyz` \(known: `audit`, `cracked`\)"):
-        discovery.load_plugin("xyz")
+        discovery.load("plugin", "xyz")
 
 
 def test_a_missing_sdk_is_named_with_the_extra_that_brings_it() -> None:
     with pytest.raises(ConfigInvalid) as caught:
-        discovery.load_backend("needy")
+        discovery.load("backend", "needy")
     assert caught.value.code == "backend_unavailable"
     assert str(caught.value) == (
         "Failed to load the needy backend: missing module `sdk_that_is_not_there`. "
@@ -75,7 +75,7 @@ def test_a_missing_sdk_is_named_with_the_extra_that_brings_it() -> None:
 
 def test_without_such_an_extra_the_distribution_is_named() -> None:
     with pytest.raises(ConfigInvalid, match=r"Install it with: pip install penstock-odd$"):
-        discovery.load_backend("hungry")
+        discovery.load("backend", "hungry")
 
 
 @pytest.mark.parametrize(
@@ -99,29 +99,29 @@ def test_without_such_an_extra_the_distribution_is_named() -> None:
 )
 def test_a_broken_package_is_one_line(name: str, message: str) -> None:
     with pytest.raises(BackendBroken) as caught:
-        discovery.load_backend(name)
+        discovery.load("backend", name)
     assert caught.value.code == "backend_broken"
     assert str(caught.value) == message
 
 
 def test_plugins_and_commands_have_codes_of_their_own() -> None:
     with pytest.raises(BackendBroken) as broken:
-        discovery.load_plugin("cracked")
+        discovery.load("plugin", "cracked")
     assert broken.value.code == "plugin_broken"
     with pytest.raises(BackendBroken) as broken:
-        discovery.load_command("cracked")
+        discovery.load("command", "cracked")
     assert broken.value.code == "command_broken"
     with pytest.raises(ConfigInvalid) as unknown:
-        discovery.load_command("crackt")
+        discovery.load("command", "crackt")
     assert unknown.value.code == "command_unknown"
     with pytest.raises(ConfigInvalid) as unknown:
-        discovery.load_plugin("crackt")
+        discovery.load("plugin", "crackt")
     assert unknown.value.code == "plugin_unknown"
 
 
-@pytest.mark.parametrize(("kind", "load"), [("plugin", discovery.load_plugin), ("command", discovery.load_command)])
+@pytest.mark.parametrize("kind", ["plugin", "command"])
 def test_plugins_and_commands_are_refused_as_backends_are(
-    kind: str, load: Callable[[str], object], distribution: Callable[..., Path]
+    kind: discovery.Kind, distribution: Callable[..., Path]
 ) -> None:
     group = f"penstock.{kind}s"
     distribution("penstock-tide", {group: {"tide": "tide_here:TIDE", "dry": "tide_dry"}}, tide_dry="import no_sea\n")
@@ -129,12 +129,12 @@ def test_plugins_and_commands_are_refused_as_backends_are(
     with pytest.raises(
         ConfigInvalid, match=r"penstock-tide 1\.0 and penstock-ebb 1\.0|ebb 1\.0 and penstock-tide"
     ) as two:
-        load("tide")
+        discovery.load(kind, "tide")
     assert two.value.code == {"plugin": "plugin_ambiguous", "command": "command_ambiguous"}[kind]
     with pytest.raises(
         ConfigInvalid, match=r"missing module `no_sea`\. Install it with: pip install penstock-tide"
     ) as dry:
-        load("dry")
+        discovery.load(kind, "dry")
     assert dry.value.code == {"plugin": "plugin_unavailable", "command": "command_unavailable"}[kind]
 
 
@@ -150,7 +150,7 @@ def test_a_distribution_whose_metadata_is_malformed_hurts_nobody(
     (other / "METADATA").write_text("Metadata-Version: 2.1\nName: unrelated\nVersion: 1.0\n")
     (other / "entry_points.txt").write_text("[somebody.elses]\nno equals sign\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    assert "tiny" in discovery.backend_names()
+    assert "tiny" in discovery.names("backend")
     assert len(caplog.records) == 1
 
 
@@ -162,8 +162,8 @@ def test_of_two_copies_of_a_distribution_the_first_on_the_path_counts(
     (newer / "METADATA").write_text("Metadata-Version: 2.1\nName: Penstock_Tiny\nVersion: 4.0\n")
     (newer / "entry_points.txt").write_text("[penstock.backends]\ntiny = penstock_tiny\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    assert discovery.backend_names()["tiny"] == "Penstock_Tiny 4.0"
-    assert discovery.backend_names()["shared"] == "penstock-odd 0.9"
+    assert discovery.names("backend")["tiny"] == "Penstock_Tiny 4.0"
+    assert discovery.names("backend")["shared"] == "penstock-odd 0.9"
 
 
 def test_importing_discovery_is_light(python: Python) -> None:
@@ -174,9 +174,9 @@ def test_importing_discovery_is_light(python: Python) -> None:
 
 def test_a_stranger_is_called_like_any_other(python: Python) -> None:
     code = """
-from penstock.targets.discovery import load_backend
+from penstock.targets.discovery import load
 from penstock.targets.calls import calls_of
-hooks = calls_of("tiny", load_backend("tiny"))
+hooks = calls_of("tiny", load("backend", "tiny"))
 print(hooks.options_class().__name__, hooks.has("penstock_retire_pipeline"))
 """
     done = python("-W", "error", "-c", code)

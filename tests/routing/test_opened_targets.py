@@ -111,13 +111,13 @@ def test_threads_that_open_at_once_load_the_backend_once(
 ) -> None:
     targets = configured(prod="project: acme")
     loaded: list[str] = []
-    load = discovery.load_backend
+    load = discovery.load
 
-    def counting(name: str) -> object:
+    def counting(kind: discovery.Kind, name: str) -> object:
         loaded.append(name)
-        return load(name)
+        return load(kind, name)
 
-    monkeypatch.setattr(discovery, "load_backend", counting)
+    monkeypatch.setattr(discovery, "load", counting)
     opened: list[object] = []
     meet = threading.Barrier(16)
 

@@ -51,18 +51,18 @@ def caller(number: int) -> Caller:
 def counted(monkeypatch):
     """How often a registry was opened and each backend loaded."""
     opened, loaded = [], []
-    open_registry, load_backend = Registry.open.__func__, discovery.load_backend
+    open_registry, load = Registry.open.__func__, discovery.load
 
     def counting_open(cls, path, **options):
         opened.append(path)
         return open_registry(cls, path, **options)
 
-    def counting_load(name):
+    def counting_load(kind, name):
         loaded.append(name)
-        return load_backend(name)
+        return load(kind, name)
 
     monkeypatch.setattr(Registry, "open", classmethod(counting_open))
-    monkeypatch.setattr(discovery, "load_backend", counting_load)
+    monkeypatch.setattr(discovery, "load", counting_load)
     return opened, loaded
 
 

@@ -85,9 +85,9 @@ class RootGroup(Group):
         if cmd_name not in _foreign(self._table):
             return None
         from penstock.errors import BackendBroken
-        from penstock.targets.discovery import load_command
+        from penstock.targets import discovery
 
-        loaded = load_command(cmd_name)
+        loaded = discovery.load("command", cmd_name)
         if not isinstance(loaded, click.Command):
             raise BackendBroken(f"the command `{cmd_name}` is no click command but {loaded!r}", code="command_broken")
         return loaded
@@ -106,9 +106,9 @@ def _foreign(own: Table) -> dict[str, str]:
     """The commands of other packages and where they come from; ours win over one of the same name."""
     if not _any_installed(sys.path):
         return {}
-    from penstock.targets.discovery import command_names
+    from penstock.targets import discovery
 
-    return {name: source for name, source in command_names().items() if name not in own}
+    return {name: source for name, source in discovery.names("command").items() if name not in own}
 
 
 def _any_installed(folders: Sequence[str]) -> bool:

@@ -20,52 +20,19 @@ Kind = Literal["backend", "plugin", "command"]
 _log = logging.getLogger("penstock")
 
 
-def backend_names() -> dict[str, str]:
-    """Every installed backend and the distribution it comes from, as `penstock 0.1.0`; imports none of them."""
-    return _names("backend")
-
-
-def plugin_names() -> dict[str, str]:
-    """Every installed plugin and the distribution it comes from; imports none of them."""
-    return _names("plugin")
-
-
-def command_names() -> dict[str, str]:
-    """Every installed command and the distribution it comes from; imports none of them."""
-    return _names("command")
-
-
-def load_backend(name: str) -> object:
-    """Import one backend and no other.
-
-    Raises ConfigInvalid: `backend_unknown`, `backend_ambiguous` when two distributions bring it, or
-    `backend_unavailable` when a module it needs is not installed. Raises BackendBroken when it fails otherwise.
-    """
-    return _load("backend", name)
-
-
-def load_plugin(name: str) -> object:
-    """Import one plugin and no other. Raises like `load_backend`, with `plugin_...` codes."""
-    return _load("plugin", name)
-
-
-def load_command(name: str) -> object:
-    """Import one command and no other. Raises like `load_backend`, with `command_...` codes."""
-    return _load("command", name)
-
-
-def unavailable(kind: Kind, name: str, error: ImportError) -> ConfigInvalid | BackendBroken:
-    """The error for an import that failed inside a backend, plugin or command: what is missing, how to get it."""
-    found = _found(kind).get(name, [])
-    return _unavailable(kind, name, found[0] if found else None, error)
-
-
-def _names(kind: Kind) -> dict[str, str]:
+def names(kind: Kind) -> dict[str, str]:
+    """All of a kind that is installed, and the distribution it comes from, as `penstock 0.1.0`; imports none of it."""
     found = _found(kind)
     return {name: " and ".join(_label(dist) for dist, _ in found[name]) for name in sorted(found)}
 
 
-def _load(kind: Kind, name: str) -> object:
+def load(kind: Kind, name: str) -> object:
+    """Import one of a kind and no other.
+
+    Raises ConfigInvalid, here for a backend: `backend_unknown`, `backend_ambiguous` when two distributions bring it, or
+    `backend_unavailable` when a module it needs is not installed. Raises BackendBroken (`backend_broken`) when it
+    fails otherwise.
+    """
     known = _found(kind)
     found = known.get(name, [])
     if not found:
@@ -78,16 +45,16 @@ def _load(kind: Kind, name: str) -> object:
     try:
         loaded: object = entry.load()
     except ImportError as error:
-        raise _unavailable(kind, name, (dist, entry), error) from error
+        raise unavailable(kind, name, error) from error
     except (Exception, SystemExit) as error:
         message = f"Failed to load the {name} {kind} from {_label(dist)}: {one_line(error)}"
         raise BackendBroken(message, code=f"{kind}_broken") from error
     return loaded
 
 
-def _unavailable(
-    kind: Kind, name: str, found: tuple[Distribution, EntryPoint] | None, error: ImportError
-) -> ConfigInvalid | BackendBroken:
+def unavailable(kind: Kind, name: str, error: ImportError) -> ConfigInvalid | BackendBroken:
+    """The error for an import that failed inside a backend, plugin or command: what is missing, how to get it."""
+    found = next(iter(_found(kind).get(name, [])), None)
     head = f"Failed to load the {name} {kind}: "
     missing = (error.name or "").partition(".")[0]
     own = found[1].module.partition(".")[0] if found else ""

@@ -30,7 +30,7 @@ class Services:
 
     def __init__(self, config: Config, plugins: Sequence[tuple[str, object]] = ()) -> None:
         self.config = config
-        loaded = [(name, build_plugin(config, name, discovery.load_plugin(name))) for name in config.plugins.value]
+        loaded = [(name, build_plugin(config, name, discovery.load("plugin", name))) for name in config.plugins.value]
         loaded += plugins
         self.plugins = WorkspacePlugins(loaded)
         self.targets = OpenTargets(config, loaded)

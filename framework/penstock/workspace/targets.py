@@ -80,7 +80,7 @@ class Targets(Group):
                 enabled=name in enabled,
                 origin=setting.origin if name in enabled else None,
             )
-            for name, distribution in sorted(discovery.plugin_names().items())
+            for name, distribution in sorted(discovery.names("plugin").items())
         )
 
     def _status(self, name: str) -> TargetStatus:
@@ -102,7 +102,7 @@ class Targets(Group):
         return TargetStatus(
             name=name,
             backend=configured.backend.value,
-            distribution=discovery.backend_names().get(configured.backend.value),
+            distribution=discovery.names("backend").get(configured.backend.value),
             available=problem is None,
             problem=problem,
             default=name == self._services.targets.default,
