@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 from penstock.snapshot.types import Archive, Snapshot
 
 if TYPE_CHECKING:
+    from penstock.snapshot.members import extract
     from penstock.snapshot.stored import archive_data, load, verify
     from penstock.snapshot.taking import take
-    from penstock.snapshot.unpacking import extract
 
-_HOME_OF = {"archive_data": "stored", "extract": "unpacking", "load": "stored", "take": "taking", "verify": "stored"}
+_HOME_OF = {"archive_data": "stored", "extract": "members", "load": "stored", "take": "taking", "verify": "stored"}
 
 __all__ = ["Archive", "Snapshot", "archive_data", "extract", "load", "take", "verify"]
 

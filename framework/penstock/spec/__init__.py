@@ -10,7 +10,7 @@ from penstock.spec.keys import document_key
 from penstock.spec.parameters import Output, Parameter
 from penstock.spec.pipeline import API_VERSION, Pipeline
 from penstock.spec.steps import Defaults, Resources, Retry, Step
-from penstock.spec.types import ARTIFACT_TYPES, TYPES, Type, Value
+from penstock.spec.values import ARTIFACT_TYPES, TYPES, Type, Value
 
 __all__ = [
     "API_VERSION",

@@ -9,8 +9,18 @@ from attrs import frozen
 from penstock.errors import Problem
 from penstock.spec import patterns
 from penstock.spec.parameters import Parameter
-from penstock.spec.types import Type, Value
-from penstock.spec.values import RawValue, ValueInvalid, json_text, normalise, read_text, render, short, text_of
+from penstock.spec.values import (
+    RawValue,
+    Type,
+    Value,
+    ValueInvalid,
+    json_text,
+    normalise,
+    read_text,
+    render,
+    short,
+    text_of,
+)
 
 
 @frozen

@@ -11,7 +11,7 @@ from penstock.spec.command import CommandInvalid, Reference, references, sole_re
 from penstock.spec.keys import walk
 from penstock.spec.pipeline import Pipeline
 from penstock.spec.steps import Step
-from penstock.spec.types import Type
+from penstock.spec.values import Type
 
 _MOST_CYCLES = 20
 

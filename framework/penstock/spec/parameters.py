@@ -9,8 +9,7 @@ from attrs import field, frozen
 
 from penstock.spec.keys import KEY, Key
 from penstock.spec.shown import Shown
-from penstock.spec.types import ARTIFACT_TYPES, Type, Value
-from penstock.spec.values import ValueInvalid, normalise
+from penstock.spec.values import ARTIFACT_TYPES, Type, Value, ValueInvalid, normalise
 
 
 def _choices(value: Sequence[Value] | None) -> tuple[Value, ...] | None:

@@ -12,7 +12,7 @@ from penstock.spec.keys import DURATION, KEY, SIZE, Key
 from penstock.spec.parameters import Output
 from penstock.spec.quantity import bytes_of, cores_of, seconds_of
 from penstock.spec.shown import Shown, mapping, names
-from penstock.spec.types import Type
+from penstock.spec.values import Type
 
 _FILLED = {KEY: Key(filled=True)}
 _INPUTS = {KEY: Key(links=("parameters", "steps"), named=True)}

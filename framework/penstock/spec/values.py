@@ -8,10 +8,19 @@ from __future__ import annotations
 import json
 import math
 import re
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
-from penstock.spec.types import Type, Value
 from penstock.text import printable
+
+Type: TypeAlias = Literal["string", "integer", "number", "boolean", "list", "object", "file", "directory"]
+"""The types of parameters and outputs."""
+
+TYPES: tuple[Type, ...] = ("string", "integer", "number", "boolean", "list", "object", "file", "directory")
+ARTIFACT_TYPES: frozenset[str] = frozenset({"file", "directory"})
+"""Types that are a path or URI to content; every other type is a value with a text form."""
+
+Value: TypeAlias = Any
+"""A parameter's value as JSON knows it: str, int, float, bool, list, dict. Artifacts are a path or URI (str)."""
 
 MAX_TEXT = 64 * 1024
 """The largest text of one value, in UTF-8 bytes."""

@@ -81,10 +81,9 @@ class HookCalls:
         return BackendBroken(f"{self._who} answered hook `{hook}` with {found}, expected `{expected}`{note}")
 
     def _failed(self, hook: str, error: BaseException) -> PenstockError:
-        culprit = self._manager.culprit(hook, error) or self._who
-        location = self._manager.error_location(hook, error)
+        culprit, location = self._manager.culprit(hook, error)
         failed = f"failed in hook `{hook}`: {one_line(error)}{f' ({location})' if location else ''}"
-        if culprit != self._who:
+        if culprit not in (None, self._who):
             return BackendBroken(f"{culprit} {failed}", code="plugin_broken")
         if isinstance(error, ImportError):
             from penstock.targets.discovery import unavailable

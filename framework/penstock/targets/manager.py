@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from pathlib import Path
+from traceback import walk_tb
 from typing import Any, Literal
 
 import pluggy
@@ -69,29 +70,20 @@ class HookManager(pluggy.PluginManager):
             raise BackendBroken(f"{who}: {' '.join(str(error).split())}", code=code) from error
         return who
 
-    def culprit(self, hook: str, error: BaseException) -> str | None:
-        """Which of the registered ones raised: the innermost of them in the traceback, or None."""
-        names = {_code(found.function): found.plugin_name for found in self._implementations(hook)}
-        culprit, trace = None, error.__traceback__
-        while trace is not None:
-            culprit = names.get(trace.tb_frame.f_code, culprit)
-            trace = trace.tb_next
-        return culprit
-
-    def error_location(self, hook: str, error: BaseException) -> str:
-        """The innermost line of whoever raised, like `hooks.py:12`: in its hook's package, or its module if that is
-        in none; or nothing.
+    def culprit(self, hook: str, error: BaseException) -> tuple[str | None, str]:
+        """Which of the registered ones raised, the innermost of them in the traceback, or None; and the innermost line
+        of theirs, like `hooks.py:12`: in the hook's package, or its module if that is in none; or nothing.
         """
-        codes = {_code(found.function) for found in self._implementations(hook)}
-        home, found, trace = None, "", error.__traceback__
-        while trace is not None:
-            file = Path(trace.tb_frame.f_code.co_filename)
-            if trace.tb_frame.f_code in codes:
+        names = {_code(found.function): found.plugin_name for found in self._implementations(hook)}
+        culprit, home, line = None, None, ""
+        for frame, number in walk_tb(error.__traceback__):
+            file = Path(frame.f_code.co_filename)
+            if frame.f_code in names:
+                culprit = names[frame.f_code]
                 home = file.parent if (file.parent / "__init__.py").exists() else file
             if home is not None and home in (file, *file.parents):
-                found = f"{file.name}:{trace.tb_lineno}"
-            trace = trace.tb_next
-        return found
+                line = f"{file.name}:{number}"
+        return culprit, line
 
     def implementers(self, hook: str) -> tuple[str, ...]:
         """Who implements the hook, outermost wrapper first, the one that answers last."""

@@ -65,5 +65,5 @@ class WorkspacePlugins:
                 _log.warning("%s failed in hook `%s`: %s", found.plugin_name, event_hook, one_line(error))
 
     def _failure(self, hook: str, error: Exception) -> str:
-        who = self._manager.culprit(hook, error) or "a plugin"
-        return f"{who} failed in hook `{hook}`: {one_line(error)}"
+        who, _ = self._manager.culprit(hook, error)
+        return f"{who or 'a plugin'} failed in hook `{hook}`: {one_line(error)}"
