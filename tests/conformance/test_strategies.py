@@ -14,8 +14,8 @@ from penstock.errors import ParameterInvalid
 from penstock.records import FrozenSnapshot
 from penstock.spec import TYPES, Defaults, Parameter, Pipeline, Step
 from penstock.spec.binding import bind
+from penstock.spec.checks import _LIMITS as ALL_LIMITS
 from penstock.spec.keys import attributes
-from penstock.spec.limits import _LIMITS as ALL_LIMITS
 from penstock.spec.problems import check as problems
 from penstock.spec.values import render
 from penstock.testing.probes.pipelines import VALUE_TYPES

@@ -3,8 +3,7 @@
 from hypothesis import given, settings
 
 from penstock.spec import Defaults, Parameter, Pipeline, Step
-from penstock.spec.problems import check
-from penstock.spec.warnings import warnings
+from penstock.spec.problems import check, warnings
 from penstock.testing.strategies import pipelines
 
 

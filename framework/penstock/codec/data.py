@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import PurePath
 from typing import Any
 
@@ -17,7 +18,6 @@ _TIME = re.compile(
     r"\d{4}-\d\d-\d\d([Tt ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?([Zz]|[+-]\d\d:\d\d)?)?",
     re.ASCII,
 )
-_writers: dict[type, Callable[[Any], Any]] = {}
 
 
 def to_data(record: Any) -> Any:
@@ -26,8 +26,7 @@ def to_data(record: Any) -> Any:
     Keys are the attribute names, a trailing underscore dropped; times are RFC 3339 UTC with microseconds, paths
     text, tuples lists. Raises TypeError for what has no JSON form.
     """
-    writer = _writers.get(type(record))
-    return (writer or _writer_for(type(record)))(record)
+    return _writer_for(type(record))(record)  # type: ignore[arg-type]  # a class is hashable
 
 
 def time_text(time: datetime) -> str:
@@ -51,13 +50,8 @@ def read_time(text: str) -> datetime:
     raise UsageError(f"`{printable(text[:40])}` is not a time: {known}", code="time_invalid")
 
 
+@cache
 def _writer_for(cls: type) -> Callable[[Any], Any]:
-    writer = _make_writer(cls)
-    _writers[cls] = writer
-    return writer
-
-
-def _make_writer(cls: type) -> Callable[[Any], Any]:
     if hasattr(cls, "to_dict"):
         return lambda record: record.to_dict()
     if attrs.has(cls):

@@ -9,7 +9,7 @@ from typing import Any
 
 from penstock.codec.canonical_form import canonical
 from penstock.codec.details import located
-from penstock.codec.parsing import MAX_BYTES
+from penstock.codec.parsing import MAX_BYTES, refused
 from penstock.codec.reading import Document, read_yaml
 from penstock.codec.structuring import structure
 from penstock.errors import Path, Problem, SpecInvalid, did_you_mean
@@ -33,14 +33,11 @@ def load_document(path: FilePath) -> Document:
         message = f"`{source}` cannot be read: {why}"
         raise SpecInvalid(message, details=[Problem("file_not_found", message, where=source)]) from None
     try:
-        text = data.decode()
+        # One that is too large is refused for that; the cut may have split a character.
+        text = data.decode(errors="replace" if len(data) > MAX_BYTES else "strict")
     except UnicodeDecodeError as error:
-        if len(data) > MAX_BYTES:
-            text = "#" * (MAX_BYTES + 1)  # refused for its size; the cut may have split a character
-        else:
-            line = data.count(b"\n", 0, error.start) + 1
-            detail = Problem("document_not_utf8", "the file is not UTF-8 text", where=f"{source}:{line}:1")
-            raise SpecInvalid.of([detail], source) from None
+        position = (data.count(b"\n", 0, error.start) + 1, 1)
+        raise refused(source, position, "document_not_utf8", "the file is not UTF-8 text") from None
     return read_yaml(text, source, read_on=True)
 
 

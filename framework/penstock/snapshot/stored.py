@@ -32,13 +32,7 @@ def archive_data(snapshot: Snapshot) -> list[dict[str, Any]]:
 def load(canonical: str, archives: Sequence[Mapping[str, Any]], store: Path) -> Snapshot:
     """The snapshot again from what was kept: its canonical JSON and `archive_data`. Archives are not read."""
     found = {
-        data["path"]: Archive(
-            path=data["path"],
-            kind=data["kind"],
-            digest=data["digest"],
-            size=data["size"],
-            location=store / f"{data['digest'].removeprefix('sha256:')}.tar",
-        )
+        data["path"]: Archive(**data, location=store / f"{data['digest'].removeprefix('sha256:')}.tar")
         for data in archives
     }
     return Snapshot(

@@ -1,4 +1,4 @@
-"""Parameters and outputs: their types, defaults and limits. Values are checked in `binding`, limits in `limits`."""
+"""Parameters and outputs: their types, defaults and limits. Values are checked in `binding`, limits in `checks`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Everything that is wrong with a pipeline as a whole, each problem with its path in the document."""
+"""Everything that is wrong with a pipeline as a whole, and what is probably not meant: each problem with its path."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class _Check:
             elif isinstance(value, Mapping):
                 found = [*(_keys(value) if about.named else _key_texts(value))]
             else:
-                found = list(CHECKS.get(type(value), _nothing)(value))
+                found = list(CHECKS.get(type(value), lambda _: iter(()))(value))
             yield from (problem.under(*path) for problem in found)
         if not self.pipeline.steps and not any(path[:1] == ("steps",) for path in self.unread):
             yield Problem("steps_missing", "a pipeline has at least one step", ("steps",))
@@ -146,10 +146,48 @@ def _text(text: str) -> Iterator[Problem]:
         yield Problem("text_invalid", "the text holds a lone surrogate, which is not Unicode text")
 
 
-def _nothing(_: object) -> Iterator[Problem]:
-    return iter(())
-
-
 def _distinct(problems: Iterable[Problem]) -> list[Problem]:
     """The same placeholder twice in one text is one problem."""
     return list(dict.fromkeys(problems))
+
+
+def warnings(pipeline: Pipeline) -> list[Problem]:
+    """All warnings of a pipeline that `check` found nothing wrong with, each with its path.
+
+    Codes: `output_unmentioned`, `input_unmentioned` (neither the step's command nor its environment has the
+    placeholder), `parameter_unused` (neither they nor an input that they mention reads it).
+    """
+    found: list[Problem] = []
+    used: set[str] = set()
+    for name in pipeline.steps:
+        step = pipeline.effective(name)
+        mentioned = _mentioned(step)
+        used.update(key for scope, key in mentioned if scope == "parameters")
+        for key in step.outputs:
+            if ("outputs", key) not in mentioned:
+                message = f"no program learns where to write this output: nothing mentions `${{{{ outputs.{key} }}}}`"
+                found.append(_warning("output_unmentioned", message, "steps", name, "outputs", key))
+        for key, text in step.inputs.items():
+            if ("inputs", key) in mentioned:
+                used.update(_parameters(text))
+            else:
+                message = f"no program reads this input: nothing mentions `${{{{ inputs.{key} }}}}`"
+                found.append(_warning("input_unmentioned", message, "steps", name, "inputs", key))
+    unused = [key for key in pipeline.parameters if key not in used]
+    message = "no step reads this parameter, so its value changes nothing"
+    return [_warning("parameter_unused", message, "parameters", key) for key in unused] + found
+
+
+def _mentioned(step: Step) -> set[tuple[str, str]]:
+    """Scope and name of every placeholder that is replaced when the step runs."""
+    texts = (value for _, value, about in walk(step) if about.filled and isinstance(value, str))
+    return {(reference.scope, reference.names[0]) for text in texts for reference in references(text)}
+
+
+def _parameters(text: str) -> Iterator[str]:
+    return (reference.names[0] for reference in references(text) if reference.scope == "parameters")
+
+
+def _warning(code: str, message: str, *path: str) -> Problem:
+    hint = "" if code == "parameter_unused" else "add it to the command or to `env`, or leave the key out"
+    return Problem(code, message, path, hint=hint, severity="warning")

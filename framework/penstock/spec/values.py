@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Callable
 from typing import Any, Literal, TypeAlias
 
 from penstock.text import printable
@@ -28,6 +29,21 @@ MAX_DEPTH = 100
 """How deep lists and objects may be nested in each other."""
 
 
+# Members of a text enum are text whose str() is something else.
+_TEXT = (str, str.__str__)
+_KINDS: dict[str, tuple[Any, Callable[[Any], Value]]] = {
+    "string": _TEXT,
+    "file": _TEXT,
+    "directory": _TEXT,
+    "boolean": (bool, bool),
+    "integer": (int, int),
+    "number": (int | float, float),
+    "list": (list | tuple, list),
+    "object": (dict, lambda value: value),
+}
+"""What each type takes, and what makes of that what the type holds."""
+
+
 class ValueInvalid(ValueError):
     """A value that its type does not allow. `code` is stable."""
 
@@ -45,34 +61,15 @@ def normalise(type_: Type, value: Any) -> Value:
 
     Raises ValueInvalid for any other mismatch; text is never read as a number here (see `read_text`).
     """
-    if type_ in ("string", "file", "directory"):
-        if not isinstance(value, str):
-            raise ValueInvalid(f"expected {type_}, got {describe(value)}")
-        if type_ != "string" and not value:
-            raise ValueInvalid(f"expected the path or URI of a {type_}, got an empty text")
-        # Members of a text enum are text whose str() is something else.
-        value = str.__str__(value)
-    elif type_ == "boolean":
-        if not isinstance(value, bool):
-            raise ValueInvalid(f"expected boolean, got {describe(value)}")
-    elif type_ == "integer":
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise ValueInvalid(f"expected integer, got {describe(value)}")
-        value = int(value)
-    elif type_ == "number":
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise ValueInvalid(f"expected number, got {describe(value)}")
-        try:
-            value = float(value)
-        except OverflowError:
-            raise ValueInvalid("the number is too large", "parameter_range") from None
-    elif type_ == "list":
-        if not isinstance(value, list | tuple):
-            raise ValueInvalid(f"expected list, got {describe(value)}")
-        value = list(value)
-    elif not isinstance(value, dict):
-        raise ValueInvalid(f"expected object, got {describe(value)}")
-    return value
+    kind, held = _KINDS[type_]
+    if not isinstance(value, kind) or (isinstance(value, bool) and type_ != "boolean"):
+        raise ValueInvalid(f"expected {type_}, got {describe(value)}")
+    if type_ in ARTIFACT_TYPES and not value:
+        raise ValueInvalid(f"expected the path or URI of a {type_}, got an empty text")
+    try:
+        return held(value)
+    except OverflowError:
+        raise ValueInvalid("the number is too large", "parameter_range") from None
 
 
 def render(type_: Type, value: Value) -> str:

@@ -18,7 +18,7 @@ from penstock.registry import PublishOutcome, PublishRequest
 from penstock.snapshot import Snapshot
 from penstock.snapshot.taking import is_bundled
 from penstock.spec import Pipeline
-from penstock.spec.warnings import warnings as spec_warnings
+from penstock.spec.problems import warnings as spec_warnings
 from penstock.targets.facade import OpenTarget
 from penstock.workspace.parameters import location_of
 from penstock.workspace.references import locate
