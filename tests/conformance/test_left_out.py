@@ -79,7 +79,7 @@ def test_a_tally_counts_and_says_what_for_in_few_words():
         refusals.done()
 
 
-def test_a_tally_hears_calls_of_players():
+def test_a_tally_hears_HookCalls_players():
     refusals = Refusals(MAIN, OTHER)
     refused = {"refused": "target_unsupported", "at": ["$.steps.s0.timeout"], "message": "no"}
     assert refusals.hear("publish", {"variant": "a"}, {"published": {}})

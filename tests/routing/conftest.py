@@ -15,7 +15,7 @@ from penstock.contract.hooks import hookimpl
 from penstock.contract.run import Absent, LogChunk, RunOutputs, RunRef, RunRequest, Submission
 from penstock.contract.target import Compiled, EndpointState, Health, Location, Publication, Target
 from penstock.records import Placement
-from penstock.targets.calls import calls_of
+from penstock.targets.calls import HookCalls
 from penstock.targets.facade import OpenTarget
 
 DISTRIBUTIONS = Path(__file__).parents[1] / "distributions"
@@ -75,7 +75,7 @@ def open_target(tmp_path: Path) -> Callable[..., OpenTarget]:
     def opened(backend: object, wrappers: Sequence[tuple[str, object]] = ()) -> OpenTarget:
         target = Target(name="here", backend="made", options=Options(), home=tmp_path)
         placement = Placement(target="here", backend="made", identity="{}", options="{}")
-        return OpenTarget(target, placement, calls_of("made", backend, wrappers))
+        return OpenTarget(target, placement, HookCalls("made", backend, wrappers))
 
     return opened
 

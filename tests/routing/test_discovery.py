@@ -175,8 +175,8 @@ def test_importing_discovery_is_light(python: Python) -> None:
 def test_a_stranger_is_called_like_any_other(python: Python) -> None:
     code = """
 from penstock.targets.discovery import load
-from penstock.targets.calls import calls_of
-hooks = calls_of("tiny", load("backend", "tiny"))
+from penstock.targets.calls import HookCalls
+hooks = HookCalls("tiny", load("backend", "tiny"))
 print(hooks.options_class().__name__, hooks.has("penstock_retire_pipeline"))
 """
     done = python("-W", "error", "-c", code)

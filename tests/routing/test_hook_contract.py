@@ -13,7 +13,7 @@ from attrs import frozen
 from penstock.contract.hooks import Event, VerbRequest, hookimpl
 from penstock.contract.target import Health
 from penstock.errors import BackendBroken
-from penstock.targets.calls import HookCalls, calls_of
+from penstock.targets.calls import HookCalls
 from penstock.workspace.plugins import WorkspacePlugins
 
 Make = Callable[..., types.ModuleType]
@@ -21,7 +21,7 @@ Make = Callable[..., types.ModuleType]
 
 def refused(backend: object, *wrappers: tuple[str, object]) -> BackendBroken:
     with pytest.raises(BackendBroken) as caught:
-        calls_of("made", backend, wrappers)
+        HookCalls("made", backend, wrappers)
     assert "\n" not in str(caught.value)
     return caught.value
 
@@ -165,7 +165,7 @@ def test_a_hook_of_another_release_can_be_marked_optional(make_backend: Make) ->
         @hookimpl(optionalhook=True)
         def penstock_hook_of_tomorrow(self, event: Event) -> None: ...
 
-    calls_of("made", make_backend(), [("ahead", Ahead())])
+    HookCalls("made", make_backend(), [("ahead", Ahead())])
     WorkspacePlugins([("ahead", Ahead())])
 
 
@@ -180,7 +180,7 @@ def test_a_plugin_may_be_called_like_the_backend(make_backend: Make) -> None:
         def penstock_check_target(self, target: Any) -> Generator[None, Any, Any]:
             return (yield)
 
-    hooks = calls_of("made", make_backend(penstock_check_target=None), [("made", Wrapper())])
+    hooks = HookCalls("made", make_backend(penstock_check_target=None), [("made", Wrapper())])
     assert not hooks.has("penstock_check_target")
 
 
@@ -198,7 +198,7 @@ def test_only_attributes_with_our_prefix_are_read(make_backend: Make) -> None:
         def expensive(self) -> Any:
             raise AssertionError("read an attribute that is none of ours")
 
-    assert calls_of("made", Watched()).has("penstock_get_run")
+    assert HookCalls("made", Watched()).has("penstock_get_run")
 
 
 def test_equal_plugins_are_two_plugins() -> None:
@@ -239,12 +239,12 @@ def test_backends_never_answer_for_each_other(make_backend: Make) -> None:
             return Health(ok=True, lines=(self.name,))
 
     base = make_backend(penstock_check_target=None)
-    backends: list[HookCalls] = [calls_of(name, Backend(name)) for name in ("one", "two", "three")]
+    backends: list[HookCalls] = [HookCalls(name, Backend(name)) for name in ("one", "two", "three")]
     answers = [hooks.call("penstock_check_target", Health, target=None).lines for hooks in backends]
     assert answers == [("one",), ("two",), ("three",)]
 
 
 def test_no_manager_is_shared(make_backend: Make) -> None:
-    first, second = (calls_of("made", make_backend())._manager for _ in range(2))
+    first, second = (HookCalls("made", make_backend())._manager for _ in range(2))
     assert isinstance(first, pluggy.PluginManager)
     assert first is not second

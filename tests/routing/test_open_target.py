@@ -12,7 +12,7 @@ from penstock.contract.hooks import BackendHooks, hookimpl
 from penstock.contract.run import Absent, LogChunk, RunOutputs, Submission
 from penstock.contract.target import Compiled, Health, Location, Problem, Publication
 from penstock.errors import BackendBroken, ConfigInvalid, TargetRefused, TargetUnavailable, TargetUnsupported
-from penstock.targets.calls import CAPABILITIES, calls_of
+from penstock.targets.calls import CAPABILITIES, HookCalls
 from penstock.targets.facade import OpenTarget
 from penstock.targets.manager import BACKEND_HOOKS
 
@@ -85,7 +85,7 @@ def test_every_answer_comes_through(make_backend: Make, open_target: Open, argum
     backend = make_backend()
     opened = open_target(backend)
     answers = {method: getattr(opened, method)(*given) for method, given in arguments.items()}
-    assert calls_of("made", backend).options_class().__name__ == "Options"
+    assert HookCalls("made", backend).options_class().__name__ == "Options"
     assert opened.name == "here"
     assert answers == {
         "validate": (),
@@ -171,14 +171,14 @@ def _returning(hook: str, answer: Any) -> Callable[..., Any]:
 
 
 def test_options_are_an_attrs_class(make_backend: Make) -> None:
-    hooks = calls_of("made", make_backend(penstock_target_options=lambda: dict))
+    hooks = HookCalls("made", make_backend(penstock_target_options=lambda: dict))
     with pytest.raises(BackendBroken, match="the class `dict`, which is not an attrs class"):
         hooks.options_class()
 
 
 @pytest.mark.parametrize(("answer", "said"), [(None, "nothing"), ({"wrong"}, "a `set`")])
 def test_options_that_are_no_class_are_an_error_of_the_backend(make_backend: Make, answer: Any, said: str) -> None:
-    hooks = calls_of("made", make_backend(penstock_target_options=lambda: answer))
+    hooks = HookCalls("made", make_backend(penstock_target_options=lambda: answer))
     with pytest.raises(BackendBroken) as caught:
         hooks.options_class()
     assert (

@@ -18,29 +18,22 @@ S = TypeVar("S")
 T = TypeVar("T")
 
 
-def calls_of(backend_name: str, backend: object, wrappers: Sequence[tuple[str, object]] = ()) -> HookCalls:
-    """The hooks of one backend, wrapped by plugins given as (name, plugin); the first is the outermost.
+class HookCalls:
+    """The hooks of one backend, wrapped by plugins given as (name, plugin), the first outermost: each is answered once.
 
     Raises BackendBroken when one of them breaks the hook contract or the backend lacks a mandatory hook.
     """
-    manager = HookManager(BackendHooks)
-    who = manager.add("backend", backend_name, backend)
-    missing = [name for name in BACKEND_HOOKS if name not in CAPABILITIES and not manager.implementers(name)]
-    if missing:
-        names = ", ".join(f"`{name}`" for name in missing)
-        raise BackendBroken(f"{who} lacks the mandatory hook{'s' * (len(missing) > 1)} {names}")
-    for name, plugin in reversed(wrappers):
-        manager.add("plugin", name, plugin)
-    return HookCalls(backend_name, who, manager)
 
-
-class HookCalls:
-    """The hooks of one backend, each answered once or an error."""
-
-    def __init__(self, backend: str, who: str, manager: HookManager) -> None:
-        self.backend = backend
-        self._who = who
-        self._manager = manager
+    def __init__(self, name: str, backend: object, wrappers: Sequence[tuple[str, object]] = ()) -> None:
+        self.backend = name
+        self._manager = HookManager(BackendHooks)
+        self._who = self._manager.add("backend", name, backend)
+        missing = [hook for hook in BACKEND_HOOKS if not (hook in CAPABILITIES or self._manager.implementers(hook))]
+        if missing:
+            names = ", ".join(f"`{hook}`" for hook in missing)
+            raise BackendBroken(f"{self._who} lacks the mandatory hook{'s' * (len(missing) > 1)} {names}")
+        for wrapper, plugin in reversed(wrappers):
+            self._manager.add("plugin", wrapper, plugin)
 
     def has(self, hook_name: str) -> bool:
         """Whether the backend implements the hook: that is what a capability is."""

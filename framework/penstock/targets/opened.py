@@ -9,7 +9,7 @@ from penstock import config as configuration
 from penstock.errors import Conflict
 from penstock.records import Placement
 from penstock.targets import discovery
-from penstock.targets.calls import HookCalls, calls_of
+from penstock.targets.calls import HookCalls
 from penstock.targets.facade import OpenTarget
 
 
@@ -68,5 +68,5 @@ class OpenTargets:
         """The hooks behind a target: a manager of its own, so that no other backend can answer."""
         if name not in self._hooks:
             backend = configuration.target_config(self._config, name).backend.value
-            self._hooks[name] = calls_of(backend, discovery.load("backend", backend), self._wrappers)
+            self._hooks[name] = HookCalls(backend, discovery.load("backend", backend), self._wrappers)
         return self._hooks[name]
