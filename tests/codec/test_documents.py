@@ -154,6 +154,7 @@ def test_files(tmp_path):
         (b"\n" * 1_000_001, "document_too_large"),
         ("é".encode() * 500_001, "document_too_large"),
         (b"a" + "é".encode() * 500_001, "document_too_large"),
+        (b"\xef\xbb\xbf" + b"\n" * 1_000_001, "document_too_large"),
         (b"", "document_empty"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from pathlib import Path as FilePath
@@ -17,6 +18,8 @@ from penstock.spec import API_VERSION, Pipeline
 from penstock.spec.problems import check
 from penstock.spec.values import describe
 
+_ENOUGH = MAX_BYTES + 1 + len(BOM_UTF8)
+"""So many bytes are too many, whatever they are."""
 _STUBS: Mapping[str, Any] = {"name": "-", "steps": {}, "command": ["-"]}
 """What stands in for a required key that cannot be read, so that the rest can still be checked."""
 
@@ -26,15 +29,14 @@ def load_document(path: FilePath) -> Document:
     source = str(path)
     try:
         with path.open("rb") as file:
-            # One byte more than allowed is enough to know, whatever the file is.
-            data = file.read(MAX_BYTES + 1)
+            data = file.read(_ENOUGH)
     except (OSError, ValueError) as error:
         why = (getattr(error, "strerror", None) or str(error)).lower()
         message = f"`{source}` cannot be read: {why}"
         raise SpecInvalid(message, details=[Problem("file_not_found", message, where=source)]) from None
     try:
         # One that is too large is refused for that; the cut may have split a character.
-        text = data.decode(errors="replace" if len(data) > MAX_BYTES else "strict")
+        text = data.decode(errors="replace" if len(data) == _ENOUGH else "strict")
     except UnicodeDecodeError as error:
         position = (data.count(b"\n", 0, error.start) + 1, 1)
         raise refused(source, position, "document_not_utf8", "the file is not UTF-8 text") from None
