@@ -200,3 +200,10 @@ def test_plain_data_is_a_document_too():
 def test_pipelines_made_in_python_are_held_to_the_same_rules(pipeline):
     with pytest.raises(SpecInvalid):
         checked(pipeline)
+
+
+@pytest.mark.parametrize("wrong", ["strin", ["string"], 3])
+def test_a_type_that_is_none_is_told_of_a_pipeline_made_in_python_too(wrong):
+    pipeline = Pipeline(name="a", parameters={"x": Parameter(wrong, default="b")}, steps={"s": Step(command="run")})
+    with pytest.raises(SpecInvalid, match=r"\$\.parameters\.x\.type: expected one of `string`"):
+        checked(pipeline)

@@ -61,7 +61,8 @@ def normalise(type_: Type, value: Any) -> Value:
 
     Raises ValueInvalid for any other mismatch; text is never read as a number here (see `read_text`).
     """
-    kind, held = _KINDS[type_]
+    # A type that is none is told elsewhere; until then it is some object.
+    kind, held = next((how for known, how in _KINDS.items() if known == type_), _KINDS["object"])
     if not isinstance(value, kind) or (isinstance(value, bool) and type_ != "boolean"):
         raise ValueInvalid(f"expected {type_}, got {describe(value)}")
     if type_ in ARTIFACT_TYPES and not value:
