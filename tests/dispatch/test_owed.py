@@ -10,7 +10,7 @@ import pytest
 
 from penstock.contract.hooks import hookimpl
 from penstock.contract.run import RunReport
-from penstock.dispatch.backoff import LONGEST_PAUSE, pause_after, within
+from penstock.dispatch.backoff import LONGEST_PAUSE, Patience, pause_after
 from penstock.dispatch.retire import retire
 from penstock.errors import RegistryError, TargetUnavailable
 from penstock.registry import Owed
@@ -145,7 +145,7 @@ def test_the_publication_of_a_trial_goes_with_its_last_run(ws, far, other_spec, 
 
 def test_nothing_is_retired_while_somebody_publishes(ws, far, other_spec, touch, sql, all_due):
     published = ws.publish(other_spec, target="away")
-    with ws._services.retiring_held_off():
+    with ws._services.retiring_held_off(ws._services.targets.open("away").placement):
         ws.pipelines.delete(published.id)  # does not wait for whoever publishes: that would be for ever
         assert far.retired == []
         owed = Owed(kind="retire", subject=str(sql("SELECT subject FROM outbox")[0][0]), target="away")
@@ -187,8 +187,9 @@ def test_pauses_double_with_jitter_up_to_a_limit_and_never_below_what_is_asked()
     assert pause_after(3, 1000.0) >= 1000.0
 
 
-def test_work_within_a_time_raises_what_it_raises_and_is_left_when_it_is_late():
-    assert within(5.0, lambda: None)
-    assert not within(0.01, lambda: time.sleep(0.5))
+def test_work_within_a_time_raises_what_it_raises_and_is_left_when_it_is_late(ws):
+    patience = Patience(ws._services.registry)
+    assert patience.work(5.0, {"near": lambda: None}) == {}
+    assert set(patience.work(0.01, {"near": lambda: time.sleep(0.5)})) == {"near"}
     with pytest.raises(TargetUnavailable):
-        within(5.0, lambda: (_ for _ in ()).throw(TargetUnavailable("away")))
+        patience.work(5.0, {"away": lambda: (_ for _ in ()).throw(TargetUnavailable("away"))})

@@ -1,10 +1,19 @@
-"""How long to leave a target alone that could not be reached, and work with a limit of time."""
+"""How long to leave a target alone that could not be reached, and work with targets that has a limit of time."""
 
 from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+
+from penstock.errors import RegistryError, TargetUnavailable
+from penstock.registry import Registry
+
+T = TypeVar("T")
 
 SHORTEST_PAUSE = 0.001
 """Seconds that it is left alone the first time at the least, whatever it says: so that the pause can grow."""
@@ -14,6 +23,9 @@ LONGEST_PAUSE = 300.0
 
 RETRY_MISCONFIGURED = 30.0
 """Seconds until the next try when a target is misconfigured or broken rather than away."""
+
+HANGS = 4.0
+"""Seconds without an answer after which a target counts as one that cannot be reached; less than a look waits."""
 
 
 def pause_after(failures: int, retry_after: float) -> float:
@@ -25,23 +37,109 @@ def pause_after(failures: int, retry_after: float) -> float:
     return max(retry_after, min(doubled, LONGEST_PAUSE) * random.uniform(0.75, 1.25))
 
 
-def within(seconds: float, work: Callable[[], object]) -> bool:
-    """Do something for at most so many seconds; returns whether it was done. Raises what it raises.
+class _Work(threading.Thread):
+    """Work with one target. `asked`: since when, by the monotonic clock, it may wait for one answer of the target."""
 
-    A backend's call cannot be interrupted: what takes longer goes on in the background, and ends with the process.
-    Everything that is done this way may be interrupted anywhere.
-    """
-    raised: list[BaseException] = []
+    def __init__(self, target: str, work: Callable[[], object], deadline: float) -> None:
+        super().__init__(name=f"penstock-{target}", daemon=True)
+        self.target = target
+        self.deadline = deadline
+        self.asked = time.monotonic()
+        self.raised: BaseException | None = None
+        self._work = work
 
-    def run() -> None:
+    def run(self) -> None:
         try:
-            work()
+            self._work()
         except BaseException as error:
-            raised.append(error)
+            self.raised = error
 
-    thread = threading.Thread(target=run, name="penstock-dispatch", daemon=True)
-    thread.start()
-    thread.join(max(seconds, 0.0))
-    if raised:
-        raise raised[0]
-    return not thread.is_alive()
+    @property
+    def silence(self) -> float:
+        """Seconds since the target was asked, or answered last."""
+        return time.monotonic() - self.asked
+
+
+class Patience:
+    """Works with targets for a limited time, and leaves those alone that cannot be reached.
+
+    A backend's call cannot be interrupted: work that takes longer is left behind and ends with the process, so it must
+    be something that may be interrupted anywhere. While it is there nobody of this process begins more with its target.
+    """
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._left: list[_Work] = []
+        self._lock = threading.Lock()
+
+    def work(self, seconds: float, works: Mapping[str, Callable[[], object]]) -> dict[str, TargetUnavailable]:
+        """Work with targets, each in a thread, for at most so many seconds; returns whose work is not done, and why.
+
+        Raises what the work raises.
+        """
+        deadline = time.monotonic() + seconds
+        late: dict[str, TargetUnavailable] = {}
+        begun: list[_Work] = []
+        busy = {one.target for one in self._left}
+        try:
+            for target in sorted(works, key=busy.__contains__):  # who is waited for already delays nobody else
+                waiting = self._still_waiting(target, deadline)
+                if waiting is not None:
+                    late[target] = waiting
+                    continue
+                begun.append(_Work(target, works[target], deadline))
+                begun[-1].start()
+            for one in begun:
+                one.join(max(0.0, deadline - time.monotonic()))
+                if one.is_alive():
+                    late[one.target] = TargetUnavailable(f"target `{one.target}` has not answered within {seconds:g} s")
+                    self._hangs(one, late[one.target])
+                elif one.raised is not None:
+                    raise one.raised
+        finally:
+            with self._lock:
+                self._left = [one for one in (*self._left, *begun) if one.is_alive()]
+        return late
+
+    def in_time(self, items: Iterable[T]) -> Iterator[T]:
+        """For the work itself: the items one by one, as long as somebody waits for it; each has its own time."""
+        thread = threading.current_thread()
+        for item in items:
+            if isinstance(thread, _Work):
+                thread.asked = time.monotonic()
+                if thread.asked >= thread.deadline:
+                    return
+            yield item
+
+    def pause(self, target: str, error: TargetUnavailable) -> float:
+        """Seconds for which a target is to be left alone that could not be reached once more."""
+        return pause_after(self._registry.outbox.failures(target) + 1, error.retry_after)
+
+    def leave_alone(self, target: str, error: TargetUnavailable) -> None:
+        """Leave a target alone that could not be reached, unless it is left alone already."""
+        if self._registry.outbox.breaker(target) is None:
+            with suppress(RegistryError):  # it may be read-only; then the next one asks again
+                self._registry.outbox.leave_alone(target, self.pause(target, error), str(error))
+
+    def answered(self, target: str) -> None:
+        """End a series of failures: the target has answered."""
+        if self._registry.outbox.failures(target):
+            with suppress(RegistryError):
+                self._registry.outbox.reached(target)
+
+    def _still_waiting(self, target: str, deadline: float) -> TargetUnavailable | None:
+        """Wait for the work that was left behind; why nothing else is begun, when it does not end."""
+        for one in self._left:
+            if one.target == target:
+                one.join(max(0.0, min(deadline - time.monotonic(), HANGS - one.silence)))
+                if one.is_alive():
+                    since = datetime.now(UTC) - timedelta(seconds=one.silence)
+                    error = TargetUnavailable(f"still waiting for target `{target}` since {since:%H:%M:%S} UTC")
+                    self._hangs(one, error)
+                    return error
+        return None
+
+    def _hangs(self, work: _Work, error: TargetUnavailable) -> None:
+        """Count it as a failure when the target has not answered for too long."""
+        if work.silence >= HANGS:
+            self.leave_alone(work.target, error)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import logging
-import threading
-import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
+from functools import partial
 
 from attrs import evolve, frozen
 
 from penstock.codec import from_canonical
 from penstock.contract.run import RUN_STATES, Absent, RunRef, RunReport, RunReports
-from penstock.dispatch.backoff import pause_after
 from penstock.dispatch.outbox import Outbox
 from penstock.dispatch.reports import read_report
 from penstock.errors import (
@@ -64,109 +61,89 @@ class Follower:
         self._pipelines: dict[str, Pipeline] = {}
 
     def look(self, runs: Sequence[RunRecord], budget: float = LOOK_BUDGET) -> list[Followed]:
-        """Every run as its target sees it now: one thread for each place, so that a slow one delays no other."""
-        places: dict[Placement, list[RunRef]] = {}
-        troubles: dict[str, PenstockError] = {}
+        """Every run as its target sees it now; a slow target delays no other."""
+        wanted: dict[str, dict[Placement, list[RunRef]]] = {}
         for run in runs:
             if not run.finished:
                 ref, placement = self._registry.runs.ref(run.id)
-                places.setdefault(placement, []).append(ref)
-        deadline = time.monotonic() + budget
-        threads = []
-        for placement, refs in places.items():
-            late = TargetUnavailable(f"target `{placement.target}` has not answered within {budget:g} s")
-            troubles |= {ref.id: late for ref in refs}
-            threads.append(threading.Thread(target=self._look_at, args=(placement, refs, troubles), daemon=True))
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
-        return [self._followed(run, troubles.get(run.id)) for run in runs]
+                wanted.setdefault(placement.target, {}).setdefault(placement, []).append(ref)
+        answers: dict[str, PenstockError | None] = {}
+        works = {target: partial(self._look_at, places, answers) for target, places in wanted.items()}
+        late = self._outbox.patience.work(budget, works)
+        return [self._followed(run, answers, late, budget) for run in runs]
 
     def one(self, run: RunRecord, budget: float = LOOK_BUDGET) -> Followed:
         """One run as its target sees it now."""
         return self.look([run], budget)[0]
 
-    def _followed(self, run: RunRecord, trouble: PenstockError | None) -> Followed:
+    def _followed(
+        self,
+        run: RunRecord,
+        answers: Mapping[str, PenstockError | None],
+        late: Mapping[str, PenstockError],
+        budget: float,
+    ) -> Followed:
         if run.finished:
             return Followed(run=run)
         now = self._registry.runs.get(run.id)
+        if run.id in answers:
+            trouble = answers[run.id]
+        else:
+            default = TargetUnavailable(f"target `{run.target}` has not answered within {budget:g} s")
+            trouble = late.get(run.target, default)
         if trouble is None or now.finished:
             return Followed(run=now)
         return Followed(run=evolve(now, stale=str(trouble)), trouble=trouble)
 
-    def _look_at(self, placement: Placement, refs: list[RunRef], troubles: dict[str, PenstockError]) -> None:
-        """Look at the runs of one place, taking out of `troubles` whose word is there."""
-        try:
-            self._outbox.be_at_home()
-            target = self._targets.open_frozen(placement)
-            breaker = self._registry.outbox.breaker(placement.target)
-            if breaker is not None:
-                raise TargetUnavailable(breaker.message)
-            waiting = [ref for ref in refs if not ref.external]
-            for ref in waiting:
-                error = self._hand_over(Owed(kind="submit", subject=ref.id, target=placement.target))
+    def _look_at(self, places: Mapping[Placement, Sequence[RunRef]], answers: dict[str, PenstockError | None]) -> None:
+        """Look at the runs of one target, noting what stands in the way of each, or None, once its word is there."""
+        for placement, refs in self._outbox.patience.in_time(places.items()):
+            try:
+                self._ask(placement, refs, answers)
+            except PenstockError as error:
+                answers.update((ref.id, error) for ref in refs)
                 if isinstance(error, TargetUnavailable):
-                    raise error  # nor will it take the others
-                self._note(ref, error, troubles)
-            handed = [ref for ref in refs if ref.external]
-            if handed:
-                self._pass_on_cancels(placement.target, handed)
-                reports = self._reports(target, handed)
-                for ref in handed:
-                    self._note(ref, self._report(target, ref, reports), troubles)
-                self._reached(placement.target)
-        except PenstockError as error:
-            for ref in refs:
-                self._note(ref, error, troubles)
-            self._leave_alone(placement.target, error)
-        except Exception as error:  # a bug of ours in a thread would be lost, and the run would look late
-            _log.exception("looking at the runs of target %s failed", placement.target)
-            for ref in refs:
-                troubles[ref.id] = PenstockError(f"unexpected {type(error).__name__}; this is a bug")
+                    self._outbox.patience.leave_alone(placement.target, error)
+            except Exception as error:  # a bug of ours in a thread would be lost, and the run would look late
+                _log.exception("looking at the runs of target %s failed", placement.target)
+                bug = PenstockError(f"unexpected {type(error).__name__}; this is a bug")
+                answers.update((ref.id, bug) for ref in refs)
 
-    @staticmethod
-    def _note(ref: RunRef, error: PenstockError | None, troubles: dict[str, PenstockError]) -> None:
-        if error is None:
-            troubles.pop(ref.id, None)
-        else:
-            troubles[ref.id] = error
+    def _ask(self, placement: Placement, refs: Sequence[RunRef], answers: dict[str, PenstockError | None]) -> None:
+        """Hand over what waits, pass cancels on, and take in what the target says. Raises what stands in all ways."""
+        patience = self._outbox.patience
+        self._outbox.be_at_home()
+        target = self._targets.open_frozen(placement)
+        breaker = self._registry.outbox.breaker(placement.target)
+        if breaker is not None:
+            raise TargetUnavailable(breaker.message)
+        for ref in patience.in_time(ref for ref in refs if not ref.external):
+            answers[ref.id] = self._hand_over(Owed(kind="submit", subject=ref.id, target=placement.target))
+        handed = [ref for ref in refs if ref.external]
+        if not handed:
+            return
+        for ref in patience.in_time(handed):
+            owed = Owed(kind="cancel", subject=ref.id, target=placement.target)
+            if self._registry.outbox.is_due(owed):
+                _raise_if_away(self._outbox.try_now(owed))
+        reports = self._reports(target, handed)
+        for ref in patience.in_time(handed):
+            answers[ref.id] = self._report(target, ref, reports)
+        patience.answered(placement.target)
 
     def _hand_over(self, owed: Owed) -> PenstockError | None:
-        """Hand over a run that still waits, if that is due."""
+        """Hand over a run that still waits, if that is due. Raises TargetUnavailable."""
         # Who looks may have mended what it was stuck for. Else somebody hands it over just now, or it was put off.
         outbox = self._registry.outbox
-        if not self._outbox.is_claimed(owed) and (outbox.is_due(owed) or outbox.is_stuck(owed)):
-            return self._outbox.try_now(owed)
-        return None
-
-    def _pass_on_cancels(self, target: str, refs: Sequence[RunRef]) -> None:
-        """Tell the target which of these runs are to end, if it has not heard that yet."""
-        for ref in refs:
-            owed = Owed(kind="cancel", subject=ref.id, target=target)
-            if self._registry.outbox.is_due(owed):
-                error = self._outbox.try_now(owed)
-                if isinstance(error, TargetUnavailable):
-                    raise error
+        if self._outbox.is_claimed(owed) or not (outbox.is_due(owed) or outbox.is_stuck(owed)):
+            return None
+        return _raise_if_away(self._outbox.try_now(owed))
 
     def _reports(self, target: OpenTarget, refs: Sequence[RunRef]) -> RunReports:
         """What a target says of several runs in one call, where it can."""
         if len(refs) < 2 or not target.has("penstock_list_runs"):
             return {}
         return target.list_runs(refs)
-
-    def _reached(self, target: str) -> None:
-        """End a series of failures: the target has answered."""
-        if self._registry.outbox.failures(target):
-            with suppress(RegistryError):
-                self._registry.outbox.reached(target)
-
-    def _leave_alone(self, target: str, error: PenstockError) -> None:
-        """Ask a target that could not be reached later, unless that is known already."""
-        if isinstance(error, TargetUnavailable) and self._registry.outbox.breaker(target) is None:
-            pause = pause_after(self._registry.outbox.failures(target) + 1, error.retry_after)
-            with suppress(RegistryError):  # it may be read-only; then the next look asks again
-                self._registry.outbox.leave_alone(target, pause, str(error))
 
     def _report(self, target: OpenTarget, ref: RunRef, reports: RunReports) -> PenstockError | None:
         """Take in what a target says of one run; returns what stood in the way."""
@@ -203,3 +180,10 @@ class Follower:
         if digest not in self._pipelines:
             self._pipelines[digest] = from_canonical(self._registry.pipelines.snapshot(digest).spec)
         return self._pipelines[digest]
+
+
+def _raise_if_away(error: PenstockError | None) -> PenstockError | None:
+    """An error of one run; one that all others on the target would meet is raised."""
+    if isinstance(error, TargetUnavailable):
+        raise error
+    return error

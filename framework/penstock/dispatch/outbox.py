@@ -6,11 +6,13 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from itertools import count
 from pathlib import Path
 
 from penstock.contract.hooks import Event
 from penstock.contract.run import Failure
-from penstock.dispatch.backoff import RETRY_MISCONFIGURED, pause_after, within
+from penstock.dispatch.backoff import RETRY_MISCONFIGURED, Patience, pause_after
 from penstock.dispatch.retire import retire
 from penstock.errors import PenstockError, RegistryError, TargetRefused, TargetUnavailable
 from penstock.records import RunRecord
@@ -40,6 +42,7 @@ class Outbox:
         self._targets = targets
         self._tell = tell
         self._home = home
+        self.patience = Patience(registry)
         self._claimed: list[str] = []
 
     @contextmanager
@@ -51,12 +54,16 @@ class Outbox:
         finally:
             self._claimed.remove(run_id)
 
+    def is_claimed(self, owed: Owed) -> bool:
+        """Whether another thread of this process hands it over just now."""
+        return owed.kind == "submit" and owed.subject in self._claimed
+
     def give_time(self, budget: float = BUDGET) -> None:
         """Do what is due for at most so many seconds. Never raises: it is owed, and somebody will do it later."""
         try:
-            if self._registry.outbox.due(limit=1):
-                within(budget, lambda: self._work(time.monotonic() + budget))
-        except (PenstockError, OSError) as error:
+            due = self._registry.outbox.due_targets()
+            self.patience.work(budget, {target: partial(self._work, target) for target in due})
+        except Exception as error:
             _log.info("what is due waits: %s", error)
 
     def hand_over(self, run_id: str, target: str, patience: float | None = None) -> str | None:
@@ -68,21 +75,25 @@ class Outbox:
         breaker = self._registry.outbox.breaker(target)
         if breaker is not None:
             return f"{breaker.message}; it is tried again from {breaker.until:%H:%M:%S} UTC on"
-        waits: list[str | None] = [f"the target has not answered within {patience:g} s"]
+        owed = Owed(kind="submit", subject=run_id, target=target)
         deadline = time.monotonic() + patience
+        waits: list[str | None] = []
 
         def work() -> None:
+            waits[:] = [f"the target has not answered within {patience:g} s"]
             with self.claimed(run_id):  # also when nobody waits for it any more
-                while True:
-                    why, pause = self._try_submit(Owed(kind="submit", subject=run_id, target=target))
-                    left = deadline - time.monotonic()
-                    waits[:] = [why]
-                    if why is None or pause is None or pause > left:
+                for _ in self.patience.in_time(count()):
+                    error = self.try_now(owed)
+                    waits[:] = [None if error is None else str(error)]
+                    if not isinstance(error, TargetUnavailable):
+                        return
+                    pause = pause_after(self._registry.outbox.failures(target), error.retry_after)
+                    if pause > deadline - time.monotonic():
                         return
                     time.sleep(pause)
 
-        within(patience, work)
-        return waits[0]
+        late = self.patience.work(patience, {target: work})
+        return waits[0] if waits else str(late[target])
 
     def try_now(self, owed: Owed) -> PenstockError | None:
         """One try; returns what stood in the way, None when nothing is left to do. Raises RegistryError."""
@@ -91,14 +102,19 @@ class Outbox:
         try:
             self._do(owed)
         except TargetUnavailable as error:
-            self._pause(owed, error)
+            pause = self.patience.pause(owed.target, error)
+            self._registry.outbox.defer(owed, pause, str(error))
+            if owed.kind != "retire":  # what still needs a publication is no trouble of the target's
+                self._registry.outbox.leave_alone(owed.target, pause, str(error))
             return error
         except PenstockError as error:
+            if owed.kind == "cancel" and self._registry.runs.get(owed.subject).finished:
+                self._registry.outbox.done(owed)  # the last try for a run that was given up
+                return None
             tries = self._registry.outbox.tries(owed)
             self._registry.outbox.defer(owed, pause_after(tries, RETRY_MISCONFIGURED), str(error), stuck=True)
             return error
-        if self._registry.outbox.failures(owed.target):
-            self._registry.outbox.reached(owed.target)
+        self.patience.answered(owed.target)
         return None
 
     def be_at_home(self) -> None:
@@ -110,32 +126,20 @@ class Outbox:
                 code="registry_copied",
             )
 
-    def _work(self, deadline: float) -> None:
+    def _work(self, target: str) -> None:
+        """Do what one target is owed, until it does not answer."""
         tried: set[Owed] = set()
-        while True:
-            due = [owed for owed in self._registry.outbox.due() if owed not in tried and not self.is_claimed(owed)]
-            if not due:
+        for _ in self.patience.in_time(count()):
+            due = self._registry.outbox.due(target=target)
+            owed = next((one for one in due if one not in tried and not self.is_claimed(one)), None)
+            if owed is None:
                 return
-            away: set[str] = set()
-            for owed in due:
-                if time.monotonic() >= deadline:
-                    return
-                tried.add(owed)
-                if owed.target in away:
-                    continue
-                try:
-                    error = self.try_now(owed)
-                except (PenstockError, OSError) as failed:
-                    _log.info("%s of %s waits: %s", owed.kind, owed.subject, failed)
-                    return  # the registry itself cannot be used
-                if error is not None:
-                    _log.info("%s of %s waits: %s", owed.kind, owed.subject, error)
-                if isinstance(error, TargetUnavailable):
-                    away.add(owed.target)
-
-    def is_claimed(self, owed: Owed) -> bool:
-        """Whether another thread of this process hands it over just now."""
-        return owed.kind == "submit" and owed.subject in self._claimed
+            tried.add(owed)
+            error = self.try_now(owed)
+            if error is not None:
+                _log.info("%s of %s waits: %s", owed.kind, owed.subject, error)
+            if isinstance(error, TargetUnavailable):
+                return
 
     def _do(self, owed: Owed) -> None:
         self.be_at_home()
@@ -149,15 +153,6 @@ class Outbox:
             case "retire":
                 retire(self._registry, self._targets, self._home, owed)
 
-    def _try_submit(self, owed: Owed) -> tuple[str | None, float | None]:
-        """Why a run still waits, and the seconds until another try may help, None when waiting would not help."""
-        error = self.try_now(owed)
-        if error is None:
-            return None, None
-        if not isinstance(error, TargetUnavailable):
-            return str(error), None
-        return str(error), pause_after(self._registry.outbox.failures(owed.target), error.retry_after)
-
     def _submit(self, owed: Owed) -> None:
         work = self._registry.runs.start_handover(owed.subject)
         if work is None:
@@ -168,9 +163,10 @@ class Outbox:
             failure = Failure(code=error.code, message=str(error))
             self.tell_run(self._registry.runs.refuse_handover(owed.subject, failure))
             return
-        record = self._registry.runs.finish_handover(owed.subject, submission)
-        if record.cancel_requested and not record.finished:
-            self.try_now(Owed(kind="cancel", subject=owed.subject, target=owed.target))
+        self._registry.runs.finish_handover(owed.subject, submission)
+        cancel = Owed(kind="cancel", subject=owed.subject, target=owed.target)
+        if self._registry.outbox.is_owed(cancel):
+            self.try_now(cancel)
 
     def _cancel(self, owed: Owed) -> None:
         ref, placement = self._registry.runs.ref(owed.subject)
@@ -186,18 +182,8 @@ class Outbox:
             target.sync_endpoint(state)
         self._registry.outbox.synced(owed.subject, owed.target, state.revision)
 
-    def _pause(self, owed: Owed, error: TargetUnavailable) -> None:
-        pause = pause_after(self._registry.outbox.failures(owed.target) + 1, error.retry_after)
-        self._registry.outbox.defer(owed, pause, str(error))
-        if owed.kind != "retire":  # what still needs a publication is no trouble of the target's
-            self._registry.outbox.leave_alone(owed.target, pause, str(error))
-
-    def tell_run(self, record: RunRecord) -> None:
+    def tell_run(self, run: RunRecord) -> None:
         """Tell the plugins that a run changed."""
-        self._tell("penstock_run_changed", run_event(record))
-
-
-def run_event(record: RunRecord) -> Event:
-    """The event that tells plugins about a run."""
-    when = record.ended or record.started or record.created
-    return Event(kind="run", subject_id=record.id, subject=record.pipeline, at=when, data={"state": record.state})
+        when = run.ended or run.started or run.created
+        event = Event(kind="run", subject_id=run.id, subject=run.pipeline, at=when, data={"state": run.state})
+        self._tell("penstock_run_changed", event)

@@ -7,7 +7,7 @@ from sqlite3 import Row
 
 from penstock.contract.run import BoundParameters, Failure, RunRef, RunRequest, Submission
 from penstock.errors import NotFound
-from penstock.records import Placement, RunRecord
+from penstock.records import Caller, Placement, RunRecord
 from penstock.registry import outbox, run_state
 from penstock.registry.database import Transaction
 from penstock.registry.history import SYSTEM
@@ -75,7 +75,8 @@ def finish(tx: Transaction, run_id: str, submission: Submission) -> RunRecord:
             row["seq"],
         )
     outbox.forget(tx, "submit", row["seq"], row["target"])
-    if row["ended"] is None and row["cancel_requested"] is not None:
+    # A run that was given up meanwhile has begun all the same.
+    if row["cancel_requested"] is not None and (row["ended"] is None or row["external"] is None):
         outbox.owe(tx, "cancel", row["seq"], row["target"])
     return get_run(tx, row["id"])
 
@@ -86,6 +87,20 @@ def refuse(tx: Transaction, run_id: str, failure: Failure) -> RunRecord:
     if outbox.forget(tx, "submit", row["seq"], row["target"]) and row["ended"] is None:
         why = f"{failure.code}: {failure.message}"
         run_state.end_here(tx, row, SYSTEM, "failed", reason=why, failure=failure)
+    return get_run(tx, row["id"])
+
+
+def give_up(tx: Transaction, run_id: str, caller: Caller, failure: Failure, *, last_try: bool) -> RunRecord:
+    """End a run `canceled` whose target cannot be told to end it, unless it has ended meanwhile. Raises NotFound.
+
+    Whatever its target says of it later changes nothing. With `last_try` the target stays owed the cancel.
+    """
+    row = need_run(tx, run_id)
+    if row["ended"] is None:
+        why = "; ".join(filter(None, (row["cancel_reason"], failure.message)))
+        run_state.end_here(tx, row, caller, "canceled", reason=why, failure=failure)
+        if last_try and row["external"] is not None:
+            outbox.owe(tx, "cancel", row["seq"], row["target"])
     return get_run(tx, row["id"])
 
 

@@ -67,22 +67,30 @@ def published_changed(tx: Transaction, published: int) -> None:
         endpoint_changed(tx, row["seq"])
 
 
+_DUE = """(o.due <= ?1 OR o.due > ?1 + ?2) AND NOT EXISTS (SELECT 1 FROM breakers b
+    WHERE b.target = o.target AND b.until > ?1 AND b.until <= ?1 + ?2)"""
+"""What is due at a time, without what targets are left alone with."""
+
+
 def due(tx: Transaction, *, target: str | None = None, limit: int = 100) -> list[Owed]:
     """What is due now, the longest waiting first, without what targets are left alone with. `target`: only its own."""
     rows = tx.all(
-        """SELECT o.kind, o.target, coalesce(r.id, e.id, o.subject) AS subject FROM outbox o
+        f"""SELECT o.kind, o.target, coalesce(r.id, e.id, o.subject) AS subject FROM outbox o
             LEFT JOIN runs r ON o.kind IN ('submit', 'cancel') AND r.seq = o.subject
             LEFT JOIN endpoints e ON o.kind = 'sync' AND e.seq = o.subject
-            WHERE (o.due <= ?1 OR o.due > ?1 + ?2) AND (?3 IS NULL OR o.target = ?3)
-                AND NOT EXISTS (SELECT 1 FROM breakers b
-                    WHERE b.target = o.target AND b.until > ?1 AND b.until <= ?1 + ?2)
-            ORDER BY o.due, o.seq LIMIT ?4""",
+            WHERE {_DUE} AND (?3 IS NULL OR o.target = ?3) ORDER BY o.due, o.seq LIMIT ?4""",
         tx.clock,
         LONGEST,
         target,
         limit,
     )
     return [Owed(kind=row["kind"], subject=str(row["subject"]), target=row["target"]) for row in rows]
+
+
+def due_targets(tx: Transaction) -> list[str]:
+    """The targets that are owed something now."""
+    rows = tx.all(f"SELECT o.target FROM outbox o WHERE {_DUE}", tx.clock, LONGEST)
+    return sorted({row["target"] for row in rows})
 
 
 def is_owed(tx: Transaction, owed: Owed) -> bool:
@@ -244,17 +252,30 @@ def synced(tx: Transaction, endpoint_id: str, target: str, revision: int) -> Non
 
 
 def to_retire(tx: Transaction, owed: Owed) -> tuple[Placement, Publication] | None:
-    """The publication to forget, or None when it is in use again.
+    """The publication to forget, or None when it is in use again, and then it is owed no more.
 
-    With other frozen options the backend may call the same snapshot by the same name; then it stays.
+    With other frozen options, or under another name of the same place, the backend may call a snapshot that is in use
+    by the same name; then it stays there.
     """
     row = tx.one(
         """SELECT b.* FROM publications b JOIN outbox o ON o.kind = 'retire' AND o.subject = b.seq
             WHERE b.seq = CAST(? AS INTEGER) AND b.retired AND NOT EXISTS (SELECT 1 FROM publications t
-                WHERE t.target = b.target AND t.digest = b.digest AND t.identity = b.identity
-                    AND t.external = b.external AND NOT t.retired)""",
+                WHERE t.identity = b.identity AND t.external = b.external AND NOT t.retired)""",
         owed.subject,
     )
     if row is None:
+        done(tx, owed)
         return None
     return placement_of(row), publication_of(row)
+
+
+def namesakes(tx: Transaction, owed: Owed) -> list[tuple[Placement, Publication]]:
+    """The retired publications of the same name at the same place under another name: while one was in use, the
+    others were not forgotten, and two targets that say the same of themselves may still keep things apart.
+    """
+    rows = tx.all(
+        """SELECT t.* FROM publications b JOIN publications t ON t.identity = b.identity AND t.external = b.external
+            WHERE b.seq = CAST(? AS INTEGER) AND t.retired AND t.target <> b.target ORDER BY t.seq""",
+        owed.subject,
+    )
+    return [(placement_of(row), publication_of(row)) for row in rows]

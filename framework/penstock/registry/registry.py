@@ -99,6 +99,7 @@ class Runs(_Group):
     start_handover = writes(handover.start)
     finish_handover = writes(handover.finish)
     refuse_handover = writes(handover.refuse)
+    give_up = writes(handover.give_up)
     request_cancel = writes(run_state.request_cancel)
     is_news = reads(run_state.is_news)
     report = writes(run_state.report)
@@ -111,6 +112,7 @@ class Outbox(_Group):
     """What targets are owed."""
 
     due = reads(outbox.due)
+    due_targets = reads(outbox.due_targets)
     is_owed = reads(outbox.is_owed)
     is_due = reads(outbox.is_due)
     is_stuck = reads(outbox.is_stuck)
@@ -124,7 +126,8 @@ class Outbox(_Group):
     reached = writes(outbox.reached)
     endpoint_state = reads(outbox.endpoint_state)
     synced = writes(outbox.synced)
-    to_retire = reads(outbox.to_retire)
+    to_retire = writes(outbox.to_retire)
+    namesakes = reads(outbox.namesakes)
 
 
 class Registry(_Group):

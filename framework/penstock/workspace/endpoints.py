@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Literal
 
 from penstock.contract.hooks import Event
+from penstock.errors import RegistryError
 from penstock.records import Caller, DefaultAt, EndpointRecord, HistoryQuery, HistoryRecord, Page
 from penstock.registry import GateOutcome, MoveOutcome, VersionOutcome
 from penstock.workspace.references import split_version
@@ -190,10 +192,9 @@ def move_gate(
     )
     if outcome.changed:
         services.tell("penstock_gate_changed", _gate_event(kind, outcome.subject_id, outcome.subject, open))
-    from penstock.dispatch.outbox import run_event  # listings come by here and do without
-
-    for run_id in outcome.ended:
-        services.tell("penstock_run_changed", run_event(registry.runs.get(run_id)))
+    with suppress(RegistryError):  # the gate has moved
+        for run_id in outcome.ended:
+            services.outbox.tell_run(registry.runs.get(run_id))
     services.outbox.give_time()
     return outcome
 

@@ -78,9 +78,9 @@ class Run:
             raise RunFailed(f"run {self.id} {self.record.state}" + (f": {error.message}" if error else ""))
         return self
 
-    def cancel(self, *, reason: str = "") -> Run:
-        """Ask the run to end; a run that has ended stays as it is."""
-        self.record = self._workspace.runs.cancel(self.id, reason=reason).run
+    def cancel(self, *, reason: str = "", force: bool = False) -> Run:
+        """Ask the run to end; a run that has ended stays as it is. `force` is as for `Runs.cancel`."""
+        self.record = self._workspace.runs.cancel(self.id, reason=reason, force=force).run
         return self
 
     def logs(self, step: str | None = None, *, follow: bool = False) -> Iterator[tuple[str, bytes]]:

@@ -146,7 +146,7 @@ def publish(
         expect=options.expect,
     )
     services.registry.pipelines.plan(request)
-    with services.retiring_held_off():
+    with services.retiring_held_off(target.placement):
         publication = deliver(target, taken)
         outcome = services.registry.pipelines.publish(evolve(request, publication=publication), caller)
     _tell(services, outcome)

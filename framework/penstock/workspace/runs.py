@@ -9,12 +9,19 @@ from typing import Any
 
 from attrs import evolve
 
-from penstock.contract.run import RunState
+from penstock.contract.run import Failure, RunState
 from penstock.dispatch.follow import LOOK_BUDGET, Followed
-from penstock.dispatch.outbox import run_event
-from penstock.errors import Conflict, PenstockError, TargetUnsupported, UsageError, WaitTimeout
+from penstock.errors import (
+    Conflict,
+    PenstockError,
+    RegistryError,
+    TargetUnavailable,
+    TargetUnsupported,
+    UsageError,
+    WaitTimeout,
+)
 from penstock.records import Caller, Page, RunQuery, RunRecord
-from penstock.registry import CancelOutcome
+from penstock.registry import CancelOutcome, Owed
 from penstock.spec import Value
 from penstock.workspace import triggers
 from penstock.workspace.logs import LogParts, read_logs
@@ -150,22 +157,36 @@ class Runs(Group):
             pause = min(_SLOW, pause * 1.3)
 
     @verb("run.cancel")
-    def cancel(self, caller: Caller, ref: str, *, reason: str = "") -> CancelOutcome:
+    def cancel(self, caller: Caller, ref: str, *, reason: str = "", force: bool = False) -> CancelOutcome:
         """Ask a run to end. Before hand-over it ends at once; later the target's answer decides.
 
-        A run that has ended answers with its state. Raises TargetUnsupported when the target cannot cancel.
+        A run that has ended answers with its state. Raises TargetUnsupported when the target cannot cancel. With
+        `force` the target is told first too; where it is gone, away or broken, or does not take the request, the run
+        ends here all the same, its error says why, and nothing that the target says of it later changes that.
         """
         registry = self._services.registry
         run = registry.runs.get(ref)
-        if not run.finished and run.external is not None and not self._can_cancel(run.target):
+        if not (force or run.finished or run.external is None or self._can_cancel(run.target)):
             raise TargetUnsupported(f"target `{run.target}` cannot cancel runs; run {run.id} goes on")
         outcome = registry.runs.request_cancel(run.id, caller, reason=reason)
         if outcome.ended:
-            self._services.tell("penstock_run_changed", run_event(outcome.run))
+            self._services.outbox.tell_run(outcome.run)
         self._services.outbox.give_time()
-        if outcome.requested and outcome.run.external is not None:
-            return evolve(outcome, run=self._services.follower.one(outcome.run).run)
-        return outcome
+        if outcome.run.finished or not (force or (outcome.requested and outcome.run.external is not None)):
+            return outcome
+        try:
+            found = self._services.follower.one(outcome.run)
+        except RegistryError:  # which has the request all the same
+            return outcome
+        untold = self._untold(found) if force and not found.run.finished else None
+        if untold is None:
+            return evolve(outcome, run=found.run)
+        why = f"ended here by force: target `{run.target}` was not told ({untold}), and it may go on there"
+        last_try = isinstance(untold, TargetUnavailable)
+        failure = Failure(code=untold.code, message=why)
+        ended = registry.runs.give_up(run.id, caller, failure, last_try=last_try)
+        self._services.outbox.tell_run(ended)
+        return evolve(outcome, run=ended, ended=True)
 
     @verb("run.logs")
     def logs(self, caller: Caller, ref: str, *, step: str | None = None, follow: bool = False) -> LogParts:
@@ -197,6 +218,21 @@ class Runs(Group):
             return self._services.targets.open(target).has("penstock_cancel_run")
         except PenstockError:
             return True
+
+    def _untold(self, found: Followed) -> PenstockError | None:
+        """Why the target of a run cannot be told that it is to end, as far as a look at it found out."""
+        run = found.run
+        if isinstance(found.trouble, RegistryError):
+            return None
+        if found.trouble is not None:
+            return found.trouble
+        if run.external is None:
+            return TargetUnavailable((run.waiting and run.waiting.message) or "it was not handed over yet")
+        if not self._can_cancel(run.target):
+            return TargetUnsupported("it cannot cancel runs")
+        if self._services.registry.outbox.is_owed(Owed(kind="cancel", subject=run.id, target=run.target)):
+            return TargetUnavailable("it did not take the request")
+        return None
 
     def _look(self, ref: str, budget: float = LOOK_BUDGET) -> Followed:
         return self._services.follower.one(self._services.registry.runs.get(ref), budget)

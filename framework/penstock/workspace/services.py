@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from penstock.config import Config, build_plugin
 from penstock.contract.hooks import Event
 from penstock.errors import RegistryError
+from penstock.records import Placement
 from penstock.registry import Registry
 from penstock.targets import discovery
 from penstock.targets.opened import OpenTargets
@@ -83,11 +84,11 @@ class Services:
         """Make the registry and the state folder where they are missing. Raises RegistryError."""
         self._open(create=True)
 
-    def retiring_held_off(self) -> AbstractContextManager[None]:
+    def retiring_held_off(self, placement: Placement) -> AbstractContextManager[None]:
         """See `penstock.dispatch.retire`."""
         from penstock.dispatch.retire import retiring_held_off
 
-        return retiring_held_off(self.home)
+        return retiring_held_off(self.home, placement)
 
     def tell(self, hook: str, event: Event) -> None:
         """Tell the plugins about something that is already committed."""

@@ -13,7 +13,6 @@ from attrs import evolve, frozen
 
 from penstock import codec, snapshot
 from penstock.contract.run import BoundParameters
-from penstock.dispatch.outbox import run_event
 from penstock.errors import PenstockError, one_line
 from penstock.records import Caller, FrozenSnapshot, RunRecord
 from penstock.registry import NewRun, Resolution, ResolutionChanged, TriggerRequest
@@ -128,7 +127,7 @@ def _accept_trial(
     # Nothing is put on the target for a trigger that is refused (law 6).
     bound = bind_parameters(kept, options, target.resolve_location)
     with ExitStack() as held:
-        held.enter_context(services.retiring_held_off())
+        held.enter_context(services.retiring_held_off(target.placement))
         publication = publishing.deliver(target, taken)
         services.registry.pipelines.record_trial(kept, target.placement, publication)
         return _accept(services, caller, evolve(request, placement=target.placement), options, bound, held)
@@ -173,7 +172,7 @@ def _accepted(services: Services, run: RunRecord) -> Submitted:
     """Hand an accepted run over. From here on nothing is an error: the run is there, and somebody will see to it."""
     waits = f"run {run.id} is accepted and waits to be handed to target `{run.target}`"
     try:
-        services.tell("penstock_run_changed", run_event(run))
+        services.outbox.tell_run(run)
         why = services.outbox.hand_over(run.id, run.target)
         now = services.registry.runs.get(run.id)
         services.outbox.give_time()

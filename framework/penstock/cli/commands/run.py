@@ -129,11 +129,18 @@ def wait(session: Session, ref: str, timeout: float | None) -> None:
 @run.command()
 @click.argument("ref", metavar="ID")
 @click.option("--reason", default="", help="Why, for the history.")
-def cancel(session: Session, ref: str, reason: str) -> None:
-    """Ask a run to end; one that has ended answers with its state."""
+@click.option("--force", is_flag=True, help="End it here even if its target cannot be told.")
+def cancel(session: Session, ref: str, reason: str, force: bool) -> None:
+    """Ask a run to end; one that has ended answers with its state.
+
+    --force is for a run whose target is gone, away or broken, or does not take the request: the target is told first,
+    and if that fails the run ends here as canceled. Whatever still runs there is not followed any more.
+    """
     with session.workspace() as workspace:
-        outcome = workspace.runs.cancel(ref, reason=reason)
+        outcome = workspace.runs.cancel(ref, reason=reason, force=force)
     one = outcome.run
+    if outcome.ended and one.error is not None:
+        session.output.warn([one.error.message])
     if outcome.ended or one.state == "canceled":
         line = f"run {one.id} is canceled"
     elif one.finished:
