@@ -20,7 +20,7 @@ def report(error: BaseException, output: Output) -> int:
         print(error.format_message(), file=sys.stderr)
         return UsageError.exit_code
     if isinstance(error, KeyboardInterrupt | click.Abort):
-        known = PenstockError("interrupted", code="interrupted")
+        known = PenstockError(str(error) or "interrupted", code="interrupted")
         if output.json:
             output.failure(known)
         else:

@@ -21,6 +21,13 @@ if TYPE_CHECKING:
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 
 
+def _is_worded(answer: Publication | Submission, *more: object) -> bool:
+    """Whether a backend's name for something, what it tells of it, and more are text."""
+    details = [*answer.details.items()] if isinstance(answer.details, Mapping) else [(None, None)]
+    words = [answer.external, *(word for pair in details for word in pair), *more]
+    return bool(answer.external) and all(isinstance(word, str) and _is_text(word) for word in words)
+
+
 def _is_text(word: str) -> bool:
     return not any("\ud800" <= char <= "\udfff" for char in word)
 
@@ -61,9 +68,12 @@ class OpenTarget:
 
     def publish(self, snapshot: Snapshot, compiled: Compiled) -> Publication:
         """Put the compiled snapshot where runs can be started from it. Raises TargetUnavailable, TargetRefused."""
-        return self._hooks.call(
+        answer = self._hooks.call(
             "penstock_publish_pipeline", Publication, target=self.target, snapshot=snapshot, compiled=compiled
         )
+        if not _is_worded(answer, *filter(None, [answer.trigger_url])):
+            raise self._hooks.wrong("penstock_publish_pipeline", "a `Publication` whose words are no text")
+        return answer
 
     def resolve_location(self, location: Location) -> str | Problem:
         """The path or URI that a run will read, or why not.
@@ -80,9 +90,7 @@ class OpenTarget:
     def submit(self, run: RunRequest) -> Submission:
         """Start the run or find it. Raises TargetUnavailable, TargetRefused."""
         answer = self._hooks.call("penstock_submit_run", Submission, target=self.target, run=run)
-        details = [*answer.details.items()] if isinstance(answer.details, Mapping) else [(None, None)]
-        words = [answer.external, *(word for pair in details for word in pair)]
-        if not answer.external or not all(isinstance(word, str) and _is_text(word) for word in words):
+        if not _is_worded(answer):
             raise self._hooks.wrong("penstock_submit_run", "a `Submission` whose words are no text")
         return answer
 

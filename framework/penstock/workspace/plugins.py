@@ -14,6 +14,9 @@ R = TypeVar("R")
 
 _log = logging.getLogger("penstock")
 
+_FAILURES = (Exception, SystemExit, GeneratorExit)
+"""What a plugin may fail with; Ctrl-C is the caller's."""
+
 
 class WorkspacePlugins:
     """The plugins of one workspace, given as (name, plugin); the first is the outermost wrapper.
@@ -45,7 +48,7 @@ class WorkspacePlugins:
 
         try:
             self._manager.hook.penstock_execute_verb.call_extra([penstock_execute_verb], {"request": request})
-        except Exception as error:
+        except _FAILURES as error:
             if not answers and not raised:
                 if isinstance(error, PenstockError):
                     raise
@@ -61,9 +64,9 @@ class WorkspacePlugins:
         for found in reversed(getattr(self._manager.hook, event_hook).get_hookimpls()):
             try:
                 found.function(*[event for _ in found.argnames])
-            except Exception as error:
+            except _FAILURES as error:
                 _log.warning("%s failed in hook `%s`: %s", found.plugin_name, event_hook, one_line(error))
 
-    def _failure(self, hook: str, error: Exception) -> str:
+    def _failure(self, hook: str, error: BaseException) -> str:
         who, _ = self._manager.culprit(hook, error)
         return f"{who or 'a plugin'} failed in hook `{hook}`: {one_line(error)}"

@@ -155,17 +155,18 @@ def _accept(
         if bound is None:
             bound = bind_parameters(resolution.snapshot, options, target.resolve_location)
         new = _new_run(request, resolution, bound, options)
-        with services.outbox.claimed(new.id):  # we hand it over, no other thread
-            try:
+        try:
+            with services.outbox.claimed(new.id):  # we hand it over, no other thread
                 run, replayed = runs.accept(request, resolution, new, caller)
-            except ResolutionChanged:
-                bound = None
-                continue
-            if held is not None:
-                held.close()
-            if not replayed:
-                return _accepted(services, run)
-        return Submitted(run=run, replayed=True, warnings=())
+                if held is not None:
+                    held.close()
+                if not replayed:
+                    return _accepted(services, run)
+            return Submitted(run=run, replayed=True, warnings=())
+        except ResolutionChanged:
+            bound = None
+        except KeyboardInterrupt:
+            raise _interrupted(services, new.id) from None
 
 
 def _accepted(services: Services, run: RunRecord) -> Submitted:
@@ -182,6 +183,16 @@ def _accepted(services: Services, run: RunRecord) -> Submitted:
         warning = f"{waits}; whether it was handed over is not known yet ({why}): do not submit it again"
         return Submitted(run=run, replayed=False, warnings=(warning,))
     return Submitted(run=now, replayed=False, warnings=(f"{waits}: {why}",) if why else ())
+
+
+def _interrupted(services: Services, run_id: str) -> KeyboardInterrupt:
+    """What whoever presses Ctrl-C is told: the run, if it was accepted by then."""
+    try:
+        run = services.registry.runs.get(run_id)
+    except PenstockError:
+        return KeyboardInterrupt()
+    goes_on = "was handed over" if run.external is not None else "its hand-over goes on with the next command"
+    return KeyboardInterrupt(f"interrupted: accepted as run {run.id}, {goes_on}")
 
 
 def _new_run(
