@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from functools import partial
+from itertools import chain
 
 from attrs import evolve, frozen
 
@@ -70,27 +71,20 @@ class Follower:
         answers: dict[str, PenstockError | None] = {}
         works = {target: partial(self._look_at, places, answers) for target, places in wanted.items()}
         late = self._outbox.patience.work(budget, works)
-        return [self._followed(run, answers, late, budget) for run in runs]
+        for target, places in wanted.items():
+            silent = TargetUnavailable(f"target `{target}` has not answered within {budget:g} s")
+            for ref in chain.from_iterable(places.values()):
+                answers.setdefault(ref.id, late.get(target, silent))
+        return [self._followed(run, answers.get(run.id)) for run in runs]
 
     def one(self, run: RunRecord, budget: float = LOOK_BUDGET) -> Followed:
         """One run as its target sees it now."""
         return self.look([run], budget)[0]
 
-    def _followed(
-        self,
-        run: RunRecord,
-        answers: Mapping[str, PenstockError | None],
-        late: Mapping[str, PenstockError],
-        budget: float,
-    ) -> Followed:
+    def _followed(self, run: RunRecord, trouble: PenstockError | None) -> Followed:
         if run.finished:
             return Followed(run=run)
         now = self._registry.runs.get(run.id)
-        if run.id in answers:
-            trouble = answers[run.id]
-        else:
-            default = TargetUnavailable(f"target `{run.target}` has not answered within {budget:g} s")
-            trouble = late.get(run.target, default)
         if trouble is None or now.finished:
             return Followed(run=now)
         return Followed(run=evolve(now, stale=str(trouble)), trouble=trouble)
@@ -126,7 +120,8 @@ class Follower:
             owed = Owed(kind="cancel", subject=ref.id, target=placement.target)
             if self._registry.outbox.is_due(owed):
                 _raise_if_away(self._outbox.try_now(owed))
-        reports = self._reports(target, handed)
+        together = len(handed) > 1 and target.has("penstock_list_runs")
+        reports = target.list_runs(handed) if together else {}
         for ref in patience.in_time(handed):
             answers[ref.id] = self._report(target, ref, reports)
         patience.answered(placement.target)
@@ -138,12 +133,6 @@ class Follower:
         if self._outbox.is_claimed(owed) or not (outbox.is_due(owed) or outbox.is_stuck(owed)):
             return None
         return _raise_if_away(self._outbox.try_now(owed))
-
-    def _reports(self, target: OpenTarget, refs: Sequence[RunRef]) -> RunReports:
-        """What a target says of several runs in one call, where it can."""
-        if len(refs) < 2 or not target.has("penstock_list_runs"):
-            return {}
-        return target.list_runs(refs)
 
     def _report(self, target: OpenTarget, ref: RunRef, reports: RunReports) -> PenstockError | None:
         """Take in what a target says of one run; returns what stood in the way."""

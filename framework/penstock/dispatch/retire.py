@@ -21,9 +21,6 @@ RETIRE_PATIENCE = 0.5
 PUBLISH_PATIENCE = 60.0
 """Seconds that a publish waits for a retirement at the same place: more than one takes that does not hang."""
 
-_BUSY_AGAIN = 1.0
-"""Seconds until the next try when somebody is publishing."""
-
 
 @contextmanager
 def retiring_held_off(home: Path, placement: Placement) -> Iterator[None]:
@@ -47,7 +44,7 @@ def retire(registry: Registry, targets: OpenTargets, home: Path, owed: Owed) -> 
     found = registry.outbox.to_retire(owed)
     if found is None:
         return
-    busy = TargetUnavailable("somebody is publishing", retry_after=_BUSY_AGAIN, code="publishing_elsewhere")
+    busy = TargetUnavailable("somebody is publishing", code="publishing_elsewhere")
     with _locked(home, found[0], fcntl.LOCK_EX, RETIRE_PATIENCE, busy):
         if registry.outbox.to_retire(owed) is None:
             return

@@ -192,10 +192,10 @@ class CheckReport:
 class Counts:
     """How much there is, and how much is owed to targets; `runs` counts by state."""
 
-    endpoints: int
-    published: int
-    runs: Mapping[str, int]
-    pending_hand_overs: int
-    pending_cancels: int
-    pending_syncs: int
-    pending_retires: int
+    endpoints: int = 0
+    published: int = 0
+    runs: Mapping[str, int] = field(factory=dict)
+    pending_hand_overs: int = 0
+    pending_cancels: int = 0
+    pending_syncs: int = 0
+    pending_retires: int = 0

@@ -12,45 +12,31 @@ from typing import TYPE_CHECKING, Any
 
 from penstock.config import Config, load_config
 from penstock.records import Caller
+from penstock.workspace.handles import Endpoint as Endpoint
+from penstock.workspace.handles import PublishedPipeline as PublishedPipeline
+from penstock.workspace.handles import Run as Run
 from penstock.workspace.services import Services
 
 if TYPE_CHECKING:
     from penstock.spec import Pipeline
-    from penstock.workspace.admin import Admin, Status
-    from penstock.workspace.endpoints import Endpoints
-    from penstock.workspace.handles import Endpoint, PublishedPipeline, Run
-    from penstock.workspace.logs import LogPart
-    from penstock.workspace.pipelines import Pipelines, Validation
-    from penstock.workspace.publishing import Publishing
-    from penstock.workspace.runs import Runs
-    from penstock.workspace.targets import OptionStatus, PluginStatus, Targets, TargetStatus
-    from penstock.workspace.triggers import Submitted
-
-__all__ = [
-    "Admin",
-    "Endpoint",
-    "Endpoints",
-    "LogPart",
-    "OptionStatus",
-    "Pipelines",
-    "PluginStatus",
-    "PublishedPipeline",
-    "Publishing",
-    "Run",
-    "Runs",
-    "Status",
-    "Submitted",
-    "TargetStatus",
-    "Targets",
-    "Validation",
-    "Workspace",
-]
+    from penstock.workspace.admin import Admin as Admin
+    from penstock.workspace.admin import Status as Status
+    from penstock.workspace.endpoints import Endpoints as Endpoints
+    from penstock.workspace.logs import LogPart as LogPart
+    from penstock.workspace.pipelines import Pipelines as Pipelines
+    from penstock.workspace.pipelines import Validation as Validation
+    from penstock.workspace.publishing import Publishing as Publishing
+    from penstock.workspace.runs import Runs as Runs
+    from penstock.workspace.targets import OptionStatus as OptionStatus
+    from penstock.workspace.targets import PluginStatus as PluginStatus
+    from penstock.workspace.targets import Targets as Targets
+    from penstock.workspace.targets import TargetStatus as TargetStatus
+    from penstock.workspace.triggers import Submitted as Submitted
 
 # A command uses one group of verbs; building the classes of the others would take longer than most commands.
 _HOMES = {
     "admin": ("Admin", "Status"),
     "endpoints": ("Endpoints",),
-    "handles": ("Endpoint", "PublishedPipeline", "Run"),
     "logs": ("LogPart",),
     "pipelines": ("Pipelines", "Validation"),
     "publishing": ("Publishing",),
@@ -67,12 +53,23 @@ def __getattr__(name: str) -> Any:
     return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
 
 
+def _group(name: str) -> Any:
+    """The verbs of a group for the workspace's caller, imported on first use."""
+    return cached_property(lambda workspace: __getattr__(name)(workspace._services, workspace._caller))
+
+
 class Workspace:
     """Open one with `Workspace.open()`. The verbs are in groups (`pipelines`, `endpoints`, `runs`, `targets`,
     `admin`) that return records; the methods here return handles, which read better in Python.
 
     Threads may share one. `as_` is the same workspace for another caller, and costs nothing.
     """
+
+    pipelines: Pipelines = _group("Pipelines")
+    endpoints: Endpoints = _group("Endpoints")
+    runs: Runs = _group("Runs")
+    targets: Targets = _group("Targets")
+    admin: Admin = _group("Admin")
 
     def __init__(
         self,
@@ -87,12 +84,8 @@ class Workspace:
         """The caller is as in `penstock.records.Caller`. `plugins` are objects with hooks, by name, inside of those
         that the configuration names.
         """
-        caller = Caller(actor=actor, verified=verified, door=door, folder=folder)
-        self._set(Services(config, plugins), caller)
-
-    def _set(self, services: Services, caller: Caller) -> None:
-        self._services = services
-        self._caller = caller
+        self._services = Services(config, plugins)
+        self._caller = Caller(actor=actor, verified=verified, door=door, folder=folder)
 
     @property
     def config(self) -> Config:
@@ -107,7 +100,7 @@ class Workspace:
     def as_(self, caller: Caller) -> Workspace:
         """The same workspace for another caller."""
         other = Workspace.__new__(Workspace)
-        other._set(self._services, caller)
+        other._services, other._caller = self._services, caller
         return other
 
     @classmethod
@@ -144,41 +137,6 @@ class Workspace:
         """Close the registry, for every caller; runs go on."""
         self._services.close()
 
-    @cached_property
-    def pipelines(self) -> Pipelines:
-        """Verbs of published pipelines."""
-        from penstock.workspace.pipelines import Pipelines
-
-        return Pipelines(self._services, self._caller)
-
-    @cached_property
-    def endpoints(self) -> Endpoints:
-        """Verbs of endpoints."""
-        from penstock.workspace.endpoints import Endpoints
-
-        return Endpoints(self._services, self._caller)
-
-    @cached_property
-    def runs(self) -> Runs:
-        """Verbs of runs."""
-        from penstock.workspace.runs import Runs
-
-        return Runs(self._services, self._caller)
-
-    @cached_property
-    def targets(self) -> Targets:
-        """Verbs of targets and plugins."""
-        from penstock.workspace.targets import Targets
-
-        return Targets(self._services, self._caller)
-
-    @cached_property
-    def admin(self) -> Admin:
-        """Verbs of the workspace itself and its registry."""
-        from penstock.workspace.admin import Admin
-
-        return Admin(self._services, self._caller)
-
     def publish(
         self,
         source: Path | str | Pipeline,
@@ -194,8 +152,6 @@ class Workspace:
         expect: str | None = None,
     ) -> PublishedPipeline:
         """Publish a spec file or a pipeline; the arguments are those of `Pipelines.publish`."""
-        from penstock.workspace.handles import PublishedPipeline
-
         done = self.pipelines.publish(
             source,
             folder=folder,
@@ -212,8 +168,6 @@ class Workspace:
 
     def published(self, ref: str) -> PublishedPipeline:
         """A published pipeline by id, `name:label` or `name:label@target`."""
-        from penstock.workspace.handles import PublishedPipeline
-
         return PublishedPipeline(self, self.pipelines.get(ref))
 
     def create_endpoint(
@@ -225,15 +179,11 @@ class Workspace:
         tags: Mapping[str, str] | None = None,
     ) -> Endpoint:
         """Create an endpoint with a published pipeline as its version 0 and default."""
-        from penstock.workspace.handles import Endpoint
-
         ref = published if isinstance(published, str) else published.id
         return Endpoint(self, self.endpoints.create(name, ref, description=description, tags=tags))
 
     def endpoint(self, ref: str) -> Endpoint:
         """An endpoint by name or id."""
-        from penstock.workspace.handles import Endpoint
-
         return Endpoint(self, self.endpoints.get(ref))
 
     def submit(
@@ -249,8 +199,6 @@ class Workspace:
         target: str | None = None,
     ) -> Run:
         """Trigger an endpoint, a version, a published pipeline or a file; the arguments are those of `Runs.submit`."""
-        from penstock.workspace.handles import Run
-
         submitted = self.runs.submit(
             ref,
             version=version,
@@ -265,8 +213,6 @@ class Workspace:
 
     def run(self, ref: str) -> Run:
         """A run by id or its first characters."""
-        from penstock.workspace.handles import Run
-
         return Run(self, self.runs.get(ref))
 
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
-from attrs import frozen
+from attrs import asdict, frozen
 
 from penstock.records import Caller, HistoryQuery, HistoryRecord, Page
-from penstock.registry import CheckReport
+from penstock.registry import CheckReport, Counts
 from penstock.workspace.verbs import Group, folder_of, verb
 
 
@@ -37,19 +37,14 @@ class Admin(Group):
     def status(self, caller: Caller) -> Status:
         """Where this workspace is and what is in it, as far as it is known here: no target is asked."""
         config = self._services.config
-        counts = self._services.registry.counts() if self._services.exists else None
+        exists = self._services.exists
+        counts = self._services.registry.counts() if exists else Counts()
         return Status(
             config=config.file,
             registry=config.registry.value,
-            exists=counts is not None,
+            exists=exists,
             target=config.target.value,
-            endpoints=counts.endpoints if counts else 0,
-            published=counts.published if counts else 0,
-            runs=counts.runs if counts else {},
-            pending_hand_overs=counts.pending_hand_overs if counts else 0,
-            pending_cancels=counts.pending_cancels if counts else 0,
-            pending_syncs=counts.pending_syncs if counts else 0,
-            pending_retires=counts.pending_retires if counts else 0,
+            **asdict(counts),
         )
 
     @verb("history.list")

@@ -118,23 +118,12 @@ class Endpoints(Group):
     @verb("endpoint.disable")
     def disable(self, caller: Caller, ref: str, *, reason: str = "", cancel_runs: bool = False) -> GateOutcome:
         """Close the gate of an endpoint, or of one version when the reference names it."""
-        kind, name, version = _gated(ref)
-        return move_gate(
-            self._services,
-            caller,
-            kind,
-            name,
-            open=False,
-            version=version,
-            reason=reason,
-            cancel_runs=cancel_runs,
-        )
+        return move_gate(self._services, caller, *_gated(ref), open=False, reason=reason, cancel_runs=cancel_runs)
 
     @verb("endpoint.enable")
     def enable(self, caller: Caller, ref: str) -> GateOutcome:
         """Open the gate of an endpoint, or of one version; the other gates stay as they are."""
-        kind, name, version = _gated(ref)
-        return move_gate(self._services, caller, kind, name, open=True, version=version)
+        return move_gate(self._services, caller, *_gated(ref), open=True)
 
     @verb("endpoint.rename")
     def rename(self, caller: Caller, ref: str, name: str) -> EndpointRecord:
@@ -162,8 +151,6 @@ class Endpoints(Group):
     def _changed(self, record: EndpointRecord, *, moved: bool = False) -> EndpointRecord:
         """Tell plugins and targets what an endpoint is now."""
         if moved:
-            from penstock.workspace.publishing import default_moved  # listings come by here and do without
-
             self._services.tell("penstock_default_moved", default_moved(record))
         self._services.outbox.give_time()
         return record
@@ -174,9 +161,9 @@ def move_gate(
     caller: Caller,
     kind: Literal["endpoint", "version", "pipeline"],
     ref: str,
+    version: str | None = None,
     *,
     open: bool,
-    version: str | None = None,
     reason: str = "",
     cancel_runs: bool = False,
 ) -> GateOutcome:
@@ -213,3 +200,14 @@ def _gated(ref: str) -> tuple[Literal["endpoint", "version"], str, str | None]:
 
 def _gate_event(kind: str, subject_id: str, subject: str, open: bool) -> Event:
     return Event(kind=kind, subject_id=subject_id, subject=subject, at=datetime.now(UTC), data={"open": open})
+
+
+def default_moved(endpoint: EndpointRecord) -> Event:
+    """The event that tells plugins where a default is now."""
+    return Event(
+        kind="endpoint",
+        subject_id=endpoint.id,
+        subject=endpoint.name,
+        at=endpoint.modified,
+        data={"default": endpoint.default},
+    )

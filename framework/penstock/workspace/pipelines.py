@@ -6,16 +6,16 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from attrs import frozen
+from attrs import asdict, frozen
 
 from penstock import snapshot
 from penstock.errors import Problem
 from penstock.records import Caller, Page, PublishedRecord
-from penstock.registry import GateOutcome
+from penstock.registry import GateOutcome, PublishRequest
 from penstock.spec import Pipeline
 from penstock.workspace import publishing
 from penstock.workspace.endpoints import look_at_unfinished, move_gate
-from penstock.workspace.publishing import Publishing, PublishOptions, Source
+from penstock.workspace.publishing import Publishing, Source
 from penstock.workspace.verbs import Group, verb
 
 
@@ -44,8 +44,7 @@ class Pipelines(Group):
         read = publishing.load(source, caller, folder)
         with tempfile.TemporaryDirectory() as store:
             taken = snapshot.take(read.pipeline, read.folder, Path(store), document=read.document)
-        warnings = publishing.validate(opened, read)
-        publishing.check_defaults(opened, caller, read.pipeline)
+        warnings = publishing.validate(opened, caller, read)
         return Validation(pipeline=read.pipeline, digest=taken.digest, target=opened.name, warnings=warnings)
 
     @verb("pipeline.publish")
@@ -73,20 +72,22 @@ class Pipelines(Group):
         """
         opened = self._services.targets.open(target)
         read = publishing.load(source, caller, folder)
-        warnings = publishing.validate(opened, read)
-        publishing.check_defaults(opened, caller, read.pipeline)
+        warnings = publishing.validate(opened, caller, read)
         self._services.make_registry()
         taken = snapshot.take(read.pipeline, read.folder, self._services.store, document=read.document)
-        options = PublishOptions(
-            name=name,
+        request = PublishRequest(
+            name=read.pipeline.name if name is None else name,
             label=label,
-            description=description,
-            tags=tags,
+            snapshot=publishing.frozen_snapshot(taken),
+            placement=opened.placement,
+            description=read.pipeline.description if description is None else description,
+            tags=tags or {},
             endpoint=endpoint,
             default=default,
             expect=expect,
         )
-        return publishing.publish(self._services, caller, opened, taken, warnings, options)
+        outcome = publishing.publish(self._services, caller, opened, taken, request)
+        return Publishing(**asdict(outcome, recurse=False), warnings=warnings)
 
     @verb("pipeline.publish_from")
     def publish_from(
@@ -110,18 +111,20 @@ class Pipelines(Group):
         """
         taken, own_name = publishing.snapshot_behind(self._services, ref)
         opened = self._services.targets.open(target)
-        warnings = publishing.validate(opened, Source(pipeline=taken.pipeline, folder=Path("/")))
-        publishing.check_defaults(opened, caller, taken.pipeline)
-        options = PublishOptions(
+        warnings = publishing.validate(opened, caller, Source(pipeline=taken.pipeline, folder=Path("/")))
+        request = PublishRequest(
             name=own_name if name is None else name,
             label=label,
-            description=description,
-            tags=tags,
+            snapshot=publishing.frozen_snapshot(taken),
+            placement=opened.placement,
+            description=taken.pipeline.description if description is None else description,
+            tags=tags or {},
             endpoint=endpoint,
             default=default,
             expect=expect,
         )
-        return publishing.publish(self._services, caller, opened, taken, warnings, options)
+        outcome = publishing.publish(self._services, caller, opened, taken, request)
+        return Publishing(**asdict(outcome, recurse=False), warnings=warnings)
 
     @verb("pipeline.get")
     def get(self, caller: Caller, ref: str) -> PublishedRecord:

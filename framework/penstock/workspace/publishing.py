@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 
-from attrs import asdict, evolve, frozen
+from attrs import evolve, frozen
 
 from penstock import codec, snapshot
 from penstock.codec import Document
 from penstock.contract.hooks import Event
-from penstock.contract.target import Publication
 from penstock.errors import NotFound, ParameterInvalid, Problem, TargetUnsupported
 from penstock.records import Caller, EndpointRecord, FrozenSnapshot, PublishedRecord
 from penstock.registry import PublishOutcome, PublishRequest
@@ -20,6 +18,7 @@ from penstock.snapshot.taking import is_bundled
 from penstock.spec import Pipeline
 from penstock.spec.problems import warnings as spec_warnings
 from penstock.targets.facade import OpenTarget
+from penstock.workspace.endpoints import default_moved
 from penstock.workspace.parameters import location_of
 from penstock.workspace.references import locate
 from penstock.workspace.services import Services
@@ -33,19 +32,6 @@ class Source:
     pipeline: Pipeline
     folder: Path
     document: Document | None = None
-
-
-@frozen(kw_only=True)
-class PublishOptions:
-    """What a caller may say of a publish; None where nothing was said."""
-
-    name: str | None = None
-    label: str | None = None
-    description: str | None = None
-    tags: Mapping[str, str] | None = None
-    endpoint: str | None = None
-    default: bool = False
-    expect: str | None = None
 
 
 @frozen(kw_only=True)
@@ -88,8 +74,12 @@ def _without_files(pipeline: Pipeline, caller: Caller) -> Pipeline:
     return pipeline
 
 
-def validate(target: OpenTarget, source: Source) -> tuple[Problem, ...]:
-    """What is worth a warning in a pipeline, and on the target. Raises TargetUnsupported with all it cannot do."""
+def validate(target: OpenTarget, caller: Caller, source: Source) -> tuple[Problem, ...]:
+    """What is worth a warning in a pipeline, and on the target.
+
+    Raises TargetUnsupported with all that the target cannot do, and ParameterInvalid for defaults that name content
+    which a caller from another machine may not name.
+    """
     document = source.document
     problems = [
         problem.at(document.position(problem.path)) if document else problem
@@ -98,12 +88,21 @@ def validate(target: OpenTarget, source: Source) -> tuple[Problem, ...]:
     errors = [problem for problem in problems if problem.severity == "error"]
     if errors:
         raise TargetUnsupported.of(errors, f"target `{target.name}`")
+    if caller.folder is None:
+        _check_defaults(target, source.pipeline)
     return tuple(problems)
 
 
-def deliver(target: OpenTarget, taken: Snapshot) -> Publication:
-    """Compile a snapshot and publish it at the backend; repeating it finds what is there."""
-    return target.publish(taken, target.compile(taken))
+def _check_defaults(target: OpenTarget, pipeline: Pipeline) -> None:
+    problems = []
+    for name, parameter in pipeline.parameters.items():
+        path = parameter.default if parameter.is_artifact else None
+        if path is not None and not is_bundled(path):  # what is bundled came from whoever published it first
+            answer = target.resolve_location(location_of(name, parameter, parameter.default, None))
+            if isinstance(answer, Problem):
+                problems.append(Problem(answer.code, answer.message, ("parameters", name, "default")))
+    if problems:
+        raise ParameterInvalid.of(problems, "defaults")
 
 
 def frozen_snapshot(taken: Snapshot) -> FrozenSnapshot:
@@ -121,37 +120,26 @@ def load_snapshot(services: Services, digest: str) -> Snapshot:
 
 
 def publish(
-    services: Services,
-    caller: Caller,
-    target: OpenTarget,
-    taken: Snapshot,
-    warnings: tuple[Problem, ...],
-    options: PublishOptions,
-) -> Publishing:
+    services: Services, caller: Caller, target: OpenTarget, taken: Snapshot, request: PublishRequest
+) -> PublishOutcome:
     """Put a checked snapshot on a target and record it, all in one transaction.
 
     What the registry would refuse is refused before the target is called. Raises Conflict, GateClosed,
     TargetUnavailable, TargetRefused.
     """
-    pipeline = taken.pipeline
-    request = PublishRequest(
-        name=pipeline.name if options.name is None else options.name,
-        label=options.label,
-        snapshot=frozen_snapshot(taken),
-        placement=target.placement,
-        description=pipeline.description if options.description is None else options.description,
-        tags=options.tags or {},
-        endpoint=options.endpoint,
-        default=options.default,
-        expect=options.expect,
-    )
     services.registry.pipelines.plan(request)
     with services.retiring_held_off(target.placement):
-        publication = deliver(target, taken)
+        publication = target.publish(taken, target.compile(taken))
         outcome = services.registry.pipelines.publish(evolve(request, publication=publication), caller)
-    _tell(services, outcome)
+    published, endpoint = outcome.published, outcome.endpoint
+    if outcome.created:
+        data = {"label": published.label, "digest": published.digest, "target": published.target}
+        event = Event(kind="pipeline", subject_id=published.id, subject=published.name, at=published.created, data=data)
+        services.tell("penstock_pipeline_published", event)
+    if endpoint is not None and outcome.default_moved:
+        services.tell("penstock_default_moved", default_moved(endpoint))
     services.outbox.give_time()
-    return Publishing(**asdict(outcome, recurse=False), warnings=warnings)
+    return outcome
 
 
 def snapshot_behind(services: Services, ref: str) -> tuple[Snapshot, str]:
@@ -176,39 +164,3 @@ def snapshot_behind(services: Services, ref: str) -> tuple[Snapshot, str]:
         f"endpoint `{endpoint.name}` has no version {wanted}; it has {len(endpoint.versions)}, from 0",
         code="version_not_found",
     )
-
-
-def check_defaults(target: OpenTarget, caller: Caller, pipeline: Pipeline) -> None:
-    """Refuse defaults that name content which the publisher may not name. Raises ParameterInvalid."""
-    if caller.folder is not None:
-        return
-    problems = []
-    for name, parameter in pipeline.parameters.items():
-        path = parameter.default if parameter.is_artifact else None
-        if path is not None and not is_bundled(path):  # what is bundled came from whoever published it first
-            answer = target.resolve_location(location_of(name, parameter, parameter.default, None))
-            if isinstance(answer, Problem):
-                problems.append(Problem(answer.code, answer.message, ("parameters", name, "default")))
-    if problems:
-        raise ParameterInvalid.of(problems, "defaults")
-
-
-def default_moved(endpoint: EndpointRecord) -> Event:
-    """The event that tells plugins where a default is now."""
-    return Event(
-        kind="endpoint",
-        subject_id=endpoint.id,
-        subject=endpoint.name,
-        at=endpoint.modified,
-        data={"default": endpoint.default},
-    )
-
-
-def _tell(services: Services, outcome: PublishOutcome) -> None:
-    published, endpoint = outcome.published, outcome.endpoint
-    if outcome.created:
-        data = {"label": published.label, "digest": published.digest, "target": published.target}
-        event = Event(kind="pipeline", subject_id=published.id, subject=published.name, at=published.created, data=data)
-        services.tell("penstock_pipeline_published", event)
-    if endpoint is not None and outcome.default_moved:
-        services.tell("penstock_default_moved", default_moved(endpoint))

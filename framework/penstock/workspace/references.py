@@ -5,6 +5,7 @@ meant. What a reference means never depends on what lies in a folder.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -53,27 +54,19 @@ def locate(
         return Located(kind="endpoint", id=endpoint, version=version)
     try:
         published = registry.pipelines.get(ref).id
-    except NotFound as missing:
-        return _locate_other(registry, ref, name, version, missing, replay=replay, runs=runs)
-    if version is not None:
-        raise UsageError(f"`{ref}` is a published pipeline, which has no versions: leave the version out")
-    return Located(kind="published", id=published)
-
-
-def _locate_other(
-    registry: Registry, ref: str, name: str, version: str | None, missing: NotFound, *, replay: bool, runs: bool
-) -> Located:
-    """What a reference names that is neither a live endpoint nor a live published pipeline."""
+    except NotFound as error:
+        missing = error
+    else:
+        if version is not None:
+            raise UsageError(f"`{ref}` is a published pipeline, which has no versions: leave the version out")
+        return Located(kind="published", id=published)
     if replay and registry.pipelines.known(ref):
         return Located(kind="published", id=ref)
     if replay and registry.endpoints.identify(name, deleted=True):
         return Located(kind="endpoint", id=name, version=version)
     if runs:
-        try:
+        with suppress(NotFound):
             return Located(kind="run", id=registry.runs.get(ref).id)
-        except NotFound:
-            pass
-    if ":" in ref:
-        raise missing
-    registry.endpoints.get(name)  # raises with the endpoints that exist
+    if ":" not in ref:
+        registry.endpoints.get(name)  # raises with the endpoints that exist
     raise missing

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from penstock.config import Config, build_plugin
-from penstock.contract.hooks import Event
 from penstock.errors import RegistryError
 from penstock.records import Placement
 from penstock.registry import Registry
@@ -34,6 +33,7 @@ class Services:
         loaded = [(name, build_plugin(config, name, discovery.load("plugin", name))) for name in config.plugins.value]
         loaded += plugins
         self.plugins = WorkspacePlugins(loaded)
+        self.tell = self.plugins.tell
         self.targets = OpenTargets(config, loaded)
         self._lock = threading.RLock()
         self._registry: Registry | None = None
@@ -89,10 +89,6 @@ class Services:
         from penstock.dispatch.retire import retiring_held_off
 
         return retiring_held_off(self.home, placement)
-
-    def tell(self, hook: str, event: Event) -> None:
-        """Tell the plugins about something that is already committed."""
-        self.plugins.tell(hook, event)
 
     def close(self) -> None:
         """Close the registry; runs go on."""

@@ -71,24 +71,17 @@ class Targets(Group):
     @verb("plugin.list")
     def plugins(self, caller: Caller) -> tuple[PluginStatus, ...]:
         """Every plugin that is installed, and whether this workspace uses it."""
-        setting = self._services.config.plugins
-        enabled = setting.value
+        enabled = self._services.config.plugins
+        origins = dict.fromkeys(enabled.value, enabled.origin)
         return tuple(
-            PluginStatus(
-                name=name,
-                distribution=distribution,
-                enabled=name in enabled,
-                origin=setting.origin if name in enabled else None,
-            )
-            for name, distribution in sorted(discovery.names("plugin").items())
+            PluginStatus(name=name, distribution=found, enabled=name in origins, origin=origins.get(name))
+            for name, found in sorted(discovery.names("plugin").items())
         )
 
     def _status(self, name: str) -> TargetStatus:
         configured = target_config(self._services.config, name)
-        problem, options = (
-            None,
-            {key: OptionStatus(value=s.value, origin=s.origin) for key, s in configured.options.items()},
-        )
+        problem = None
+        options = {key: OptionStatus(value=one.value, origin=one.origin) for key, one in configured.options.items()}
         try:
             target = self._services.targets.open(name).target
         except PenstockError as error:

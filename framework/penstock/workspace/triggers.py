@@ -14,7 +14,7 @@ from attrs import evolve, frozen
 from penstock import codec, snapshot
 from penstock.contract.run import BoundParameters
 from penstock.errors import PenstockError, one_line
-from penstock.records import Caller, FrozenSnapshot, RunRecord
+from penstock.records import Caller, RunRecord
 from penstock.registry import NewRun, Resolution, ResolutionChanged, TriggerRequest
 from penstock.snapshot import Snapshot
 from penstock.targets.facade import OpenTarget
@@ -35,7 +35,15 @@ class Submitted:
 
 def submit(services: Services, caller: Caller, found: Located, options: TriggerOptions) -> Submitted:
     """Trigger an endpoint, a version of it or a published pipeline."""
-    return _accept(services, caller, _request(services, found, options), options)
+    request = TriggerRequest(
+        kind="endpoint" if found.kind == "endpoint" else "published",
+        ref=found.id,
+        version=found.version,
+        key=options.idempotency_key,
+        is_same_request=_is_same(services, options, version=found.version),
+        rerun_of=options.rerun_of,
+    )
+    return _accept(services, caller, request, options)
 
 
 def submit_file(
@@ -51,7 +59,7 @@ def submit_file(
         known = services.registry.runs.replay(_trial(services, name, digest, options, target))
         if known is not None:
             return Submitted(run=known, replayed=True, warnings=())
-    publishing.validate(opened, source)
+    publishing.validate(opened, caller, source)
     services.make_registry()
     taken = snapshot.take(source.pipeline, source.folder, services.store, document=source.document)
     request = _trial(services, name, taken.digest, options, target)
@@ -84,22 +92,11 @@ def parameters_of(services: Services, run: RunRecord) -> dict[str, Any]:
     }
 
 
-def _request(services: Services, found: Located, options: TriggerOptions) -> TriggerRequest:
-    return TriggerRequest(
-        kind="endpoint" if found.kind == "endpoint" else "published",
-        ref=found.id,
-        version=found.version,
-        key=options.idempotency_key,
-        is_same_request=_is_same(services, lambda kept: fingerprint(kept, options, version=found.version)),
-        rerun_of=options.rerun_of,
-    )
-
-
 def _trial(
     services: Services, pipeline: str, digest: str, options: TriggerOptions, target: str | None
 ) -> TriggerRequest:
     """The request that triggers a trial. A `target` that the caller named is part of what was asked for."""
-    is_same = _is_same(services, lambda kept: fingerprint(kept, options, digest=digest))
+    is_same = _is_same(services, options, digest=digest)
     return TriggerRequest(
         kind="file",
         ref=pipeline,
@@ -110,9 +107,16 @@ def _trial(
     )
 
 
-def _is_same(services: Services, read: Callable[[FrozenSnapshot], str]) -> Callable[[RunRecord, str], bool]:
+def _is_same(
+    services: Services, options: TriggerOptions, *, version: str | None = None, digest: str | None = None
+) -> Callable[[RunRecord, str], bool]:
     """Whether a run that has our idempotency key came from the same request, read against the run's own spec."""
-    return lambda run, kept: read(services.registry.pipelines.snapshot(run.digest)) == kept
+
+    def is_same(run: RunRecord, kept: str) -> bool:
+        snapshot = services.registry.pipelines.snapshot(run.digest)
+        return fingerprint(snapshot, options, version=version, digest=digest) == kept
+
+    return is_same
 
 
 def _accept_trial(
@@ -128,7 +132,7 @@ def _accept_trial(
     bound = bind_parameters(kept, options, target.resolve_location)
     with ExitStack() as held:
         held.enter_context(services.retiring_held_off(target.placement))
-        publication = publishing.deliver(target, taken)
+        publication = target.publish(taken, target.compile(taken))
         services.registry.pipelines.record_trial(kept, target.placement, publication)
         return _accept(services, caller, evolve(request, placement=target.placement), options, bound, held)
 

@@ -44,10 +44,11 @@ def verb(name: str) -> Callable[[Callable[Concatenate[G, Caller, P], R]], Callab
             caller = self._caller
             if not caller.request_id:
                 caller = evolve(caller, request_id=str(uuid.uuid4()))
-            named = dict(zip(positional, args, strict=False)) | kwargs
+            named: dict[str, Any] = dict(zip(positional, args, strict=False)) | kwargs
+            subject = named.get(positional[0], "") if positional else ""
             request = VerbRequest(
                 verb=name,
-                subject=_subject(named.get(positional[0], "") if positional else ""),
+                subject=subject.name if isinstance(subject, Pipeline) else str(subject),
                 actor=caller.actor,
                 verified=caller.verified,
                 door=caller.door,
@@ -78,7 +79,3 @@ def folder_of(caller: Caller, what: str) -> Path:
             code="file_not_allowed",
         )
     return Path.cwd() / caller.folder
-
-
-def _subject(value: Any) -> str:
-    return value.name if isinstance(value, Pipeline) else str(value)
