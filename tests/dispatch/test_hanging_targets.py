@@ -10,6 +10,8 @@ import pytest
 from penstock.dispatch.follow import LOOK_BUDGET
 from penstock.workspace import Workspace
 
+EARLIER: list[threading.Thread] = []
+
 
 @pytest.fixture
 def hang(far, monkeypatch):
@@ -17,6 +19,7 @@ def hang(far, monkeypatch):
     monkeypatch.setattr("penstock.dispatch.backoff.HANGS", 0.2)
     monkeypatch.setattr("penstock.dispatch.outbox.PATIENCE", 0.3)
     answer, reach = threading.Event(), far.reach
+    EARLIER[:] = threading.enumerate()  # what other tests have left
 
     def reaching(target, what):
         reach(target, what)
@@ -29,16 +32,16 @@ def hang(far, monkeypatch):
     answer.set()
 
 
-def left_behind() -> int:
-    return len([thread for thread in threading.enumerate() if thread.name == "penstock-away"])
+def waiting() -> list[threading.Thread]:
+    """The threads that wait for the target."""
+    return [one for one in threading.enumerate() if one.name == "penstock-away" and one not in EARLIER]
 
 
 def end(hang) -> None:
     """Let the target answer at last, and wait for what that brings."""
     hang.set()
-    for thread in threading.enumerate():
-        if thread.name == "penstock-away":
-            thread.join(10)
+    for thread in waiting():
+        thread.join(10)
 
 
 def forget_the_pause(ws) -> None:
@@ -64,12 +67,31 @@ def test_looks_leave_one_thread_and_a_pause_that_grows(ws, far, hang, what):
         assert all(one.run.stale.startswith("still waiting for target `away` since ") for one in found)
         assert not any(one.hopeless for one in found)
         assert time.monotonic() - begin < 2.5, "nobody waits for what hangs"
-        assert (outbox.failures("away"), left_behind()) == (failures, 1)
+        assert (outbox.failures("away"), len(waiting())) == (failures, 1)
     far.hanging.clear()
     end(hang)
     forget_the_pause(ws)
     assert [one.run.stale for one in follower.look(runs, budget=5.0)] == [None] * len(runs)
-    assert (outbox.failures("away"), left_behind()) == (0, 0)
+    assert (outbox.failures("away"), len(waiting())) == (0, 0)
+
+
+def test_callers_that_come_later_leave_nothing_more(ws, far, hang):
+    run = ws.submit("away").record
+    far.hanging["away"] = "get"
+
+    def all_at_once():
+        threads = [threading.Thread(target=ws._services.follower.look, args=([run], 0.3)) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return set(waiting())
+
+    first = all_at_once()
+    assert 1 <= len(first) <= 6
+    for _ in range(3):
+        forget_the_pause(ws)
+        assert all_at_once() == first
 
 
 def test_another_process_leaves_it_alone_too(ws, far, hang, folder):
@@ -94,7 +116,7 @@ def test_hand_overs_leave_one_thread_and_lose_no_run(ws, far, hang):
         forget_the_pause(ws)
         runs.append(ws.runs.submit("away"))
         assert "still waiting for target `away` since" in runs[-1].warnings[0]
-    assert (left_behind(), far.calls.count(("away", "submit"))) == (1, 1)
+    assert (len(waiting()), far.calls.count(("away", "submit"))) == (1, 1)
     assert ws.runs.submit("near").run.external is not None
     far.hanging.clear()
     end(hang)
@@ -126,7 +148,7 @@ def test_what_is_owed_to_it_leaves_one_thread_and_goes_on_elsewhere(ws, far, han
         ws.endpoints.update("away", description=f"{number}") if what != "retire" else None
         ws.endpoints.update("near", description=f"{number}")
         ws._services.outbox.give_time(0.3)
-        assert left_behind() <= 1
+        assert len(waiting()) <= 1
         forget_the_pause(ws)
     assert ("near", "sync") in far.calls
     assert far.calls.count(("away", what)) == 1

@@ -176,7 +176,10 @@ class BackendHooks:
     @hookspec(firstresult=True)
     @optional("remove published pipelines")
     def penstock_retire_pipeline(self, target: Target, publication: Publication) -> bool:
-        """Forget a publication that nothing points to any more; answers True. Optional, idempotent."""
+        """Forget a publication that nothing points to any more under any name of the place; answers True. Optional.
+
+        Idempotent: where several targets are one place, each name that had published it is told.
+        """
 
     @hookspec(firstresult=True)
     @optional("report its health")

@@ -118,8 +118,9 @@ class Follower:
             return
         for ref in patience.in_time(handed):
             owed = Owed(kind="cancel", subject=ref.id, target=placement.target)
-            if self._registry.outbox.is_due(owed):
-                _raise_if_away(self._outbox.try_now(owed))
+            error = self._outbox.try_now(owed) if self._registry.outbox.is_due(owed) else None
+            if isinstance(error, TargetUnavailable):
+                raise error
         together = len(handed) > 1 and target.has("penstock_list_runs")
         reports = target.list_runs(handed) if together else {}
         for ref in patience.in_time(handed):
@@ -132,7 +133,10 @@ class Follower:
         outbox = self._registry.outbox
         if self._outbox.is_claimed(owed) or not (outbox.is_due(owed) or outbox.is_stuck(owed)):
             return None
-        return _raise_if_away(self._outbox.try_now(owed))
+        error = self._outbox.try_now(owed)
+        if isinstance(error, TargetUnavailable):
+            raise error  # nor will it take the others
+        return error
 
     def _report(self, target: OpenTarget, ref: RunRef, reports: RunReports) -> PenstockError | None:
         """Take in what a target says of one run; returns what stood in the way."""
@@ -169,10 +173,3 @@ class Follower:
         if digest not in self._pipelines:
             self._pipelines[digest] = from_canonical(self._registry.pipelines.snapshot(digest).spec)
         return self._pipelines[digest]
-
-
-def _raise_if_away(error: PenstockError | None) -> PenstockError | None:
-    """An error of one run; one that all others on the target would meet is raised."""
-    if isinstance(error, TargetUnavailable):
-        raise error
-    return error

@@ -3,6 +3,7 @@
 from penstock.registry.messages import (
     CancelOutcome,
     CheckReport,
+    Counts,
     GateOutcome,
     MoveOutcome,
     NewRun,
@@ -19,6 +20,7 @@ from penstock.registry.registry import Registry
 __all__ = [
     "CancelOutcome",
     "CheckReport",
+    "Counts",
     "GateOutcome",
     "MoveOutcome",
     "NewRun",

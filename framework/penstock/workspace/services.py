@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from penstock.config import Config, build_plugin
@@ -23,13 +22,16 @@ if TYPE_CHECKING:
 
 class Services:
     """Shared by all callers and threads of a process. The registry is opened on first use, and made by the first verb
-    that writes what needs one; opening it does nothing else.
+    that writes what needs one; opening it does nothing else. `home` is the state folder, and `store` the folder in it
+    where archives lie content-addressed.
 
     `plugins` are objects with hooks, by name, inside of those that the configuration names.
     """
 
     def __init__(self, config: Config, plugins: Sequence[tuple[str, object]] = ()) -> None:
         self.config = config
+        self.home = config.home
+        self.store = self.home / "archives"
         loaded = [(name, build_plugin(config, name, discovery.load("plugin", name))) for name in config.plugins.value]
         loaded += plugins
         self.plugins = WorkspacePlugins(loaded)
@@ -44,16 +46,6 @@ class Services:
     def exists(self) -> bool:
         """Whether there is a registry yet."""
         return self._registry is not None or self._is_there()
-
-    @property
-    def home(self) -> Path:
-        """The state folder."""
-        return self.config.home
-
-    @property
-    def store(self) -> Path:
-        """The folder where archives lie content-addressed, in the state folder."""
-        return self.home / "archives"
 
     @property
     def registry(self) -> Registry:

@@ -199,8 +199,8 @@ class _Runs(_Group):
         words = [] if timeout is None else ["--timeout", f"{max(timeout, 0.001):.3f}s"]
         return self._call(RunRecord, "run", "wait", ref, *words)
 
-    def cancel(self, ref: str, *, reason: str = "") -> CancelOutcome:
-        return self._call(CancelOutcome, "run", "cancel", ref, *_options({"reason": reason}))
+    def cancel(self, ref: str, *, reason: str = "", force: bool = False) -> CancelOutcome:
+        return self._call(CancelOutcome, "run", "cancel", ref, *_options({"reason": reason, "force": force}))
 
     def logs(self, ref: str, *, step: str | None = None) -> list[LogPart]:
         found = self._call(dict, "run", "logs", ref, *([] if step is None else [step]))
