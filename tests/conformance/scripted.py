@@ -17,6 +17,7 @@ from penstock.testing.faults.answers import Answers
 from penstock.testing.faults.points import Point, Points
 from penstock.testing.harness import Harness
 from penstock.testing.laws import require
+from penstock.testing.probes import probe
 from penstock.testing.profiles import DEFAULT
 from penstock.testing.subject import Subject
 
@@ -120,6 +121,19 @@ def nothing_at_all(folder: Path, point) -> None:
 def all_of_it(folder: Path, point) -> None:
     """A judge of a history that came to its end."""
     require(12, (folder / "ran").exists(), "the last step was taken")
+
+
+def examines_too(subject: Subject, points) -> None:
+    """One more process examines a subject, as those do that judge what a kill has left."""
+    with points.armed():
+        Harness(subject, DEFAULT, seed=1)
+
+
+def the_probe_is_whole(subject: Subject, point) -> None:
+    """Whoever packs the kit's code at this moment packs the probe, all of it and nothing else."""
+    code = subject.config.home.parent / "conformance" / "pipelines" / "src"
+    held = {path.name: path.read_bytes() for path in code.iterdir()}
+    require(12, held == {"probe.py": Path(probe.__file__).read_bytes()}, f"the code is {held}")
 
 
 def break_deaf() -> None:

@@ -59,6 +59,17 @@ def test_a_point_that_is_not_reached_is_not_one_where_it_died(new_folder):
     assert kill_at_each([far], scripted.steps, scripted.all_of_it, new_folder) == []
 
 
+def test_the_probe_is_whole_at_every_moment_while_others_examine_the_same(harness):
+    import scripted
+
+    points = points_of(scripted.examines_too, harness.subject)
+    assert points
+    killed = kill_at_each(
+        points, scripted.examines_too, scripted.the_probe_is_whole, lambda: harness.subject, at_once=1
+    )
+    assert killed == points
+
+
 @pytest.mark.parametrize(("breaking", "reason"), [
     ("deaf", "the moment before the call of the hook was not seen"),
     ("alive", "3 of 3 points were not reached: `call of penstock_cancel_run`, "),

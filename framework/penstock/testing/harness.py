@@ -38,7 +38,7 @@ class Harness:
         self.seed = seed
         self.folder = subject.config.home.parent / "conformance"
         self.code.mkdir(parents=True, exist_ok=True)
-        shutil.copy(probe.__file__, self.code / "probe.py")
+        self._place_probe()
         self.told: list[str] = []
         self.left_out: list[str] = []
         self._template: Path | None = None
@@ -140,6 +140,12 @@ class Harness:
             report_multiple_bugs=False,
         )
         limits(seed(self.seed)(given(**strategies)(body)))()
+
+    def _place_probe(self) -> None:
+        # Processes of one examination make a harness each while others pack this folder: they must not find half of it.
+        draft = self.folder / f".probe.{uuid.uuid4().hex}"
+        shutil.copy(probe.__file__, draft)
+        draft.replace(self.code / "probe.py")
 
     def _new_folder(self) -> Path:
         return Path(tempfile.mkdtemp(prefix="marks-", dir=self.folder))
