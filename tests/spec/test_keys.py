@@ -116,3 +116,10 @@ def test_paths_of_a_walk_are_those_of_the_document():
     assert found["defaults", "env", "K"] == "${{ parameters.kind }}"
     assert found["steps", "train", "after", 0] == "prepare"
     assert ("parameters", "images", "default") not in found
+
+
+@pytest.mark.parametrize("one", attributes(Defaults), ids=lambda one: one.name)
+def test_what_a_step_does_not_say_is_told_from_what_it_says(one):
+    """A default with a value of its own would win over a step that says the same as the default."""
+    own = next(each for each in attributes(Step) if each.name == one.name)
+    assert [each.default for each in (one, own)] in ([None, None], [{}, {}])
