@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from penstock.cli.root import run as penstock
-from penstock.contract.run import RunReport
+from penstock.contract.run import RunReport, StepReport
 from penstock.errors import TargetRefused, TargetUnsupported
 from penstock.workspace import Workspace
 
@@ -169,6 +169,39 @@ def test_a_healthy_target_is_told_and_its_answer_decides(ws, far, monkeypatch):
     monkeypatch.setattr(far, "reports", {slow.id: RunReport(state="running")} | far.reports)
     monkeypatch.setattr(far, "report", lambda run: RunReport(state="running"))
     assert ws.runs.cancel(slow.id, force=True).run.state == "running"
+
+
+def test_a_target_that_took_the_request_is_not_called_untold_for_an_odd_report(ws, far, folder, monkeypatch):
+    """What it says of the run is of no use; that it was told to end it is known all the same."""
+    run = ws.runs.submit("away").run
+    odd = RunReport(state="running", steps=(StepReport(name="stranger", state="running"),))
+    monkeypatch.setattr(far, "report", lambda run: odd)
+    outcome = ws.runs.cancel(run.id, force=True)
+    assert (outcome.ended, outcome.requested, outcome.run.state) == (False, True, "running")
+    assert ("away", "cancel") in far.calls
+    assert "stranger" in outcome.run.stale
+    (folder / "penstock.yaml").write_text(GONE)
+    with Workspace.open(folder, actor="ada") as later:
+        again = later.runs.cancel(run.id, force=True)
+    assert (again.ended, again.run.state) == (True, "canceled")
+    assert "target `away` was told before and cannot be followed" in again.run.error.message
+
+
+def test_a_run_that_ends_by_itself_at_the_last_moment_was_not_ended_by_force(ws, far, folder, monkeypatch):
+    run = ws.runs.submit("away").run
+    lose(far, folder, monkeypatch, "unreachable")
+    runs = ws._services.registry.runs
+    give_up = runs.give_up
+
+    def too_late(*arguments, **options):
+        runs.report(run.id, RunReport(state="succeeded"))
+        return give_up(*arguments, **options)
+
+    monkeypatch.setattr(runs, "give_up", too_late, raising=False)
+    outcome = ws.runs.cancel(run.id, force=True)
+    assert (outcome.ended, outcome.run.state, outcome.run.error) == (False, "succeeded", None)
+    actions = [row.action for row in ws.admin.history(subject=run.id).items]
+    assert actions.count("run_ended") == 1
 
 
 def test_without_force_nothing_is_given_up(ws, far, folder, monkeypatch):

@@ -178,15 +178,21 @@ class Runs(Group):
             found = self._services.follower.one(outcome.run)
         except RegistryError:  # which has the request all the same
             return outcome
-        untold = self._untold(found) if force and not found.run.finished else None
+        if not force or found.run.finished:
+            return evolve(outcome, run=found.run)
+        told = self._is_told(found.run)
+        untold = None if told and outcome.requested else self._untold(found)
         if untold is None:
             return evolve(outcome, run=found.run)
-        why = f"ended here by force: target `{run.target}` was not told ({untold}), and it may go on there"
+        what = "was told before and cannot be followed" if told else "was not told"
+        why = f"ended here by force: target `{run.target}` {what} ({untold}), and it may go on there"
         last_try = isinstance(untold, TargetUnavailable)
         failure = Failure(code=untold.code, message=why)
-        ended = registry.runs.give_up(run.id, caller, failure, last_try=last_try)
-        self._services.outbox.tell_run(ended)
-        return evolve(outcome, run=ended, ended=True)
+        after = registry.runs.give_up(run.id, caller, failure, last_try=last_try)
+        if after.error != failure:  # it has ended by itself meanwhile
+            return evolve(outcome, run=after)
+        self._services.outbox.tell_run(after)
+        return evolve(outcome, run=after, ended=True)
 
     @verb("run.logs")
     def logs(self, caller: Caller, ref: str, *, step: str | None = None, follow: bool = False) -> LogParts:
@@ -219,6 +225,12 @@ class Runs(Group):
         except PenstockError:
             return True
 
+    def _is_told(self, run: RunRecord) -> bool:
+        """Whether the target of a run that is to end has taken that request."""
+        if run.external is None or not self._can_cancel(run.target):
+            return False
+        return not self._services.registry.outbox.is_owed(Owed(kind="cancel", subject=run.id, target=run.target))
+
     def _untold(self, found: Followed) -> PenstockError | None:
         """Why the target of a run cannot be told that it is to end, as far as a look at it found out."""
         run = found.run
@@ -230,9 +242,7 @@ class Runs(Group):
             return TargetUnavailable((run.waiting and run.waiting.message) or "it was not handed over yet")
         if not self._can_cancel(run.target):
             return TargetUnsupported("it cannot cancel runs")
-        if self._services.registry.outbox.is_owed(Owed(kind="cancel", subject=run.id, target=run.target)):
-            return TargetUnavailable("it did not take the request")
-        return None
+        return None if self._is_told(run) else TargetUnavailable("it did not take the request")
 
     def _look(self, ref: str, budget: float = LOOK_BUDGET) -> Followed:
         return self._services.follower.one(self._services.registry.runs.get(ref), budget)
