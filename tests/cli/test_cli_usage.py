@@ -23,6 +23,8 @@ CASES = {
     "endpoint list --registry x": "`penstock --registry ... endpoint list`",
     "status --target x": "`penstock --target ... status`",
     "run list --target x": "stays on the target that `penstock publish --target` put it on",
+    "history --target x": "known: `--all`",
+    "init --target x": "known: `--help`",
     "endpoint --all list": "`penstock endpoint list --all`",
     "endpoint disable digits --version 1": "write `penstock endpoint disable digits@1`",
     "endpoint disable --reason why --version=1 digits": "write `penstock endpoint disable --reason why digits@1`",

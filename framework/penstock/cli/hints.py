@@ -61,7 +61,7 @@ def option_hint(name: str, context: click.Context) -> str:
         return f"did you mean `{_SYNONYMS[name]}`?"
     if path and (name in ("--config", "--registry") or (name == "--target" and path in ("status", "target list"))):
         return f"it stands before the command: `penstock {name} ... {path}`"
-    if path and name == "--target":
+    if name == "--target" and path.partition(" ")[0] in ("endpoint", "pipeline", "run"):
         return "everything stays on the target that `penstock publish --target` put it on"
     # Compared without the dashes, which all options have in common.
     words, bare = [word[2:] for word in own if word.startswith("--")], name.strip("-")
