@@ -12,6 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from penstock.snapshot.ignoring import is_ignored, read_rules
+from penstock.snapshot.walking import NotBundled, files_in
 
 _PIECES = st.sampled_from([
     "a", "b", "*", "**", "?", "/", "/", ".", "-", "!", "^", "#", " ", "\\", "\\*", "\\/", "\\ ", "[ab]", "[!a]", "[^b]",
@@ -98,3 +99,12 @@ def test_no_pattern_takes_long(pattern, path):
     started = time.process_time()
     assert not _by_us([pattern], path, False)
     assert time.process_time() - started < 5
+
+
+def test_more_rules_than_can_be_matched_are_said_so_in_place_of_bundling_what_they_keep_out(tmp_path, monkeypatch):
+    monkeypatch.setattr("penstock.snapshot.ignoring._MEMORY", 2**10)
+    (tmp_path / ".gitignore").write_text("*.env\n*.key\n")
+    (tmp_path / "secret.env").touch()
+    with pytest.raises(NotBundled, match="more rules than can be matched") as refused:
+        files_in(tmp_path, tmp_path / "none")
+    assert refused.value.code == "file_unreadable"

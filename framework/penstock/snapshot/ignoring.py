@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -38,21 +39,24 @@ class Rules:
 
 
 def read_rules(folder: Path, base: str) -> Rules | None:
-    """The rules in a folder, or None when it has none. Raises OSError."""
+    """The rules in a folder, or None when it has none. Raises OSError, also for more rules than can be matched."""
     file = folder / ".gitignore"
     if not file.is_file():
         return None
     import re2  # it takes milliseconds to load, and most folders have no rules
 
     options = re2.Options()
-    options.encoding, options.max_mem = re2.Options.Encoding.LATIN1, _MEMORY
+    options.encoding, options.max_mem, options.log_errors = re2.Options.Encoding.LATIN1, _MEMORY, False
     patterns, ignores = re2.Set.FullMatchSet(options), []
     # Bytes as characters one by one: git compares bytes, and a name need not be text.
-    for line in file.read_bytes().removeprefix(b"\xef\xbb\xbf").decode("latin-1").split("\n"):
-        for regex, ignored in _read_line(line.removesuffix("\r")):
+    lines = file.read_bytes().removeprefix(b"\xef\xbb\xbf").decode("latin-1").split("\n")
+    try:
+        for regex, ignored in (rule for line in lines for rule in _read_line(line.removesuffix("\r"))):
             patterns.Add(regex.encode("latin-1"))
             ignores.append(ignored)
-    patterns.Compile()
+        patterns.Compile()
+    except re2.error:
+        raise OSError(errno.EFBIG, "its .gitignore has more rules than can be matched") from None
     return Rules(base, tuple(ignores), patterns)
 
 
