@@ -161,8 +161,9 @@ class Runs(Group):
         """Ask a run to end. Before hand-over it ends at once; later the target's answer decides.
 
         A run that has ended answers with its state. Raises TargetUnsupported when the target cannot cancel. With
-        `force` the target is told first too; where it is gone, away or broken, or does not take the request, the run
-        ends here all the same, its error says why, and nothing that the target says of it later changes that.
+        `force` the target is told first too, and one that takes the request decides; where it is gone, away or broken,
+        or was told before and cannot be followed, the run ends here all the same, its error says why, and nothing that
+        the target says of it later changes that.
         """
         registry = self._services.registry
         run = registry.runs.get(ref)
