@@ -13,7 +13,7 @@ import pytest
 import penstock
 from penstock.contract.hooks import hookimpl
 from penstock.errors import Conflict, GateClosed, NotFound, ParameterInvalid, PenstockError, RunFailed
-from penstock.workspace import Workspace
+from penstock.workspace import Endpoint, PublishedPipeline, Run, Workspace
 
 
 def greeting(**changes) -> penstock.Pipeline:
@@ -168,6 +168,11 @@ def test_rerun_repeats_what_was_resolved(workspace):
     endpoint.set_default("1")
     again = run.rerun().wait()
     assert (again.version, again.outputs, again.record.rerun_of) == ("0", run.outputs, run.id)
+
+
+@pytest.mark.parametrize("face", [Workspace, Endpoint, PublishedPipeline, Run])
+def test_help_says_something_about_everything_public(face):
+    assert [name for name, one in vars(face).items() if not (name.startswith("_") or one.__doc__)] == []
 
 
 def test_a_run_whose_parameters_cannot_be_read_is_not_rerun_with_others(workspace, project):

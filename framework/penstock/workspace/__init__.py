@@ -53,9 +53,11 @@ def __getattr__(name: str) -> Any:
     return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
 
 
-def _group(name: str) -> Any:
+def _group(name: str, about: str) -> Any:
     """The verbs of a group for the workspace's caller, imported on first use."""
-    return cached_property(lambda workspace: __getattr__(name)(workspace._services, workspace._caller))
+    group = cached_property(lambda workspace: __getattr__(name)(workspace._services, workspace._caller))
+    group.__doc__ = about  # for `help`
+    return group
 
 
 class Workspace:
@@ -65,11 +67,11 @@ class Workspace:
     Threads may share one. `as_` is the same workspace for another caller, and costs nothing.
     """
 
-    pipelines: Pipelines = _group("Pipelines")
-    endpoints: Endpoints = _group("Endpoints")
-    runs: Runs = _group("Runs")
-    targets: Targets = _group("Targets")
-    admin: Admin = _group("Admin")
+    pipelines: Pipelines = _group("Pipelines", "Verbs of published pipelines.")
+    endpoints: Endpoints = _group("Endpoints", "Verbs of endpoints.")
+    runs: Runs = _group("Runs", "Verbs of runs.")
+    targets: Targets = _group("Targets", "Verbs of targets and plugins.")
+    admin: Admin = _group("Admin", "Verbs of the workspace itself and its registry.")
 
     def __init__(
         self,
