@@ -107,6 +107,20 @@ def test_retiring_is_owed_until_it_is_done(ws, far, other_spec, touch, sql, all_
     assert sql("SELECT count(*) FROM publications WHERE retired")[0] == (0,)
 
 
+def test_a_retirement_that_cannot_be_done_is_tried_less_and_less_often(ws, far, other_spec, sql):
+    far.RETRY = 1.0
+    published = ws.publish(other_spec, target="away")
+    far.away.add("away")
+    ws.pipelines.delete(published.id)
+    owed = Owed(kind="retire", subject=str(sql("SELECT subject FROM outbox")[0][0]), target="away")
+    for tries in range(1, 8):
+        begin = time.time()
+        ws._services.outbox.try_now(owed)
+        ((due,),) = sql("SELECT due FROM outbox")
+        assert 2**tries * 0.75 <= due / 1e6 - begin < LONGEST_PAUSE * 1.25 + 5
+    assert ws._services.registry.outbox.breaker("away") is None  # which is the other work's
+
+
 def test_publishing_again_takes_a_retirement_back(ws, far, other_spec, touch, all_due):
     published = ws.publish(other_spec, target="away")
     far.away.add("away")

@@ -102,10 +102,13 @@ class Outbox:
         try:
             self._do(owed)
         except TargetUnavailable as error:
+            if owed.kind == "retire":  # what still needs a publication is no trouble of the target's
+                pause = pause_after(self._registry.outbox.tries(owed) + 1, error.retry_after)
+                self._registry.outbox.defer(owed, pause, str(error))
+                return error
             pause = self.patience.pause(owed.target, error)
             self._registry.outbox.defer(owed, pause, str(error))
-            if owed.kind != "retire":  # what still needs a publication is no trouble of the target's
-                self._registry.outbox.leave_alone(owed.target, pause, str(error))
+            self._registry.outbox.leave_alone(owed.target, pause, str(error))
             return error
         except PenstockError as error:
             if owed.kind == "cancel" and self._registry.runs.get(owed.subject).finished:
