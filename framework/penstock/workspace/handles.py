@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from penstock.errors import RunFailed
@@ -15,19 +14,10 @@ if TYPE_CHECKING:
     from penstock.workspace import Workspace
 
 
-def _recorded(name: str, about: str) -> Any:
-    """A property of the record as it was last read."""
-    return property(attrgetter(f"record.{name}"), doc=about)
-
-
 class Run:
     """One triggered execution. `state` and `outputs` are read again while it is unfinished; `record` is all that was
     last read.
     """
-
-    id: str = _recorded("id", "The run's id: its identity everywhere.")
-    version: str | None = _recorded("version", "The endpoint version that the trigger resolved to.")
-    parameters: Mapping[str, Value] = _recorded("parameters", "Every parameter's value, defaults included.")
 
     def __init__(self, workspace: Workspace, record: RunRecord, warnings: tuple[str, ...] = ()) -> None:
         self._workspace = workspace
@@ -37,6 +27,21 @@ class Run:
     def __repr__(self) -> str:
         """Id and state as last read."""
         return f"<Run {self.id} {self.record.state}>"
+
+    @property
+    def id(self) -> str:
+        """The run's id: its identity everywhere."""
+        return self.record.id
+
+    @property
+    def version(self) -> str | None:
+        """The endpoint version that the trigger resolved to."""
+        return self.record.version
+
+    @property
+    def parameters(self) -> Mapping[str, Value]:
+        """Every parameter's value, defaults included."""
+        return self.record.parameters
 
     @property
     def state(self) -> str:
@@ -92,13 +97,6 @@ class Run:
 class PublishedPipeline:
     """A snapshot frozen under a name and a label on a target. It can be triggered by itself."""
 
-    id: str = _recorded("id", "The published pipeline's id.")
-    name: str = _recorded("name", "The name it was published under.")
-    label: str = _recorded("label", "The label that stands for its digest.")
-    digest: str = _recorded("digest", "The snapshot's digest, the same on every target.")
-    target: str = _recorded("target", "The target where it was published and where its runs go.")
-    enabled: bool = _recorded("enabled", "Whether its gate is open, as last read.")
-
     def __init__(self, workspace: Workspace, record: PublishedRecord) -> None:
         self._workspace = workspace
         self.record = record
@@ -106,6 +104,36 @@ class PublishedPipeline:
     def __repr__(self) -> str:
         """Name, label and target."""
         return f"<PublishedPipeline {self.name}:{self.label} on {self.target}>"
+
+    @property
+    def id(self) -> str:
+        """The published pipeline's id."""
+        return self.record.id
+
+    @property
+    def name(self) -> str:
+        """The name it was published under."""
+        return self.record.name
+
+    @property
+    def label(self) -> str:
+        """The label that stands for its digest."""
+        return self.record.label
+
+    @property
+    def digest(self) -> str:
+        """The snapshot's digest, the same on every target."""
+        return self.record.digest
+
+    @property
+    def target(self) -> str:
+        """The target where it was published and where its runs go."""
+        return self.record.target
+
+    @property
+    def enabled(self) -> bool:
+        """Whether its gate is open, as last read."""
+        return self.record.enabled
 
     def submit(
         self,
@@ -148,12 +176,6 @@ class PublishedPipeline:
 class Endpoint:
     """A stable name in front of versions. Properties show it as it was last read; every verb reads it again."""
 
-    id: str = _recorded("id", "The endpoint's id, which outlives its name.")
-    name: str = _recorded("name", "The endpoint's name.")
-    default: str | None = _recorded("default", "The version that a trigger without a version runs.")
-    versions: tuple[VersionRecord, ...] = _recorded("versions", 'All versions, from "0" on.')
-    enabled: bool = _recorded("enabled", "Whether the endpoint's own gate is open.")
-
     def __init__(self, workspace: Workspace, record: EndpointRecord) -> None:
         self._workspace = workspace
         self.record = record
@@ -161,6 +183,31 @@ class Endpoint:
     def __repr__(self) -> str:
         """Name and default version."""
         return f"<Endpoint {self.name}, default {self.default}>"
+
+    @property
+    def id(self) -> str:
+        """The endpoint's id, which outlives its name."""
+        return self.record.id
+
+    @property
+    def name(self) -> str:
+        """The endpoint's name."""
+        return self.record.name
+
+    @property
+    def default(self) -> str | None:
+        """The version that a trigger without a version runs."""
+        return self.record.default
+
+    @property
+    def versions(self) -> tuple[VersionRecord, ...]:
+        """All versions, from "0" on."""
+        return self.record.versions
+
+    @property
+    def enabled(self) -> bool:
+        """Whether the endpoint's own gate is open."""
+        return self.record.enabled
 
     def refresh(self) -> Endpoint:
         """Read the endpoint again."""
