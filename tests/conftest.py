@@ -207,3 +207,17 @@ def end_engines(folder: Path) -> None:
                 time.sleep(0.05)
             else:
                 os.kill(int(process.name), signal.SIGKILL)
+
+
+@pytest.fixture(scope="session")
+def serving():
+    """The module of `tests/serving.py`; without the extra `server` its tests are skipped by name."""
+    pytest.importorskip("uvicorn", reason="needs the extra `server`")
+    import importlib.util
+
+    spec = importlib.util.spec_from_file_location("serving", Path(__file__).with_name("serving.py"))
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["serving"] = module
+    spec.loader.exec_module(module)
+    return module

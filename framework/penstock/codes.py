@@ -31,23 +31,31 @@ idempotency_key_invalid UsageError: An idempotency key is empty or too long.
 time_invalid UsageError: A time that cannot be read; write `2026-11-20T14:00:00Z`.
 kind_unknown UsageError,SpecInvalid: There is no such kind of document; use one that is listed.
 file_unwritable UsageError,ConfigInvalid: A file or folder cannot be written; choose another.
+publish_elsewhere UsageError: This door cannot publish that; the message says how it is published.
+http_invalid UsageError: What came in is not HTTP as the standard has it.
+url_too_long UsageError http=414: The URL of a request is longer than the server takes.
+headers_too_large UsageError http=431: The headers of a request are larger than the server takes.
+body_timeout UsageError http=408: The body of a request did not come in time.
+address_unusable UsageError: The server cannot listen on that address; choose another host or port.
+json_invalid UsageError: The body of a request is not JSON; the message says where it stops being so.
+method_not_allowed UsageError http=405: The path does not take that method; the message names those it takes.
 file_not_allowed UsageError http=403: A caller from another machine names no file of this one; name a URI.
 # Of a document: a spec, a configuration, a file of parameters.
 spec_invalid SpecInvalid exit=3 http=422: Several things are wrong with the document; each has its own code.
 document_empty SpecInvalid: The document says nothing.
 document_not_utf8 SpecInvalid,ConfigInvalid: The document is not UTF-8 text; save it as such.
 document_too_deep SpecInvalid,ConfigInvalid: The document is nested too deep.
-document_too_large SpecInvalid,ConfigInvalid http=413: The document is too large; data belongs in files beside it.
+document_too_large SpecInvalid,ConfigInvalid,UsageError http=413: Too large a document; data belongs in files beside it.
 yaml_syntax SpecInvalid,ConfigInvalid: The document is not YAML; the message says where it stops making sense.
 yaml_alias SpecInvalid,ConfigInvalid: YAML's aliases are not read; write the value out.
 yaml_tag SpecInvalid,ConfigInvalid: YAML's tags are not read; leave the tag out.
 api_version_unknown SpecInvalid: This penstock does not read documents of that `apiVersion`.
-unknown_key SpecInvalid,ConfigInvalid: A key that nothing reads; the nearest known one is named.
-missing_key SpecInvalid,ConfigInvalid: A key that must be there is not.
-duplicate_key SpecInvalid,ConfigInvalid: A key is there twice; keep one.
+unknown_key SpecInvalid,ConfigInvalid,UsageError: A key that nothing reads; the nearest known one is named.
+missing_key SpecInvalid,ConfigInvalid,UsageError: A key that must be there is not.
+duplicate_key SpecInvalid,ConfigInvalid,UsageError: A key is there twice; keep one.
 key_invalid SpecInvalid,ConfigInvalid: A key that cannot be one; use letters, digits, `_` and `-`.
-type_mismatch SpecInvalid,ConfigInvalid: A value of another type than its key takes.
-value_invalid SpecInvalid,ConfigInvalid: A value that its key does not take.
+type_mismatch SpecInvalid,ConfigInvalid,UsageError: A value of another type than its key takes.
+value_invalid SpecInvalid,ConfigInvalid,UsageError: A value that its key does not take.
 text_invalid SpecInvalid,ConfigInvalid: A text holds characters that it cannot; the message names them.
 # Of a pipeline.
 steps_missing SpecInvalid: A pipeline has at least one step.
@@ -83,7 +91,7 @@ path_outside_folder SpecInvalid: A relative path leads out of the spec's folder.
 # Of a configuration.
 config_invalid ConfigInvalid exit=4 http=500: The configuration cannot be used; the message says where and why.
 target_missing ConfigInvalid: Several targets and no default: set `target`, or name one in the call.
-target_unknown ConfigInvalid: The configuration has no such target; the known ones are named.
+target_unknown ConfigInvalid http=404: The configuration has no such target; the known ones are named.
 backend_unknown ConfigInvalid: No installed package has that backend.
 plugin_unknown ConfigInvalid: No installed package has that plugin.
 command_unknown ConfigInvalid: No installed package has that command.
@@ -114,6 +122,8 @@ version_not_found NotFound: The endpoint has no such version, or no default.
 pipeline_not_found NotFound: There is no such published pipeline.
 snapshot_not_found NotFound: The registry has no such snapshot; publish the pipeline again.
 run_not_found NotFound: There is no such run.
+token_not_found NotFound: There is no such token.
+route_not_found NotFound: Nothing is served at that path; `/openapi.json` lists what is.
 step_not_found NotFound: The run has no such step.
 # Of gates.
 endpoint_disabled GateClosed exit=7 http=409: The endpoint is closed: since when, by whom and why is in the message.
@@ -123,6 +133,7 @@ pipeline_disabled GateClosed: The published pipeline is closed, behind every end
 conflict Conflict exit=8 http=409: What is asked contradicts what is there.
 ambiguous Conflict: The reference names several things; the message lists them.
 default_changed Conflict: Somebody else moved the default; look again and decide anew.
+version_lost Conflict: A whole endpoint was written back that lacks a version; read it again.
 file_exists Conflict,UsageError: A file is in the way and is never overwritten.
 idempotency_conflict Conflict: The idempotency key was used for another request; use a new key.
 in_use Conflict: A default, a version or an unfinished run still points to it.
@@ -165,6 +176,11 @@ backend_broken BackendBroken exit=14 http=500: A backend breaks the contract; th
 plugin_broken BackendBroken: A plugin breaks the contract; the message names the hook.
 command_broken BackendBroken: A command of a plugin cannot be loaded or is none.
 policy_refused PolicyRefused exit=15 http=403: A plugin refused the call before anything happened.
+# Of who comes in by HTTP.
+not_authenticated NotAuthenticated exit=16 http=401: The call carries no token that is valid; no more is said.
+origin_not_allowed PolicyRefused: A page of another origin calls; name it in `server.allow_origins`.
+scope_missing PolicyRefused: The caller's scope does not hold this; ask for a token that does.
+too_many_requests TooManyRequests exit=17 http=429 retry=1: The server does not take more just now.
 """
 
 

@@ -10,10 +10,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from penstock.codes import KINDS, ending
 from penstock.text import printable
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 Path = tuple[str | int, ...]
 """A place inside a document or a request: `("steps", "train", "command", 2)`."""
@@ -157,7 +160,24 @@ class NotFound(PenstockError):
 
 
 class GateClosed(PenstockError):
-    """A closed gate refused: `endpoint_disabled`, `version_disabled` or `pipeline_disabled`."""
+    """A closed gate refused: `endpoint_disabled`, `version_disabled` or `pipeline_disabled`.
+
+    `since`, `by` and `reason` say since when it is closed, by whom and why.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        since: datetime | None = None,
+        by: str = "",
+        reason: str = "",
+    ) -> None:
+        super().__init__(message, code=code)
+        self.since = since
+        self.by = by
+        self.reason = reason
 
 
 class Conflict(PenstockError):
@@ -194,4 +214,12 @@ class BackendBroken(PenstockError):
 
 
 class PolicyRefused(PenstockError):
-    """A plugin that wraps the verbs refused this one before anything happened."""
+    """A plugin refused a verb before anything happened, or the caller's rights do not hold it."""
+
+
+class NotAuthenticated(PenstockError):
+    """A caller from another machine did not show who it is; why is not said, because the answer would help others."""
+
+
+class TooManyRequests(PenstockError):
+    """The server does not take more of this caller, or at all, just now; `retry_after` is in seconds."""

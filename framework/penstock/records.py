@@ -1,4 +1,4 @@
-"""What the registry remembers, as doors show it: endpoints, published pipelines, runs, history, and queries for them.
+"""What the registry remembers, as doors show it: endpoints, published pipelines, runs, tokens, history.
 
 Each record is the JSON shape of its thing: attribute names are the keys (a trailing underscore is dropped),
 times are UTC and become RFC 3339 with microseconds.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Generic, Literal, TypeVar
+from typing import Generic, Literal, TypeAlias, TypeVar
 
 from attrs import field, frozen
 
@@ -19,6 +19,23 @@ from penstock.spec import Value
 T = TypeVar("T")
 
 
+Scope: TypeAlias = Literal["read", "submit", "publish", "admin"]
+SCOPES: tuple[Scope, ...] = ("read", "submit", "publish", "admin")
+"""What a caller may do, the least first: each holds those before it."""
+
+
+@frozen(kw_only=True)
+class Rights:
+    """What a caller may: a scope, on the endpoints it names by id, or on everything where `endpoints` is None."""
+
+    scope: Scope
+    endpoints: frozenset[str] | None = None
+
+    def holds(self, scope: Scope) -> bool:
+        """Whether the scope is held."""
+        return SCOPES.index(scope) <= SCOPES.index(self.scope)
+
+
 @frozen(kw_only=True)
 class Caller:
     """Who calls, and how: for gates, history and plugins.
@@ -26,7 +43,7 @@ class Caller:
     `verified` is true when somebody checked who it is (a token); a command line or Python user only says so.
     `request_id` names one call; a caller without one gets a new one for each verb. `folder` is what the paths that the
     caller names are relative to, `Path()` being the current folder; a caller from another machine has none, and can
-    name no file of this one.
+    name no file of this one. `rights` is what the caller may; None is everything, as for who owns the registry's file.
     """
 
     actor: str
@@ -34,6 +51,7 @@ class Caller:
     request_id: str = ""
     verified: bool = False
     folder: Path | None = None
+    rights: Rights | None = None
 
 
 @frozen(kw_only=True)
@@ -220,6 +238,24 @@ class HistoryRecord:
 
 
 @frozen(kw_only=True)
+class TokenRecord:
+    """A token: who comes in by it, and what for. Its secret is not kept.
+
+    `endpoints` are the ids of those it is for, None for all. `state` is `active`, `expired` or `revoked`.
+    """
+
+    id: str
+    name: str
+    scope: Scope
+    endpoints: tuple[str, ...] | None
+    state: Literal["active", "expired", "revoked"]
+    by: str
+    created: datetime
+    expires: datetime | None
+    revoked: datetime | None
+
+
+@frozen(kw_only=True)
 class DefaultAt:
     """What a trigger of an endpoint would have run at a time: a version, or the code that would have refused it."""
 
@@ -233,30 +269,6 @@ class DefaultAt:
     target: str | None = None
     refused: str | None = None
     message: str
-
-
-@frozen(kw_only=True)
-class RunQuery:
-    """Which runs to list: those that fit all that is given. `before` is where an earlier page ended."""
-
-    endpoint: str | None = None
-    experiment: str | None = None
-    state: RunState | None = None
-    pipeline: str | None = None
-    limit: int = 50
-    before: str | None = None
-
-
-@frozen(kw_only=True)
-class HistoryQuery:
-    """Which changes to list: from a time on, by an actor, of a subject; those of runs with `runs` or for a run."""
-
-    since: datetime | None = None
-    by: str | None = None
-    subject: str | None = None
-    runs: bool = False
-    limit: int = 50
-    before: str | None = None
 
 
 @frozen(kw_only=True)

@@ -18,8 +18,8 @@ import pytest
 
 from penstock.contract.run import BoundParameters, RunReport, StepReport, Submission
 from penstock.contract.target import Publication
-from penstock.records import Caller, FrozenSnapshot, HistoryQuery, Placement, RunQuery
-from penstock.registry import NewRun, PublishRequest, Registry, Resolution, TriggerRequest
+from penstock.records import Caller, FrozenSnapshot, Placement
+from penstock.registry import HistoryQuery, NewRun, PublishRequest, Registry, Resolution, RunQuery, TriggerRequest
 
 pytestmark = pytest.mark.benchmark
 

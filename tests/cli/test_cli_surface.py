@@ -41,6 +41,12 @@ run cancel
 run logs --follow
 run outputs
 run rerun
+serve --host --port --tls-cert --tls-key --no-auth --no-azureml-v1 --no-dispatch
+server show
+dispatch
+token create --scope --endpoint --expires
+token list --all
+token revoke
 target list
 target check
 conformance --other --deep --seed --law --unsupported --markdown

@@ -103,6 +103,12 @@ def leaves(group: click.Group, *path: str):
             yield (*path, name), command
 
 
+def needed(command):
+    """What a call must say by options."""
+    options = [one for one in command.params if isinstance(one, click.Option) and one.required]
+    return [word for one in options for word in (one.opts[0], one.type.choices[0])]
+
+
 def test_an_argument_that_is_given_as_an_option_is_hinted_as_a_call_that_can_be_read(cli):
     for path, command in leaves(root):
         for argument in command.params:
@@ -111,7 +117,7 @@ def test_an_argument_that_is_given_as_an_option_is_hinted_as_a_call_that_can_be_
                 *_, written, _ = said.splitlines()[0].split("`")
                 head, *words = shlex.split(written)
                 assert head == "penstock" and tuple(words[: len(path)]) == path and "a b" in words
-                command.make_context("x", words[len(path) :], obj=Session())
+                command.make_context("x", [*words[len(path) :], *needed(command)], obj=Session())
 
 
 def test_the_hints_name_options_and_commands_that_there_are():

@@ -278,3 +278,11 @@ def test_global_options_choose_the_workspace(project, tmp_path, monkeypatch, cli
     )
     assert (project / ".penstock" / "registry.db").is_file()
     assert main(["--config", "gone.yaml", "status"]) == 4
+
+
+def test_a_token_that_is_not_there_is_named(cli, project):
+    cli("publish", "greet.yaml").ok()
+    cli("token", "create", "cron", "--scope", "read").ok()
+    answer = cli("token", "revoke", "corn", "--json").refused(6)
+    assert answer.json["error"]["code"] == "token_not_found"
+    assert "did you mean `cron`?" in answer.json["error"]["message"]

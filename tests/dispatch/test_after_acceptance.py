@@ -16,7 +16,7 @@ from penstock.cli.root import run as penstock
 from penstock.config import load_config
 from penstock.contract.target import Publication
 from penstock.errors import BackendBroken, RegistryError
-from penstock.records import RunQuery
+from penstock.registry import RunQuery
 from penstock.workspace import Workspace
 
 VERBS = {

@@ -11,17 +11,8 @@ import pytest
 from penstock.contract.run import BoundParameters, Submission
 from penstock.contract.target import Publication
 from penstock.errors import PenstockError
-from penstock.records import (
-    Caller,
-    FrozenSnapshot,
-    HistoryQuery,
-    HistoryRecord,
-    Page,
-    Placement,
-    RunQuery,
-    RunRecord,
-)
-from penstock.registry import NewRun, PublishOutcome, PublishRequest, Registry, TriggerRequest
+from penstock.records import Caller, FrozenSnapshot, HistoryRecord, Page, Placement, RunRecord
+from penstock.registry import HistoryQuery, NewRun, PublishOutcome, PublishRequest, Registry, RunQuery, TriggerRequest
 
 
 class Clock:

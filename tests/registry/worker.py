@@ -12,8 +12,8 @@ from pathlib import Path
 from penstock.contract.run import RunReport, Submission
 from penstock.contract.target import Publication
 from penstock.errors import PenstockError
-from penstock.records import Caller, FrozenSnapshot, Placement, RunQuery, RunRecord
-from penstock.registry import NewRun, PublishRequest, Registry, ResolutionChanged, TriggerRequest
+from penstock.records import Caller, FrozenSnapshot, Placement, RunRecord
+from penstock.registry import NewRun, PublishRequest, Registry, ResolutionChanged, RunQuery, TriggerRequest
 
 
 def say(*words: object) -> None:

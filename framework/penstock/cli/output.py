@@ -52,6 +52,14 @@ class Output:
         else:
             block.print(sys.stdout, rich=is_terminal(sys.stdout))
 
+    def line(self, data: object, text: str) -> None:
+        """Print one line at once: of what goes on, a script reads the first line and not the whole."""
+        import json
+
+        from penstock.codec import to_data
+
+        print(json.dumps(to_data(data)) if self.json else printable(text), flush=True)
+
     def raw(self, data: bytes) -> None:
         """Write bytes to standard output exactly as they are, at once."""
         sys.stdout.flush()

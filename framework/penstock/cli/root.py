@@ -24,6 +24,10 @@ COMMANDS = {
     "endpoint": ("penstock.cli.commands.endpoint", "Stable names: versions, default, gates, rollback."),
     "submit": ("penstock.cli.commands.submit", "Trigger a run."),
     "run": ("penstock.cli.commands.run", "Runs: state, logs, outputs, cancel, rerun."),
+    "serve": ("penstock.cli.commands.serve", "Serve triggers and the API over HTTP."),
+    "server": ("penstock.cli.commands.serve", "How the server is configured."),
+    "dispatch": ("penstock.cli.commands.dispatch", "Hand accepted runs over, beside servers that do not."),
+    "token": ("penstock.cli.commands.token", "Who may come in by HTTP, and what for."),
     "target": ("penstock.cli.commands.target", "Configured places to publish to."),
     "conformance": ("penstock.cli.commands.conformance", "Examine a target by the laws."),
     "plugin": ("penstock.cli.commands.target", "Installed plugins."),
@@ -35,8 +39,8 @@ COMMANDS = {
 EPILOG = """\
 Exit status: 0 done, 1 an awaited run did not succeed, 2 usage, 3 invalid spec, 4 configuration,
 5 parameters, 6 not found, 7 gate closed, 8 conflict, 9 unsupported by the target, 10 target unavailable,
-11 refused by the target, 12 registry, 13 timed out, 14 broken backend, 15 refused by policy, 70 internal,
-130 interrupted, 141 output closed."""
+11 refused by the target, 12 registry, 13 timed out, 14 broken backend, 15 refused by policy,
+16 not authenticated, 17 too many requests, 70 internal, 130 interrupted, 141 output closed."""
 
 
 def _version(context: click.Context, _: click.Parameter, asked: bool) -> None:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import typing
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
-import attrs
-
-from penstock.codec.schemas import DIALECT, Schema, object_schema, type_schema
+from penstock.cli.urls import TriggerUrls
+from penstock.codec.schemas import DIALECT, Schema, answer_schema
+from penstock.config import ServerSetting
 from penstock.errors import Problem
-from penstock.records import DefaultAt, EndpointRecord, HistoryRecord, Page, PublishedRecord, RunRecord
-from penstock.registry import CancelOutcome, CheckReport, GateOutcome, MoveOutcome, VersionOutcome
+from penstock.records import DefaultAt, EndpointRecord, HistoryRecord, Page, PublishedRecord, RunRecord, TokenRecord
+from penstock.registry import CancelOutcome, CheckReport, GateOutcome, MoveOutcome, NewToken, VersionOutcome
 from penstock.workspace.admin import Status
 from penstock.workspace.publishing import Publishing
 from penstock.workspace.targets import PluginStatus, TargetStatus
@@ -29,7 +28,7 @@ COMMANDS: Mapping[str, Any] = {
     "endpoint create": EndpointRecord,
     "endpoint add-version": VersionOutcome,
     "endpoint list": Page[EndpointRecord],
-    "endpoint show": EndpointRecord,
+    "endpoint show": (EndpointRecord, {"urls": TriggerUrls}),
     "endpoint history": Page[HistoryRecord],
     "endpoint history --at": DefaultAt,
     "endpoint rename": EndpointRecord,
@@ -50,6 +49,12 @@ COMMANDS: Mapping[str, Any] = {
     "target list": {"items": tuple[TargetStatus, ...]},
     "target check": {"target": str, "ok": bool, "lines": tuple[str, ...]},
     "plugin list": {"items": tuple[PluginStatus, ...]},
+    "serve": {"url": str, "pid": int},
+    "server show": {"items": tuple[ServerSetting, ...]},
+    "dispatch": {"pid": int},
+    "token create": NewToken,
+    "token list": {"items": tuple[TokenRecord, ...]},
+    "token revoke": TokenRecord,
     "registry check": CheckReport,
     "registry backup": {"backup": str},
     "history": Page[HistoryRecord],
@@ -59,22 +64,13 @@ COMMANDS: Mapping[str, Any] = {
 """What each command answers: a class, the keys of an object, or a class with more keys."""
 
 
-_PROBLEM = {
-    "severity": Literal["error", "warning"],
-    "code": str,
-    "message": str,
-    **dict.fromkeys(("path", "where", "hint"), str | None),
-}
-"""What `Problem.to_dict` returns."""
-
-
 def output_schema() -> Schema:
     """The schema of all answers: `$defs` holds one by the name of each command, and `error`.
 
     `specs/schema/output.schema.json` holds what this returns: `penstock schema Output`.
     """
     definitions: Schema = {}
-    answers = {name: _answer(answer, definitions) for name, answer in COMMANDS.items()}
+    answers = {name: answer_schema(answer, definitions) for name, answer in COMMANDS.items()}
     return {
         "$schema": DIALECT,
         "title": "Output",
@@ -82,28 +78,3 @@ def output_schema() -> Schema:
         "anyOf": [{"$ref": f"#/$defs/{name}"} for name in answers],
         "$defs": {**answers, **dict(sorted(definitions.items()))},
     }
-
-
-def _answer(answer: Any, definitions: Schema) -> Schema:
-    if isinstance(answer, tuple):
-        record, more = (_object(part, definitions) for part in answer)
-        properties = {**record["properties"], **more["properties"]}
-        return {**record, "properties": properties, "required": [*properties]}
-    if isinstance(answer, list):
-        return {"type": "array", "items": _answer(answer[0], definitions)}
-    return _object(answer, definitions) if isinstance(answer, dict) else type_schema(answer, definitions, _object)
-
-
-def _object(answer: Any, definitions: Schema) -> Schema:
-    """An object as it is printed: every key is there. A page says by its argument what is on it."""
-    answer = _PROBLEM if answer is Problem else answer
-    if isinstance(answer, dict):
-        return object_schema({key: _answer(value, definitions) for key, value in answer.items()}, answer)
-    cls, arguments = typing.get_origin(answer) or answer, typing.get_args(answer)
-    hints = typing.get_type_hints(cls)
-    properties = {}
-    for field in attrs.fields(cls):
-        hint = hints[field.name]
-        hint = hint[arguments] if getattr(hint, "__parameters__", ()) else hint
-        properties[field.name.rstrip("_")] = type_schema(hint, definitions, _object)
-    return object_schema(properties, properties, cls.__doc__)

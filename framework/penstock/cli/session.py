@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 from penstock.cli.output import Output
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from penstock.config import Config
     from penstock.workspace import Workspace
 
 
@@ -21,13 +24,24 @@ class Session:
 
     def workspace(self, target: str | None = None) -> Workspace:
         """Open the workspace; close it by `with`. A target named after the command wins. Raises ConfigInvalid."""
-        from pathlib import Path
-
         from penstock.workspace import Workspace
 
+        return Workspace.open(config=self._file(), flags=self._flags(target), door="cli")
+
+    def load_config(self) -> Config:
+        """The configuration that this command line means. Raises ConfigInvalid."""
+        from penstock.config import load_config
+
+        return load_config(file=self._file(), flags=self._flags(None))
+
+    def _file(self) -> Path | None:
+        from pathlib import Path
+
+        return None if self.config is None else Path(self.config)
+
+    def _flags(self, target: str | None) -> dict[str, str]:
         said = {"registry": self.registry, "target": target or self.target}
-        flags = {name: value for name, value in said.items() if value is not None}
-        return Workspace.open(config=None if self.config is None else Path(self.config), flags=flags, door="cli")
+        return {name: value for name, value in said.items() if value is not None}
 
 
 def require_extra(extra: str, who: str, *modules: str) -> None:

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
         pipeline_of,
     )
     from penstock.codec.emit import to_yaml
+    from penstock.codec.json_reading import read_json
     from penstock.codec.reading import Document, read_yaml
-    from penstock.codec.schemas import KINDS, schema, schema_of
+    from penstock.codec.schemas import KINDS, answer_schema, schema, schema_of
     from penstock.codec.structuring import structure
 
 _HOMES = {
@@ -30,9 +31,10 @@ _HOMES = {
     "data": ("read_time", "time_text", "to_data"),
     "documents": ("checked", "load_document", "load_pipeline", "parse_pipeline", "pipeline_in", "pipeline_of"),
     "emit": ("to_yaml",),
+    "json_reading": ("read_json",),
     "canonical_reader": ("from_canonical",),
     "reading": ("Document", "read_yaml"),
-    "schemas": ("KINDS", "schema", "schema_of"),
+    "schemas": ("KINDS", "answer_schema", "schema", "schema_of"),
     "structuring": ("structure",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -40,6 +42,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "KINDS",
     "Document",
+    "answer_schema",
     "canonical",
     "canonical_json",
     "checked",
@@ -49,6 +52,7 @@ __all__ = [
     "parse_pipeline",
     "pipeline_in",
     "pipeline_of",
+    "read_json",
     "read_time",
     "read_yaml",
     "schema",

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import attrs
 
 from penstock.codec import shapes
-from penstock.errors import UsageError, did_you_mean
+from penstock.errors import Problem, UsageError, did_you_mean
 from penstock.spec import API_VERSION, Pipeline
 
 KINDS: Mapping[str, type] = {"Pipeline": Pipeline}
@@ -109,3 +109,44 @@ def _union(members: tuple[Any, ...], definitions: Schema, make: ObjectMaker) -> 
     if not others:
         return plain
     return {"anyOf": [*others, plain]} if words else {"anyOf": others}
+
+
+_PROBLEM = {
+    "severity": typing.Literal["error", "warning"],
+    "code": str,
+    "message": str,
+    **dict.fromkeys(("path", "where", "hint"), str | None),
+}
+"""What `Problem.to_dict` returns."""
+
+
+def answer_schema(answer: Any, definitions: Schema) -> Schema:
+    """The schema of an answer as doors write it: a class, a mapping of keys, a class with more keys as a pair, or a
+    list of one of these.
+    """
+    if isinstance(answer, tuple):
+        record, more = (_answered_object(part, definitions) for part in answer)
+        properties = {**record["properties"], **more["properties"]}
+        return {**record, "properties": properties, "required": [*properties]}
+    if isinstance(answer, list):
+        return {"type": "array", "items": answer_schema(answer[0], definitions)}
+    return (
+        _answered_object(answer, definitions)
+        if isinstance(answer, dict)
+        else type_schema(answer, definitions, _answered_object)
+    )
+
+
+def _answered_object(answer: Any, definitions: Schema) -> Schema:
+    """An object as it is printed: every key is there. A page says by its argument what is on it."""
+    answer = _PROBLEM if answer is Problem else answer
+    if isinstance(answer, dict):
+        return object_schema({key: answer_schema(value, definitions) for key, value in answer.items()}, answer)
+    cls, arguments = typing.get_origin(answer) or answer, typing.get_args(answer)
+    hints = typing.get_type_hints(cls)
+    properties = {}
+    for field in attrs.fields(cls):
+        hint = hints[field.name]
+        hint = hint[arguments] if getattr(hint, "__parameters__", ()) else hint
+        properties[field.name.rstrip("_")] = type_schema(hint, definitions, _answered_object)
+    return object_schema(properties, properties, cls.__doc__)

@@ -2,6 +2,7 @@
 
 from penstock.config.model import Config, Setting, TargetConfig, WorkspaceDocument, workspace_schema
 from penstock.config.reading import CONFIG_NAME, find_config, load_config
+from penstock.config.server import ServerOptions, ServerSetting, server_options, server_settings
 from penstock.config.structuring import (
     ConfiguredTarget,
     build_plugin,
@@ -15,6 +16,8 @@ __all__ = [
     "CONFIG_NAME",
     "Config",
     "ConfiguredTarget",
+    "ServerOptions",
+    "ServerSetting",
     "Setting",
     "TargetConfig",
     "WorkspaceDocument",
@@ -24,6 +27,8 @@ __all__ = [
     "frozen_options",
     "identity_of",
     "load_config",
+    "server_options",
+    "server_settings",
     "target_config",
     "workspace_schema",
 ]

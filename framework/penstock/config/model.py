@@ -51,6 +51,7 @@ class Config:
     targets: Mapping[str, TargetConfig]
     plugins: Setting[tuple[str, ...]]
     plugin_options: Mapping[str, Mapping[str, Setting[Any]]]
+    server: Mapping[str, Setting[Any]] = field(factory=dict)
     document: Document | None = field(default=None, eq=False, repr=False)
 
 
@@ -72,20 +73,24 @@ class WorkspaceDocument:
     `registry` is the registry's file, `.penstock/registry.db` unless given. `target` is the default target; with
     one target there is no need to say it. `targets` are the configured places by name: each names its `backend`,
     and every other key is an option of that backend. `plugins` are those in use, outermost first, as a list of
-    names or as a mapping from name to options.
+    names or as a mapping from name to options. `server` is how `penstock serve` serves.
     """
 
     registry: str | None = None
     target: str | None = None
     targets: Mapping[str, Mapping[str, Any]] = field(factory=dict)
     plugins: Sequence[str] | Mapping[str, Mapping[str, Any]] = ()
+    server: Mapping[str, Any] = field(factory=dict)
 
 
 def workspace_schema() -> dict[str, Any]:
     """The JSON Schema of `penstock.yaml`, kept in `specs/schema/workspace.schema.json`."""
     from penstock.codec import schema_of
+    from penstock.config.server import ServerOptions
 
     schema = schema_of(WorkspaceDocument)
     target = schema["properties"]["targets"]["additionalProperties"]
     target |= {"properties": {"backend": {"type": "string"}}, "required": ["backend"]}
+    server = schema_of(ServerOptions)
+    schema["properties"]["server"] = {key: value for key, value in server.items() if key not in ("$schema", "title")}
     return {**schema, "title": "Workspace"}

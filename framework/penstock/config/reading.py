@@ -84,8 +84,20 @@ class _Reading:
             plugin_options={
                 name: self._options("plugins", name, given) for name, given in self._given_plugins().items()
             },
+            server=self._server(),
             document=self.document,
         )
+
+    def _server(self) -> dict[str, Setting[Any]]:
+        """The options of the server, as the file has them and then as variables do."""
+        written = {key: Setting(value, self._place("server", key)) for key, value in self.written.server.items()}
+        start = "PENSTOCK_SERVER_"
+        said = {
+            name.removeprefix(start).lower(): Setting(self._scalar(name), name)
+            for name in sorted(self.variables)
+            if name.startswith(start)
+        }
+        return written | said
 
     def _said(self, key: str) -> Setting[str] | None:
         """What flags and variables say about a top-level key, the stronger of the two."""
@@ -221,7 +233,7 @@ def _read(file: Path) -> tuple[Document | None, WorkspaceDocument]:
 
 def _is_plain(data: Any) -> bool:
     """Whether no codec is needed: every command reads this file, and importing cattrs alone takes longer."""
-    if not isinstance(data, dict) or data.keys() - {"registry", "target", "targets", "plugins"}:
+    if not isinstance(data, dict) or data.keys() - {"registry", "target", "targets", "plugins", "server"}:
         return False
     targets, plugins = data.get("targets", {}), data.get("plugins", [])
     return (
@@ -229,6 +241,7 @@ def _is_plain(data: Any) -> bool:
         and isinstance(data.get("target", ""), str)
         and isinstance(targets, dict)
         and all(isinstance(options, dict) for options in targets.values())
+        and isinstance(data.get("server", {}), dict)
         and isinstance(plugins, list)
         and all(isinstance(name, str) for name in plugins)
     )

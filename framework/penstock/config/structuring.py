@@ -40,7 +40,7 @@ def build_target(config: Config, name: str, options_class: type[Any], *, frozen:
     """
     configured = target_config(config, name)
     kept = {key: Setting(value, "publication") for key, value in json.loads(frozen or "{}").items()}
-    written = _structure(config, ("targets", name), {**configured.options, **kept}, options_class)
+    written = structure_options(config, ("targets", name), {**configured.options, **kept}, options_class)
     return ConfiguredTarget(
         name=name,
         backend=configured.backend.value,
@@ -65,7 +65,7 @@ def build_plugin(config: Config, name: str, plugin_class: object) -> object:
         raise ConfigInvalid(f"{options['home'].origin}: `home` is not an option of plugin `{name}`")
     if any(option.name == "home" for option in fields(plugin_class)):
         options["home"] = Setting(str(config.home), "default")
-    return _with_paths(_structure(config, ("plugins", name), options, plugin_class), config.base)
+    return _with_paths(structure_options(config, ("plugins", name), options, plugin_class), config.base)
 
 
 def identity_of(target: ConfiguredTarget) -> str:
@@ -91,21 +91,25 @@ def frozen_options(target: ConfiguredTarget) -> str:
     return _json({name: value for name, value in asdict(target.written).items() if name in marked})
 
 
-def _structure(config: Config, prefix: tuple[str, ...], options: Mapping[str, Setting[Any]], cls: type[Any]) -> Any:
+def structure_options(
+    config: Config, prefix: tuple[str, ...], options: Mapping[str, Setting[Any]], cls: type[Any]
+) -> Any:
+    """Options as an instance of an attrs class. Raises ConfigInvalid with all that is wrong, each with its place."""
     from penstock import codec
 
     data = {key: setting.value for key, setting in options.items()}
     try:
         return codec.structure(data, cls, config.document, prefix)
     except SpecInvalid as error:
-        details = [_from_variable(detail, options) for detail in error.details]
+        details = [_from_variable(detail, len(prefix), options) for detail in error.details]
         raise ConfigInvalid.of(details, ".".join(prefix)) from None
 
 
-def _from_variable(detail: Problem, options: Mapping[str, Setting[Any]]) -> Problem:
+def _from_variable(detail: Problem, depth: int, options: Mapping[str, Setting[Any]]) -> Problem:
     """The detail with the variable as its place when the option came from one and not from the document."""
-    setting = options.get(str(detail.path[2])) if len(detail.path) > 2 else None
-    return detail.at(setting.origin) if setting and setting.origin.startswith("PENSTOCK_") else detail
+    setting = options.get(str(detail.path[depth])) if len(detail.path) > depth else None
+    said = setting is not None and setting.origin.startswith(("PENSTOCK_", "--"))
+    return detail.at(setting.origin) if setting is not None and said else detail
 
 
 def _with_paths(options: Any, base: Path) -> Any:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from penstock.contract.http import HttpRoute
     from penstock.contract.run import (
         Absent,
         LogChunk,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from penstock.contract.target import Compiled, EndpointState, Health, Location, Problem, Publication, Target
     from penstock.snapshot import Snapshot
     from penstock.spec import Pipeline
+    from penstock.workspace import Workspace
 
 hookspec = pluggy.HookspecMarker("penstock")
 hookimpl = pluggy.HookimplMarker("penstock")
@@ -195,6 +197,13 @@ class WorkspaceHooks:
         """Every call of every verb, from every door. Wrap it (`hookimpl(wrapper=True)`) to observe or refuse.
 
         Answered by the workspace itself. Raise `PolicyRefused` before yielding to refuse.
+        """
+
+    @hookspec
+    def penstock_register_routes(self, workspace: Workspace) -> Sequence[HttpRoute]:
+        """The routes of a door, see `penstock.contract.http`. Called once, when a server starts.
+
+        `workspace` is for what has to be known then; each request brings one of its own, bound to its caller.
         """
 
     @hookspec

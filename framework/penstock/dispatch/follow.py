@@ -62,7 +62,16 @@ class Follower:
         self._pipelines: dict[str, Pipeline] = {}
 
     def look(self, runs: Sequence[RunRecord], budget: float = LOOK_BUDGET) -> list[Followed]:
-        """Every run as its target sees it now; a slow target delays no other."""
+        """Every run as its target sees it now; a slow target delays no other.
+
+        Where a dispatcher follows the runs nobody else asks their targets, and what it last saw is the answer.
+        """
+        if self._outbox.wake is not None:
+            return [self._followed(run, self._last_trouble(run)) for run in runs]
+        return self.ask(runs, budget)
+
+    def ask(self, runs: Sequence[RunRecord], budget: float = LOOK_BUDGET) -> list[Followed]:
+        """The same, asking the targets in any case."""
         wanted: dict[str, dict[Placement, list[RunRef]]] = {}
         for run in runs:
             if not run.finished:
@@ -80,6 +89,11 @@ class Follower:
     def one(self, run: RunRecord, budget: float = LOOK_BUDGET) -> Followed:
         """One run as its target sees it now."""
         return self.look([run], budget)[0]
+
+    def _last_trouble(self, run: RunRecord) -> PenstockError | None:
+        """Why a target is left alone just now, if it is."""
+        breaker = None if run.finished or run.external is None else self._registry.outbox.breaker(run.target)
+        return None if breaker is None else TargetUnavailable(breaker.message)
 
     def _followed(self, run: RunRecord, trouble: PenstockError | None) -> Followed:
         if run.finished:

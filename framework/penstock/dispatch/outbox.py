@@ -32,12 +32,19 @@ class Outbox:
     """Does what the registry owes to targets. `tell` is called with every change of a run, after its commit.
 
     `home` is the state folder, with the archives that a workspace has since its first publish. Without them the
-    registry is a copy that lies elsewhere: what targets on this machine would say of its runs is not true.
+    registry is a copy that lies elsewhere: what targets on this machine would say of its runs is not true. With
+    `wake` a dispatcher does all of it, and is told by it that there is something new.
     """
 
     def __init__(
-        self, registry: Registry, targets: OpenTargets, tell: Callable[[str, Event], None], home: Path
+        self,
+        registry: Registry,
+        targets: OpenTargets,
+        tell: Callable[[str, Event], None],
+        home: Path,
+        wake: Callable[[], None] | None = None,
     ) -> None:
+        self.wake = wake
         self._registry = registry
         self._targets = targets
         self._tell = tell
@@ -60,6 +67,8 @@ class Outbox:
 
     def give_time(self, budget: float = BUDGET) -> None:
         """Do what is due for at most so many seconds. Never raises: it is owed, and somebody will do it later."""
+        if self.wake is not None:
+            return self.wake()
         try:
             due = self._registry.outbox.due_targets()
             self.patience.work(budget, {target: partial(self._work, target) for target in due})
@@ -71,6 +80,9 @@ class Outbox:
 
         A target that others could not reach a moment ago is left alone.
         """
+        if self.wake is not None:
+            self.wake()
+            return None
         patience = PATIENCE if patience is None else patience
         breaker = self._registry.outbox.breaker(target)
         if breaker is not None:
@@ -128,6 +140,27 @@ class Outbox:
                 "it can be looked at, but its runs can only be followed from where they were submitted",
                 code="registry_copied",
             )
+
+    def work_on(self, target: str, seconds: float = BUDGET) -> bool:
+        """Do what a target is owed for about so many seconds, sharing the work with other dispatchers.
+
+        Returns whether there was anything. Raises RegistryError.
+        """
+        done: list[Owed] = []
+        self.patience.work(seconds, {target: partial(self._share, target, done)})
+        return bool(done)
+
+    def _share(self, target: str, done: list[Owed]) -> None:
+        for _ in self.patience.in_time(count()):
+            owed = self._registry.outbox.take(target)
+            if owed is None:
+                return
+            done.append(owed)
+            error = self.try_now(owed)
+            if error is not None:
+                _log.info("%s of %s waits: %s", owed.kind, owed.subject, error)
+            if isinstance(error, TargetUnavailable):
+                return
 
     def _work(self, target: str) -> None:
         """Do what one target is owed, until it does not answer."""

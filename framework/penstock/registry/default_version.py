@@ -10,21 +10,39 @@ from penstock.registry import outbox
 from penstock.registry.database import Transaction
 from penstock.registry.gates import refuse_version
 from penstock.registry.history import record
-from penstock.registry.lookup import get_endpoint, need_endpoint, need_version
+from penstock.registry.lookup import check_revision, get_endpoint, need_endpoint, need_version
 from penstock.registry.messages import MoveOutcome
 
 
-def set_default(tx: Transaction, ref: str, version: str, caller: Caller, *, expect: str | None = None) -> MoveOutcome:
-    """Move the default to a version. Raises Conflict `default_changed`, GateClosed, NotFound."""
+def set_default(
+    tx: Transaction,
+    ref: str,
+    version: str,
+    caller: Caller,
+    *,
+    expect: str | None = None,
+    expect_revision: int | None = None,
+) -> MoveOutcome:
+    """Move the default to a version.
+
+    Raises Conflict `default_changed`, `revision_changed`, GateClosed, NotFound.
+    """
     endpoint = need_endpoint(tx, ref)
+    check_revision(f"endpoint `{endpoint['name']}`", endpoint, expect_revision)
     check_expected(endpoint, expect)
     moved = move(tx, endpoint, need_version(tx, endpoint, version), caller)
     return _outcome(tx, endpoint, int(version), moved)
 
 
-def rollback(tx: Transaction, ref: str, caller: Caller, *, expect: str | None = None) -> MoveOutcome:
-    """Take the last move of the default back. Raises Conflict `nothing_to_roll_back`, `default_changed`, GateClosed."""
+def rollback(
+    tx: Transaction, ref: str, caller: Caller, *, expect: str | None = None, expect_revision: int | None = None
+) -> MoveOutcome:
+    """Take the last move of the default back.
+
+    Raises Conflict `nothing_to_roll_back`, `default_changed`, `revision_changed`, GateClosed.
+    """
     endpoint = need_endpoint(tx, ref)
+    check_revision(f"endpoint `{endpoint['name']}`", endpoint, expect_revision)
     check_expected(endpoint, expect)
     top = tx.one("SELECT * FROM default_stack WHERE endpoint = ? ORDER BY position DESC LIMIT 1", endpoint["seq"])
     if top is None:

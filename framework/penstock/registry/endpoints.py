@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from sqlite3 import Row
 
 from penstock.errors import Conflict
@@ -14,6 +14,7 @@ from penstock.registry.gates import refuse_pipeline, refuse_version
 from penstock.registry.history import record
 from penstock.registry.lookup import (
     check_endpoint_name,
+    check_revision,
     find_endpoint,
     get_endpoint,
     need_endpoint,
@@ -28,6 +29,12 @@ def identify(tx: Transaction, ref: str, *, deleted: bool = False) -> str | None:
     """The id of the live endpoint that a name or id names, or None; with `deleted` of one that is no more, too."""
     row = find_endpoint(tx, ref, deleted=deleted)
     return None if row is None else str(row["id"])
+
+
+def within(tx: Transaction, ref: str, ids: Collection[str]) -> str | None:
+    """The id of the endpoint that a name or id names, there or deleted, when it is one of these; else None."""
+    row = find_endpoint(tx, ref, deleted=True)
+    return str(row["id"]) if row is not None and row["id"] in ids else None
 
 
 def create(
@@ -109,6 +116,7 @@ def update(
     name: str | None = None,
     description: str | None = None,
     tags: Mapping[str, str] | None = None,
+    add_versions: Sequence[str] = (),
     default: str | None = None,
     enabled: bool | None = None,
     reason: str = "",
@@ -116,21 +124,19 @@ def update(
 ) -> EndpointRecord:
     """Several changes of an endpoint at once: all of them or none. What is not given stays.
 
-    Opening comes first, closing last. Raises Conflict `revision_changed`, and what each change raises.
+    `add_versions` are published pipelines to add, in order. Opening comes first, closing last. Raises Conflict
+    `revision_changed`, and what each change raises.
     """
     endpoint = need_endpoint(tx, ref)
-    if expect_revision is not None and endpoint["revision"] != expect_revision:
-        raise Conflict(
-            f"endpoint `{endpoint['name']}` has revision {endpoint['revision']}, not {expect_revision}; "
-            "look at it again before changing it",
-            code="revision_changed",
-        )
+    check_revision(f"endpoint `{endpoint['name']}`", endpoint, expect_revision)
     if enabled:
         gates.set_gate(tx, "endpoint", endpoint["id"], open=True, caller=caller, reason=reason)
     if name is not None:
         rename(tx, endpoint["id"], name, caller)
     if description is not None or tags is not None:
         _describe(tx, need_endpoint(tx, endpoint["id"]), caller, description, tags)
+    for ref in add_versions:
+        ensure_version(tx, endpoint["id"], need_published(tx, ref), caller, default=False, expect=None)
     if default is not None:
         default_version.set_default(tx, endpoint["id"], default, caller)
     if enabled is False:

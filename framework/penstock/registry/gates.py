@@ -10,7 +10,7 @@ from penstock.records import Caller, Gate
 from penstock.registry import outbox
 from penstock.registry.database import Transaction
 from penstock.registry.history import record
-from penstock.registry.lookup import need_endpoint, need_published, need_version
+from penstock.registry.lookup import check_revision, need_endpoint, need_published, need_version
 from penstock.registry.messages import GateOutcome
 from penstock.registry.rows import RUNS, format_time, gate_of, published_ref, to_time
 from penstock.registry.run_state import cancel_one
@@ -28,18 +28,22 @@ def set_gate(
     reason: str = "",
     version: str | None = None,
     cancel_runs: bool = False,
+    expect_revision: int | None = None,
 ) -> GateOutcome:
     """Close or open one gate; the others stay as they are, and a closed one keeps its first since, by and why.
 
-    `cancel_runs` also asks every unfinished run that came through the gate to end, when closing. Raises NotFound.
+    `cancel_runs` also asks every unfinished run that came through the gate to end, when closing. `expect_revision` is
+    of the endpoint or published pipeline. Raises NotFound, Conflict `revision_changed`.
     """
     if kind == "pipeline":
         row = need_published(tx, ref)
         subject_id, subject = row["id"], published_ref(row)
+        check_revision(f"published pipeline `{subject}`", row, expect_revision)
         table, where, through, values = "published", "seq = ?", "r.published = ?", [row["seq"]]
     else:
         row = endpoint = need_endpoint(tx, ref)
         subject_id, subject = endpoint["id"], endpoint["name"]
+        check_revision(f"endpoint `{subject}`", row, expect_revision)
         table, where, through, values = "endpoints", "seq = ?", "r.endpoint = ?", [row["seq"]]
         if kind == "version":
             row = need_version(tx, endpoint, version or "")
@@ -100,5 +104,9 @@ def _refuse(code: str, what: str, row: Row) -> None:
         why = f": {gate.reason}" if gate.reason else ", who gave no reason"
         since = format_time(row["gate_since"])
         raise GateClosed(
-            f"{what} is disabled since {since} by {gate.by}{why}; nothing passes until it is enabled", code=code
+            f"{what} is disabled since {since} by {gate.by}{why}; nothing passes until it is enabled",
+            code=code,
+            since=gate.since,
+            by=gate.by,
+            reason=gate.reason,
         )

@@ -8,10 +8,11 @@ from sqlite3 import Row
 from attrs import evolve
 
 from penstock.errors import NotFound
-from penstock.records import Caller, DefaultAt, HistoryQuery, HistoryRecord, Page
+from penstock.records import Caller, DefaultAt, HistoryRecord, Page
 from penstock.registry.database import Transaction
 from penstock.registry.listing import before_of, one_more, page_of
 from penstock.registry.lookup import endpoint_missing, find_endpoint, find_published, need_run
+from penstock.registry.messages import HistoryQuery
 from penstock.registry.rows import format_time, from_time, history_record, published_ref, to_time
 
 SYSTEM = Caller(actor="penstock", door="dispatcher", request_id="", verified=True)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from sqlite3 import Row
 from typing import TypeVar
 
 from penstock.contract.run import RUN_STATES
-from penstock.errors import UsageError
-from penstock.records import EndpointRecord, Page, PublishedRecord, RunQuery, RunRecord
+from penstock.errors import NotFound, UsageError
+from penstock.records import EndpointRecord, Page, PublishedRecord, RunRecord
 from penstock.registry.database import Transaction
 from penstock.registry.lookup import THESE, endpoint_missing, find_endpoint, parts_of, whole_number
-from penstock.registry.rows import PUBLISHED, RUNS, VERSIONS, endpoint_record, published_record, run_record
+from penstock.registry.messages import RunQuery
+from penstock.registry.rows import PUBLISHED, RUNS, VERSIONS, endpoint_record, published_record, run_record, to_json
 
 T = TypeVar("T")
 
@@ -60,17 +61,25 @@ def list_published(
 
 
 def list_endpoints(
-    tx: Transaction, *, all: bool = False, limit: int = 50, before: str | None = None
+    tx: Transaction,
+    *,
+    all: bool = False,
+    limit: int = 50,
+    before: str | None = None,
+    within: Collection[str] | None = None,
 ) -> Page[EndpointRecord]:
-    """A page of endpoints with their versions; what is closed is only counted without `all`."""
-    where = f"seq < ? AND deleted IS NULL{'' if all else ' AND gate_since IS NULL'}"
+    """A page of endpoints with their versions; what is closed is only counted without `all`. `within` are the ids of
+    those to keep to.
+    """
+    kept, values = ("", ()) if within is None else (f" AND id IN {THESE}", (to_json(sorted(within)),))
+    where = f"seq < ? AND deleted IS NULL{kept}{'' if all else ' AND gate_since IS NULL'}"
     rows = tx.all(
-        f"SELECT * FROM endpoints WHERE {where} ORDER BY seq DESC LIMIT ?", before_of(before), one_more(limit)
+        f"SELECT * FROM endpoints WHERE {where} ORDER BY seq DESC LIMIT ?", before_of(before), *values, one_more(limit)
     )
     of_these = f"{VERSIONS} WHERE v.endpoint IN {THESE} ORDER BY v.endpoint, v.version"
     versions = parts_of(tx, of_these, "endpoint", rows[:limit])
     closed = "endpoints INDEXED BY endpoints_closed WHERE deleted IS NULL AND gate_since IS NOT NULL"
-    hidden = 0 if all else tx.need(f"SELECT count(*) AS n FROM {closed}")["n"]
+    hidden = 0 if all else tx.need(f"SELECT count(*) AS n FROM {closed}{kept}", *values)["n"]
     return page_of(rows, limit, lambda row: endpoint_record(row, versions[row["seq"]], all=all), hidden)
 
 
@@ -82,11 +91,17 @@ def list_runs(tx: Transaction, query: RunQuery) -> Page[RunRecord]:
     where: dict[str, object] = {column: value for column, value in wanted.items() if value is not None}
     if query.endpoint is not None:
         found = find_endpoint(tx, query.endpoint, deleted=True)
+        if query.within is not None and (found is None or found["id"] not in query.within):
+            raise NotFound(f"no endpoint `{query.endpoint}`", code="endpoint_not_found")  # alike, there or not
         if found is None:
             raise endpoint_missing(tx, query.endpoint)
         where["endpoint"] = found["seq"]
     filters = "".join(f" AND r.{column} = ?" for column in where)
-    values = (before_of(query.before), *where.values(), one_more(query.limit))
+    values: list[object] = [before_of(query.before), *where.values()]
+    if query.within is not None:
+        filters += f" AND r.endpoint IN (SELECT seq FROM endpoints WHERE id IN {THESE})"
+        values.append(to_json(sorted(query.within)))
+    values.append(one_more(query.limit))
     rows = tx.all(f"{RUNS} WHERE r.seq < ?{filters} ORDER BY r.seq DESC LIMIT ?", *values)
     of_these = f"SELECT * FROM run_steps WHERE run IN {THESE} ORDER BY run, position"
     steps = parts_of(tx, of_these, "run", rows[: query.limit])
@@ -103,3 +118,25 @@ def unfinished(tx: Transaction, *, endpoint: str | None = None, published: str |
         published,
     )
     return [row["id"] for row in rows]
+
+
+def targets_running(tx: Transaction) -> list[str]:
+    """The targets that have runs which have not ended."""
+    rows = tx.all(
+        """SELECT DISTINCT b.target FROM runs r INDEXED BY runs_unfinished
+            JOIN publications b ON b.seq = r.publication WHERE r.ended IS NULL AND r.external IS NOT NULL"""
+    )
+    return [row["target"] for row in rows]
+
+
+def list_unfinished(tx: Transaction, target: str, *, after: int = 0, limit: int = 500) -> tuple[list[RunRecord], int]:
+    """Unfinished runs that a target has, oldest first, from a place on, and where to go on; 0 at the end."""
+    rows = tx.all(
+        f"""{RUNS.replace("FROM runs r", "FROM runs r INDEXED BY runs_unfinished")}
+            WHERE r.ended IS NULL AND r.external IS NOT NULL AND b.target = ? AND r.seq > ? ORDER BY r.seq LIMIT ?""",
+        target,
+        after,
+        limit,
+    )
+    steps = parts_of(tx, f"SELECT * FROM run_steps WHERE run IN {THESE} ORDER BY run, position", "run", rows)
+    return [run_record(row, steps[row["seq"]]) for row in rows], rows[-1]["seq"] if len(rows) == limit else 0

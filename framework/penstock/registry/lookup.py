@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from sqlite3 import Row
 from typing import Literal
 
@@ -78,6 +78,15 @@ def endpoint_missing(tx: Transaction, ref: str) -> NotFound:
     return NotFound(f"no endpoint `{ref}` ({hint})", code="endpoint_not_found")
 
 
+def check_revision(what: str, row: Row, expected: int | None) -> None:
+    """Refuse when a thing is not at the revision that the caller saw. Raises Conflict `revision_changed`."""
+    if expected is not None and row["revision"] != expected:
+        raise Conflict(
+            f"{what} has revision {row['revision']}, not {expected}; look at it again before changing it",
+            code="revision_changed",
+        )
+
+
 def need_version(tx: Transaction, endpoint: Row, version: str) -> Row:
     """The row of VERSIONS that an endpoint has under a number. Raises NotFound `version_not_found`."""
     number = whole_number(version)
@@ -146,6 +155,12 @@ def get_endpoint(tx: Transaction, ref: str, *, all: bool = True) -> EndpointReco
     """One endpoint by name or id, with its versions. Raises NotFound."""
     row = need_endpoint(tx, ref)
     return endpoint_record(row, all_versions(tx, row["seq"]), all=all)
+
+
+def run_is_within(tx: Transaction, run_id: str, endpoints: Collection[str]) -> bool:
+    """Whether a whole id names a run that came through one of these endpoints, by their ids."""
+    row = tx.one("SELECT e.id FROM runs r JOIN endpoints e ON e.seq = r.endpoint WHERE r.id = ?", run_id)
+    return row is not None and row["id"] in endpoints
 
 
 def get_run(tx: Transaction, ref: str) -> RunRecord:

@@ -8,9 +8,9 @@ from typing import Literal
 
 from attrs import field, frozen
 
-from penstock.contract.run import BoundParameters, RunRequest
+from penstock.contract.run import BoundParameters, RunRequest, RunState
 from penstock.contract.target import Publication
-from penstock.records import EndpointRecord, FrozenSnapshot, Gate, Placement, PublishedRecord, RunRecord
+from penstock.records import EndpointRecord, FrozenSnapshot, Gate, Placement, PublishedRecord, RunRecord, TokenRecord
 
 
 class ResolutionChanged(Exception):
@@ -114,6 +114,33 @@ class TriggerRequest:
 
 
 @frozen(kw_only=True)
+class RunQuery:
+    """Which runs to list: those that fit all that is given. `before` is where an earlier page ended; `within` are the
+    ids of endpoints to keep to.
+    """
+
+    endpoint: str | None = None
+    within: frozenset[str] | None = None
+    experiment: str | None = None
+    state: RunState | None = None
+    pipeline: str | None = None
+    limit: int = 50
+    before: str | None = None
+
+
+@frozen(kw_only=True)
+class HistoryQuery:
+    """Which changes to list: from a time on, by an actor, of a subject; those of runs with `runs` or for a run."""
+
+    since: datetime | None = None
+    by: str | None = None
+    subject: str | None = None
+    runs: bool = False
+    limit: int = 50
+    before: str | None = None
+
+
+@frozen(kw_only=True)
 class Resolution:
     """What a trigger resolved to. `rows` is what must still hold when the run is accepted."""
 
@@ -178,6 +205,22 @@ class CancelOutcome:
     run: RunRecord
     ended: bool
     requested: bool
+
+
+@frozen(kw_only=True)
+class NewToken:
+    """A token that was just made. `token` is the secret itself, which is shown this once."""
+
+    token: str
+    record: TokenRecord
+
+
+@frozen(kw_only=True)
+class NewSession:
+    """A short-lived token that came from another, and when it ends."""
+
+    token: str
+    expires: datetime
 
 
 @frozen(kw_only=True)

@@ -87,6 +87,14 @@ def due(tx: Transaction, *, target: str | None = None, limit: int = 100) -> list
     return [Owed(kind=row["kind"], subject=str(row["subject"]), target=row["target"]) for row in rows]
 
 
+def take(tx: Transaction, target: str) -> Owed | None:
+    """What is due first for a target, left to the caller for a while: of several who take, each gets another."""
+    for owed in due(tx, target=target, limit=1):
+        begin(tx, owed)
+        return owed
+    return None
+
+
 def due_targets(tx: Transaction) -> list[str]:
     """The targets that are owed something now."""
     rows = tx.all(f"SELECT o.target FROM outbox o WHERE {_DUE}", tx.clock, LONGEST)

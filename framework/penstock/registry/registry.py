@@ -22,6 +22,7 @@ from penstock.registry import (
     run_state,
     runs,
     snapshots,
+    tokens,
 )
 from penstock.registry.database import Clock, Database, Transaction, system_clock
 from penstock.registry.file import copy, open_database
@@ -85,6 +86,7 @@ class Endpoints(_Group):
     delete = writes(endpoints.delete)
     get = reads(lookup.get_endpoint)
     identify = reads(endpoints.identify)
+    within = reads(endpoints.within)
     list = reads(listing.list_endpoints)
     at = reads(history.endpoint_at)
 
@@ -94,7 +96,10 @@ class Runs(_Group):
 
     get = reads(lookup.get_run)
     list = reads(listing.list_runs)
+    is_within = reads(lookup.run_is_within)
     unfinished = reads(listing.unfinished)
+    targets_running = reads(listing.targets_running)
+    list_unfinished = reads(listing.list_unfinished)
     ref = reads(handover.ref)
     start_handover = writes(handover.start)
     finish_handover = writes(handover.finish)
@@ -112,6 +117,7 @@ class Outbox(_Group):
     """What targets are owed."""
 
     due = reads(outbox.due)
+    take = writes(outbox.take)
     due_targets = reads(outbox.due_targets)
     is_owed = reads(outbox.is_owed)
     is_due = reads(outbox.is_due)
@@ -128,6 +134,16 @@ class Outbox(_Group):
     synced = writes(outbox.synced)
     to_retire = writes(outbox.to_retire)
     namesakes = reads(outbox.namesakes)
+
+
+class Tokens(_Group):
+    """Who may come in by HTTP."""
+
+    create = writes(tokens.create)
+    list = reads(tokens.list_all)
+    revoke = writes(tokens.revoke)
+    verify = reads(tokens.verify)
+    exchange = writes(tokens.exchange)
 
 
 class Registry(_Group):
@@ -147,6 +163,7 @@ class Registry(_Group):
         self.endpoints = Endpoints(database)
         self.runs = Runs(database)
         self.outbox = Outbox(database)
+        self.tokens = Tokens(database)
 
     @classmethod
     def open(cls, path: Path, *, create: bool = True, read_only: bool = False, clock: Clock = system_clock) -> Registry:

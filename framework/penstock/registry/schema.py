@@ -204,6 +204,30 @@ CREATE TABLE breakers (
 ) WITHOUT ROWID;
 
 /* What happened, in order; nothing in it is ever changed or taken out. */
+/* Who may come in by HTTP, what for, and on which endpoints (a JSON list of ids, or NULL for all). */
+CREATE TABLE tokens (
+    seq INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    name TEXT NOT NULL,
+    scope TEXT NOT NULL,
+    secret_hash TEXT NOT NULL,
+    endpoints TEXT,
+    by TEXT NOT NULL,
+    created INTEGER NOT NULL,
+    expires INTEGER,
+    revoked INTEGER
+);
+CREATE UNIQUE INDEX tokens_live ON tokens (name) WHERE revoked IS NULL;
+
+/* Short-lived tokens that came from others. */
+CREATE TABLE sessions (
+    id TEXT PRIMARY KEY,
+    token INTEGER NOT NULL REFERENCES tokens (seq),
+    secret_hash TEXT NOT NULL,
+    expires INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX sessions_expires ON sessions (expires);
+
 CREATE TABLE history (
     seq INTEGER PRIMARY KEY,
     at INTEGER NOT NULL,

@@ -18,6 +18,7 @@ from penstock.workspace.handles import Run as Run
 from penstock.workspace.services import Services
 
 if TYPE_CHECKING:
+    from penstock.dispatch.dispatcher import Dispatcher
     from penstock.spec import Pipeline
     from penstock.workspace.admin import Admin as Admin
     from penstock.workspace.admin import Status as Status
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from penstock.workspace.targets import PluginStatus as PluginStatus
     from penstock.workspace.targets import Targets as Targets
     from penstock.workspace.targets import TargetStatus as TargetStatus
+    from penstock.workspace.tokens import Tokens as Tokens
     from penstock.workspace.triggers import Submitted as Submitted
 
 # A command uses one group of verbs; building the classes of the others would take longer than most commands.
@@ -42,6 +44,7 @@ _HOMES = {
     "publishing": ("Publishing",),
     "runs": ("Runs",),
     "targets": ("OptionStatus", "PluginStatus", "TargetStatus", "Targets"),
+    "tokens": ("Tokens",),
     "triggers": ("Submitted",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
@@ -62,7 +65,7 @@ def _group(name: str, about: str) -> Any:
 
 class Workspace:
     """Open one with `Workspace.open()`. The verbs are in groups (`pipelines`, `endpoints`, `runs`, `targets`,
-    `admin`) that return records; the methods here return handles, which read better in Python.
+    `admin`, `tokens`) that return records; the methods here return handles, which read better in Python.
 
     Threads may share one. `as_` is the same workspace for another caller, and costs nothing.
     """
@@ -72,6 +75,7 @@ class Workspace:
     runs: Runs = _group("Runs", "Verbs of runs.")
     targets: Targets = _group("Targets", "Verbs of targets and plugins.")
     admin: Admin = _group("Admin", "Verbs of the workspace itself and its registry.")
+    tokens: Tokens = _group("Tokens", "Verbs of the tokens of callers that come in by HTTP.")
 
     def __init__(
         self,
@@ -88,6 +92,24 @@ class Workspace:
         """
         self._services = Services(config, plugins)
         self._caller = Caller(actor=actor, verified=verified, door=door, folder=folder)
+
+    @classmethod
+    def for_server(cls, config: Config) -> tuple[Workspace, Dispatcher]:
+        """A workspace in which no caller waits for a target, and the dispatcher that does the waiting once started.
+
+        Makes the registry where it is missing. Raises RegistryError.
+        """
+        workspace = cls.__new__(cls)
+        workspace._services = services = Services(config, wake=lambda: dispatcher.wake())
+        workspace._caller = Caller(actor="penstock", door="server", folder=None)
+        services.make_registry()
+        dispatcher = services.dispatcher()
+        return workspace, dispatcher
+
+    @property
+    def services(self) -> Services:
+        """What callers share."""
+        return self._services
 
     @property
     def config(self) -> Config:

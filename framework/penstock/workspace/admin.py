@@ -8,8 +8,8 @@ from pathlib import Path
 
 from attrs import asdict, frozen
 
-from penstock.records import Caller, HistoryQuery, HistoryRecord, Page
-from penstock.registry import CheckReport, Counts
+from penstock.records import Caller, HistoryRecord, Page
+from penstock.registry import CheckReport, Counts, HistoryQuery
 from penstock.workspace.verbs import Group, folder_of, verb
 
 
@@ -33,7 +33,7 @@ class Status:
 class Admin(Group):
     """Verbs of the workspace itself and its registry."""
 
-    @verb("workspace.status")
+    @verb("workspace.status", "read")
     def status(self, caller: Caller) -> Status:
         """Where this workspace is and what is in it, as far as it is known here: no target is asked."""
         config = self._services.config
@@ -47,7 +47,7 @@ class Admin(Group):
             **asdict(counts),
         )
 
-    @verb("history.list")
+    @verb("history.list", "read")
     def history(
         self,
         caller: Caller,
@@ -65,12 +65,12 @@ class Admin(Group):
         query = HistoryQuery(since=since, by=by, subject=subject, limit=limit, before=before, runs=runs)
         return self._services.registry.history(query)
 
-    @verb("registry.check")
+    @verb("registry.check", "admin")
     def check(self, caller: Caller) -> CheckReport:
         """Check the registry file and the laws in it. Raises RegistryError when it cannot be opened."""
         return self._services.registry.check()
 
-    @verb("registry.backup")
+    @verb("registry.backup", "admin")
     def backup(self, caller: Caller, destination: Path) -> Path:
         """Write a consistent copy of the registry while it is in use; returns where it is.
 

@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Literal
 
+from attrs import frozen
+
+from penstock.codec import from_canonical
 from penstock.contract.hooks import Event
-from penstock.errors import RegistryError
-from penstock.records import Caller, DefaultAt, EndpointRecord, HistoryQuery, HistoryRecord, Page
-from penstock.registry import GateOutcome, MoveOutcome, VersionOutcome
+from penstock.errors import NotFound, PolicyRefused, RegistryError
+from penstock.records import Caller, DefaultAt, EndpointRecord, HistoryRecord, Page
+from penstock.registry import GateOutcome, HistoryQuery, MoveOutcome, VersionOutcome
+from penstock.spec import Pipeline
 from penstock.workspace.references import split_version
+from penstock.workspace.rights import within
 from penstock.workspace.services import Services
 from penstock.workspace.verbs import Group, verb
+
+
+@frozen(kw_only=True)
+class Signature:
+    """What a trigger of an endpoint takes: the pipeline behind a version, with its parameters."""
+
+    endpoint: EndpointRecord
+    version: str
+    pipeline: Pipeline
 
 
 class Endpoints(Group):
     """Verbs of endpoints. A reference is a name or an id; where a version is meant too, `digits@0`."""
 
-    @verb("endpoint.create")
+    @verb("endpoint.create", "publish")
     def create(
         self,
         caller: Caller,
@@ -34,7 +48,7 @@ class Endpoints(Group):
         record = registry.endpoints.create(name, published, caller, description=description, tags=tags or {})
         return self._changed(record, moved=True)
 
-    @verb("endpoint.add_version")
+    @verb("endpoint.add_version", "publish")
     def add_version(
         self, caller: Caller, name: str, published: str, *, default: bool = False, expect: str | None = None
     ) -> VersionOutcome:
@@ -47,38 +61,70 @@ class Endpoints(Group):
         self._changed(outcome.endpoint, moved=outcome.default_moved)
         return outcome
 
-    @verb("endpoint.get")
+    @verb("endpoint.get", "read", within="endpoint")
     def get(self, caller: Caller, ref: str) -> EndpointRecord:
         """One endpoint with all its versions. Raises NotFound."""
         return self._services.registry.endpoints.get(ref)
 
-    @verb("endpoint.list")
+    @verb("endpoint.signature", "read", within="endpoint")
+    def signature(self, caller: Caller, ref: str) -> Signature:
+        """The parameters of an endpoint's default version, or of the version that the reference names.
+
+        Raises NotFound.
+        """
+        registry = self._services.registry
+        name, wanted = split_version(ref)
+        endpoint = registry.endpoints.get(name)
+        number = endpoint.default if wanted is None else wanted
+        for version in endpoint.versions:
+            if version.version == number:
+                pipeline = from_canonical(registry.pipelines.snapshot(version.digest).spec)
+                return Signature(endpoint=endpoint, version=version.version, pipeline=pipeline)
+        raise NotFound(f"endpoint `{endpoint.name}` has no version {number}", code="version_not_found")
+
+    @verb("endpoint.list", "read", within="listing")
     def list(
         self, caller: Caller, *, all: bool = False, limit: int = 50, before: str | None = None
     ) -> Page[EndpointRecord]:
         """A page of endpoints, newest first; closed endpoints and versions only with `all`."""
         if not self._services.exists:
             return Page(items=())
-        return self._services.registry.endpoints.list(all=all, limit=limit, before=before)
+        return self._services.registry.endpoints.list(all=all, limit=limit, before=before, within=within(caller))
 
-    @verb("endpoint.set_default")
+    @verb("endpoint.set_default", "publish", within="endpoint")
     def set_default(
-        self, caller: Caller, ref: str, version: str | int, *, expect: str | int | None = None
+        self,
+        caller: Caller,
+        ref: str,
+        version: str | int,
+        *,
+        expect: str | int | None = None,
+        expect_revision: int | None = None,
     ) -> MoveOutcome:
-        """Move the default, only if it is `expect` when that is said. Raises Conflict, GateClosed, NotFound."""
+        """Move the default, only if it is `expect`, or the endpoint's revision the expected one, when that is said.
+
+        Raises Conflict, GateClosed, NotFound.
+        """
         expected = None if expect is None else str(expect)
-        outcome = self._services.registry.endpoints.set_default(ref, str(version), caller, expect=expected)
+        endpoints = self._services.registry.endpoints
+        outcome = endpoints.set_default(ref, str(version), caller, expect=expected, expect_revision=expect_revision)
         self._changed(outcome.endpoint, moved=outcome.moved)
         return outcome
 
-    @verb("endpoint.rollback")
-    def rollback(self, caller: Caller, ref: str, *, expect: str | None = None) -> MoveOutcome:
-        """Take the last move of the default back. Raises Conflict `nothing_to_roll_back`, GateClosed."""
-        outcome = self._services.registry.endpoints.rollback(ref, caller, expect=expect)
+    @verb("endpoint.rollback", "publish", within="endpoint")
+    def rollback(
+        self, caller: Caller, ref: str, *, expect: str | None = None, expect_revision: int | None = None
+    ) -> MoveOutcome:
+        """Take the last move of the default back, if the default or the revision is what is expected.
+
+        Raises Conflict `nothing_to_roll_back`, `default_changed`, `revision_changed`, GateClosed.
+        """
+        endpoints = self._services.registry.endpoints
+        outcome = endpoints.rollback(ref, caller, expect=expect, expect_revision=expect_revision)
         self._changed(outcome.endpoint, moved=True)
         return outcome
 
-    @verb("endpoint.update")
+    @verb("endpoint.update", "publish", within="endpoint")
     def update(
         self,
         caller: Caller,
@@ -87,6 +133,7 @@ class Endpoints(Group):
         name: str | None = None,
         description: str | None = None,
         tags: Mapping[str, str] | None = None,
+        add_versions: Sequence[str] = (),
         default: str | int | None = None,
         enabled: bool | None = None,
         reason: str = "",
@@ -94,10 +141,14 @@ class Endpoints(Group):
     ) -> EndpointRecord:
         """Change several things of an endpoint at once, all of them or none; what is not given stays.
 
-        Raises Conflict `revision_changed` when it is not at the revision that the caller expects, and what each
-        change raises.
+        `add_versions` are published pipelines to add, in order. Raises Conflict `revision_changed` when it is not at
+        the revision that the caller expects, and what each change raises.
         """
         registry = self._services.registry
+        if (name is not None or add_versions) and within(caller) is not None:
+            raise PolicyRefused(
+                "names and published pipelines are not for who was given some endpoints only", code="scope_missing"
+            )
         before = registry.endpoints.get(ref)
         record = registry.endpoints.update(
             before.id,
@@ -105,6 +156,7 @@ class Endpoints(Group):
             name=name,
             description=description,
             tags=tags,
+            add_versions=add_versions,
             default=None if default is None else str(default),
             enabled=enabled,
             reason=reason,
@@ -115,22 +167,44 @@ class Endpoints(Group):
             self._services.tell("penstock_gate_changed", event)
         return self._changed(record, moved=record.default != before.default)
 
-    @verb("endpoint.disable")
-    def disable(self, caller: Caller, ref: str, *, reason: str = "", cancel_runs: bool = False) -> GateOutcome:
-        """Close the gate of an endpoint, or of one version when the reference names it."""
-        return move_gate(self._services, caller, *_gated(ref), open=False, reason=reason, cancel_runs=cancel_runs)
+    @verb("endpoint.disable", "publish", within="endpoint")
+    def disable(
+        self,
+        caller: Caller,
+        ref: str,
+        *,
+        reason: str = "",
+        cancel_runs: bool = False,
+        expect_revision: int | None = None,
+    ) -> GateOutcome:
+        """Close the gate of an endpoint, or of one version when the reference names it.
 
-    @verb("endpoint.enable")
-    def enable(self, caller: Caller, ref: str) -> GateOutcome:
-        """Open the gate of an endpoint, or of one version; the other gates stay as they are."""
-        return move_gate(self._services, caller, *_gated(ref), open=True)
+        Raises Conflict `revision_changed` when the endpoint is not at the revision that is expected.
+        """
+        return move_gate(
+            self._services,
+            caller,
+            *_gated(ref),
+            open=False,
+            reason=reason,
+            cancel_runs=cancel_runs,
+            expect_revision=expect_revision,
+        )
 
-    @verb("endpoint.rename")
+    @verb("endpoint.enable", "publish", within="endpoint")
+    def enable(self, caller: Caller, ref: str, *, expect_revision: int | None = None) -> GateOutcome:
+        """Open the gate of an endpoint, or of one version; the other gates stay as they are.
+
+        Raises Conflict `revision_changed`.
+        """
+        return move_gate(self._services, caller, *_gated(ref), open=True, expect_revision=expect_revision)
+
+    @verb("endpoint.rename", "publish")
     def rename(self, caller: Caller, ref: str, name: str) -> EndpointRecord:
         """Give an endpoint another name; its id stays. Raises Conflict `name_taken`."""
         return self._changed(self._services.registry.endpoints.rename(ref, name, caller))
 
-    @verb("endpoint.delete")
+    @verb("endpoint.delete", "publish", within="endpoint")
     def delete(self, caller: Caller, ref: str) -> EndpointRecord:
         """Delete an endpoint. Raises Conflict `in_use` while a run of it is unfinished."""
         registry = self._services.registry
@@ -138,12 +212,12 @@ class Endpoints(Group):
         look_at_unfinished(self._services, endpoint=endpoint.id)
         return self._changed(registry.endpoints.delete(endpoint.id, caller))
 
-    @verb("endpoint.history")
+    @verb("endpoint.history", "read", within="endpoint")
     def history(self, caller: Caller, ref: str, *, limit: int = 50, before: str | None = None) -> Page[HistoryRecord]:
         """What happened to an endpoint, its versions and its pointer, newest first."""
         return self._services.registry.history(HistoryQuery(subject=ref, limit=limit, before=before))
 
-    @verb("endpoint.at")
+    @verb("endpoint.at", "read", within="endpoint")
     def at(self, caller: Caller, ref: str, when: datetime) -> DefaultAt:
         """What a trigger without a version would have run at that time, or why it would have been refused."""
         return self._services.registry.endpoints.at(ref, when)
@@ -166,6 +240,7 @@ def move_gate(
     open: bool,
     reason: str = "",
     cancel_runs: bool = False,
+    expect_revision: int | None = None,
 ) -> GateOutcome:
     """Move one gate, tell plugins and targets, and pass on the cancel requests that were asked for with it."""
     registry = services.registry
@@ -175,7 +250,14 @@ def move_gate(
         else:
             look_at_unfinished(services, endpoint=registry.endpoints.get(ref).id)
     outcome = registry.set_gate(
-        kind, ref, open=open, caller=caller, reason=reason, version=version, cancel_runs=cancel_runs
+        kind,
+        ref,
+        open=open,
+        caller=caller,
+        reason=reason,
+        version=version,
+        cancel_runs=cancel_runs,
+        expect_revision=expect_revision,
     )
     if outcome.changed:
         services.tell("penstock_gate_changed", _gate_event(kind, outcome.subject_id, outcome.subject, open))

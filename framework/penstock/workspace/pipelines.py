@@ -32,7 +32,7 @@ class Validation:
 class Pipelines(Group):
     """Verbs of published pipelines. A reference is an id, `name:label` or `name:label@target`."""
 
-    @verb("pipeline.validate")
+    @verb("pipeline.validate", "publish")
     def validate(
         self, caller: Caller, source: Path | str | Pipeline, *, folder: Path | None = None, target: str | None = None
     ) -> Validation:
@@ -47,7 +47,7 @@ class Pipelines(Group):
         warnings = publishing.validate(opened, caller, read)
         return Validation(pipeline=read.pipeline, digest=taken.digest, target=opened.name, warnings=warnings)
 
-    @verb("pipeline.publish")
+    @verb("pipeline.publish", "publish")
     def publish(
         self,
         caller: Caller,
@@ -89,7 +89,7 @@ class Pipelines(Group):
         outcome = publishing.publish(self._services, caller, opened, taken, request)
         return Publishing(**asdict(outcome, recurse=False), warnings=warnings)
 
-    @verb("pipeline.publish_from")
+    @verb("pipeline.publish_from", "publish")
     def publish_from(
         self,
         caller: Caller,
@@ -126,12 +126,12 @@ class Pipelines(Group):
         outcome = publishing.publish(self._services, caller, opened, taken, request)
         return Publishing(**asdict(outcome, recurse=False), warnings=warnings)
 
-    @verb("pipeline.get")
+    @verb("pipeline.get", "read")
     def get(self, caller: Caller, ref: str) -> PublishedRecord:
         """One published pipeline. Raises NotFound."""
         return self._services.registry.pipelines.get(ref)
 
-    @verb("pipeline.list")
+    @verb("pipeline.list", "read")
     def list(
         self, caller: Caller, *, all: bool = False, limit: int = 50, before: str | None = None, name: str | None = None
     ) -> Page[PublishedRecord]:
@@ -140,17 +140,37 @@ class Pipelines(Group):
             return Page(items=())
         return self._services.registry.pipelines.list(all=all, limit=limit, before=before, name=name)
 
-    @verb("pipeline.disable")
-    def disable(self, caller: Caller, ref: str, *, reason: str = "", cancel_runs: bool = False) -> GateOutcome:
-        """Close the gate of a published pipeline: no trigger passes it, whichever way it comes."""
-        return move_gate(self._services, caller, "pipeline", ref, open=False, reason=reason, cancel_runs=cancel_runs)
+    @verb("pipeline.disable", "publish")
+    def disable(
+        self,
+        caller: Caller,
+        ref: str,
+        *,
+        reason: str = "",
+        cancel_runs: bool = False,
+        expect_revision: int | None = None,
+    ) -> GateOutcome:
+        """Close the gate of a published pipeline: no trigger passes it, whichever way it comes.
 
-    @verb("pipeline.enable")
-    def enable(self, caller: Caller, ref: str) -> GateOutcome:
-        """Open the gate of a published pipeline."""
-        return move_gate(self._services, caller, "pipeline", ref, open=True)
+        Raises Conflict `revision_changed` when it is not at the revision that is expected.
+        """
+        return move_gate(
+            self._services,
+            caller,
+            "pipeline",
+            ref,
+            open=False,
+            reason=reason,
+            cancel_runs=cancel_runs,
+            expect_revision=expect_revision,
+        )
 
-    @verb("pipeline.delete")
+    @verb("pipeline.enable", "publish")
+    def enable(self, caller: Caller, ref: str, *, expect_revision: int | None = None) -> GateOutcome:
+        """Open the gate of a published pipeline. Raises Conflict `revision_changed`."""
+        return move_gate(self._services, caller, "pipeline", ref, open=True, expect_revision=expect_revision)
+
+    @verb("pipeline.delete", "publish")
     def delete(self, caller: Caller, ref: str) -> PublishedRecord:
         """Delete a published pipeline that nothing points to; its label is never given again.
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from penstock.contract.hooks import Event, VerbRequest, WorkspaceHooks
 from penstock.errors import BackendBroken, PenstockError, one_line
 from penstock.targets.manager import HookManager
+
+if TYPE_CHECKING:
+    from penstock.contract.http import HttpRoute
+    from penstock.workspace import Workspace
 
 R = TypeVar("R")
 
@@ -58,6 +62,16 @@ class WorkspacePlugins:
         if raised:
             raise raised[0]
         return answers[0]
+
+    def routes(self, workspace: Workspace) -> list[HttpRoute]:
+        """The routes that plugins contribute, in their order. Raises BackendBroken."""
+        try:
+            found = self._manager.hook.penstock_register_routes(workspace=workspace)
+        except PenstockError:
+            raise
+        except Exception as error:
+            raise BackendBroken(self._failure("penstock_register_routes", error), code="plugin_broken") from error
+        return [route for routes in found for route in routes]
 
     def tell(self, event_hook: str, event: Event) -> None:
         """Tell an event to one plugin after the other; one that fails is logged and the next is told."""

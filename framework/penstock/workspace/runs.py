@@ -20,13 +20,14 @@ from penstock.errors import (
     UsageError,
     WaitTimeout,
 )
-from penstock.records import Caller, Page, RunQuery, RunRecord
-from penstock.registry import CancelOutcome, Owed
+from penstock.records import Caller, Page, RunRecord
+from penstock.registry import CancelOutcome, Owed, RunQuery
 from penstock.spec import Value
 from penstock.workspace import triggers
 from penstock.workspace.logs import LogParts, read_logs
 from penstock.workspace.parameters import TriggerOptions
 from penstock.workspace.references import is_file, locate
+from penstock.workspace.rights import within
 from penstock.workspace.triggers import Submitted
 from penstock.workspace.verbs import Group, folder_of, verb
 
@@ -37,7 +38,7 @@ _QUICK, _SLOW = 0.01, 0.5
 class Runs(Group):
     """Verbs of runs. A reference is an id or its first characters."""
 
-    @verb("run.submit")
+    @verb("run.submit", "submit", within="endpoint")
     def submit(
         self,
         caller: Caller,
@@ -78,7 +79,7 @@ class Runs(Group):
         found = locate(self._services.registry, str(ref), wanted, replay=idempotency_key is not None)
         return triggers.submit(self._services, caller, found, options)
 
-    @verb("run.rerun")
+    @verb("run.rerun", "submit", within="run")
     def rerun(self, caller: Caller, ref: str, *, idempotency_key: str | None = None) -> Submitted:
         """Run again what a run resolved to, with the same parameters; the gates apply as they are now."""
         run = self._services.registry.runs.get(ref)
@@ -93,12 +94,12 @@ class Runs(Group):
         )
         return triggers.submit_again(self._services, caller, run, options)
 
-    @verb("run.get")
+    @verb("run.get", "read", within="run")
     def get(self, caller: Caller, ref: str) -> RunRecord:
         """One run as its target sees it now, or `stale`. Raises NotFound."""
         return self._look(ref).run
 
-    @verb("run.list")
+    @verb("run.list", "read", within="listing")
     def list(
         self,
         caller: Caller,
@@ -114,12 +115,18 @@ class Runs(Group):
         if not self._services.exists:
             return Page(items=())
         query = RunQuery(
-            endpoint=endpoint, experiment=experiment, state=state, pipeline=pipeline, limit=limit, before=before
+            endpoint=endpoint,
+            within=within(caller),
+            experiment=experiment,
+            state=state,
+            pipeline=pipeline,
+            limit=limit,
+            before=before,
         )
         page = self._services.registry.runs.list(query)
         return evolve(page, items=tuple(found.run for found in self._services.follower.look(page.items)))
 
-    @verb("run.wait")
+    @verb("run.wait", "read", within="run")
     def wait(
         self,
         caller: Caller,
@@ -156,7 +163,7 @@ class Runs(Group):
             time.sleep(pause if deadline is None else max(0.0, min(pause, deadline - time.monotonic())))
             pause = min(_SLOW, pause * 1.3)
 
-    @verb("run.cancel")
+    @verb("run.cancel", "submit", within="run")
     def cancel(self, caller: Caller, ref: str, *, reason: str = "", force: bool = False) -> CancelOutcome:
         """Ask a run to end. Before hand-over it ends at once; later the target's answer decides.
 
@@ -195,7 +202,7 @@ class Runs(Group):
         self._services.outbox.tell_run(after)
         return evolve(outcome, run=after, ended=True)
 
-    @verb("run.logs")
+    @verb("run.logs", "read", within="run")
     def logs(self, caller: Caller, ref: str, *, step: str | None = None, follow: bool = False) -> LogParts:
         """What the steps wrote, piece by piece; with `follow` until the run has ended.
 
@@ -204,7 +211,7 @@ class Runs(Group):
         """
         return read_logs(self._services, self._look(ref).run, step, follow)
 
-    @verb("run.outputs")
+    @verb("run.outputs", "read", within="run")
     def outputs(self, caller: Caller, ref: str) -> dict[str, Value]:
         """The outputs of a run that succeeded: typed values, artifacts as a path or URI.
 

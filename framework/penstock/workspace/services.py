@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
@@ -16,8 +16,11 @@ from penstock.targets.opened import OpenTargets
 from penstock.workspace.plugins import WorkspacePlugins
 
 if TYPE_CHECKING:
+    from penstock.contract.http import HttpRoute
+    from penstock.dispatch.dispatcher import Dispatcher
     from penstock.dispatch.follow import Follower
     from penstock.dispatch.outbox import Outbox
+    from penstock.workspace import Workspace
 
 
 class Services:
@@ -25,11 +28,19 @@ class Services:
     that writes what needs one; opening it does nothing else. `home` is the state folder, and `store` the folder in it
     where archives lie content-addressed.
 
-    `plugins` are objects with hooks, by name, inside of those that the configuration names.
+    `plugins` are objects with hooks, by name, inside of those that the configuration names. With `wake` no caller waits
+    for a target: a dispatcher hands over and follows, here or in another process, and `wake` tells it of news.
     """
 
-    def __init__(self, config: Config, plugins: Sequence[tuple[str, object]] = ()) -> None:
+    def __init__(
+        self,
+        config: Config,
+        plugins: Sequence[tuple[str, object]] = (),
+        *,
+        wake: Callable[[], None] | None = None,
+    ) -> None:
         self.config = config
+        self._wake = wake
         self.home = config.home
         self.store = self.home / "archives"
         loaded = [(name, build_plugin(config, name, discovery.load("plugin", name))) for name in config.plugins.value]
@@ -59,7 +70,7 @@ class Services:
             if self._outbox is None:
                 from penstock.dispatch.outbox import Outbox  # a listing has no use for it
 
-                self._outbox = Outbox(self.registry, self.targets, self.tell, self.home)
+                self._outbox = Outbox(self.registry, self.targets, self.tell, self.home, self._wake)
             return self._outbox
 
     @property
@@ -71,6 +82,21 @@ class Services:
 
                 self._follower = Follower(self.registry, self.targets, self.outbox)
             return self._follower
+
+    def dispatcher(self) -> Dispatcher:
+        """What hands over and follows in the background; `wake` of these services is its own to be told by."""
+        from penstock.dispatch.dispatcher import Dispatcher
+        from penstock.dispatch.follow import Follower
+        from penstock.dispatch.outbox import Outbox
+
+        outbox = Outbox(self.registry, self.targets, self.tell, self.home)
+        return Dispatcher(self.registry, outbox, Follower(self.registry, self.targets, outbox))
+
+    def routes(self, doors: Sequence[str], workspace: Workspace) -> list[HttpRoute]:
+        """The routes that plugins contribute: those of the configuration, and `doors` by name. Raises ConfigInvalid."""
+        more = [name for name in doors if name not in self.config.plugins.value]
+        loaded = [(name, build_plugin(self.config, name, discovery.load("plugin", name))) for name in more]
+        return [*self.plugins.routes(workspace), *WorkspacePlugins(loaded).routes(workspace)]
 
     def make_registry(self) -> None:
         """Make the registry and the state folder where they are missing. Raises RegistryError."""

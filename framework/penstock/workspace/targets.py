@@ -55,12 +55,12 @@ class PluginStatus:
 class Targets(Group):
     """Verbs of targets."""
 
-    @verb("target.list")
+    @verb("target.list", "read")
     def list(self, caller: Caller) -> tuple[TargetStatus, ...]:
         """Every configured target, also those that cannot be used, with the origin of each option."""
         return tuple(self._status(name) for name in self._services.config.targets)
 
-    @verb("target.check")
+    @verb("target.check", "read")
     def check(self, caller: Caller, name: str | None = None) -> Health:
         """Ask a target how it is. Raises ConfigInvalid when it cannot even be opened."""
         opened = self._services.targets.open(name)
@@ -68,7 +68,7 @@ class Targets(Group):
             return Health(ok=True, lines=(f"target `{opened.name}` opens; its backend has no check of its own",))
         return opened.check()
 
-    @verb("plugin.list")
+    @verb("plugin.list", "read")
     def plugins(self, caller: Caller) -> tuple[PluginStatus, ...]:
         """Every plugin that is installed, and whether this workspace uses it."""
         enabled = self._services.config.plugins

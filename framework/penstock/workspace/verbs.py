@@ -13,8 +13,9 @@ from attrs import evolve
 
 from penstock.contract.hooks import VerbRequest
 from penstock.errors import UsageError
-from penstock.records import Caller
+from penstock.records import Caller, Scope
 from penstock.spec import Pipeline
+from penstock.workspace.rights import Within, confine
 from penstock.workspace.services import Services
 
 P = ParamSpec("P")
@@ -30,10 +31,14 @@ class Group:
         self._caller = caller
 
 
-def verb(name: str) -> Callable[[Callable[Concatenate[G, Caller, P], R]], Callable[Concatenate[G, P], R]]:
+def verb(
+    name: str, scope: Scope, *, within: Within | None = None
+) -> Callable[[Callable[Concatenate[G, Caller, P], R]], Callable[Concatenate[G, P], R]]:
     """Make a method a verb. It is called without its first argument, the caller.
 
-    `name` is what plugins and the audit log see, like `endpoint.disable`; the subject is the first argument.
+    `name` is what plugins and the audit log see, like `endpoint.disable`; the subject is the first argument. `scope`
+    is what a caller with `Rights` needs, `within` how one who was given some endpoints is kept to them; without it
+    the verb is not for such a caller. Besides its own errors a verb raises PolicyRefused `scope_missing`.
     """
 
     def decorate(method: Callable[Concatenate[G, Caller, P], R]) -> Callable[Concatenate[G, P], R]:
@@ -55,7 +60,18 @@ def verb(name: str) -> Callable[[Callable[Concatenate[G, Caller, P], R]], Callab
                 request_id=caller.request_id,
                 arguments=named,
             )
-            answer: R = self._services.plugins.execute_verb(request, lambda: method(self, caller, *args, **kwargs))
+
+            def execute() -> R:
+                if caller.rights is None:
+                    return method(self, caller, *args, **kwargs)
+                subject = named.get(positional[0]) if positional else None
+                allowed = confine(self._services, caller, name, scope, within, subject)
+                if within in (None, "listing"):
+                    return method(self, caller, *args, **kwargs)
+                rest: dict[str, Any] = {**named, positional[0]: allowed}
+                return method(self, caller, **rest)  # type: ignore[call-arg]  # the same arguments by name
+
+            answer: R = self._services.plugins.execute_verb(request, execute)
             return answer
 
         functools.update_wrapper(call, method)

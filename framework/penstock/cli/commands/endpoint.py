@@ -13,6 +13,7 @@ from penstock.cli.options import paging, pairs
 from penstock.cli.session import Session
 from penstock.cli.tables import Table, record
 from penstock.cli.times import moment_text, read_moment
+from penstock.codec import to_data
 from penstock.records import EndpointRecord, VersionRecord
 
 
@@ -65,8 +66,14 @@ def list_(session: Session, every: bool, limit: int, before: str | None) -> None
 @click.argument("name")
 def show(session: Session, name: str) -> None:
     """Show one endpoint and all its versions."""
+    from penstock.cli.urls import trigger_urls  # no other command needs them
+
     with session.workspace() as workspace:
         one = workspace.endpoints.get(name)
+        behind = next((version.published for version in one.versions if version.version == one.default), None)
+        default = None if behind is None else workspace.pipelines.get(behind)
+        urls = trigger_urls(workspace.config, one, default)
+    covered = "" if urls.native is None or urls.native.gated else " (not covered by our gates)"
     head = record(
         [
             ("id", one.id),
@@ -77,11 +84,16 @@ def show(session: Session, name: str) -> None:
             *gate_rows(one.enabled, one.gate),
             ("created", moment_text(one.created)),
             ("modified", moment_text(one.modified)),
+            ("trigger", urls.trigger),
+            ("azureml v1", urls.azureml_v1),
+            ("native", urls.native and f"{urls.native.url}{covered}"),
         ]
     )
+    curl = f"curl -X POST -H 'Authorization: Bearer TOKEN' -d '{{}}' {urls.trigger}"
     columns = ("VERSION", "PIPELINE", "TARGET", "STATE", "CREATED", "PUBLISHED ID")
     versions = Table(columns, [_version_row(version, one.default) for version in one.versions])
-    session.output.answer(one, [head, "", versions], [one.id])
+    data = {**to_data(one), "urls": to_data(urls)}
+    session.output.answer(data, [head, "", versions, "", curl], [one.id])
 
 
 @endpoint.command()

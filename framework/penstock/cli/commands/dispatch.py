@@ -1,0 +1,33 @@
+"""`penstock dispatch`: hand accepted runs over and follow them, beside servers that do not."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+
+import click
+
+from penstock.cli.click_ext import Command
+from penstock.cli.session import Session
+
+
+@click.command(cls=Command)
+def dispatch(session: Session) -> None:
+    """Hand accepted runs to their targets and follow them, until SIGTERM.
+
+    Several may share one registry: each run is handed over by one at a time.
+    """
+    from penstock.cli.commands.serve import log_to_stderr
+    from penstock.workspace import Workspace
+
+    log_to_stderr()
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
+    workspace, dispatcher = Workspace.for_server(session.load_config())
+    with workspace:
+        dispatcher.start()
+        session.output.line({"pid": os.getpid()}, "dispatching")
+        ended.wait()
+        dispatcher.stop()

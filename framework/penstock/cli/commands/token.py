@@ -1,0 +1,73 @@
+"""`penstock token`: who may come in by HTTP."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import cast
+
+import click
+
+from penstock.cli.click_ext import Group
+from penstock.cli.session import Session
+from penstock.cli.tables import Table
+from penstock.cli.times import moment_text
+from penstock.errors import UsageError
+from penstock.records import SCOPES, Scope, TokenRecord
+from penstock.spec.quantity import seconds_of
+
+
+@click.group(cls=Group)
+def token() -> None:
+    """Tokens for callers that come in by HTTP: a scope, on some endpoints or on all."""
+
+
+@token.command()
+@click.argument("name")
+@click.option("--scope", type=click.Choice(SCOPES), required=True, help="Each scope holds those before it.")
+@click.option("--endpoint", "endpoints", multiple=True, metavar="E", help="Only for this endpoint; may be repeated.")
+@click.option("--expires", metavar="TIME", help="How long it lives, like 90d or 12h; for ever unless given.")
+def create(session: Session, name: str, scope: str, endpoints: tuple[str, ...], expires: str | None) -> None:
+    """Make a token, and show it this once."""
+    with session.workspace() as workspace:
+        made = workspace.tokens.create(
+            name,
+            scope=cast(Scope, scope),
+            endpoints=endpoints or None,
+            expires_in=None if expires is None else _span(expires),
+        )
+    lines = [made.token, f"it is shown this once; send it as `Authorization: Bearer {made.token[:16]}...`"]
+    session.output.answer(made, lines, [made.token])
+
+
+@token.command("list")
+@click.option("--all", "every", is_flag=True, help="Also revoked ones.")
+def list_(session: Session, every: bool) -> None:
+    """List tokens, newest first; their secrets are not kept."""
+    with session.workspace() as workspace:
+        found = workspace.tokens.list(all=every)
+        names = {one.id: one.name for one in workspace.endpoints.list(all=True, limit=100_000).items}
+    columns = ("NAME", "SCOPE", "ENDPOINTS", "STATE", "EXPIRES", "CREATED", "ID")
+    body = Table(columns, [_row(one, names) for one in found]) if found else "no tokens"
+    session.output.answer({"items": found}, [body], [one.id for one in found])
+
+
+@token.command()
+@click.argument("name")
+def revoke(session: Session, name: str) -> None:
+    """Revoke a token by name or id, for good."""
+    with session.workspace() as workspace:
+        one = workspace.tokens.revoke(name)
+    session.output.answer(one, [f"{one.name} is revoked: nobody comes in by it any more"], [one.id])
+
+
+def _row(one: TokenRecord, names: dict[str, str]) -> tuple[object, ...]:
+    endpoints = "all" if one.endpoints is None else ", ".join(names.get(each, each) for each in one.endpoints)
+    expires = "never" if one.expires is None else moment_text(one.expires)
+    return (one.name, one.scope, endpoints, one.state, expires, moment_text(one.created), one.id)
+
+
+def _span(text: str) -> timedelta:
+    try:
+        return timedelta(seconds=seconds_of(text))
+    except ValueError as error:
+        raise UsageError(f"--expires: {error}", code="time_invalid") from None

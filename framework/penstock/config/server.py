@@ -1,0 +1,66 @@
+"""The key `server` of the configuration: where the server listens, how callers reach it, and its limits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from attrs import fields, frozen
+
+from penstock.config.model import Config, Setting
+from penstock.config.structuring import structure_options
+from penstock.errors import ConfigInvalid
+
+
+@frozen(kw_only=True)
+class ServerOptions:
+    """How the server serves.
+
+    `host` and `port` are where it listens; port 0 takes a free one. `public_url` is how callers reach it, when that is
+    through a proxy. `allow_origins` are the origins of web pages that may call it, none unless given. The limits are of
+    one request: `max_body_bytes`, `max_header_bytes`, `max_url_bytes`, `body_seconds` for a body to come, and of all:
+    `max_requests` at a time.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8642
+    public_url: str | None = None
+    allow_origins: Sequence[str] = ()
+    max_body_bytes: int = 1_048_576
+    max_header_bytes: int = 32_768
+    max_url_bytes: int = 8_192
+    max_requests: int = 1_000
+    body_seconds: float = 30.0
+
+
+@frozen(kw_only=True)
+class ServerSetting:
+    """One option of the server and where its value came from: a place in the file, a variable, or `default`."""
+
+    option: str
+    value: Any
+    origin: str
+
+
+def server_settings(config: Config) -> tuple[ServerSetting, ...]:
+    """Every option of the server with its value and origin. Raises ConfigInvalid."""
+    found = server_options(config, {})
+    return tuple(
+        ServerSetting(
+            option=field.name,
+            value=getattr(found, field.name),
+            origin=config.server[field.name].origin if field.name in config.server else "default",
+        )
+        for field in fields(ServerOptions)
+    )
+
+
+def server_options(config: Config, flags: Mapping[str, Setting[object]]) -> ServerOptions:
+    """The options of the server: the file's, then those of `PENSTOCK_SERVER_*`, then flags.
+
+    Raises ConfigInvalid with everything that is wrong, each with its place.
+    """
+    found: ServerOptions = structure_options(config, ("server",), {**config.server, **flags}, ServerOptions)
+    if not 0 <= found.port <= 65_535:
+        raise ConfigInvalid(f"server.port: there is no port {found.port}", code="value_invalid")
+    return found

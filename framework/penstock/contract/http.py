@@ -1,0 +1,67 @@
+"""What crosses the line between the server and a door: requests, answers and routes, without any web framework.
+
+A door is a plugin that contributes routes (`penstock_register_routes`). The server has read the request within its
+limits and knows who calls before a route sees it; an error of ours that a route raises is answered in the door's own
+shape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from attrs import field, frozen
+
+from penstock.errors import PenstockError
+
+if TYPE_CHECKING:
+    from penstock.workspace import Workspace
+
+
+@frozen(kw_only=True)
+class HttpRequest:
+    """One request. `workspace` is bound to who calls; of a route that is `open` to all, to nobody in particular.
+
+    `path` holds the parameters of the route's path, percent-decoded, and `query` every value of each name in order.
+    `headers` has lower-case names; a header that came twice has its values joined by `, `. `base_url` is how the
+    caller reaches this server, without a slash at the end.
+    """
+
+    method: str
+    path: Mapping[str, str]
+    query: Mapping[str, tuple[str, ...]]
+    headers: Mapping[str, str]
+    body: bytes
+    base_url: str
+    workspace: Workspace
+    is_stopping: Callable[[], bool] = field(default=lambda: False)
+    in_thread: Callable[[Callable[[], Any]], Awaitable[Any]] | None = None
+
+
+@frozen(kw_only=True)
+class HttpAnswer:
+    """One answer; a body in pieces is sent as they come."""
+
+    status: int = 200
+    body: bytes | Iterator[bytes] = b""
+    media_type: str = "application/json"
+    headers: Mapping[str, str] = field(factory=dict)
+
+
+Handler: TypeAlias = Callable[[HttpRequest], "HttpAnswer | Awaitable[HttpAnswer]"]
+"""What answers a route: a function, which is run in a thread, or a coroutine, which must not block."""
+
+
+@frozen(kw_only=True)
+class HttpRoute:
+    """One path and method. `path` is like `/v1/runs/{id}`; `refuse` puts an error into the door's shape.
+
+    `open`: no token is asked for. `door` is what records say of who came in this way.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    refuse: Callable[[PenstockError, str], HttpAnswer]
+    door: str
+    open: bool = False

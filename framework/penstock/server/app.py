@@ -1,0 +1,274 @@
+"""From a request on the wire to a route and back: limits, who calls, one error shape, one log line each."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from inspect import isawaitable, iscoroutinefunction
+from typing import Any
+from urllib.parse import parse_qsl
+
+from attrs import evolve
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route, Router
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from penstock.config import ServerOptions
+from penstock.contract.http import HttpAnswer, HttpRequest, HttpRoute
+from penstock.errors import NotFound, PenstockError, PolicyRefused, RegistryError, TooManyRequests, UsageError
+from penstock.server.access import Gatekeeper, nobody
+from penstock.server.answers import problem
+from penstock.workspace import Workspace
+
+_log = logging.getLogger("penstock.server")
+
+_THREADS = 32
+"""How many requests are worked on at once; the others wait for a thread, in the order they came."""
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_HOST = re.compile(r"[A-Za-z0-9._-]{1,253}(:\d{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:\d{1,5})?")
+
+
+class App:
+    """The ASGI application of one workspace. `stop` ends what waits for news, so that a server can end."""
+
+    def __init__(
+        self, workspace: Workspace, routes: Iterable[HttpRoute], gatekeeper: Gatekeeper, options: ServerOptions
+    ) -> None:
+        self._workspace = workspace
+        self._gatekeeper = gatekeeper
+        self._options = options
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="penstock-request")
+        self._stopping = False
+        self._running = 0
+        by_path: dict[str, list[HttpRoute]] = {}
+        for route in routes:
+            by_path.setdefault(route.path, []).append(route)
+        self._router: ASGIApp = Router(
+            [_starlette_route(self, path, each) for path, each in by_path.items()], redirect_slashes=False
+        )
+
+    def stop(self) -> None:
+        """Let whoever waits for news have what there is."""
+        self._stopping = True
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One connection's worth of ASGI."""
+        if scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+        elif scope["type"] == "http":
+            await self._http(scope, receive, send)
+        else:
+            await send({"type": "websocket.close", "code": 1000})
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        given = [value for name, value in scope["headers"] if name == b"x-request-id"]
+        asked = given[0].decode("latin-1") if len(given) == 1 else ""
+        scope["request_id"] = request_id = asked if _REQUEST_ID.fullmatch(asked) else str(uuid.uuid4())
+        scope["app"] = self  # so that Starlette raises what it finds no route for
+        status, began = 0, time.perf_counter()
+
+        async def sending(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+            await send(message)
+
+        self._running += 1
+        try:
+            self._check_limits(scope)
+            await self._router(scope, receive, sending)
+        except ClientDisconnect:
+            status = 499
+        except Exception as raised:
+            error = _known(raised)
+            if status:  # the answer has begun: nothing can be said any more, but that it is not whole
+                _log.warning("request %s broke off: %s", request_id, error)
+                raise
+            refused = _refused(scope, error, request_id)
+            if isinstance(raised, HTTPException) and raised.headers:  # which methods are allowed
+                refused = evolve(refused, headers={**refused.headers, **raised.headers})
+            if error.code in ("body_timeout", "document_too_large"):
+                # What still comes of the body is not read, so nothing else can be said on this connection.
+                refused = evolve(refused, headers={**refused.headers, "Connection": "close"})
+            await _response(refused)(scope, receive, sending)
+        finally:
+            self._running -= 1
+            took = (time.perf_counter() - began) * 1000
+            facts = {
+                "request_id": request_id,
+                "method": scope["method"],
+                "path": scope["path"],
+                "status": status,
+                "ms": round(took, 1),
+                "actor": scope.get("actor", ""),
+            }
+            _log.info("%s %s %s", scope["method"], scope["path"], status, extra={"facts": facts})
+
+    def _check_limits(self, scope: Scope) -> None:
+        options = self._options
+        if self._running > options.max_requests:
+            raise TooManyRequests(f"the server answers {options.max_requests} requests at a time; try again")
+        if len(scope.get("raw_path", b"")) + len(scope["query_string"]) > options.max_url_bytes:
+            raise UsageError(f"the URL is longer than {options.max_url_bytes} bytes", code="url_too_long")
+        if sum(len(name) + len(value) for name, value in scope["headers"]) > options.max_header_bytes:
+            raise UsageError(f"the headers are longer than {options.max_header_bytes} bytes", code="headers_too_large")
+        origins = [value.decode("latin-1") for name, value in scope["headers"] if name == b"origin"]
+        own = _base_url(scope, options.public_url)
+        for origin in origins:
+            if origin != own and origin not in options.allow_origins:
+                raise PolicyRefused(
+                    "requests from pages of another origin are refused unless `server.allow_origins` names it",
+                    code="origin_not_allowed",
+                )
+
+    async def answer(self, route: HttpRoute, request: Request) -> HttpAnswer:
+        """Answer a request that a route was found for."""
+        request_id = request.scope["request_id"]
+        body = await self._body(request)
+        in_thread = partial(self.in_thread)
+
+        def ready() -> HttpRequest:
+            caller = nobody(route.door, request_id)
+            if not route.open:
+                headers = request.headers.getlist("authorization")
+                caller = self._gatekeeper.caller(headers, route.door, request_id)
+            request.scope["actor"] = caller.actor
+            return HttpRequest(
+                method=request.method,
+                path=request.path_params,
+                query=_query(request.scope["query_string"]),
+                headers=_headers(request),
+                body=body,
+                base_url=_base_url(request.scope, self._options.public_url),
+                workspace=self._workspace.as_(caller),
+                is_stopping=lambda: self._stopping,
+                in_thread=in_thread,
+            )
+
+        if iscoroutinefunction(route.handler):
+            made = await self.in_thread(ready)
+            answered = route.handler(made)
+            assert isawaitable(answered)
+            found: HttpAnswer = await answered
+            return found
+        done: HttpAnswer = await self.in_thread(lambda: route.handler(ready()))
+        return done
+
+    async def in_thread(self, work: Callable[[], Any]) -> Any:
+        """Do what blocks without holding up the others."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    async def _body(self, request: Request) -> bytes:
+        if request.method in ("GET", "HEAD"):
+            return b""
+        most = self._options.max_body_bytes
+        too_large = UsageError(f"the body is larger than {most} bytes", code="document_too_large")
+        length = request.headers.get("content-length", "0")
+        if not length.isdigit() or len(length) > 18 or int(length) > most:
+            raise too_large
+        chunks: list[bytes] = []
+        size = 0
+        try:
+            async with asyncio.timeout(self._options.body_seconds):
+                async for chunk in request.stream():
+                    size += len(chunk)
+                    if size > most:
+                        raise too_large
+                    chunks.append(chunk)
+        except TimeoutError:
+            raise UsageError(
+                f"the body did not come within {self._options.body_seconds:g} s", code="body_timeout"
+            ) from None
+        return b"".join(chunks)
+
+
+def _starlette_route(app: App, path: str, routes: Sequence[HttpRoute]) -> Route:
+    by_method = {route.method: route for route in routes}
+
+    async def endpoint(request: Request) -> Response:
+        route = by_method["GET" if request.method == "HEAD" else request.method]
+        request.scope["penstock_route"] = route
+        return _response(await app.answer(route, request))
+
+    return Route(path, endpoint, methods=list(by_method))
+
+
+def _response(answer: HttpAnswer) -> Response:
+    if isinstance(answer.body, bytes):
+        return Response(answer.body, answer.status, dict(answer.headers), answer.media_type)
+    return StreamingResponse(answer.body, answer.status, dict(answer.headers), answer.media_type)
+
+
+def _refused(scope: Scope, error: PenstockError, request_id: str) -> HttpAnswer:
+    """An error in the shape of the door that it came through."""
+    route: HttpRoute | None = scope.get("penstock_route")
+    return (problem if route is None else route.refuse)(error, request_id)
+
+
+def _known(error: Exception) -> PenstockError:
+    """The error of ours that an exception means; of a bug nothing is told but that it is one."""
+    if isinstance(error, PenstockError):
+        if isinstance(error, RegistryError) and error.http_status == 500:
+            # Where the file lies is nobody's business who comes in by HTTP; the log has it.
+            _log.error("%s", error)
+            return RegistryError("the registry cannot be used; the server's log says why", code=error.code)
+        return error
+    if isinstance(error, HTTPException):
+        if error.status_code == 405:
+            allow = (error.headers or {}).get("Allow", "")
+            return UsageError(f"this path takes {allow}", code="method_not_allowed")
+        if error.status_code == 404:
+            return NotFound("nothing is served at this path; `/openapi.json` lists what is", code="route_not_found")
+        return UsageError(error.detail)
+    _log.error("unexpected %s", type(error).__name__, exc_info=error)
+    return PenstockError(f"unexpected {type(error).__name__}; this is a bug, the server's log has the details")
+
+
+def _query(text: bytes) -> Mapping[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    try:
+        pairs = parse_qsl(text.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=100)
+    except ValueError:
+        raise UsageError("the query of the URL cannot be read; percent-encode it as UTF-8") from None
+    for name, value in pairs:
+        found[name] = (*found.get(name, ()), value)
+    return found
+
+
+def _headers(request: Request) -> Mapping[str, str]:
+    found: dict[str, str] = {}
+    for name, value in request.headers.items():
+        if name != "authorization":  # the gatekeeper's alone
+            found[name] = f"{found[name]}, {value}" if name in found else value
+    return found
+
+
+def _base_url(scope: Scope, public_url: str | None) -> str:
+    """How the caller reaches this server, without a slash at the end."""
+    if public_url is not None:
+        return public_url.rstrip("/")
+    hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
+    host = hosts[0] if len(hosts) == 1 and _HOST.fullmatch(hosts[0]) else ""
+    if not host:
+        address, port = scope.get("server") or ("localhost", None)
+        host = f"[{address}]" if ":" in address else address
+        host = host if port is None else f"{host}:{port}"
+    return f"{scope['scheme']}://{host}"
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return

@@ -1,0 +1,1 @@
+"""The neutral API, `/v1`: what the command line can do that is not about this machine's files."""

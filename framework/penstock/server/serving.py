@@ -1,0 +1,156 @@
+"""Running the server: binding, the line that says it is ready, and an end that drops nothing that was taken."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import signal
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from penstock.config import Config, ServerOptions
+from penstock.errors import UsageError
+from penstock.server.access import Gatekeeper
+from penstock.server.answers import problem
+from penstock.server.app import App
+from penstock.server.health import health_routes
+from penstock.server.oauth import oauth_routes
+from penstock.server.openapi import openapi_routes
+from penstock.server.rest.routes import ROUTES
+from penstock.workspace import Workspace
+
+DOORS = ("azureml_v1",)
+"""Our own doors, which are served without being configured."""
+
+
+class _Protocol(H11Protocol):
+    """HTTP as uvicorn speaks it, but that what is no HTTP is answered in our shape too.
+
+    Not by httptools: it loses the body of a request that offers to speak HTTP/2 (`Upgrade: h2c`), as Java's client
+    does with every first one.
+    """
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what cannot be read as HTTP, and close; in the middle of an answer there is nothing left to say."""
+        begun = self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete
+        if not begun:
+            refused = problem(UsageError("the request cannot be read as HTTP", code="http_invalid"), "")
+            assert isinstance(refused.body, bytes)
+            head = (
+                f"HTTP/1.1 400 Bad Request\r\nContent-Type: {refused.media_type}\r\n"
+                f"Content-Length: {len(refused.body)}\r\nConnection: close\r\n\r\n"
+            )
+            self.transport.write(head.encode() + refused.body)
+        self.transport.close()
+
+
+def serve(
+    config: Config,
+    options: ServerOptions,
+    ready: Callable[[str], None],
+    *,
+    doors: Sequence[str] = DOORS,
+    authenticate: bool = True,
+    dispatch: bool = True,
+    tls: tuple[Path, Path] | None = None,
+) -> None:
+    """Serve until SIGTERM or SIGINT. `ready` is called with the URL once requests are answered.
+
+    `doors` are plugins that contribute routes besides those that the configuration names. Without `authenticate` only
+    this machine is served. `tls` are the files of a certificate and its key. Raises UsageError, and RegistryError when
+    the registry cannot be used.
+    """
+    if not authenticate and not _is_loopback(options.host):
+        raise UsageError(f"without authentication only this machine may be served, not {options.host}: use 127.0.0.1")
+    workspace, dispatcher = Workspace.for_server(config)
+    gatekeeper = Gatekeeper(workspace.services, ask=authenticate)
+    health = health_routes(workspace.services, (lambda: dispatcher.alive) if dispatch else None)
+    contributed = workspace.services.routes(doors, workspace)
+    routes = (*ROUTES, *openapi_routes(), *health, *oauth_routes(workspace.services), *contributed)
+    app = App(workspace, routes, gatekeeper, options)
+    listener = _bind(options.host, options.port)
+    settings = uvicorn.Config(
+        app,
+        http=_Protocol,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=True,
+        proxy_headers=False,
+        ssl_certfile=None if tls is None else tls[0],
+        ssl_keyfile=None if tls is None else tls[1],
+        timeout_keep_alive=30,
+        h11_max_incomplete_event_size=options.max_header_bytes + options.max_url_bytes + 4096,
+    )
+    host, port = listener.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    url = options.public_url or f"{'http' if tls is None else 'https'}://{shown}:{port}"
+    try:
+        if dispatch:
+            dispatcher.start()
+        asyncio.run(_run(_Server(settings, app), listener, lambda: ready(url)))
+    finally:
+        if dispatch:
+            dispatcher.stop()
+        workspace.close()
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, settings: uvicorn.Config, app: App) -> None:
+        super().__init__(settings)
+        self._app = app
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """SIGTERM and SIGINT end the serving, and then the command goes on to its own end, which is exit 0."""
+        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take no more, and answer what was taken."""
+        self._app.stop()
+        await super().shutdown(sockets)
+
+
+async def _run(server: _Server, listener: socket.socket, ready: Callable[[], None]) -> None:
+    serving = asyncio.create_task(server.serve([listener]))
+    while not server.started and not serving.done():
+        await asyncio.sleep(0.005)
+    if not serving.done():
+        ready()
+    await serving
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # asyncio turns Nagle's algorithm off for sockets that say they are TCP; else each answer may wait 40 ms.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except (OSError, OverflowError) as error:
+        listener.close()
+        why = error.strerror if isinstance(error, OSError) else "there is no such port"
+        raise UsageError(f"cannot listen on {host}:{port}: {why}", code="address_unusable") from None
+    listener.listen(2048)
+    listener.setblocking(False)
+    return listener
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,52 @@
+"""What a caller may (law 13): a scope for each verb, and for who was given some endpoints only, nothing of the others.
+
+Who has the registry's file at hand has no `rights` on record and may everything.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+from penstock.errors import NotFound, PolicyRefused
+from penstock.records import Caller, Scope
+from penstock.workspace.references import split_version
+from penstock.workspace.services import Services
+
+Within: TypeAlias = Literal["endpoint", "run", "listing"]
+"""How a verb keeps a caller to some endpoints: its first argument names one or a run of one, or it lists just those."""
+
+
+def confine(services: Services, caller: Caller, name: str, scope: Scope, within: Within | None, ref: object) -> object:
+    """Check that a caller may call a verb on what `ref` names; returns the reference to go on with.
+
+    For a caller with some endpoints that is an id: what is renamed meanwhile does not become something else. Raises
+    PolicyRefused `scope_missing`, and NotFound alike for what is not there and for what is not the caller's.
+    """
+    rights = caller.rights
+    if rights is None:
+        return ref
+    if not rights.holds(scope):
+        raise PolicyRefused(
+            f"`{name}` needs the scope `{scope}`, and {caller.actor} has `{rights.scope}`", code="scope_missing"
+        )
+    if rights.endpoints is None or within == "listing":
+        return ref
+    if within is None:
+        raise PolicyRefused(
+            f"`{name}` is not for who was given some endpoints only, as {caller.actor} was", code="scope_missing"
+        )
+    text = str(ref)
+    if within == "run":
+        if not services.registry.runs.is_within(text, rights.endpoints):
+            raise NotFound(f"no run `{text}`", code="run_not_found")
+        return text
+    endpoint, version = split_version(text)
+    found = services.registry.endpoints.within(endpoint, rights.endpoints)
+    if found is None:
+        raise NotFound(f"no endpoint `{endpoint}`", code="endpoint_not_found")
+    return found if version is None else f"{found}@{version}"
+
+
+def within(caller: Caller) -> frozenset[str] | None:
+    """The ids of the endpoints that a caller is kept to, or None for all."""
+    return None if caller.rights is None else caller.rights.endpoints

@@ -1,0 +1,43 @@
+"""The verbs of tokens: who may come in by HTTP, what for, and on which endpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from penstock.records import Caller, Scope, TokenRecord
+from penstock.registry import NewToken
+from penstock.workspace.verbs import Group, verb
+
+
+class Tokens(Group):
+    """Verbs of tokens. A reference is a name or an id."""
+
+    @verb("token.create", "admin")
+    def create(
+        self,
+        caller: Caller,
+        name: str,
+        *,
+        scope: Scope,
+        endpoints: Sequence[str] | None = None,
+        expires_in: timedelta | None = None,
+    ) -> NewToken:
+        """Make a token; the answer is the only place where its secret is shown.
+
+        `endpoints` are names or ids of those it is for, None for all. Raises UsageError, NotFound, Conflict
+        `name_taken`.
+        """
+        self._services.make_registry()
+        expires = None if expires_in is None else datetime.now(UTC) + expires_in
+        return self._services.registry.tokens.create(name, scope, endpoints, expires, caller)
+
+    @verb("token.list", "admin")
+    def list(self, caller: Caller, *, all: bool = False) -> tuple[TokenRecord, ...]:
+        """Every token, newest first; revoked ones only with `all`."""
+        return self._services.registry.tokens.list(all=all) if self._services.exists else ()
+
+    @verb("token.revoke", "admin")
+    def revoke(self, caller: Caller, ref: str) -> TokenRecord:
+        """Revoke a token for good: from now on nobody comes in by it. Raises NotFound."""
+        return self._services.registry.tokens.revoke(ref, caller)

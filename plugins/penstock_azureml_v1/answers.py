@@ -1,0 +1,46 @@
+"""Answers and errors in the shape of the wire: PascalCase, and exactly 200 for everything that went well."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+from penstock.contract.http import HttpAnswer
+from penstock.errors import PenstockError, format_path
+
+
+def answer(data: Any) -> HttpAnswer:
+    """200 with JSON; clients of the wire fail on 201 and 202."""
+    return HttpAnswer(body=_json(data))
+
+
+def empty() -> HttpAnswer:
+    """200 with nothing."""
+    return HttpAnswer()
+
+
+def refuse(error: PenstockError, request_id: str) -> HttpAnswer:
+    """An error of ours: its stable code is the `Code`, each problem of its own a detail."""
+    details = [
+        {"Code": detail.code, "Message": str(detail), "Target": format_path(detail.path) if detail.path else None}
+        for detail in error.details
+    ]
+    told = {
+        "Code": error.code,
+        "Message": error.message,
+        "Target": None,
+        "Details": details,
+        "InnerError": {"Code": error.code, "InnerError": None},
+    }
+    headers = {"Retry-After": str(math.ceil(error.retry_after))} if error.retry_after else {}
+    if error.http_status == 401:
+        headers["WWW-Authenticate"] = 'Bearer realm="penstock"'
+    correlation = {"RequestId": request_id, "Operation": request_id}
+    return HttpAnswer(
+        status=error.http_status, body=_json({"Error": told, "Correlation": correlation}), headers=headers
+    )
+
+
+def _json(data: Any) -> bytes:
+    return json.dumps(data, separators=(",", ":")).encode()

@@ -1,0 +1,185 @@
+"""Who may come in, and how far: scopes, tokens of one endpoint, and what they must not learn (law 13)."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from penstock.server.rest.routes import ROUTES
+
+
+def shape(reply) -> tuple[int, object]:
+    """An answer without what is the request's own."""
+    data = {key: value for key, value in reply.json.items() if key != "request_id"}
+    return reply.status, data
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Authorization": ""},
+        {"Authorization": "Bearer"},
+        {"Authorization": "Bearer "},
+        {"Authorization": "Bearer x"},
+        {"Authorization": "Basic YTpi"},
+        {"Authorization": "Bearer penstock_0000000000000000_aaaa"},
+        {"Authorization": "Bearer " + "a" * 5000},
+        {"Authorization": "Bearer pen\u00e9stock"},
+    ],
+)
+def test_without_a_valid_token_nobody_comes_in(served, headers) -> None:
+    reply = served.call("GET", "/v1/endpoints/hello", headers=headers)
+    assert (reply.status, reply.json["code"]) == (401, "not_authenticated")
+    assert reply.headers["www-authenticate"].startswith("Bearer")
+
+
+def test_a_token_that_is_changed_anywhere_is_refused_alike(served, tokens) -> None:
+    token = tokens["read"]
+    plain = shape(served.call("GET", "/v1/endpoints"))
+    for place in range(0, len(token), 7):
+        other = token[:place] + ("A" if token[place] != "A" else "B") + token[place + 1 :]
+        assert shape(served.call("GET", "/v1/endpoints", token=other)) == plain
+    for name in ("authorization", "Authorization"):
+        assert served.call("GET", "/v1/endpoints", headers={name: f"Token {token}"}).status == 200
+
+
+def test_a_revoked_token_is_refused_at_once(served, folder, serving) -> None:
+    token = serving.token(folder, "brief", "read")
+    assert served.call("GET", "/v1/endpoints", token=token).status == 200
+    serving.penstock(folder, "token", "revoke", "brief")
+    assert served.call("GET", "/v1/endpoints", token=token).status == 401
+
+
+def test_an_expired_token_is_refused(served, folder, serving) -> None:
+    import time
+
+    token = serving.penstock(folder, "token", "create", "short", "--scope", "read", "--expires", "1s", "-q")
+    deadline = time.monotonic() + 20
+    while served.call("GET", "/v1/endpoints", token=token).status == 200:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    assert served.call("GET", "/v1/endpoints", token=token).status == 401
+
+
+def test_no_secret_is_kept_or_logged(served, folder, tokens) -> None:
+    served.call("GET", "/v1/endpoints", token=tokens["one"])
+    kept = b"".join(file.read_bytes() for file in (folder / ".penstock").rglob("*") if file.is_file())
+    for token in tokens.values():
+        secret = token.split("_", 2)[2]
+        assert secret.encode() not in kept
+        assert secret not in served.log.read_text()
+
+
+NEEDS = {
+    "read": ("GET", "/v1/endpoints/hello"),
+    "submit": ("POST", "/v1/endpoints/hello/runs"),
+    "publish": ("PATCH", "/v1/endpoints/hello"),
+}
+
+
+@pytest.mark.parametrize("scope", NEEDS)
+def test_a_scope_holds_those_before_it_and_no_other(served, tokens, scope) -> None:
+    order = [*NEEDS, "admin"]
+    for other in order:
+        reply = served.call(*NEEDS[scope], data={}, token=tokens[other])
+        if order.index(other) < order.index(scope):
+            assert (reply.status, reply.json["code"]) == (403, "scope_missing")
+        else:
+            assert reply.status in (200, 201)
+
+
+def test_a_token_of_one_endpoint_sees_that_one(served, tokens) -> None:
+    run = served.call("POST", "/v1/endpoints/hello/runs", {}, token=tokens["one"])
+    assert run.status == 201
+    assert served.call("GET", f"/v1/runs/{run.json['id']}", token=tokens["one"]).status == 200
+    other = served.call("POST", "/v1/endpoints/hidden/runs", {}, token=tokens["submit"]).json["id"]
+    assert served.call("GET", f"/v1/runs/{other}", token=tokens["one"]).status == 404
+    listed = served.call("GET", "/v1/endpoints", token=tokens["one"]).json
+    assert [one["name"] for one in listed["items"]] == ["hello"]
+    runs = served.call("GET", "/v1/runs?limit=1000", token=tokens["one"]).json["items"]
+    assert {one["endpoint"] for one in runs} == {"hello"}
+
+
+PATHS = sorted((route.method, route.path) for route in ROUTES if "{" in route.path)
+
+
+@pytest.mark.parametrize(("method", "path"), PATHS)
+def test_a_token_of_one_endpoint_learns_nothing_of_another(served, tokens, method, path) -> None:
+    """Whatever is asked of an endpoint or run that is not the token's is answered as for one that is not there."""
+    admin = tokens["admin"]
+    hidden = served.call("GET", "/v1/endpoints/hidden", token=admin).json
+    run = served.call("POST", "/v1/endpoints/hidden/runs", {}, token=admin).json["id"]
+    there = {"name": "hidden", "id": run, "version": "0", "step": "write"}
+    absent = {**there, "name": "hiddem", "id": run[:-1] + ("0" if run[-1] != "0" else "1")}
+    if "/pipelines/" in path:
+        there["id"] = hidden["versions"][0]["published"]
+    replies = []
+    for named in (there, absent):
+        asked = re.sub(r"\{(\w+)\}", lambda found, named=named: named[found[1]], path)
+        status, data = shape(served.call(method, asked, {} if method != "GET" else None, token=tokens["one"]))
+        replies.append((status, str(data).replace(named["id"], "ID").replace(named["name"], "NAME")))
+    assert replies[0] == replies[1]
+    assert replies[0][0] in (400, 403, 404)
+
+
+@settings(max_examples=60)
+@given(ref=st.text(st.characters(exclude_characters="/", exclude_categories=["Cs"]), min_size=1, max_size=40))
+def test_any_reference_is_answered_and_gives_nothing_away(served, tokens, ref) -> None:
+    from urllib.parse import quote
+
+    reply = served.call("GET", f"/v1/endpoints/{quote(ref, safe='')}", token=tokens["one"])
+    assert reply.status in (200, 400, 404)
+    assert "hidden" not in reply.body.decode() or "hidden" in ref
+
+
+def test_pages_of_other_origins_are_refused(served, tokens) -> None:
+    refused = served.call("GET", "/v1/endpoints", token=tokens["read"], headers={"Origin": "https://evil.example"})
+    assert (refused.status, refused.json["code"]) == (403, "origin_not_allowed")
+    own = served.call("GET", "/v1/endpoints", token=tokens["read"], headers={"Origin": served.url})
+    assert own.status == 200
+
+
+def exchange(served, form: dict[str, str], path: str = "/common/oauth2/token"):
+    from urllib.parse import urlencode
+
+    kind = {"Content-Type": "application/x-www-form-urlencoded"}
+    return served.call("POST", path, body=urlencode(form).encode(), headers=kind)
+
+
+def test_who_logs_in_as_a_service_principal_gets_a_short_lived_token(served, folder, serving) -> None:
+    token = serving.token(folder, "principal", "submit", ["hello"])
+    form = {"grant_type": "client_credentials", "client_id": "principal", "client_secret": token}
+    old = exchange(served, {**form, "resource": "https://management.azure.com/"}).json
+    assert old["token_type"] == "Bearer"
+    assert 3500 < int(old["expires_in"]) <= 3600
+    assert isinstance(old["expires_in"], str)
+    assert old["resource"] == "https://management.azure.com/"
+    new = exchange(served, {**form, "scope": "x/.default"}, "/t-1/oauth2/v2.0/token").json
+    assert isinstance(new["expires_in"], int)
+    for made in (old, new):
+        run = served.call("POST", "/v1/endpoints/hello/runs", {}, token=made["access_token"])
+        assert (run.status, run.json["by"]) == (201, "principal")
+        assert served.call("GET", "/v1/endpoints/hidden", token=made["access_token"]).status == 404
+        again = exchange(served, {**form, "client_secret": made["access_token"]})
+        assert again.status == 401  # it cannot prolong itself
+    serving.penstock(folder, "token", "revoke", "principal")
+    assert served.call("GET", "/v1/endpoints", token=old["access_token"]).status == 401
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "code"),
+    [
+        ({"client_secret": "x"}, 401, "invalid_client"),
+        ({"client_id": "other"}, 401, "invalid_client"),
+        ({"client_id": ""}, 401, "invalid_client"),
+        ({"grant_type": "password"}, 400, "unsupported_grant_type"),
+    ],
+)
+def test_who_logs_in_wrongly_gets_none(served, tokens, change, status, code) -> None:
+    form = {"grant_type": "client_credentials", "client_id": "read", "client_secret": tokens["read"], **change}
+    reply = exchange(served, form)
+    assert (reply.status, reply.json["error"]) == (status, code)
