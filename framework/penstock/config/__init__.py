@@ -1,6 +1,7 @@
 """Configuration: `penstock.yaml`, then `PENSTOCK_*` variables, then flags; every value knows where it came from."""
 
 from penstock.config.model import Config, Setting, TargetConfig, WorkspaceDocument, workspace_schema
+from penstock.config.oidc import OidcIssuer, OidcScope, is_loopback, url_problem
 from penstock.config.reading import CONFIG_NAME, find_config, load_config
 from penstock.config.server import ServerOptions, ServerSetting, server_options, server_settings
 from penstock.config.structuring import (
@@ -16,6 +17,8 @@ __all__ = [
     "CONFIG_NAME",
     "Config",
     "ConfiguredTarget",
+    "OidcIssuer",
+    "OidcScope",
     "ServerOptions",
     "ServerSetting",
     "Setting",
@@ -26,9 +29,11 @@ __all__ = [
     "find_config",
     "frozen_options",
     "identity_of",
+    "is_loopback",
     "load_config",
     "server_options",
     "server_settings",
     "target_config",
+    "url_problem",
     "workspace_schema",
 ]

@@ -92,5 +92,6 @@ def workspace_schema() -> dict[str, Any]:
     target = schema["properties"]["targets"]["additionalProperties"]
     target |= {"properties": {"backend": {"type": "string"}}, "required": ["backend"]}
     server = schema_of(ServerOptions)
+    definitions = server.pop("$defs", {})
     schema["properties"]["server"] = {key: value for key, value in server.items() if key not in ("$schema", "title")}
-    return {**schema, "title": "Workspace"}
+    return {**schema, "title": "Workspace", "$defs": {**schema.get("$defs", {}), **definitions}}

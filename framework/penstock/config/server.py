@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from attrs import fields, frozen
+from attrs import field, fields, frozen
 
 from penstock.config.model import Config, Setting
+from penstock.config.oidc import OidcIssuer, one_of_each
 from penstock.config.structuring import structure_options
 from penstock.errors import ConfigInvalid
 
@@ -19,7 +20,7 @@ class ServerOptions:
     `host` and `port` are where it listens; port 0 takes a free one. `public_url` is how callers reach it, when that is
     through a proxy. `allow_origins` are the origins of web pages that may call it, none unless given. The limits are of
     one request: `max_body_bytes`, `max_header_bytes`, `max_url_bytes`, `body_seconds` for a body to come, and of all:
-    `max_requests` at a time.
+    `max_requests` at a time. `oidc` are the issuers of OpenID Connect whose tokens are taken besides penstock's own.
     """
 
     host: str = "127.0.0.1"
@@ -31,6 +32,7 @@ class ServerOptions:
     max_url_bytes: int = 8_192
     max_requests: int = 1_000
     body_seconds: float = 30.0
+    oidc: tuple[OidcIssuer, ...] = field(default=(), validator=one_of_each)
 
 
 @frozen(kw_only=True)
@@ -47,11 +49,11 @@ def server_settings(config: Config) -> tuple[ServerSetting, ...]:
     found = server_options(config, {})
     return tuple(
         ServerSetting(
-            option=field.name,
-            value=getattr(found, field.name),
-            origin=config.server[field.name].origin if field.name in config.server else "default",
+            option=option.name,
+            value=getattr(found, option.name),
+            origin=config.server[option.name].origin if option.name in config.server else "default",
         )
-        for field in fields(ServerOptions)
+        for option in fields(ServerOptions)
     )
 
 

@@ -108,6 +108,8 @@ def server() -> None:
 @server.command()
 def show(session: Session) -> None:
     """Show how the server is configured, and where each value comes from."""
+    from penstock.codec import to_data
+
     found = server_settings(session.load_config())
-    rows = [(one.option, json.dumps(one.value), one.origin) for one in found]
+    rows = [(one.option, json.dumps(to_data(one.value)), one.origin) for one in found]
     session.output.answer({"items": found}, [Table(("OPTION", "VALUE", "SET BY"), rows)], [one.option for one in found])
