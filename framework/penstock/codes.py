@@ -178,6 +178,7 @@ command_broken BackendBroken: A command of a plugin cannot be loaded or is none.
 policy_refused PolicyRefused exit=15 http=403: A plugin refused the call before anything happened.
 # Of who comes in by HTTP.
 not_authenticated NotAuthenticated exit=16 http=401: The call carries no token that is valid; no more is said.
+issuer_unavailable NotAuthenticated http=503 retry=5: The keys of a token's issuer cannot be had just now; try again.
 origin_not_allowed PolicyRefused: A page of another origin calls; name it in `server.allow_origins`.
 scope_missing PolicyRefused: The caller's scope does not hold this; ask for a token that does.
 too_many_requests TooManyRequests exit=17 http=429 retry=1: The server does not take more just now.

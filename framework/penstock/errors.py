@@ -218,7 +218,10 @@ class PolicyRefused(PenstockError):
 
 
 class NotAuthenticated(PenstockError):
-    """A caller from another machine did not show who it is; why is not said, because the answer would help others."""
+    """A caller from another machine did not show who it is; why is not said, because the answer would help others.
+
+    `issuer_unavailable` is of one of whom that cannot be found out just now.
+    """
 
 
 class TooManyRequests(PenstockError):

@@ -55,3 +55,18 @@ def tokens(folder, serving) -> dict[str, str]:
     """A token of each scope on everything, and `one`, which may trigger `hello` and nothing else."""
     made = {scope: serving.token(folder, scope, scope) for scope in ("read", "submit", "publish", "admin")}
     return {**made, "one": serving.token(folder, "one", "submit", ["hello"])}
+
+
+@pytest.fixture(scope="session")
+def issuing():
+    """The module of `tests/server/issuing.py`; without the extra `server` its tests are skipped by name."""
+    pytest.importorskip("joserfc", reason="needs the extra `server`")
+    import importlib.util
+    import sys
+
+    spec = importlib.util.spec_from_file_location("issuing", Path(__file__).with_name("issuing.py"))
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["issuing"] = module
+    spec.loader.exec_module(module)
+    return module

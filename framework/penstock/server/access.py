@@ -2,34 +2,86 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from penstock.errors import NotAuthenticated
 from penstock.records import Caller, Rights
 from penstock.workspace.services import Services
 
+if TYPE_CHECKING:
+    from penstock.server.oidc import Oidc
+
+_log = logging.getLogger("penstock.server")
+
 _LONGEST = 4096
-"""How long, in characters, a token may be."""
+"""How long, in characters, a token of ours may be."""
+_LONGEST_SIGNED = 16_384
+"""How long one of an issuer may be: Entra's with 200 groups has 11,000."""
 
 
 class Gatekeeper:
-    """Turns what a request says of its caller into a `Caller`. Without `ask` everybody comes in as `anonymous`."""
+    """Turns what a request says of its caller into a `Caller`. Without `ask` everybody comes in as `anonymous`.
 
-    def __init__(self, services: Services, *, ask: bool = True) -> None:
+    `oidc` are the issuers whose tokens are taken besides our own; None when there are none.
+    """
+
+    def __init__(self, services: Services, *, ask: bool = True, oidc: Oidc | None = None) -> None:
         self._services = services
         self._ask = ask
+        self._oidc = oidc
 
     def caller(self, authorization: Sequence[str], door: str, request_id: str) -> Caller:
-        """Who calls. `authorization` are the values of all headers of that name. Raises NotAuthenticated."""
+        """Who calls. `authorization` are the values of all headers of that name.
+
+        Raises NotAuthenticated, with code `issuer_unavailable` when who calls cannot be found out just now.
+        """
         if not self._ask:
             return nobody(door, request_id)
         token = _bearer(authorization)
-        found = self._services.registry.tokens.verify(token) if token and self._services.exists else None
+        found = None
+        if token is not None:
+            # Ours have no dot, and whoever has one of ours is never sent anywhere else.
+            signed = self._oidc is not None and "." in token and not token.startswith("penstock")
+            found = self._signed(token, request_id) if signed else self._own(token)
         if found is None:
             raise NotAuthenticated("this needs a valid token: send `Authorization: Bearer TOKEN`")
+        actor, rights = found
+        return Caller(actor=actor, verified=True, door=door, request_id=request_id, folder=None, rights=rights)
+
+    def _own(self, token: str) -> tuple[str, Rights] | None:
+        """Who has a token of ours."""
+        if len(token) > _LONGEST or not self._services.exists:
+            return None
+        found = self._services.registry.tokens.verify(token)
+        if found is None:
+            return None
         endpoints = None if found.endpoints is None else frozenset(found.endpoints)
-        rights = Rights(scope=found.scope, endpoints=endpoints)
-        return Caller(actor=found.name, verified=True, door=door, request_id=request_id, folder=None, rights=rights)
+        return found.name, Rights(scope=found.scope, endpoints=endpoints)
+
+    def _signed(self, token: str, request_id: str) -> tuple[str, Rights] | None:
+        """Who has a token of an issuer; why nobody has it is for the log alone."""
+        from penstock.server.oidc import IssuerAway, TokenRefused
+
+        assert self._oidc is not None
+        try:
+            subject = self._oidc.verify(token)
+        except TokenRefused as reason:
+            _log.info("a token was refused: %s", reason, extra={"facts": {"request_id": request_id}})
+            return None
+        except IssuerAway:
+            raise NotAuthenticated(
+                "who calls cannot be checked just now; try again", code="issuer_unavailable"
+            ) from None
+        return subject.actor, subject.rights(self._ids(subject.named))
+
+    def _ids(self, named: frozenset[str]) -> dict[str, str]:
+        """The ids of those of some endpoints that are or were there, by what they are called here."""
+        if not self._services.exists:
+            return {}
+        found = {ref: self._services.registry.endpoints.identify(ref, deleted=True) for ref in named}
+        return {ref: id_ for ref, id_ in found.items() if id_ is not None}
 
 
 def nobody(door: str, request_id: str) -> Caller:
@@ -39,9 +91,9 @@ def nobody(door: str, request_id: str) -> Caller:
 
 def _bearer(authorization: Sequence[str]) -> str | None:
     """The token of the only header, when its scheme is one that callers use: `Bearer`, or `Token` as Java's do."""
-    if len(authorization) != 1 or len(authorization[0]) > _LONGEST:
+    if len(authorization) != 1 or len(authorization[0]) > _LONGEST_SIGNED + 16:
         return None
     scheme, _, token = authorization[0].partition(" ")
     token = token.strip(" ")
     is_known = scheme.lower() in ("bearer", "token") and token.isascii() and token.isprintable() and " " not in token
-    return token if is_known else None
+    return token if is_known and token else None

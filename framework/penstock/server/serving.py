@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import signal
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from penstock.config import Config, ServerOptions
+from penstock.config import Config, ServerOptions, is_loopback
 from penstock.errors import UsageError
 from penstock.server.access import Gatekeeper
 from penstock.server.answers import problem
@@ -23,6 +23,9 @@ from penstock.server.oauth import oauth_routes
 from penstock.server.openapi import openapi_routes
 from penstock.server.rest.routes import ROUTES
 from penstock.workspace import Workspace
+
+if TYPE_CHECKING:
+    from penstock.server.oidc import Oidc
 
 DOORS = ("azureml_v1",)
 """Our own doors, which are served without being configured."""
@@ -65,10 +68,10 @@ def serve(
     this machine is served. `tls` are the files of a certificate and its key. Raises UsageError, and RegistryError when
     the registry cannot be used.
     """
-    if not authenticate and not _is_loopback(options.host):
+    if not authenticate and not is_loopback(options.host):
         raise UsageError(f"without authentication only this machine may be served, not {options.host}: use 127.0.0.1")
     workspace, dispatcher = Workspace.for_server(config)
-    gatekeeper = Gatekeeper(workspace.services, ask=authenticate)
+    gatekeeper = Gatekeeper(workspace.services, ask=authenticate, oidc=_oidc(options) if authenticate else None)
     health = health_routes(workspace.services, (lambda: dispatcher.alive) if dispatch else None)
     contributed = workspace.services.routes(doors, workspace)
     routes = (*ROUTES, *openapi_routes(), *health, *oauth_routes(workspace.services), *contributed)
@@ -99,6 +102,17 @@ def serve(
         if dispatch:
             dispatcher.stop()
         workspace.close()
+
+
+def _oidc(options: ServerOptions) -> Oidc | None:
+    """The issuers whose tokens are taken; their keys are being fetched."""
+    if not options.oidc:
+        return None
+    from penstock.server.oidc import Oidc
+
+    issuers = Oidc(options.oidc)
+    issuers.prepare()
+    return issuers
 
 
 class _Server(uvicorn.Server):
@@ -145,12 +159,3 @@ def _bind(host: str, port: int) -> socket.socket:
     listener.listen(2048)
     listener.setblocking(False)
     return listener
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -44,7 +44,7 @@ def serve(
 
     Prints one line with the URL when it is ready to answer, and logs to standard error.
     """
-    require_extra("server", "the server", "starlette", "uvicorn", "h11")
+    require_extra("server", "the server", "starlette", "uvicorn", "h11", "joserfc")
     from penstock.server.serving import DOORS
     from penstock.server.serving import serve as run
 
