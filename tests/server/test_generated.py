@@ -88,10 +88,15 @@ def test_the_documents_are_openapi(served, tokens) -> None:
 
 
 @needs("schemathesis")
-def test_a_search_finds_no_lie_in_the_document(served, tokens, tmp_path) -> None:
+@pytest.mark.parametrize(
+    ("examples", "seed"),
+    [("10", ("--seed", "1")), pytest.param("60", (), marks=pytest.mark.slow)],
+    ids=["quick", "long"],
+)
+def test_a_search_finds_no_lie_in_the_document(served, tokens, tmp_path, examples, seed) -> None:
     found = run(
         BIN / "schemathesis", "--config-file", HERE / "schemathesis.toml", "run", f"{served.url}/openapi.json",
-        "--header", f"Authorization: Bearer {tokens['admin']}", "--max-examples", "10", "--phases", "coverage,fuzzing",
-        "--continue-on-failure", "--no-color", cwd=tmp_path,
+        "--header", f"Authorization: Bearer {tokens['admin']}", "--max-examples", examples, *seed,
+        "--phases", "coverage,fuzzing", "--continue-on-failure", "--no-color", cwd=tmp_path,
     )  # fmt: skip
     assert found.returncode == 0, found.stdout[-6000:]
