@@ -39,6 +39,8 @@ body_timeout UsageError http=408: The body of a request did not come in time.
 address_unusable UsageError: The server cannot listen on that address; choose another host or port.
 json_invalid UsageError: The body of a request is not JSON; the message says where it stops being so.
 method_not_allowed UsageError http=405: The path does not take that method; the message names those it takes.
+range_not_there UsageError http=416: Nothing of the range of bytes that was asked for is there.
+output_is_value UsageError: The output is a value, which the run itself shows; only artifacts are downloaded.
 file_not_allowed UsageError http=403: A caller from another machine names no file of this one; name a URI.
 # Of a document: a spec, a configuration, a file of parameters.
 spec_invalid SpecInvalid exit=3 http=422: Several things are wrong with the document; each has its own code.
@@ -125,6 +127,8 @@ run_not_found NotFound: There is no such run.
 token_not_found NotFound: There is no such token.
 route_not_found NotFound: Nothing is served at that path; `/openapi.json` lists what is.
 step_not_found NotFound: The run has no such step.
+output_not_found NotFound: The run has no such output.
+artifact_gone NotFound: What the output named is not there any more.
 # Of gates.
 endpoint_disabled GateClosed exit=7 http=409: The endpoint is closed: since when, by whom and why is in the message.
 version_disabled GateClosed: The version is closed; nothing else is tried in its place.
@@ -146,6 +150,7 @@ run_not_finished Conflict: The run has not ended; wait for it or cancel it.
 target_changed Conflict: The target's name now means another place than when this was frozen.
 # Of a target.
 target_unsupported TargetUnsupported exit=9 http=422: The target cannot do this; its backend has no such hook.
+artifact_elsewhere TargetUnsupported: The artifact does not lie on this machine; the message says where it does.
 platform_unsupported TargetUnsupported: The backend does not run on this operating system.
 image_ignored TargetUnsupported: The target notes the image and does not use it.
 gpu_ignored TargetUnsupported: The target notes GPUs and does not give them out.

@@ -7,7 +7,7 @@ shape.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from attrs import field, frozen
@@ -24,7 +24,8 @@ class HttpRequest:
 
     `path` holds the parameters of the route's path, percent-decoded, and `query` every value of each name in order.
     `headers` has lower-case names; a header that came twice has its values joined by `, `. `base_url` is how the
-    caller reaches this server, without a slash at the end.
+    caller reaches this server, without a slash at the end. A coroutine does what blocks `in_thread`, and a body in
+    pieces `aside`, in threads of its own kind, so that those who read for long hold up nobody who asks for little.
     """
 
     method: str
@@ -36,14 +37,15 @@ class HttpRequest:
     workspace: Workspace
     is_stopping: Callable[[], bool] = field(default=lambda: False)
     in_thread: Callable[[Callable[[], Any]], Awaitable[Any]] | None = None
+    aside: Callable[[Callable[[], Any]], Awaitable[Any]] | None = None
 
 
 @frozen(kw_only=True)
 class HttpAnswer:
-    """One answer; a body in pieces is sent as they come."""
+    """One answer; a body in pieces is sent as they come, and holds a thread only while the next one is made."""
 
     status: int = 200
-    body: bytes | Iterator[bytes] = b""
+    body: bytes | Iterator[bytes] | AsyncIterator[bytes] = b""
     media_type: str = "application/json"
     headers: Mapping[str, str] = field(factory=dict)
 

@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl
 from attrs import evolve
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -26,6 +26,7 @@ from penstock.contract.http import HttpAnswer, HttpRequest, HttpRoute
 from penstock.errors import NotFound, PenstockError, PolicyRefused, RegistryError, TooManyRequests, UsageError
 from penstock.server.access import Gatekeeper, nobody
 from penstock.server.answers import problem
+from penstock.server.streaming import Streams
 from penstock.workspace import Workspace
 
 _log = logging.getLogger("penstock.server")
@@ -47,6 +48,7 @@ class App:
         self._gatekeeper = gatekeeper
         self._options = options
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="penstock-request")
+        self.streams = Streams()
         self._stopping = False
         self._running = 0
         by_path: dict[str, list[HttpRoute]] = {}
@@ -100,7 +102,7 @@ class App:
             if error.code in ("body_timeout", "document_too_large"):
                 # What still comes of the body is not read, so nothing else can be said on this connection.
                 refused = evolve(refused, headers={**refused.headers, "Connection": "close"})
-            await _response(refused)(scope, receive, sending)
+            await self.streams.response(refused, head=scope["method"] == "HEAD")(scope, receive, sending)
         finally:
             self._running -= 1
             took = (time.perf_counter() - began) * 1000
@@ -153,6 +155,7 @@ class App:
                 workspace=self._workspace.as_(caller),
                 is_stopping=lambda: self._stopping,
                 in_thread=in_thread,
+                aside=self.streams.aside,
             )
 
         if iscoroutinefunction(route.handler):
@@ -198,15 +201,9 @@ def _starlette_route(app: App, path: str, routes: Sequence[HttpRoute]) -> Route:
     async def endpoint(request: Request) -> Response:
         route = by_method["GET" if request.method == "HEAD" else request.method]
         request.scope["penstock_route"] = route
-        return _response(await app.answer(route, request))
+        return app.streams.response(await app.answer(route, request), head=request.method == "HEAD")
 
     return Route(path, endpoint, methods=list(by_method))
-
-
-def _response(answer: HttpAnswer) -> Response:
-    if isinstance(answer.body, bytes):
-        return Response(answer.body, answer.status, dict(answer.headers), answer.media_type)
-    return StreamingResponse(answer.body, answer.status, dict(answer.headers), answer.media_type)
 
 
 def _refused(scope: Scope, error: PenstockError, request_id: str) -> HttpAnswer:

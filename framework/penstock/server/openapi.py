@@ -133,7 +133,8 @@ def _operation(route: RestRoute, definitions: Schema) -> Schema:
         {"name": name, "in": "query", "required": name in route.needs, "schema": dict(schema)}
         for name, schema in route.query.items()
     ]
-    headers = [one for one, takes in ((_KEY, route.keyed), (_MATCH, route.revised)) if takes]
+    all_headers = ((_KEY, route.keyed), (_MATCH, route.revised), (_RANGE, route.ranged))
+    headers = [one for one, takes in all_headers if takes]
     operation: Schema = {
         "operationId": _operation_id(route),
         "summary": route.summary,
@@ -151,7 +152,7 @@ def _operation(route: RestRoute, definitions: Schema) -> Schema:
 
 def _responses(route: RestRoute, definitions: Schema) -> Schema:
     if route.returns is None:
-        content: Schema = {"application/octet-stream": {"schema": {}}}
+        content: Schema = {kind: {"schema": {}} for kind in ("application/octet-stream", "application/x-tar")}
     else:
         schema = answer_schema(route.returns, definitions)
         if isinstance(route.returns, tuple):  # by a name, so that generated clients have one class for it
@@ -161,6 +162,8 @@ def _responses(route: RestRoute, definitions: Schema) -> Schema:
     responses: Schema = {"200": {"description": "Done.", "content": content}}
     if route.made:
         responses["201"] = {"description": "Made.", "content": content}
+    if route.ranged:
+        responses["206"] = {"description": "The range that was asked for.", "content": content}
     responses["default"] = {
         "description": "Refused; `code` says why.",
         "content": {PROBLEM: {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}},
@@ -232,6 +235,12 @@ _MATCH: Schema = {
     "in": "header",
     "description": "The ETag that it is believed to have.",
     "schema": {"type": "string", "pattern": '^("[0-9]{1,18}"|[*])$'},
+}
+_RANGE: Schema = {
+    "name": "Range",
+    "in": "header",
+    "description": "One range of bytes, like `bytes=0-999`, `bytes=1000-` or `bytes=-1000`; others are not looked at.",
+    "schema": {"type": "string"},
 }
 _PROBLEM_DOCUMENT: Schema = {
     "type": "object",

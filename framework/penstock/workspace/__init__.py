@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from penstock.spec import Pipeline
     from penstock.workspace.admin import Admin as Admin
     from penstock.workspace.admin import Status as Status
+    from penstock.workspace.artifacts import Artifact as Artifact
     from penstock.workspace.endpoints import Endpoints as Endpoints
     from penstock.workspace.logs import LogPart as LogPart
+    from penstock.workspace.logs import LogParts as LogParts
     from penstock.workspace.pipelines import Pipelines as Pipelines
     from penstock.workspace.pipelines import Validation as Validation
     from penstock.workspace.publishing import Publishing as Publishing
@@ -38,8 +40,9 @@ if TYPE_CHECKING:
 # A command uses one group of verbs; building the classes of the others would take longer than most commands.
 _HOMES = {
     "admin": ("Admin", "Status"),
+    "artifacts": ("Artifact",),
     "endpoints": ("Endpoints",),
-    "logs": ("LogPart",),
+    "logs": ("LogPart", "LogParts"),
     "pipelines": ("Pipelines", "Validation"),
     "publishing": ("Publishing",),
     "runs": ("Runs",),

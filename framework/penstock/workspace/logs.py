@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import TypeAlias
 
 from attrs import frozen
 
+from penstock.contract.run import LogChunk
 from penstock.errors import NotFound, TargetUnsupported, did_you_mean
 from penstock.records import RunRecord
 from penstock.workspace.services import Services
+
+_PAUSE = 0.1
+"""Seconds between two looks at logs in which nothing is new."""
 
 
 @frozen(kw_only=True)
@@ -21,7 +24,91 @@ class LogPart:
     data: bytes
 
 
-LogParts: TypeAlias = Iterator[LogPart]
+class LogParts(Iterator[LogPart]):
+    """What steps wrote, piece by piece, waiting for what is still to come when the run is followed.
+
+    Who must not wait asks by `look`.
+    """
+
+    def __init__(self, services: Services, run: RunRecord, step: str | None, follow: bool) -> None:
+        self._services = services
+        self._run = run
+        self._step = step
+        self._follow = follow
+        self._offsets: dict[str, int] = {}
+        self._pieces = self._read()
+
+    def __next__(self) -> LogPart:
+        """The next piece, waiting for it. Raises what `look` raises."""
+        while True:
+            piece = self.look()
+            if piece is not None:
+                return piece
+            time.sleep(_PAUSE)
+
+    def look(self) -> LogPart | None:
+        """The next piece, or None when there is none just now.
+
+        Raises StopIteration at the end, and as `Runs.wait` when the end can never be seen.
+        """
+        return next(self._pieces)
+
+    def start_at(self, offset: int) -> None:
+        """Leave out so many bytes of the one step's log; before anything of it was read."""
+        if self._step is not None:
+            self._offsets[self._step] = offset
+
+    def length(self) -> tuple[int, bool]:
+        """How many bytes the one step's log has now, and whether that is all it ever will have.
+
+        A target says where a piece ends and not how much there is, so this asks it a few times.
+        """
+        assert self._step is not None
+        if self._run.external is None or self._step not in [one.name for one in self._run.steps]:
+            return 0, self._run.finished
+        low, high, probe, complete = 0, -1, 0, False
+        while high < 0 or low < high:
+            chunk = self._chunk(self._step, probe)
+            if chunk.data:
+                low, high = chunk.next_offset, high if chunk.next_offset <= high else -1
+                if chunk.complete:
+                    return low, True
+                # Mostly the first piece is all there is; after that the guess doubles.
+                probe = low if probe == 0 else low * 2
+            else:
+                high, complete = probe, chunk.complete
+            if high >= 0:
+                probe = (low + high) // 2
+        return low, complete
+
+    def _chunk(self, step: str, offset: int) -> LogChunk:
+        ref, placement = self._services.registry.runs.ref(self._run.id)
+        return self._services.targets.open_frozen(placement).read_logs(ref, step, offset)
+
+    def _read(self) -> Iterator[LogPart | None]:
+        complete: set[str] = set()
+        while True:
+            found = self._services.follower.one(self._run)
+            run = self._run = found.run
+            wanted = [one.name for one in run.steps if self._step in (None, one.name) and one.name not in complete]
+            quiet = True
+            for name in wanted if run.external is not None else ():
+                while True:
+                    chunk = self._chunk(name, self._offsets.get(name, 0))
+                    self._offsets[name] = chunk.next_offset
+                    if chunk.data:
+                        quiet = False
+                        yield LogPart(step=name, data=chunk.data)
+                    if chunk.complete:
+                        complete.add(name)
+                    if chunk.complete or not chunk.data:
+                        break
+            if not self._follow or (run.finished and quiet):
+                return
+            if found.hopeless and found.trouble is not None:
+                raise found.trouble
+            if quiet:
+                yield None
 
 
 def read_logs(services: Services, run: RunRecord, step: str | None, follow: bool) -> LogParts:
@@ -31,33 +118,4 @@ def read_logs(services: Services, run: RunRecord, step: str | None, follow: bool
         raise NotFound(f"run {run.id} has no step `{step}` ({did_you_mean(step, steps)})", code="step_not_found")
     if not services.targets.open(run.target).has("penstock_read_logs"):
         raise TargetUnsupported(f"target `{run.target}` keeps no logs that can be read from here")
-    return _parts(services, run, step, follow)
-
-
-def _parts(services: Services, run: RunRecord, step: str | None, follow: bool) -> LogParts:
-    offsets: dict[str, int] = {}
-    complete: set[str] = set()
-    while True:
-        found = services.follower.one(run)
-        run = found.run
-        wanted = [one.name for one in run.steps if step in (None, one.name) and one.name not in complete]
-        quiet = True
-        for name in wanted if run.external is not None else ():
-            ref, placement = services.registry.runs.ref(run.id)
-            target = services.targets.open_frozen(placement)
-            while True:
-                chunk = target.read_logs(ref, name, offsets.get(name, 0))
-                offsets[name] = chunk.next_offset
-                if chunk.data:
-                    quiet = False
-                    yield LogPart(step=name, data=chunk.data)
-                if chunk.complete:
-                    complete.add(name)
-                if chunk.complete or not chunk.data:
-                    break
-        if not follow or (run.finished and quiet):
-            return
-        if found.hopeless and found.trouble is not None:
-            raise found.trouble
-        if quiet:
-            time.sleep(0.1)
+    return LogParts(services, run, step, follow)

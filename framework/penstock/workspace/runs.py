@@ -24,6 +24,7 @@ from penstock.records import Caller, Page, RunRecord
 from penstock.registry import CancelOutcome, Owed, RunQuery
 from penstock.spec import Value
 from penstock.workspace import triggers
+from penstock.workspace.artifacts import Artifact, find_artifact
 from penstock.workspace.logs import LogParts, read_logs
 from penstock.workspace.parameters import TriggerOptions
 from penstock.workspace.references import is_file, locate
@@ -217,6 +218,17 @@ class Runs(Group):
 
         Raises Conflict `run_not_finished` before the run has ended.
         """
+        return dict(self._ended(ref).outputs)
+
+    @verb("run.artifact", "read", within="run")
+    def artifact(self, caller: Caller, ref: str, name: str) -> Artifact:
+        """Where a `file` or `directory` output of a run lies on this machine, as its target reported it.
+
+        Raises Conflict `run_not_finished`, NotFound, UsageError for a value, TargetUnsupported for what lies elsewhere.
+        """
+        return find_artifact(self._services, self._ended(ref), name)
+
+    def _ended(self, ref: str) -> RunRecord:
         run = self._look(ref).run
         if not run.finished:
             stale = f" as far as is known ({run.stale})" if run.stale else ""
@@ -224,7 +236,7 @@ class Runs(Group):
                 f"run {run.id} is {run.state}{stale} and has no outputs yet; wait with `penstock run wait {run.id}`",
                 code="run_not_finished",
             )
-        return dict(run.outputs)
+        return run
 
     def _can_cancel(self, target: str) -> bool:
         """Whether a target can end runs; of one that cannot be opened now it is not known, and the request is kept."""

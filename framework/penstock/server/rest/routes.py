@@ -60,7 +60,8 @@ _TRIGGER = {"parameters": OBJECT, "experiment": EXPERIMENT, "description": TEXT,
 class RestRoute:
     """One route of the neutral API. `query` holds the JSON Schemas of its query parameters, `body` its keys, `returns`
     its answer (see `penstock.codec.answer_schema`; None: bytes). `made`: 201 is an answer; `keyed`: it takes an
-    `Idempotency-Key`; `revised`: it takes an `If-Match`. `needs` names query parameters that must be there.
+    `Idempotency-Key`; `revised`: it takes an `If-Match`; `ranged`: it takes a `Range`. `needs` names query parameters
+    that must be there.
 
     What is not named is refused, so that a misspelt word is not silently nothing. `summary` is its handler's docstring.
     """
@@ -75,6 +76,7 @@ class RestRoute:
     keyed: bool = False
     revised: bool = False
     needs: tuple[str, ...] = ()
+    ranged: bool = False
 
     @property
     def summary(self) -> str:
@@ -213,7 +215,8 @@ REST_ROUTES: tuple[RestRoute, ...] = (
     RestRoute("POST", "/runs/{id}/cancel", runs.cancel, CancelOutcome, body={"reason": TEXT}),
     RestRoute("POST", "/runs/{id}/rerun", runs.rerun, _SUBMITTED, body={}, made=True, keyed=True),
     RestRoute("GET", "/runs/{id}/outputs", runs.outputs, {"id": str, "outputs": Mapping[str, Any]}),
-    RestRoute("GET", "/runs/{id}/logs/{step}", runs.logs, None),
+    RestRoute("GET", "/runs/{id}/outputs/{name}", runs.artifact, None, ranged=True),
+    RestRoute("GET", "/runs/{id}/logs/{step}", runs.logs, None, {"follow": _FLAG}, ranged=True),
     RestRoute("GET", "/targets", admin.targets, {"items": [admin.TARGET]}),
     RestRoute("POST", "/targets/{name}/check", admin.check_target, Health, body={}),
     RestRoute("GET", "/status", admin.status, admin.STATUS),

@@ -1,23 +1,32 @@
-"""Runs: triggering, and `/v1/runs`: state, a long poll, logs, outputs, cancel, rerun."""
+"""Runs: triggering, and `/v1/runs`: state, a long poll, logs, outputs and artifacts, cancel, rerun."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+
+from attrs import evolve
 
 from penstock.codec import to_data
 from penstock.contract.http import HttpAnswer, HttpRequest
+from penstock.errors import UsageError
 from penstock.records import RunRecord
-from penstock.server.answers import answer, location, page
-from penstock.server.bodies import Data, number, one
-from penstock.workspace import LogPart, Submitted
+from penstock.server.answers import answer, location, page, problem
+from penstock.server.artifacts import OpenFolder, open_artifact
+from penstock.server.bodies import Data, flag, number, one
+from penstock.server.ranges import asked_range
+from penstock.workspace import LogPart, LogParts, Submitted
 
 LONGEST_WAIT = 60
 """How long, in seconds, a long poll may take."""
 
 _QUICK, _SLOW = 0.05, 0.5
-"""Seconds between two looks of a long poll: quick at first, slower later."""
+"""Seconds between two looks of a long poll or a follower: quick at first, slower later."""
+
+_BYTES = "application/octet-stream"
+_SAFE = {"X-Content-Type-Options": "nosniff"}
+"""No browser makes a page of what a step wrote."""
 
 
 def submit_endpoint(request: HttpRequest, data: Data) -> HttpAnswer:
@@ -94,11 +103,82 @@ def outputs(request: HttpRequest, data: Data) -> HttpAnswer:
     return answer({"id": request.path["id"], "outputs": request.workspace.runs.outputs(request.path["id"])})
 
 
+def artifact(request: HttpRequest, data: Data) -> HttpAnswer:
+    """Download an artifact output: a file as it is, a directory as a tar archive."""
+    found = request.workspace.runs.artifact(request.path["id"], request.path["name"])
+    opened = open_artifact(found)
+    if isinstance(opened, OpenFolder):
+        return HttpAnswer(body=opened.pieces(), media_type="application/x-tar", headers=_named(f"{found.name}.tar"))
+    return _ranged(request, opened.length, str(opened.length), opened.pieces, _named(found.name))
+
+
 def logs(request: HttpRequest, data: Data) -> HttpAnswer:
-    """What a step wrote so far, as bytes."""
-    parts = request.workspace.runs.logs(request.path["id"], step=request.path["step"])
-    first = next(parts, None)  # so that an error still has its status
-    return HttpAnswer(body=_bytes(first, parts), media_type="application/octet-stream")
+    """What a step wrote so far, as bytes; with `?follow=true` as it comes, until the run has ended."""
+    follow = flag(request, "follow")
+    parts = request.workspace.runs.logs(request.path["id"], step=request.path["step"], follow=follow)
+    if follow:
+        return HttpAnswer(body=_followed(request, parts), media_type=_BYTES, headers=_SAFE)
+    wanted = asked_range(request)
+    if wanted is None:
+        first = next(parts, None)  # so that an error still has its status
+        return HttpAnswer(body=_bytes(first, parts), media_type=_BYTES, headers={**_SAFE, "Accept-Ranges": "bytes"})
+    length, complete = parts.length()
+
+    def pieces(first: int, end: int) -> Iterator[bytes]:
+        parts.start_at(first)
+        left = end - first
+        for part in parts:
+            yield part.data[:left]
+            left -= len(part.data)
+            if left <= 0:
+                return
+
+    return _ranged(request, length, str(length) if complete else "*", pieces, {})
+
+
+def _ranged(
+    request: HttpRequest,
+    length: int,
+    shown: str,
+    pieces: Callable[[int, int], Iterator[bytes]],
+    headers: Mapping[str, str],
+) -> HttpAnswer:
+    """The range that is asked for of what has a length, or all of it. `shown` is what is said of the length."""
+    wanted = asked_range(request)
+    told = {**_SAFE, **headers, "Accept-Ranges": "bytes"}
+    found = (0, length) if wanted is None else wanted.within(length)
+    if found is None:
+        error = UsageError(f"there are {length} bytes, and none of that range", code="range_not_there")
+        refused = problem(error, request.workspace.caller.request_id)
+        return evolve(refused, headers={**told, "Content-Range": f"bytes */{length}"})
+    first, end = found
+    told["Content-Length"] = str(end - first)
+    if wanted is not None:
+        told["Content-Range"] = f"bytes {first}-{end - 1}/{shown}"
+    return HttpAnswer(status=200 if wanted is None else 206, body=pieces(first, end), media_type=_BYTES, headers=told)
+
+
+async def _followed(request: HttpRequest, parts: LogParts) -> AsyncIterator[bytes]:
+    """The pieces of a log as they come. No thread waits for them; the end of the run or of the server ends it."""
+    assert request.aside is not None
+    pause = _QUICK
+    while not request.is_stopping():
+        part: LogPart | StopIteration | None = await request.aside(lambda: _look(parts))
+        if isinstance(part, StopIteration):
+            return
+        if part is None:
+            await asyncio.sleep(pause)
+            pause = min(_SLOW, pause * 1.3)
+        else:
+            pause = _QUICK
+            yield part.data
+
+
+def _look(parts: LogParts) -> LogPart | StopIteration | None:
+    try:
+        return parts.look()
+    except StopIteration as end:  # which no future carries
+        return end
 
 
 def _bytes(first: LogPart | None, parts: Iterator[LogPart]) -> Iterator[bytes]:
@@ -106,3 +186,8 @@ def _bytes(first: LogPart | None, parts: Iterator[LogPart]) -> Iterator[bytes]:
         yield first.data
         for part in parts:
             yield part.data
+
+
+def _named(name: str) -> dict[str, str]:
+    """What a browser saves it as; the names of outputs need no quoting."""
+    return {"Content-Disposition": f'attachment; filename="{name}"'}
