@@ -108,7 +108,7 @@ def _migrate(layout: Layout, database: sqlite3.Connection) -> None:
             database.execute("UPDATE jobs SET request = '{}' WHERE seq = ?", (row["seq"],))
             continue
         if row["ended"] is None:
-            environments.keep(layout, row["id"], environment)
+            environments.keep(layout, row["id"], environment, {})
         text = request.to_text(asked.parameters, asked.environment)
         database.execute("UPDATE jobs SET request = ? WHERE seq = ?", (text, row["seq"]))
         with contextlib.suppress(KeyError, TypeError, ValueError):

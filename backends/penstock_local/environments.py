@@ -1,7 +1,9 @@
-"""The environment values of unfinished runs: a private file each, because SQLite keeps what was deleted from it.
+"""The secret values of unfinished runs: a private file each, because SQLite keeps what was deleted from it.
 
-A file is there before its run is accepted and goes when the run has ended. What a killed process leaves behind goes
-when somebody looks at the ended run, and when an engine starts or ends.
+They are what a run took along from an environment, and its sensitive parameters. A file is there before its run is
+accepted and goes when the run has ended, and with it the working copies of a run with sensitive parameters, in which
+its steps may have written them down. What a killed process leaves behind goes when somebody looks at the ended run, and
+when an engine starts or ends.
 """
 
 from __future__ import annotations
@@ -9,18 +11,34 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import sqlite3
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
+
+from attrs import field, frozen
 
 from penstock_local.layout import Layout, sync_folder, write_file
 
+_PARAMETER = "="
+"""What the name of a parameter begins with in a file; no variable of an environment has it in its name."""
 
-def keep(layout: Layout, run: str, values: Mapping[str, str]) -> None:
+
+@frozen
+class Kept:
+    """The secret values of a run by name."""
+
+    environment: Mapping[str, str] = field(factory=dict)
+    parameters: Mapping[str, str] = field(factory=dict)
+
+
+def keep(layout: Layout, run: str, environment: Mapping[str, str], parameters: Mapping[str, str]) -> None:
     """Write a run's values durably, over what a hand-over before may have left. Raises OSError.
 
     Call inside `database.deciding`, before the job is added: `sweep` takes what belongs to no job.
     """
+    values = {**environment, **{_PARAMETER + name: text for name, text in parameters.items()}}
     if not values:
         forget(layout, run)
         return
@@ -29,30 +47,52 @@ def keep(layout: Layout, run: str, values: Mapping[str, str]) -> None:
         folder.mkdir(0o700)
         sync_folder(folder.parent)
     # What is not UTF-8 is escaped, and comes back as it was.
-    write_file(layout.environment_of(run), json.dumps(dict(values)).encode("ascii"))
+    write_file(layout.environment_of(run), json.dumps(values).encode("ascii"))
 
 
-def read(layout: Layout, run: str, names: Iterable[str]) -> Mapping[str, str]:
-    """The values of an unfinished run by name. Raises ValueError when they are gone, OSError."""
-    wanted = set(names)
-    if not wanted:
-        return {}
-    try:
-        found: Any = json.loads(layout.environment_of(run).read_bytes())
-    except FileNotFoundError:
-        found = {}
-    if not isinstance(found, dict) or not wanted.issubset(found):
-        raise ValueError("the values of its environment variables are gone")
-    return {name: str(found[name]) for name in wanted}
+def read(layout: Layout, run: str, environment: Iterable[str], parameters: Iterable[str]) -> Kept:
+    """The values of an unfinished run. Raises ValueError when they are gone, OSError."""
+    named = {name: name for name in environment}
+    hidden = {name: _PARAMETER + name for name in parameters}
+    if not (named or hidden):
+        return Kept()
+    found = _found(layout, run)
+    for what, keys in (("environment variables", named), ("sensitive parameters", hidden)):
+        if not found.keys() >= set(keys.values()):
+            raise ValueError(f"the values of its {what} are gone")
+    return Kept(*({name: str(found[key]) for name, key in keys.items()} for keys in (named, hidden)))
 
 
 def forget(layout: Layout, run: str) -> None:
-    """Remove a run's values, which nobody needs any more. Raises OSError."""
-    try:
-        os.unlink(layout.environment_of(run))  # noqa: PTH108  # mostly nothing is there, and every run asks
-    except FileNotFoundError:
+    """Remove a run's values, which nobody needs any more, and what may hold them. Raises OSError."""
+    path = layout.environment_of(run)
+    if not os.path.lexists(path):  # mostly nothing is there, and every run asks
         return
+    # The file goes last: as long as it is there, somebody sees to the rest.
+    if any(name.startswith(_PARAMETER) for name in _found(layout, run)):
+        for folder in layout.private_of(run):
+            _remove(folder)
+    path.unlink(missing_ok=True)
     sync_folder(layout.environments)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder, also what a step made unwritable in it; what stays all the same is not ours."""
+    for where, names, _ in os.walk(folder):
+        for name in names:
+            path = Path(where, name)
+            if not path.is_symlink():
+                with contextlib.suppress(OSError):
+                    path.chmod(0o700)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _found(layout: Layout, run: str) -> dict[str, Any]:
+    try:
+        found = json.loads(layout.environment_of(run).read_bytes())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def sweep(layout: Layout, database: sqlite3.Connection) -> None:
@@ -68,7 +108,7 @@ def sweep(layout: Layout, database: sqlite3.Connection) -> None:
         needed = {row[0] for row in database.execute("SELECT id FROM jobs WHERE ended IS NULL")}
         for name in set(os.listdir(layout.environments)) - needed:  # noqa: PTH208  # as above
             try:
-                (layout.environments / name).unlink(missing_ok=True)
+                forget(layout, name)
             except OSError as error:  # the others go all the same
                 failed = error
         sync_folder(layout.environments)

@@ -11,8 +11,8 @@ from penstock_local.jobs import Step
 
 
 def of(step: Step, code: str, message: str) -> dict[str, Any]:
-    """A failure as it is kept: stable code, one line, the step."""
-    return {"code": code, "message": f"step `{step.name}`: {message}", "step": step.name}
+    """A failure as it is kept: stable code, one line without any sensitive value, the step."""
+    return {"code": code, "message": f"step `{step.name}`: {step.job.masked(message)}", "step": step.name}
 
 
 def of_exit(step: Step) -> tuple[str, str]:

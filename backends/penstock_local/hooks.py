@@ -125,6 +125,12 @@ def penstock_cancel_run(target: Target, run: RunRef) -> bool:
 
 
 @_hook
+def penstock_keep_secrets(target: Target) -> bool:
+    """Only this user reads the files under the root, and a step's environment."""
+    return True
+
+
+@_hook
 def penstock_sync_endpoint(target: Target, endpoint: EndpointState) -> bool:
     """A document per endpoint under the root, for people and tools that look there."""
     from penstock_local import store

@@ -6,6 +6,8 @@ import json
 import sqlite3
 from collections.abc import Sequence
 
+from attrs import evolve
+
 from penstock.errors import PenstockError, one_line
 from penstock_local import environments, request, store
 from penstock_local.jobs import Job, Step
@@ -25,8 +27,9 @@ def read_job(layout: Layout, row: sqlite3.Row, steps: Sequence[sqlite3.Row]) -> 
     try:
         plan = store.read_plan(layout, row["publication"])
         asked = request.read(row["request"])
-        environment = environments.read(layout, row["id"], asked.environment)
-        job = Job.of(row["seq"], row["id"], plan, asked.parameters, environment)
+        kept = environments.read(layout, row["id"], asked.environment, asked.parameters.sensitive)
+        parameters = evolve(asked.parameters, texts={**asked.parameters.texts, **kept.parameters})
+        job = Job.of(row["seq"], row["id"], plan, parameters, kept.environment)
         job.started = row["started"] is not None
         return job, _restore(job, steps)
     except PenstockError as error:

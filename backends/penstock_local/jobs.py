@@ -10,6 +10,7 @@ from attrs import define, field
 
 from penstock.contract.run import ENDED, BoundParameters
 from penstock.spec.command import Reference, fill
+from penstock.spec.parameters import HIDDEN
 
 
 @define(eq=False)
@@ -137,6 +138,13 @@ class Job:
             except KeyError:
                 continue
         return found
+
+    def masked(self, text: str) -> str:
+        """A text about the job without the values of its sensitive parameters."""
+        for name in self.parameters.sensitive:
+            if value := self.parameters.texts[name]:
+                text = text.replace(value, HIDDEN)
+        return text
 
     def resolve(self, reference: Reference) -> str:
         """The text of a parameter or of an output of an ended step. Raises KeyError."""

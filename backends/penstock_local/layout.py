@@ -70,8 +70,12 @@ class Layout:
         return self.archives / f"{digest.rpartition(':')[2]}.tar"
 
     def environment_of(self, run: str) -> Path:
-        """The values of the environment variables that an unfinished run takes along. Only such a run has the file."""
+        """The secret values that an unfinished run takes along. Only such a run has the file."""
         return self.environments / run
+
+    def private_of(self, run: str) -> tuple[Path, ...]:
+        """The folders in which a run's steps work, and which nobody reads but they."""
+        return self.runs / run / "work", self.runs / run / "tmp"
 
     def run(self, run: str) -> Path:
         """Everything a run leaves behind."""

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from penstock.contract.target import Health, Problem
 from penstock.errors import PenstockError
 from penstock.spec import Pipeline, Resources
+from penstock.spec.command import Reference, references
 from penstock.spec.quantity import bytes_text
 from penstock_local import database, queue, wake
 from penstock_local.layout import Layout, unusable
@@ -32,7 +33,7 @@ def problems(pipeline: Pipeline, options: LocalOptions) -> Iterator[Problem]:
                 message=f"this target reads paths and file:// only, not {scheme}://",
                 path=("parameters", name, "default"),
             )
-    for code, message, path in _differences(pipeline, options):
+    for code, message, path in (*_differences(pipeline, options), *_shown_secrets(pipeline)):
         yield Problem(severity="error" if options.strict else "warning", code=code, message=message, path=path)
 
 
@@ -53,6 +54,19 @@ def _differences(pipeline: Pipeline, options: LocalOptions) -> Iterator[tuple[st
         if resources is not None:
             for key, code, message in _beyond(resources, options):
                 yield code, message, (*path, "resources", key)
+
+
+def _shown_secrets(pipeline: Pipeline) -> Iterator[tuple[str, str, Path]]:
+    """Arguments that hold a sensitive value: unlike an environment, every user of a machine can list them."""
+    hidden = {Reference("parameters", (name,)) for name, one in pipeline.parameters.items() if one.sensitive}
+    for name in pipeline.steps:
+        step = pipeline.effective(name)
+        seen = hidden | {
+            Reference("inputs", (key,)) for key, text in step.inputs.items() if hidden.intersection(references(text))
+        }
+        if any(seen.intersection(references(word)) for word in step.command):
+            message = "other users of this machine can see a step's arguments; pass the sensitive value through `env`"
+            yield "sensitive_in_command", message, ("steps", name, "command")
 
 
 def _beyond(resources: Resources, options: LocalOptions) -> Iterator[tuple[str, str, str]]:

@@ -1,4 +1,4 @@
-"""What a run was submitted with, as the queue keeps it: parameters under the names of the contract, no environment."""
+"""What a run was submitted with, as the queue keeps it: parameters under the names of the contract, nothing secret."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ _PARAMETERS = ("texts", "artifacts", "bundled")
 
 @frozen
 class Request:
-    """`environment` holds names only: the values are kept by `environments`, and for as long as the run needs them."""
+    """`environment` holds names only, and so do the `sensitive` parameters: the values are kept by `environments`, and
+    for as long as the run needs them.
+    """
 
     parameters: BoundParameters = field(factory=BoundParameters)
     environment: tuple[str, ...] = ()
@@ -23,7 +25,10 @@ class Request:
 
 def to_text(parameters: BoundParameters, environment: Iterable[str]) -> str:
     """A request as JSON."""
-    bound = {key: dict(getattr(parameters, key)) for key in _PARAMETERS}
+    bound: dict[str, Any] = {key: dict(getattr(parameters, key)) for key in _PARAMETERS}
+    if parameters.sensitive:
+        bound["texts"] = {name: text for name, text in bound["texts"].items() if name not in parameters.sensitive}
+        bound["sensitive"] = list(parameters.sensitive)
     return json.dumps({"parameters": bound, "environment": sorted(environment)})
 
 
@@ -32,7 +37,8 @@ def read(text: str) -> Request:
     request = json.loads(text)
     parameters = _usable(request, "parameters", dict)
     bound = {key: _usable(parameters, key, dict) for key in _PARAMETERS}
-    return Request(BoundParameters(**bound), tuple(_usable(request, "environment", list)))
+    sensitive = tuple(_usable({"sensitive": [], **parameters}, "sensitive", list))
+    return Request(BoundParameters(**bound, sensitive=sensitive), tuple(_usable(request, "environment", list)))
 
 
 def read_version_1(text: str) -> tuple[Request, Mapping[str, str], Mapping[str, Any]]:

@@ -40,7 +40,8 @@ def submit(target: Target, run: RunRequest) -> None:
 def _add(layout: Layout, connection: sqlite3.Connection, options: LocalOptions, run: RunRequest) -> None:
     plan = store.read_plan(layout, run.publication.external)
     environment = {name: os.environ[name] for name in options.pass_env if name in os.environ}
-    environments.keep(layout, run.id, environment)
+    hidden = {name: run.parameters.texts[name] for name in run.parameters.sensitive}
+    environments.keep(layout, run.id, environment, hidden)
     text = request.to_text(run.parameters, environment)
     queue.add_job(connection, run.id, run.publication.external, text, (step["name"] for step in plan["steps"]))
     queue.write_settings(connection, _settings(options))

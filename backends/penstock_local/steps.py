@@ -107,7 +107,7 @@ def read_outputs(step: Step) -> dict[str, str]:
 
 def mark(layout: Layout, step: Step, why: str) -> None:
     """Say in the log that another attempt begins."""
-    line = f"--- attempt {step.failures + 1} of {step.plan['attempts']} after: {why} ---\n"
+    line = f"--- attempt {step.failures + 1} of {step.plan['attempts']} after: {step.job.masked(why)} ---\n"
     with contextlib.suppress(OSError), layout.log_of(step.job.id, step.name).open("a", encoding="utf-8") as log:
         log.write(line)
 

@@ -74,6 +74,7 @@ env_name_invalid SpecInvalid: The name of an environment variable holds `=` or N
 limit_invalid SpecInvalid: A limit of a parameter that no value can keep.
 limit_not_applicable SpecInvalid: A limit that does not go with the parameter's type.
 pattern_invalid SpecInvalid: A `pattern` is not a regular expression that can be used.
+sensitive_invalid SpecInvalid: A sensitive parameter has no default and no `enum`, and is a value.
 parameter_unused SpecInvalid: A warning: nothing reads the parameter.
 input_unmentioned SpecInvalid: A warning: no argument or variable of the step mentions the input.
 output_unmentioned SpecInvalid: A warning: no argument or variable of the step mentions the output.
@@ -108,6 +109,8 @@ extra_missing ConfigInvalid: This command needs an extra of penstock; the messag
 parameter_invalid ParameterInvalid exit=5 http=422: Several parameters are wrong; each has its own code.
 parameter_unknown ParameterInvalid: The pipeline has no such parameter.
 parameter_missing ParameterInvalid: A parameter without a default was not given.
+parameter_fixed ParameterInvalid: A rerun takes sensitive parameters only; the others are what they were.
+sensitive_missing ParameterInvalid: The value of a sensitive parameter is not kept; a rerun gives it again.
 parameter_type ParameterInvalid,SpecInvalid: A value of another type than the parameter's.
 parameter_range ParameterInvalid,SpecInvalid: A value beyond the parameter's limits.
 parameter_enum ParameterInvalid,SpecInvalid: A value that is none of those the parameter lists.
@@ -154,12 +157,15 @@ artifact_elsewhere TargetUnsupported: The artifact does not lie on this machine;
 platform_unsupported TargetUnsupported: The backend does not run on this operating system.
 image_ignored TargetUnsupported: The target notes the image and does not use it.
 gpu_ignored TargetUnsupported: The target notes GPUs and does not give them out.
+sensitive_unsupported TargetUnsupported: The target would show a sensitive value to others; use one that keeps secrets.
+sensitive_in_command TargetUnsupported: Others can see a step's arguments; pass the sensitive value through `env`.
 resources_clipped TargetUnsupported: More is asked than the target has; it gives what it has.
 target_unavailable TargetUnavailable exit=10 http=503 retry=1: The target did not answer; the call may succeed later.
 publishing_elsewhere TargetUnavailable retry=1: Somebody publishes; what is to be retired waits.
 queue_corrupt TargetUnavailable: The local target's queue cannot be read; move it away and submit again.
 queue_newer TargetUnavailable: The local target's queue was written by a newer penstock; use that one.
 dispatch_failed TargetRefused exit=11 http=502: The target refused the run, for good.
+sensitive_lost TargetRefused: The sensitive values of a run are gone; submit it again.
 publication_damaged TargetRefused: What was published cannot be read at the target; publish it again.
 # Of the registry.
 registry_error RegistryError exit=12 http=500: The registry cannot be used; the message says why.

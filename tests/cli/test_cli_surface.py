@@ -40,7 +40,7 @@ run wait
 run cancel
 run logs --follow
 run outputs
-run rerun
+run rerun -p --params
 serve --host --port --tls-cert --tls-key --no-auth --no-azureml-v1 --no-dispatch
 server show
 dispatch

@@ -64,16 +64,19 @@ class Place:
         compiled = hooks.penstock_compile_pipeline(self.target, taken)
         return hooks.penstock_publish_pipeline(self.target, taken, compiled)
 
-    def submit(self, steps, *, run=None, values=None, artifacts=None, bundled=None, **more) -> RunRef:
-        return self.start(self.publish(steps, **more), run=run, values=values, artifacts=artifacts, bundled=bundled)
+    def submit(self, steps, *, run=None, values=None, artifacts=None, bundled=None, sensitive=(), **more) -> RunRef:
+        given = {"values": values, "artifacts": artifacts, "bundled": bundled, "sensitive": sensitive}
+        return self.start(self.publish(steps, **more), run=run, **given)
 
-    def start(self, publication, *, run=None, values=None, artifacts=None, bundled=None) -> RunRef:
+    def start(self, publication, *, run=None, values=None, artifacts=None, bundled=None, sensitive=()) -> RunRef:
         run = run or str(uuid.uuid4())
         request = RunRequest(
             id=run,
             publication=publication,
             pipeline="test",
-            parameters=BoundParameters(texts=values or {}, artifacts=artifacts or {}, bundled=bundled or {}),
+            parameters=BoundParameters(
+                texts=values or {}, artifacts=artifacts or {}, bundled=bundled or {}, sensitive=tuple(sensitive)
+            ),
         )
         external = hooks.penstock_submit_run(self.target, request).external
         return RunRef(id=run, publication=publication, external=external)

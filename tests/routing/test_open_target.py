@@ -33,6 +33,7 @@ METHODS = {
     "penstock_cancel_run": "cancel",
     "penstock_sync_endpoint": "sync_endpoint",
     "penstock_retire_pipeline": "retire",
+    "penstock_keep_secrets": "keep_secrets",
     "penstock_check_target": "check",
 }
 
@@ -100,6 +101,7 @@ def test_every_answer_comes_through(make_backend: Make, open_target: Open, argum
         "cancel": True,
         "sync_endpoint": True,
         "retire": True,
+        "keep_secrets": True,
         "check": Health(ok=True, lines=("well",)),
     }
 

@@ -65,7 +65,7 @@ def bind(parameters):
 
 
 def asked(parameters):
-    return fingerprint(SNAPSHOT, options(parameters))
+    return fingerprint(SNAPSHOT, options(parameters), str)
 
 
 def local(location: Location) -> str | Problem:

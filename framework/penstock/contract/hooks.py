@@ -70,7 +70,8 @@ class VerbRequest:
 
     `verb` is like `endpoint.disable`; `subject` is what the caller named; `actor` is who, `verified` whether
     somebody checked that (a command line user only says so); `door` is `cli`, `python`, ...; `request_id` is
-    unique. `arguments` are the verb's own.
+    unique. `arguments` are the verb's own; the values of sensitive parameters are among them as they were given, so
+    write down none of `parameters`.
     """
 
     verb: str
@@ -79,7 +80,7 @@ class VerbRequest:
     verified: bool
     door: str
     request_id: str
-    arguments: Mapping[str, Any] = field(factory=dict)
+    arguments: Mapping[str, Any] = field(factory=dict, repr=False)
 
 
 @frozen(kw_only=True)
@@ -165,6 +166,16 @@ class BackendHooks:
     @optional("cancel a run")
     def penstock_cancel_run(self, target: Target, run: RunRef) -> bool:
         """Ask the run to end: True when the request was taken, False when it had already ended. Optional."""
+
+    @hookspec(firstresult=True)
+    @optional("keep a value secret")
+    def penstock_keep_secrets(self, target: Target) -> bool:
+        """Whether nobody but who runs it sees the sensitive values of a run: not in what the place shows of it, nor in
+        its files once the run has ended. Optional, no network.
+
+        `BoundParameters.sensitive` names them. Without the hook, and when it answers False, a pipeline with a sensitive
+        parameter is refused at publish. Where it depends on the pipeline, `penstock_validate_pipeline` says so.
+        """
 
     @hookspec(firstresult=True)
     @optional("mirror endpoints")

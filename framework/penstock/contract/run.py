@@ -26,13 +26,15 @@ class BoundParameters:
     `texts` holds the one text of each value parameter: what a backend carries, never the native number. `artifacts`
     holds the path or URI of each `file` and `directory` parameter that does not use its bundled default; those that do
     are named in `bundled`, with the path of the archive in the snapshot that holds their content. `typed` holds the
-    value of every parameter as its type has it, for people and for labels.
+    value of every parameter as its type has it, for people and for labels. `sensitive` names those of `texts` that only
+    the run itself may see, see `penstock_keep_secrets`; in `typed` they are `***`.
     """
 
     typed: Mapping[str, Value] = field(factory=dict)
-    texts: Mapping[str, str] = field(factory=dict)
+    texts: Mapping[str, str] = field(factory=dict, repr=False)
     artifacts: Mapping[str, str] = field(factory=dict)
     bundled: Mapping[str, str] = field(factory=dict)
+    sensitive: tuple[str, ...] = ()
 
 
 @frozen(kw_only=True)

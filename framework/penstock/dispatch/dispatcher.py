@@ -26,6 +26,9 @@ _TICK = 0.25
 _QUICK, _SLOW = 0.25, 5.0
 """Seconds between looks at the runs of a target: quick while they change, slower while they do not."""
 
+_SWEEP = 5.0
+"""Seconds between looks for sensitive values that a process killed meanwhile left behind."""
+
 
 class Dispatcher:
     """Start it once, stop it once. `outbox` must be one that does not itself wake a dispatcher."""
@@ -38,7 +41,7 @@ class Dispatcher:
         self._stopped = threading.Event()
         self._workers: dict[str, threading.Thread] = {}
         self._follows: dict[str, tuple[float, float]] = {}  # when next, and the pause that led there
-        self._seen = 0.0
+        self._seen = self._sweeps = 0.0
         self._thread = threading.Thread(target=self._run, name="penstock-dispatcher", daemon=True)
 
     def start(self) -> None:
@@ -82,6 +85,9 @@ class Dispatcher:
         for target in self._registry.outbox.due_targets():
             self._start(target, partial(self._hand_over, target))
         now = time.monotonic()
+        if now >= self._sweeps:
+            self._outbox.sweep_values()
+            self._sweeps = now + _SWEEP
         for target in self._registry.runs.targets_running():
             due, _ = self._follows.get(target, (0.0, 0.0))
             if due <= now:

@@ -10,13 +10,15 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 
+from attrs import evolve
+
 from penstock.contract.hooks import Event
-from penstock.contract.run import Failure
+from penstock.contract.run import Failure, RunRequest
 from penstock.dispatch.backoff import RETRY_MISCONFIGURED, Patience, pause_after
 from penstock.dispatch.retire import retire
 from penstock.errors import PenstockError, RegistryError, TargetRefused, TargetUnavailable
 from penstock.records import RunRecord
-from penstock.registry import Owed, Registry
+from penstock.registry import Owed, Registry, sensitive
 from penstock.targets.opened import OpenTargets
 
 _log = logging.getLogger("penstock")
@@ -194,15 +196,38 @@ class Outbox:
         if work is None:
             return
         try:
-            submission = self._targets.open_frozen(work.placement).submit(work.request)
+            submission = self._targets.open_frozen(work.placement).submit(self._whole(work.request))
         except TargetRefused as error:
             failure = Failure(code=error.code, message=str(error))
             self.tell_run(self._registry.runs.refuse_handover(owed.subject, failure))
             return
         self._registry.runs.finish_handover(owed.subject, submission)
+        if work.request.parameters.sensitive:
+            sensitive.forget(self._home, owed.subject)  # the target has them
         cancel = Owed(kind="cancel", subject=owed.subject, target=owed.target)
         if self._registry.outbox.is_owed(cancel):
             self.try_now(cancel)
+
+    def _whole(self, request: RunRequest) -> RunRequest:
+        """The request with the sensitive values of its run. Raises TargetRefused when they are gone."""
+        bound = request.parameters
+        if not bound.sensitive:
+            return request
+        found = sensitive.read(self._home, request.id)
+        if found is None or not set(bound.sensitive) <= set(found):
+            raise TargetRefused(
+                "the values of its sensitive parameters are not here any more; submit it again", code="sensitive_lost"
+            )
+        return evolve(request, parameters=evolve(bound, texts={**bound.texts, **found}))
+
+    def sweep_values(self) -> None:
+        """Remove sensitive values that nobody needs and a killed process left behind. Never raises."""
+        try:
+            there = sensitive.left(self._home)
+            if there and self._registry.runs.without_need(there):
+                self._registry.runs.sweep_values(self._home)
+        except Exception as error:
+            _log.info("sensitive values that nobody needs wait: %s", error)
 
     def _cancel(self, owed: Owed) -> None:
         ref, placement = self._registry.runs.ref(owed.subject)
@@ -219,7 +244,9 @@ class Outbox:
         self._registry.outbox.synced(owed.subject, owed.target, state.revision)
 
     def tell_run(self, run: RunRecord) -> None:
-        """Tell the plugins that a run changed."""
+        """Tell the plugins that a run changed; of one that has ended nothing secret stays."""
+        if run.finished:
+            sensitive.forget(self._home, run.id)
         when = run.ended or run.started or run.created
         event = Event(kind="run", subject_id=run.id, subject=run.pipeline, at=when, data={"state": run.state})
         self._tell("penstock_run_changed", event)

@@ -33,13 +33,13 @@ def open_database(path: Path, *, create: bool, read_only: bool, clock: Clock) ->
         _find(path, create=create and not read_only)
         writable = not read_only and os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
     except OSError as error:
-        raise _not_writable(path, error) from None
+        raise not_writable(path, error) from None
 
     def connect() -> sqlite3.Connection:
         try:
             connection = _connect(path, "rw") if read_only or writable else _connect_read_only(path)
         except OSError as error:
-            raise _not_writable(path, error) from None
+            raise not_writable(path, error) from None
         try:
             with translated(path):
                 _admit(path, connection, writable)
@@ -167,7 +167,7 @@ def _new_file(path: Path) -> Iterator[sqlite3.Connection]:
     except FileExistsError:
         raise
     except OSError as error:
-        raise _not_writable(path, error) from None
+        raise not_writable(path, error) from None
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
@@ -256,7 +256,7 @@ def _prepare_folder(folder: Path) -> None:
         if not folder.is_dir():
             raise RegistryError(f"{folder}: the registry's folder cannot be made: a file is in its place") from None
     except OSError as error:
-        raise _not_writable(folder, error) from None
+        raise not_writable(folder, error) from None
 
 
 def _sync_folder(folder: Path) -> None:
@@ -268,7 +268,7 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _not_writable(path: Path, error: OSError) -> RegistryError:
+def not_writable(path: Path, error: OSError) -> RegistryError:
     """The RegistryError for a file or folder that could not be written."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return RegistryError(f"{path}: the disk is full; make room and try again", code="registry_disk_full")

@@ -23,7 +23,7 @@ def start(tx: Transaction, run_id: str) -> Handover | None:
     run over: a backend's submit is create-if-absent.
     """
     row = tx.one(
-        """SELECT r.*, q.texts, q.artifacts, q.bundled, o.seq AS owed, o.tries FROM runs r
+        """SELECT r.*, q.texts, q.artifacts, q.bundled, q.sensitive, o.seq AS owed, o.tries FROM runs r
             JOIN outbox o ON o.kind = 'submit' AND o.subject = r.seq JOIN requests q ON q.run = r.seq WHERE r.id = ?""",
         run_id,
     )
@@ -51,6 +51,7 @@ def start(tx: Transaction, run_id: str) -> Handover | None:
             texts=json.loads(row["texts"]),
             artifacts=json.loads(row["artifacts"]),
             bundled=json.loads(row["bundled"]),
+            sensitive=tuple(json.loads(row["sensitive"])),
         ),
         attempt=row["tries"] + 1,
     )

@@ -160,7 +160,7 @@ class Resolution:
 @frozen(kw_only=True)
 class NewRun:
     """A run whose parameters were checked: `id` is a new uuid, `fingerprint` is the request as
-    `TriggerRequest.is_same_request` knows it again.
+    `TriggerRequest.is_same_request` knows it again. `keep` writes its sensitive values down (see `sensitive.py`).
     """
 
     id: str
@@ -169,11 +169,12 @@ class NewRun:
     tags: Mapping[str, str] = field(factory=dict)
     parameters: BoundParameters = field(factory=BoundParameters)
     fingerprint: str = ""
+    keep: Callable[[], None] | None = None
 
 
 @frozen(kw_only=True)
 class Handover:
-    """A run to hand to its target now."""
+    """A run to hand to its target now, its sensitive values still missing."""
 
     request: RunRequest
     placement: Placement

@@ -21,6 +21,7 @@ from penstock.registry import (
     pipelines,
     run_state,
     runs,
+    sensitive,
     snapshots,
     tokens,
 )
@@ -111,6 +112,8 @@ class Runs(_Group):
     replay = reads(runs.replay)
     resolve = reads(runs.resolve)
     accept = writes(runs.accept)
+    without_need = reads(sensitive.unneeded)
+    sweep_values = writes(sensitive.sweep)
 
 
 class Outbox(_Group):

@@ -52,7 +52,7 @@ def accept(
     if found.rows != resolution.rows:
         raise ResolutionChanged
     endpoint, version, published, publication = found.rows
-    target = found.placement.target
+    target, bound = found.placement.target, new.parameters
     if request.kind == "file":
         snapshots.keep(tx, publication, target)
     number = tx.insert(
@@ -69,7 +69,7 @@ def accept(
         experiment=new.experiment,
         description=new.description,
         tags=to_json(dict(new.tags)),
-        parameters=to_json(dict(new.parameters.typed)),
+        parameters=to_json(dict(bound.typed)),
         by=caller.actor,
         verified=caller.verified,
         door=caller.door,
@@ -81,9 +81,10 @@ def accept(
     tx.insert(
         "requests",
         run=number,
-        texts=to_json(dict(new.parameters.texts)),
-        artifacts=to_json(dict(new.parameters.artifacts)),
-        bundled=to_json(dict(new.parameters.bundled)),
+        texts=to_json({name: text for name, text in bound.texts.items() if name not in bound.sensitive}),
+        artifacts=to_json(dict(bound.artifacts)),
+        bundled=to_json(dict(bound.bundled)),
+        sensitive=to_json(bound.sensitive),
         fingerprint=new.fingerprint,
     )
     outbox.owe(tx, "submit", number, target)
@@ -91,6 +92,8 @@ def accept(
     if found.endpoint is not None:
         to = f"{found.endpoint}@{found.version}"
     record(tx, caller, "run_accepted", "run", new.id, found.pipeline, from_=found.resolved_from, to=to)
+    if new.keep is not None:
+        new.keep()
     return get_run(tx, new.id), False
 
 

@@ -170,12 +170,13 @@ CREATE TABLE run_steps (
     PRIMARY KEY (run, position)
 ) WITHOUT ROWID;
 
-/* What the backend gets of a run. */
+/* What the backend gets of a run; the values of `sensitive` parameters are elsewhere (see `sensitive.py`). */
 CREATE TABLE requests (
     run INTEGER PRIMARY KEY REFERENCES runs (seq),
     texts TEXT NOT NULL,
     artifacts TEXT NOT NULL,
     bundled TEXT NOT NULL,
+    sensitive TEXT NOT NULL,
     fingerprint TEXT NOT NULL
 );
 

@@ -111,6 +111,8 @@ def _parameter(parameter: Parameter) -> Schema:
     made: Schema = dict(_TYPES.get(parameter.type, {"type": parameter.type}))
     if parameter.description:
         made["description"] = parameter.description
+    if parameter.sensitive:
+        made["writeOnly"] = True
     if parameter.enum is not None:
         made["enum"] = list(parameter.enum)
     for limit in _LIMITS:

@@ -8,7 +8,7 @@ from attrs import frozen
 
 from penstock.errors import Problem
 from penstock.spec import patterns
-from penstock.spec.parameters import Parameter
+from penstock.spec.parameters import HIDDEN, Parameter
 from penstock.spec.values import (
     RawValue,
     Type,
@@ -44,13 +44,14 @@ def bind(parameter: Parameter, value: Value) -> Bound:
         typed = read_text(parameter.type, value) if isinstance(value, RawValue) else normalise(parameter.type, value)
         text = text_of(parameter.type, typed)
     except ValueInvalid as error:
-        return Bound(value, "", (Problem(error.code, str(error)),))
+        message = f"expected {parameter.type}, got something else" if parameter.sensitive else str(error)
+        return Bound(value, "", (Problem(error.code, message),))
     broken = tuple(Problem(code, message) for code, message in _broken_limits(parameter, typed, text))
     return Bound(typed, text, broken)
 
 
 def _broken_limits(parameter: Parameter, value: Value, text: str) -> Iterator[tuple[str, str]]:
-    p, shown = parameter, short(value)
+    p, shown = parameter, HIDDEN if parameter.sensitive else short(value)
     if p.enum is not None and not any(_is_written(p.type, item, text) for item in p.enum):
         yield "parameter_enum", f"{shown} is none of {', '.join(short(item) for item in p.enum)}"
     if isinstance(value, int | float) and not isinstance(value, bool):

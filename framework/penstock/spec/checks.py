@@ -83,6 +83,8 @@ def _parameter(parameter: Parameter) -> Iterator[Problem]:
     given = {name: value for name, value in values.items() if value is not None and value is not False}
     broken = list(_limit_problems(parameter, given))
     yield from broken
+    if parameter.sensitive:
+        yield from _sensitive_problems(parameter)
     # Values are held against the limits only when these make sense, one mistake being one message.
     bare = Parameter(parameter.type) if broken else evolve(parameter, enum=None, default=None)
     members = parameter.enum if parameter.enum is not None else ()
@@ -93,6 +95,16 @@ def _parameter(parameter: Parameter) -> Iterator[Problem]:
     if parameter.default is not None:
         limited = evolve(bare, enum=parameter.enum) if members else bare
         yield from (detail.under("default") for detail in bind(limited, parameter.default).problems)
+
+
+def _sensitive_problems(parameter: Parameter) -> Iterator[Problem]:
+    for key in ("default", "enum"):
+        if getattr(parameter, key) is not None:
+            message = f"`{key}` says a value of a sensitive parameter, and everybody can read the spec"
+            yield Problem("sensitive_invalid", message, (key,), hint="leave it out")
+    if parameter.is_artifact:
+        message = f"a {parameter.type} is content, which is no secret of the run's; only values are sensitive"
+        yield Problem("sensitive_invalid", message, ("sensitive",), hint="leave it out")
 
 
 def _limit_problems(parameter: Parameter, given: dict[str, Any]) -> Iterator[Problem]:

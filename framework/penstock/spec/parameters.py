@@ -31,6 +31,9 @@ def _limit(parameter: Parameter, limit: Any) -> Any:
     return _typed(parameter, limit) if parameter.type == "number" else limit
 
 
+HIDDEN = "***"
+"""What is shown in place of the value of a sensitive parameter."""
+
 _VALUE = {KEY: Key(own_rules=True, written=_typed)}
 _VALUES = {KEY: Key(own_rules=True, written=lambda parameter, values: [_typed(parameter, value) for value in values])}
 _LIMIT = {KEY: Key(written=_limit)}
@@ -42,12 +45,14 @@ class Parameter(Shown):
 
     Without a default the parameter is required. Limits count characters (`min_length`), items (`min_items`)
     or properties, and apply only to the types JSON Schema gives them to. `pattern` is found anywhere in the text, in
-    the dialect of RE2.
+    the dialect of RE2. The value of a `sensitive` parameter is shown to nobody and kept only for as long as its run
+    needs it; every trigger and rerun gives it.
     """
 
     type: Type = field(kw_only=False)
     default: Value = field(default=None, metadata=_VALUE)
     description: str = ""
+    sensitive: bool = False
     enum: tuple[Value, ...] | None = field(default=None, converter=_choices, metadata=_VALUES)
     minimum: int | float | None = field(default=None, metadata=_LIMIT)
     maximum: int | float | None = field(default=None, metadata=_LIMIT)

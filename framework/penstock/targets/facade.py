@@ -118,6 +118,10 @@ class OpenTarget:
         """Ask the run to end: False when it had already ended. Raises TargetUnavailable."""
         return self._hooks.call("penstock_cancel_run", bool, target=self.target, run=run)
 
+    def keep_secrets(self) -> bool:
+        """Whether sensitive values stay with the run."""
+        return self._hooks.call("penstock_keep_secrets", bool, target=self.target)
+
     def sync_endpoint(self, endpoint: EndpointState) -> bool:
         """Make the backend's idea of an endpoint what `endpoint` says. Raises TargetUnavailable."""
         return self._hooks.call("penstock_sync_endpoint", bool, target=self.target, endpoint=endpoint)

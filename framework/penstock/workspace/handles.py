@@ -88,9 +88,9 @@ class Run:
         for part in self._workspace.runs.logs(self.id, step=step, follow=follow):
             yield part.step, part.data
 
-    def rerun(self, *, idempotency_key: str | None = None) -> Run:
-        """Run again what this run resolved to, with the same parameters."""
-        submitted = self._workspace.runs.rerun(self.id, idempotency_key=idempotency_key)
+    def rerun(self, *, parameters: Mapping[str, Any] | None = None, idempotency_key: str | None = None) -> Run:
+        """Run again what this run resolved to, with the same parameters; `parameters` are the sensitive ones again."""
+        submitted = self._workspace.runs.rerun(self.id, parameters=parameters, idempotency_key=idempotency_key)
         return Run(self._workspace, submitted.run, submitted.warnings)
 
 

@@ -17,6 +17,7 @@ from penstock.errors import ParameterInvalid, Problem, UsageError, did_you_mean
 from penstock.records import FrozenSnapshot
 from penstock.spec import Parameter, Value
 from penstock.spec.binding import bind
+from penstock.spec.parameters import HIDDEN
 from penstock.spec.values import describe
 
 _LONGEST_KEY = 255
@@ -68,6 +69,7 @@ def bind_parameters(snapshot: FrozenSnapshot, options: TriggerOptions, resolve: 
         for name in given
         if name not in declared
     ]
+    sensitive: list[str] = []
     typed: dict[str, Value] = {}
     texts: dict[str, str] = {}
     artifacts: dict[str, str] = {}
@@ -75,13 +77,18 @@ def bind_parameters(snapshot: FrozenSnapshot, options: TriggerOptions, resolve: 
     for name, parameter in declared.items():
         if name not in given and parameter.required:
             hint = f"a {parameter.type}" + (f": {parameter.description}" if parameter.description else "")
-            problems.append(Problem("parameter_missing", "a value is required", (name,), hint=hint))
+            code, message = "parameter_missing", "a value is required"
+            if parameter.sensitive and options.rerun_of is not None:
+                code, message = "sensitive_missing", "its value was not kept; a rerun has to give it again"
+            problems.append(Problem(code, message, (name,), hint=hint))
             continue
         bound = bind(parameter, _plain(parameter, given[name]) if name in given else parameter.default)
         if bound.problems:
             problems.extend(problem.under(name) for problem in bound.problems)
             continue
-        typed[name] = bound.value
+        typed[name] = HIDDEN if parameter.sensitive else bound.value
+        if parameter.sensitive:
+            sensitive.append(name)
         if not parameter.is_artifact:
             texts[name] = bound.text
         elif name not in given and bound.value in archived:
@@ -96,7 +103,7 @@ def bind_parameters(snapshot: FrozenSnapshot, options: TriggerOptions, resolve: 
                 artifacts[name] = typed[name] = answer
     if problems:
         raise ParameterInvalid.of(sorted(problems, key=lambda problem: str(problem.path)), "parameters")
-    return BoundParameters(typed=typed, texts=texts, artifacts=artifacts, bundled=bundled)
+    return BoundParameters(typed=typed, texts=texts, artifacts=artifacts, bundled=bundled, sensitive=tuple(sensitive))
 
 
 def location_of(name: str, parameter: Parameter, text: str, folder: Path | None) -> Location:
@@ -110,15 +117,24 @@ def archive_paths(snapshot: FrozenSnapshot) -> set[str]:
 
 
 def fingerprint(
-    snapshot: FrozenSnapshot, options: TriggerOptions, *, version: str | None = None, digest: str | None = None
+    snapshot: FrozenSnapshot,
+    options: TriggerOptions,
+    hashed: Callable[[str], str],
+    *,
+    version: str | None = None,
+    digest: str | None = None,
 ) -> str:
     """What a request asks for, as one text: two requests are the same when their texts are.
 
     It is read against `snapshot`; `version` is what it pins, `digest` the snapshot of a file. Nothing is looked up, so
-    that a repeat is known again whatever became of files and targets.
+    that a repeat is known again whatever became of files and targets. Of a sensitive value it has what `hashed` makes
+    of it, and of the idempotency key, so that the same value is not known again elsewhere.
     """
     declared = codec.from_canonical(snapshot.spec).parameters
     given = {name: _shown(declared.get(name), value, options.folder) for name, value in options.parameters.items()}
+    for name in given:
+        if name in declared and declared[name].sensitive:
+            given[name] = {"hashed": hashed(codec.to_json([options.idempotency_key, name, given[name]]))}
     return codec.to_json(
         {
             "parameters": given,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 from attrs import evolve, frozen
@@ -83,7 +84,11 @@ def validate(target: OpenTarget, caller: Caller, source: Source) -> tuple[Proble
     document = source.document
     problems = [
         problem.at(document.position(problem.path)) if document else problem
-        for problem in (*spec_warnings(source.pipeline), *target.validate(source.pipeline))
+        for problem in (
+            *spec_warnings(source.pipeline),
+            *target.validate(source.pipeline),
+            *_secret_problems(target, source.pipeline),
+        )
     ]
     errors = [problem for problem in problems if problem.severity == "error"]
     if errors:
@@ -91,6 +96,14 @@ def validate(target: OpenTarget, caller: Caller, source: Source) -> tuple[Proble
     if caller.folder is None:
         _check_defaults(target, source.pipeline)
     return tuple(problems)
+
+
+def _secret_problems(target: OpenTarget, pipeline: Pipeline) -> Iterator[Problem]:
+    names = [name for name, parameter in pipeline.parameters.items() if parameter.sensitive]
+    if names and not (target.has("penstock_keep_secrets") and target.keep_secrets()):
+        for name in names:
+            message = "this target keeps no secrets: others would see the value of the sensitive parameter"
+            yield Problem("sensitive_unsupported", message, ("parameters", name, "sensitive"))
 
 
 def _check_defaults(target: OpenTarget, pipeline: Pipeline) -> None:

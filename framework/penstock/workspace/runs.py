@@ -81,11 +81,23 @@ class Runs(Group):
         return triggers.submit(self._services, caller, found, options)
 
     @verb("run.rerun", "submit", within="run")
-    def rerun(self, caller: Caller, ref: str, *, idempotency_key: str | None = None) -> Submitted:
-        """Run again what a run resolved to, with the same parameters; the gates apply as they are now."""
+    def rerun(
+        self,
+        caller: Caller,
+        ref: str,
+        *,
+        parameters: Mapping[str, Any] | None = None,
+        idempotency_key: str | None = None,
+    ) -> Submitted:
+        """Run again what a run resolved to, with the same parameters; the gates apply as they are now.
+
+        `parameters` are the sensitive ones, whose values were not kept. Raises ParameterInvalid for one that is missing
+        (`sensitive_missing`) and for others (`parameter_fixed`), and as `submit`.
+        """
         run = self._services.registry.runs.get(ref)
+        given = {str(name): value for name, value in (parameters or {}).items()}
         options = TriggerOptions(
-            parameters=triggers.parameters_of(self._services, run),
+            parameters=triggers.parameters_of(self._services, run, given),
             experiment=run.experiment,
             description=run.description,
             tags=run.tags,

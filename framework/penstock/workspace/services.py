@@ -71,6 +71,7 @@ class Services:
                 from penstock.dispatch.outbox import Outbox  # a listing has no use for it
 
                 self._outbox = Outbox(self.registry, self.targets, self.tell, self.home, self._wake)
+                self._outbox.sweep_values()
             return self._outbox
 
     @property

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import tempfile
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,9 @@ from attrs import evolve, frozen
 
 from penstock import codec, snapshot
 from penstock.contract.run import BoundParameters
-from penstock.errors import PenstockError, one_line
-from penstock.records import Caller, RunRecord
-from penstock.registry import NewRun, Resolution, ResolutionChanged, TriggerRequest
+from penstock.errors import ParameterInvalid, PenstockError, Problem, one_line
+from penstock.records import Caller, FrozenSnapshot, RunRecord
+from penstock.registry import NewRun, Resolution, ResolutionChanged, TriggerRequest, sensitive
 from penstock.snapshot import Snapshot
 from penstock.targets.facade import OpenTarget
 from penstock.workspace import publishing
@@ -80,16 +81,25 @@ def submit_again(services: Services, caller: Caller, run: RunRecord, options: Tr
     return _accept_trial(services, caller, services.targets.open(run.target), taken, request, options)
 
 
-def parameters_of(services: Services, run: RunRecord) -> dict[str, Any]:
-    """The parameters that make the same run again: all but those whose content came with the snapshot."""
+def parameters_of(services: Services, run: RunRecord, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters that make the same run again: all but those whose content came with the snapshot, and with `given`
+    in place of the sensitive ones, which were not kept.
+
+    Raises ParameterInvalid for others among the given.
+    """
     kept = services.registry.pipelines.snapshot(run.digest)
     declared = codec.from_canonical(kept.spec).parameters
     archived = archive_paths(kept)
-    return {
+    fixed = [name for name in given if name in declared and not declared[name].sensitive]
+    if fixed:
+        message = "a rerun has the value that the run had, and takes sensitive ones only; submit it to change others"
+        raise ParameterInvalid.of([Problem("parameter_fixed", message, (name,)) for name in fixed], "parameters")
+    again = {
         name: value
         for name, value in run.parameters.items()
-        if not (name in declared and declared[name].is_artifact and value in archived)
+        if not (name in declared and (declared[name].sensitive or (declared[name].is_artifact and value in archived)))
     }
+    return again | dict(given)
 
 
 def _trial(
@@ -114,7 +124,7 @@ def _is_same(
 
     def is_same(run: RunRecord, kept: str) -> bool:
         snapshot = services.registry.pipelines.snapshot(run.digest)
-        return fingerprint(snapshot, options, version=version, digest=digest) == kept
+        return _fingerprint(services, snapshot, options, version=version, digest=digest) == kept
 
     return is_same
 
@@ -158,7 +168,7 @@ def _accept(
         target = services.targets.open_frozen(resolution.placement)
         if bound is None:
             bound = bind_parameters(resolution.snapshot, options, target.resolve_location)
-        new = _new_run(request, resolution, bound, options)
+        new = _new_run(services, request, resolution, bound, options)
         try:
             with services.outbox.claimed(new.id):  # we hand it over, no other thread
                 run, replayed = runs.accept(request, resolution, new, caller)
@@ -171,6 +181,10 @@ def _accept(
             bound = None
         except KeyboardInterrupt:
             raise _interrupted(services, new.id) from None
+        except Exception:
+            if new.keep is not None:  # a run that was not accepted leaves nothing
+                services.outbox.sweep_values()
+            raise
 
 
 def _accepted(services: Services, run: RunRecord) -> Submitted:
@@ -199,14 +213,29 @@ def _interrupted(services: Services, run_id: str) -> KeyboardInterrupt:
     return KeyboardInterrupt(f"interrupted: accepted as run {run.id}, {goes_on}")
 
 
+def _fingerprint(
+    services: Services, kept: FrozenSnapshot, options: TriggerOptions, *, version: str | None, digest: str | None
+) -> str:
+    hashed = partial(sensitive.keyed_hash, services.home)
+    return fingerprint(kept, options, hashed, version=version, digest=digest)
+
+
 def _new_run(
-    request: TriggerRequest, resolution: Resolution, bound: BoundParameters, options: TriggerOptions
+    services: Services,
+    request: TriggerRequest,
+    resolution: Resolution,
+    bound: BoundParameters,
+    options: TriggerOptions,
 ) -> NewRun:
-    asked = ""
+    asked, run_id, keep = "", str(uuid.uuid4()), None
     if request.key is not None:
-        asked = fingerprint(resolution.snapshot, options, version=request.version, digest=request.digest)
+        asked = _fingerprint(services, resolution.snapshot, options, version=request.version, digest=request.digest)
+    if bound.sensitive:
+        hidden = {name: bound.texts[name] for name in bound.sensitive}
+        keep = partial(sensitive.keep, services.home, run_id, hidden)
     return NewRun(
-        id=str(uuid.uuid4()),
+        id=run_id,
+        keep=keep,
         experiment=options.experiment or resolution.endpoint or resolution.pipeline,
         description=options.description,
         tags=options.tags,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -11,12 +12,14 @@ import click
 from penstock.cli import options
 from penstock.cli.answers import answer_page, by_whom
 from penstock.cli.click_ext import Group
+from penstock.cli.given import Given, parameters
 from penstock.cli.output import Output
 from penstock.cli.progress import answer_submitted, outputs_rows, wait_for_end, waiting_text, what
 from penstock.cli.session import Session
 from penstock.cli.tables import Table, record
 from penstock.cli.times import moment_text, read_duration, span_text
 from penstock.contract.run import RUN_STATES, RunState
+from penstock.errors import ParameterInvalid
 from penstock.records import RunRecord
 
 if TYPE_CHECKING:
@@ -176,12 +179,22 @@ def outputs(session: Session, ref: str) -> None:
 
 @run.command()
 @click.argument("ref", metavar="ID")
+@parameters
 @options.idempotency_key
 @options.wait
-def rerun(session: Session, ref: str, idempotency_key: str | None, wait: bool) -> None:
-    """Run again what a run resolved to, with the same parameters; gates apply as they are now."""
+def rerun(
+    session: Session, ref: str, texts: tuple[str, ...], file: Path | None, idempotency_key: str | None, wait: bool
+) -> None:
+    """Run again what a run resolved to, with the same parameters; gates apply as they are now.
+
+    Sensitive parameters are given again, because their values are not kept.
+    """
+    given = Given(file, texts)
     with session.workspace() as workspace:
-        submitted = workspace.runs.rerun(ref, idempotency_key=idempotency_key)
+        try:
+            submitted = workspace.runs.rerun(ref, parameters=given.values, idempotency_key=idempotency_key)
+        except ParameterInvalid as error:
+            raise given.located(error) from None
         answer_submitted(session.output, workspace, submitted, wait=wait)
 
 

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 
 from penstock.cli import options
 from penstock.cli.click_ext import Command
+from penstock.cli.given import Given, parameters
 from penstock.cli.progress import answer_submitted
 from penstock.cli.session import Session
-from penstock.errors import ParameterInvalid, Problem, SpecInvalid
-from penstock.spec.values import RawValue
-
-if TYPE_CHECKING:
-    from penstock.codec import Document
+from penstock.errors import ParameterInvalid
 
 
 @click.command(cls=Command)
 @click.argument("ref")
-@click.option("-p", "--parameter", "texts", multiple=True, metavar="NAME=VALUE", help="Read by the declared type.")
-@click.option("--params", "file", type=options.FILE, metavar="FILE", help="Parameters as YAML or JSON; -p wins.")
+@parameters
 @click.option("--experiment", metavar="NAME", help="The name that groups runs; else the endpoint's.")
 @click.option("--description", default="", help="What this run is for.")
 @click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE", help="A tag of the run; may be repeated.")
@@ -46,7 +40,7 @@ def submit(
     A file runs as it is, without being published. --target is for a file only: everything else runs where it
     was published. The run goes on when this command has ended.
     """
-    given = _Given(file, texts)
+    given = Given(file, texts)
     tagged = options.pairs(tags, "--tag")
     with session.workspace(target) as workspace:
         try:
@@ -62,42 +56,3 @@ def submit(
         except ParameterInvalid as error:
             raise given.located(error) from None
         answer_submitted(session.output, workspace, submitted, wait=wait)
-
-
-class _Given:
-    """Parameters of a trigger as they were given: a file of typed values, and `-p` texts that win."""
-
-    def __init__(self, file: Path | None, texts: Sequence[str]) -> None:
-        self._document = None if file is None else _read(file)
-        self._typed: dict[str, Any] = {} if self._document is None else self._document.data
-        self._texts = {name: RawValue(value) for name, value in options.pairs(texts, "-p").items()}
-
-    @property
-    def values(self) -> dict[str, Any]:
-        """Every value by its name; one from `-p` hides the file's."""
-        return self._typed | self._texts
-
-    def located(self, error: ParameterInvalid) -> ParameterInvalid:
-        """The same error, with the place in the file for each value that came from it."""
-        details = [self._place(detail) for detail in error.details]
-        message = str(details[0]) if len(details) == 1 else error.message
-        return ParameterInvalid(message, code=error.code, details=details)
-
-    def _place(self, detail: Problem) -> Problem:
-        name = detail.path[0] if detail.path else None
-        if self._document is None or detail.where or name not in self._typed or name in self._texts:
-            return detail
-        return detail.at(self._document.position(detail.path))
-
-
-def _read(file: Path) -> Document:
-    from penstock import codec
-
-    document = codec.load_document(file)
-    wrong = [*document.problems]
-    if not isinstance(document.data, dict):
-        message = "expected names and values, like `max_depth: 8`"
-        wrong.append(Problem("type_mismatch", message, where=document.position(())))
-    if wrong:
-        raise SpecInvalid.of(wrong, str(file))
-    return document

@@ -213,7 +213,7 @@ REST_ROUTES: tuple[RestRoute, ...] = (
         {"wait": {"type": "integer", "minimum": 0, "maximum": runs.LONGEST_WAIT}},
     ),
     RestRoute("POST", "/runs/{id}/cancel", runs.cancel, CancelOutcome, body={"reason": TEXT}),
-    RestRoute("POST", "/runs/{id}/rerun", runs.rerun, _SUBMITTED, body={}, made=True, keyed=True),
+    RestRoute("POST", "/runs/{id}/rerun", runs.rerun, _SUBMITTED, body={"parameters": OBJECT}, made=True, keyed=True),
     RestRoute("GET", "/runs/{id}/outputs", runs.outputs, {"id": str, "outputs": Mapping[str, Any]}),
     RestRoute("GET", "/runs/{id}/outputs/{name}", runs.artifact, None, ranged=True),
     RestRoute("GET", "/runs/{id}/logs/{step}", runs.logs, None, {"follow": _FLAG}, ranged=True),

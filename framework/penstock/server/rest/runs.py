@@ -93,9 +93,9 @@ def cancel(request: HttpRequest, data: Data) -> HttpAnswer:
 
 
 def rerun(request: HttpRequest, data: Data) -> HttpAnswer:
-    """Run again what a run resolved to, with the same parameters."""
+    """Run again what a run resolved to, with the same parameters; the body gives the sensitive ones again."""
     key = request.headers.get("idempotency-key")
-    return _run(request, request.workspace.runs.rerun(request.path["id"], idempotency_key=key))
+    return _run(request, request.workspace.runs.rerun(request.path["id"], **data, idempotency_key=key))
 
 
 def outputs(request: HttpRequest, data: Data) -> HttpAnswer:
