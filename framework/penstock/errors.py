@@ -223,6 +223,16 @@ class NotAuthenticated(PenstockError):
     `issuer_unavailable` is of one of whom that cannot be found out just now.
     """
 
+    def __init__(
+        self, message: str = "this needs a valid token: send `Authorization: Bearer TOKEN`", *, code: str | None = None
+    ) -> None:
+        super().__init__(message, code=code)
+
 
 class TooManyRequests(PenstockError):
     """The server does not take more of this caller, or at all, just now; `retry_after` is in seconds."""
+
+    def __init__(self, message: str, *, code: str | None = None, retry_after: float | None = None) -> None:
+        super().__init__(message, code=code)
+        if retry_after is not None:
+            self.retry_after = retry_after

@@ -24,12 +24,20 @@ SCOPES: tuple[Scope, ...] = ("read", "submit", "publish", "admin")
 """What a caller may do, the least first: each holds those before it."""
 
 
+Access: TypeAlias = Literal["private", "public"]
+"""Who may trigger an endpoint by HTTP: who has a token for it, or everybody."""
+
+
 @frozen(kw_only=True)
 class Rights:
-    """What a caller may: a scope, on the endpoints it names by id, or on everything where `endpoints` is None."""
+    """What a caller may: a scope, on the endpoints it names by id, or on everything where `endpoints` is None.
+
+    `public`: it is one of whom nothing is known, who may trigger the endpoints that are public and nothing else.
+    """
 
     scope: Scope
     endpoints: frozenset[str] | None = None
+    public: bool = False
 
     def holds(self, scope: Scope) -> bool:
         """Whether the scope is held."""
@@ -130,7 +138,8 @@ class VersionRecord:
 class EndpointRecord:
     """A pipeline endpoint: a stable name in front of versions, one of which may be the default.
 
-    `hidden_versions` counts closed versions that a plain listing leaves out of `versions`.
+    `hidden_versions` counts closed versions that a plain listing leaves out of `versions`. The triggers of one whose
+    `access` is `public` are taken by HTTP without a token.
     """
 
     id: str
@@ -138,6 +147,7 @@ class EndpointRecord:
     description: str
     tags: Mapping[str, str]
     default: str | None
+    access: Access
     enabled: bool
     gate: Gate | None
     versions: tuple[VersionRecord, ...]

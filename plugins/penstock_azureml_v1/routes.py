@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from penstock.contract.http import HttpAnswer, HttpRoute
+from penstock.contract.http import HttpAnswer, HttpRoute, Triggers
 from penstock_azureml_v1 import endpoints, pipelines, runs
 from penstock_azureml_v1.answers import answer, refuse
 from penstock_azureml_v1.call import Call
@@ -18,6 +18,19 @@ _HISTORY = f"/history/v1.0/{_AT}"
 _DATA_TYPES = ("AnyFile", "AnyDirectory")
 
 Handler = Callable[[Call], HttpAnswer]
+
+
+def _by_id(path: Mapping[str, str], _: Mapping[str, tuple[str, ...]]) -> str | None:
+    return path["id"]
+
+
+def _by_name(_: Mapping[str, str], query: Mapping[str, tuple[str, ...]]) -> str | None:
+    names = {value for key, values in query.items() if key.lower() == "name" for value in values}
+    return names.pop() if len(names) == 1 else None
+
+
+_TRIGGERS: dict[Handler, Triggers] = {runs.submit_endpoint: _by_id, runs.submit_endpoint_by_name: _by_name}
+"""Which endpoint a request triggers."""
 
 _ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("POST", f"{_WS}/Pipelines/Create", pipelines.create),
@@ -58,6 +71,7 @@ def routes(door: AzuremlV1) -> tuple[HttpRoute, ...]:
             refuse=refuse,
             door="azureml_v1",
             open=open,
+            triggers=_TRIGGERS.get(handler),
         )
 
     return (

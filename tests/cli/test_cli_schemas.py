@@ -23,6 +23,7 @@ STORY = [
     ("endpoint add-version", ["endpoint", "add-version", "second", "other:1"], 0),
     ("endpoint set-default", ["endpoint", "set-default", "second", "1"], 0),
     ("endpoint rollback", ["endpoint", "rollback", "second"], 0),
+    ("endpoint access", ["endpoint", "access", "second", "--public"], 0),
     ("endpoint disable", ["endpoint", "disable", "second", "--reason", "why"], 0),
     ("endpoint list", ["endpoint", "list", "--all"], 0),
     ("endpoint show", ["endpoint", "show", "second"], 0),

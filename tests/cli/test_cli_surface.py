@@ -31,6 +31,7 @@ endpoint rename
 endpoint delete
 endpoint set-default --expect
 endpoint rollback
+endpoint access --public --private
 endpoint disable --reason --cancel-runs
 endpoint enable
 submit -p --params --experiment --description --tag --idempotency-key --wait

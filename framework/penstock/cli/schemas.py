@@ -35,6 +35,7 @@ COMMANDS: Mapping[str, Any] = {
     "endpoint delete": EndpointRecord,
     "endpoint set-default": MoveOutcome,
     "endpoint rollback": MoveOutcome,
+    "endpoint access": EndpointRecord,
     "endpoint disable": GateOutcome,
     "endpoint enable": GateOutcome,
     "submit": (RunRecord, {"replayed": bool, "warnings": tuple[str, ...]}),

@@ -20,7 +20,9 @@ class ServerOptions:
     `host` and `port` are where it listens; port 0 takes a free one. `public_url` is how callers reach it, when that is
     through a proxy. `allow_origins` are the origins of web pages that may call it, none unless given. The limits are of
     one request: `max_body_bytes`, `max_header_bytes`, `max_url_bytes`, `body_seconds` for a body to come, and of all:
-    `max_requests` at a time. `oidc` are the issuers of OpenID Connect whose tokens are taken besides penstock's own.
+    `max_requests` at a time, and `anonymous_per_minute` triggers of public endpoints without a token from each address,
+    counted by each server process. `oidc` are the issuers of OpenID Connect whose tokens are taken besides penstock's
+    own.
     """
 
     host: str = "127.0.0.1"
@@ -32,6 +34,7 @@ class ServerOptions:
     max_url_bytes: int = 8_192
     max_requests: int = 1_000
     body_seconds: float = 30.0
+    anonymous_per_minute: int = 60
     oidc: tuple[OidcIssuer, ...] = field(default=(), validator=one_of_each)
 
 
@@ -65,4 +68,10 @@ def server_options(config: Config, flags: Mapping[str, Setting[object]]) -> Serv
     found: ServerOptions = structure_options(config, ("server",), {**config.server, **flags}, ServerOptions)
     if not 0 <= found.port <= 65_535:
         raise ConfigInvalid(f"server.port: there is no port {found.port}", code="value_invalid")
+    if found.anonymous_per_minute < 1:
+        raise ConfigInvalid(
+            f"server.anonymous_per_minute: at least 1, got {found.anonymous_per_minute}; an endpoint is closed to "
+            "callers without a token by `penstock endpoint access NAME --private`",
+            code="value_invalid",
+        )
     return found

@@ -54,11 +54,16 @@ Handler: TypeAlias = Callable[[HttpRequest], "HttpAnswer | Awaitable[HttpAnswer]
 """What answers a route: a function, which is run in a thread, or a coroutine, which must not block."""
 
 
+Triggers: TypeAlias = Callable[[Mapping[str, str], Mapping[str, tuple[str, ...]]], str | None]
+
+
 @frozen(kw_only=True)
 class HttpRoute:
     """One path and method. `path` is like `/v1/runs/{id}`; `refuse` puts an error into the door's shape.
 
-    `open`: no token is asked for. `door` is what records say of who came in this way.
+    `open`: no token is asked for. `door` is what records say of who came in this way. `triggers` is of a route that
+    triggers an endpoint: given the parameters of the path and the query, it says which by name or id (None: the request
+    does not say); when that endpoint is public, no token is asked for either.
     """
 
     method: str
@@ -67,3 +72,4 @@ class HttpRoute:
     refuse: Callable[[PenstockError, str], HttpAnswer]
     door: str
     open: bool = False
+    triggers: Triggers | None = None

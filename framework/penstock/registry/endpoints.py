@@ -6,8 +6,8 @@ import uuid
 from collections.abc import Collection, Mapping, Sequence
 from sqlite3 import Row
 
-from penstock.errors import Conflict
-from penstock.records import Caller, EndpointRecord
+from penstock.errors import Conflict, UsageError
+from penstock.records import Access, Caller, EndpointRecord
 from penstock.registry import default_version, gates, outbox
 from penstock.registry.database import Transaction
 from penstock.registry.gates import refuse_pipeline, refuse_version
@@ -35,6 +35,12 @@ def within(tx: Transaction, ref: str, ids: Collection[str]) -> str | None:
     """The id of the endpoint that a name or id names, there or deleted, when it is one of these; else None."""
     row = find_endpoint(tx, ref, deleted=True)
     return str(row["id"]) if row is not None and row["id"] in ids else None
+
+
+def is_public(tx: Transaction, ref: str) -> bool:
+    """Whether a name or id names a live endpoint whose triggers are taken from everybody."""
+    row = find_endpoint(tx, ref)
+    return row is not None and row["access"] == "public"
 
 
 def create(
@@ -165,6 +171,25 @@ def rename(tx: Transaction, ref: str, name: str, caller: Caller) -> EndpointReco
         tx.run("UPDATE endpoints SET name = ? WHERE seq = ?", name, endpoint["seq"])
         outbox.endpoint_changed(tx, endpoint["seq"])
         record(tx, caller, "endpoint_renamed", "endpoint", endpoint["id"], name, from_=endpoint["name"], to=name)
+    return get_endpoint(tx, endpoint["id"])
+
+
+def set_access(
+    tx: Transaction, ref: str, access: Access, caller: Caller, *, expect_revision: int | None = None
+) -> EndpointRecord:
+    """Take the triggers of an endpoint from everybody, or from who has a token again.
+
+    Raises NotFound, UsageError `value_invalid`, Conflict `revision_changed`.
+    """
+    endpoint = need_endpoint(tx, ref)
+    if access not in ("private", "public"):
+        raise UsageError(f"the access of an endpoint is `private` or `public`, got `{access}`", code="value_invalid")
+    check_revision(f"endpoint `{endpoint['name']}`", endpoint, expect_revision)
+    if access != endpoint["access"]:
+        tx.run("UPDATE endpoints SET access = ? WHERE seq = ?", access, endpoint["seq"])
+        outbox.endpoint_changed(tx, endpoint["seq"])
+        was, about = endpoint["access"], (endpoint["id"], endpoint["name"])
+        record(tx, caller, "access_changed", "endpoint", *about, from_=was, to=access)
     return get_endpoint(tx, endpoint["id"])
 
 

@@ -100,7 +100,8 @@ class TriggerRequest:
 
     `digest` and `placement` are of a trial only. `key` is the idempotency key; on a replay
     `is_same_request` is given the stored run and its fingerprint, and decides whether the request is the same (without
-    it, the key alone decides); it may read the registry, but not write it.
+    it, the key alone decides); it may read the registry, but not write it. `public`: the caller is nobody known, so
+    the endpoint must be public, and the key is one among those of unknown callers.
     """
 
     kind: Literal["endpoint", "published", "file"]
@@ -111,6 +112,7 @@ class TriggerRequest:
     key: str | None = None
     is_same_request: Callable[[RunRecord, str], bool] | None = None
     rerun_of: str | None = None
+    public: bool = False
 
 
 @frozen(kw_only=True)

@@ -84,10 +84,12 @@ class Endpoints(_Group):
     rollback = writes(default_version.rollback)
     update = writes(endpoints.update)
     rename = writes(endpoints.rename)
+    set_access = writes(endpoints.set_access)
     delete = writes(endpoints.delete)
     get = reads(lookup.get_endpoint)
     identify = reads(endpoints.identify)
     within = reads(endpoints.within)
+    is_public = reads(endpoints.is_public)
     list = reads(listing.list_endpoints)
     at = reads(history.endpoint_at)
 

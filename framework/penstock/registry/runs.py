@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sqlite3 import Row
 
-from penstock.errors import Conflict, NotFound
+from penstock.errors import Conflict, NotAuthenticated, NotFound
 from penstock.records import Caller, RunRecord
 from penstock.registry import outbox, snapshots
 from penstock.registry.database import Transaction
@@ -100,7 +100,8 @@ def accept(
 def _address(tx: Transaction, request: TriggerRequest) -> tuple[Row | None, str | None, RunRecord | None]:
     """What a request addresses, dead or alive, the scope of its key, and the run that the key has there already.
 
-    Replays outlive what they came through. Raises Conflict `idempotency_conflict` for another request.
+    Replays outlive what they came through, but for callers of whom nothing is known. Raises Conflict
+    `idempotency_conflict` for another request, NotAuthenticated for what is not public.
     """
     row, scope = None, None
     if request.kind == "file":
@@ -112,8 +113,13 @@ def _address(tx: Transaction, request: TriggerRequest) -> tuple[Row | None, str 
         alive = [row for row in rows if row["deleted"] is None] or rows
         # Of several alive none is addressed, and resolving says so.
         row = alive[0] if alive and (len(alive) == 1 or alive[0]["deleted"] is not None) else None
+    if request.public and (
+        request.kind != "endpoint" or row is None or row["deleted"] is not None or row["access"] != "public"
+    ):
+        raise NotAuthenticated()
     if row is not None:
-        scope = f"{request.kind}:{row['id']}"
+        # Who is not known must not be able to take a key from who is, nor to learn what was done under it.
+        scope = f"{request.kind}:{row['id']}{':anonymous' if request.public else ''}"
     if scope is None or request.key is None:
         return row, scope, None
     run = tx.one(f"{RUNS} WHERE r.scope = ? AND r.key = ? AND r.key IS NOT NULL", scope, request.key)

@@ -83,8 +83,10 @@ CREATE TABLE endpoints (
     tags TEXT NOT NULL,
     default_version INTEGER NOT NULL DEFAULT 0,
     next_version INTEGER NOT NULL DEFAULT 0,
+    access TEXT NOT NULL DEFAULT 'private',
     {_GATE},
-    {_LIFE}
+    {_LIFE},
+    CHECK (access IN ('private', 'public'))
 );
 CREATE UNIQUE INDEX endpoints_live ON endpoints (name) WHERE deleted IS NULL;
 CREATE INDEX endpoints_named ON endpoints (name);

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
+
+from attrs import evolve
 
 from penstock.errors import NotAuthenticated
 from penstock.records import Caller, Rights
+from penstock.server.rates import PerAddress
+from penstock.workspace.references import split_version
 from penstock.workspace.services import Services
 
 if TYPE_CHECKING:
@@ -27,18 +31,34 @@ class Gatekeeper:
     `oidc` are the issuers whose tokens are taken besides our own; None when there are none.
     """
 
-    def __init__(self, services: Services, *, ask: bool = True, oidc: Oidc | None = None) -> None:
+    def __init__(
+        self, services: Services, *, ask: bool = True, oidc: Oidc | None = None, anonymous_per_minute: int = 60
+    ) -> None:
         self._services = services
         self._ask = ask
         self._oidc = oidc
+        self._anonymous = PerAddress(anonymous_per_minute)
 
-    def caller(self, authorization: Sequence[str], door: str, request_id: str) -> Caller:
+    def caller(
+        self,
+        authorization: Sequence[str],
+        door: str,
+        request_id: str,
+        *,
+        triggers: Callable[[], str | None],
+        address: str,
+    ) -> Caller:
         """Who calls. `authorization` are the values of all headers of that name.
 
-        Raises NotAuthenticated, with code `issuer_unavailable` when who calls cannot be found out just now.
+        `triggers` says which endpoint the request triggers, if it does: of a public one that is taken from everybody,
+        so often a minute from each `address`. Raises TooManyRequests, and NotAuthenticated, with code
+        `issuer_unavailable` when who calls cannot be found out just now.
         """
         if not self._ask:
             return nobody(door, request_id)
+        if not authorization and self._is_public(triggers()):
+            self._anonymous.take(address)
+            return evolve(nobody(door, request_id), rights=Rights(scope="submit", public=True))
         token = _bearer(authorization)
         found = None
         if token is not None:
@@ -46,7 +66,7 @@ class Gatekeeper:
             signed = self._oidc is not None and "." in token and not token.startswith("penstock")
             found = self._signed(token, request_id) if signed else self._own(token)
         if found is None:
-            raise NotAuthenticated("this needs a valid token: send `Authorization: Bearer TOKEN`")
+            raise NotAuthenticated()
         actor, rights = found
         return Caller(actor=actor, verified=True, door=door, request_id=request_id, folder=None, rights=rights)
 
@@ -82,6 +102,11 @@ class Gatekeeper:
             return {}
         found = {ref: self._services.registry.endpoints.identify(ref, deleted=True) for ref in named}
         return {ref: id_ for ref, id_ in found.items() if id_ is not None}
+
+    def _is_public(self, ref: str | None) -> bool:
+        if ref is None or not self._services.exists:
+            return False
+        return self._services.registry.endpoints.is_public(split_version(ref)[0])
 
 
 def nobody(door: str, request_id: str) -> Caller:

@@ -142,8 +142,13 @@ class App:
         def ready() -> HttpRequest:
             caller = nobody(route.door, request_id)
             if not route.open:
-                headers = request.headers.getlist("authorization")
-                caller = self._gatekeeper.caller(headers, route.door, request_id)
+                caller = self._gatekeeper.caller(
+                    request.headers.getlist("authorization"),
+                    route.door,
+                    request_id,
+                    triggers=partial(_triggered, route, request),
+                    address="" if request.client is None else request.client.host,
+                )
             request.scope["actor"] = caller.actor
             return HttpRequest(
                 method=request.method,
@@ -229,6 +234,16 @@ def _known(error: Exception) -> PenstockError:
         return UsageError(error.detail)
     _log.error("unexpected %s", type(error).__name__, exc_info=error)
     return PenstockError(f"unexpected {type(error).__name__}; this is a bug, the server's log has the details")
+
+
+def _triggered(route: HttpRoute, request: Request) -> str | None:
+    """The endpoint that a request triggers, if it does and says which."""
+    if route.triggers is None:
+        return None
+    try:
+        return route.triggers(request.path_params, _query(request.scope["query_string"]))
+    except UsageError:
+        return None
 
 
 def _query(text: bytes) -> Mapping[str, tuple[str, ...]]:

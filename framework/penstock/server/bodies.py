@@ -34,6 +34,7 @@ REFERENCE = Key((str,), {"type": "string", "minLength": 1, "description": "An id
 EXPERIMENT = Key((str,), {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"})
 FLAG = Key((bool,), {"type": "boolean"})
 VERSION = Key((str, int), {"type": ["string", "integer"], "description": "The number of a version, like `0`."})
+ACCESS = Key((str,), {"type": "string", "enum": ["private", "public"]})
 TAGS = Key((dict,), {"type": "object", "additionalProperties": {"type": "string"}})
 OBJECT = Key((dict,), {"type": "object"})
 

@@ -143,6 +143,8 @@ def _operation(route: RestRoute, definitions: Schema) -> Schema:
         "parameters": [*named, *queried, *headers],
         "responses": _responses(route, definitions),
     }
+    if route.triggers is not None:
+        operation["security"] = [{"bearer": []}, {}]  # a public endpoint's asks for no token
     if route.body is not None:
         schema = _body(route.body)
         operation["requestBody"] = {

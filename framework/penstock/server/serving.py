@@ -71,7 +71,12 @@ def serve(
     if not authenticate and not is_loopback(options.host):
         raise UsageError(f"without authentication only this machine may be served, not {options.host}: use 127.0.0.1")
     workspace, dispatcher = Workspace.for_server(config)
-    gatekeeper = Gatekeeper(workspace.services, ask=authenticate, oidc=_oidc(options) if authenticate else None)
+    gatekeeper = Gatekeeper(
+        workspace.services,
+        ask=authenticate,
+        oidc=_oidc(options) if authenticate else None,
+        anonymous_per_minute=options.anonymous_per_minute,
+    )
     health = health_routes(workspace.services, (lambda: dispatcher.alive) if dispatch else None)
     contributed = workspace.services.routes(doors, workspace)
     routes = (*ROUTES, *openapi_routes(), *health, *oauth_routes(workspace.services), *contributed)

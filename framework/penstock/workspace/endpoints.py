@@ -12,7 +12,7 @@ from attrs import frozen
 from penstock.codec import from_canonical
 from penstock.contract.hooks import Event
 from penstock.errors import NotFound, PolicyRefused, RegistryError
-from penstock.records import Caller, DefaultAt, EndpointRecord, HistoryRecord, Page
+from penstock.records import Access, Caller, DefaultAt, EndpointRecord, HistoryRecord, Page
 from penstock.registry import GateOutcome, HistoryQuery, MoveOutcome, VersionOutcome
 from penstock.spec import Pipeline
 from penstock.workspace.references import split_version
@@ -198,6 +198,15 @@ class Endpoints(Group):
         Raises Conflict `revision_changed`.
         """
         return move_gate(self._services, caller, *_gated(ref), open=True, expect_revision=expect_revision)
+
+    @verb("endpoint.access", "admin", within="endpoint")
+    def access(self, caller: Caller, ref: str, access: Access, *, expect_revision: int | None = None) -> EndpointRecord:
+        """Take an endpoint's triggers by HTTP from everybody (`public`), or from who has a token (`private`).
+
+        Nothing else of it is opened. Raises NotFound, UsageError, Conflict `revision_changed`.
+        """
+        registry = self._services.registry
+        return self._changed(registry.endpoints.set_access(ref, access, caller, expect_revision=expect_revision))
 
     @verb("endpoint.rename", "publish")
     def rename(self, caller: Caller, ref: str, name: str) -> EndpointRecord:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-from penstock.errors import NotFound, PolicyRefused
+from penstock.errors import NotAuthenticated, NotFound, PenstockError, PolicyRefused
 from penstock.records import Caller, Scope
 from penstock.workspace.references import split_version
 from penstock.workspace.services import Services
@@ -24,6 +24,11 @@ def confine(services: Services, caller: Caller, name: str, scope: Scope, within:
     """
     rights = caller.rights
     if rights is None:
+        return ref
+    if rights.public:
+        # Only triggers pass; whether the endpoint is public is decided with the acceptance.
+        if name != "run.submit":
+            raise NotAuthenticated()
         return ref
     if not rights.holds(scope):
         raise PolicyRefused(
@@ -45,6 +50,16 @@ def confine(services: Services, caller: Caller, name: str, scope: Scope, within:
     if found is None:
         raise NotFound(f"no endpoint `{endpoint}`", code="endpoint_not_found")
     return found if version is None else f"{found}@{version}"
+
+
+def without_hints(caller: Caller, error: NotFound) -> PenstockError:
+    """What is told of an endpoint that went away during the call: its message would name those that are there."""
+    rights = caller.rights
+    if rights is None or error.code != "endpoint_not_found":
+        return error
+    if rights.public:
+        return NotAuthenticated()
+    return error if rights.endpoints is None else NotFound("there is no such endpoint", code="endpoint_not_found")
 
 
 def within(caller: Caller) -> frozenset[str] | None:

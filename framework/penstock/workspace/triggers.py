@@ -43,6 +43,7 @@ def submit(services: Services, caller: Caller, found: Located, options: TriggerO
         key=options.idempotency_key,
         is_same_request=_is_same(services, options, version=found.version),
         rerun_of=options.rerun_of,
+        public=caller.rights is not None and caller.rights.public,
     )
     return _accept(services, caller, request, options)
 

@@ -12,10 +12,10 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from attrs import evolve
 
 from penstock.contract.hooks import VerbRequest
-from penstock.errors import UsageError
+from penstock.errors import NotFound, UsageError
 from penstock.records import Caller, Scope
 from penstock.spec import Pipeline
-from penstock.workspace.rights import Within, confine
+from penstock.workspace.rights import Within, confine, without_hints
 from penstock.workspace.services import Services
 
 P = ParamSpec("P")
@@ -69,7 +69,10 @@ def verb(
                 if within in (None, "listing"):
                     return method(self, caller, *args, **kwargs)
                 rest: dict[str, Any] = {**named, positional[0]: allowed}
-                return method(self, caller, **rest)  # type: ignore[call-arg]  # the same arguments by name
+                try:
+                    return method(self, caller, **rest)  # type: ignore[call-arg]  # the same arguments by name
+                except NotFound as error:
+                    raise without_hints(caller, error) from None
 
             answer: R = self._services.plugins.execute_verb(request, execute)
             return answer

@@ -14,7 +14,8 @@ from penstock.cli.session import Session
 from penstock.cli.tables import Table, record
 from penstock.cli.times import moment_text, read_moment
 from penstock.codec import to_data
-from penstock.records import EndpointRecord, VersionRecord
+from penstock.errors import UsageError
+from penstock.records import Access, EndpointRecord, VersionRecord
 
 
 @click.group(cls=Group)
@@ -81,6 +82,7 @@ def show(session: Session, name: str) -> None:
             ("description", one.description),
             ("tags", ", ".join(f"{key}={value}" for key, value in one.tags.items())),
             ("default", one.default or "none"),
+            ("access", one.access),
             *gate_rows(one.enabled, one.gate),
             ("created", moment_text(one.created)),
             ("modified", moment_text(one.modified)),
@@ -89,7 +91,8 @@ def show(session: Session, name: str) -> None:
             ("native", urls.native and f"{urls.native.url}{covered}"),
         ]
     )
-    curl = f"curl -X POST -H 'Authorization: Bearer TOKEN' -d '{{}}' {urls.trigger}"
+    token = "" if one.access == "public" else "-H 'Authorization: Bearer TOKEN' "
+    curl = f"curl -X POST {token}-d '{{}}' {urls.trigger}"
     columns = ("VERSION", "PIPELINE", "TARGET", "STATE", "CREATED", "PUBLISHED ID")
     versions = Table(columns, [_version_row(version, one.default) for version in one.versions])
     data = {**to_data(one), "urls": to_data(urls)}
@@ -152,6 +155,20 @@ def rollback(session: Session, name: str) -> None:
         outcome = workspace.endpoints.rollback(name)
     line = f"{outcome.endpoint.name} is rolled back from {outcome.from_} to {outcome.to}"
     session.output.answer(outcome, [line], [outcome.to])
+
+
+@endpoint.command()
+@click.argument("name")
+@click.option("--public", "access_", flag_value="public", help="Take triggers by HTTP without a token.")
+@click.option("--private", "access_", flag_value="private", help="Ask for a token, as for every endpoint at first.")
+def access(session: Session, name: str, access_: Access | None) -> None:
+    """Say who may trigger an endpoint by HTTP; everything else about it stays closed."""
+    if access_ is None:
+        raise UsageError("say `--public` or `--private`")
+    with session.workspace() as workspace:
+        one = workspace.endpoints.access(name, access_)
+    who = "whoever reaches the server" if one.access == "public" else "only who has a token for it"
+    session.output.answer(one, [f"{one.name} is {one.access}: {who} may trigger it by HTTP"], [one.access])
 
 
 gate_commands(

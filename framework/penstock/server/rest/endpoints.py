@@ -62,6 +62,12 @@ def set_default(request: HttpRequest, data: Data) -> HttpAnswer:
     return answer(endpoints.set_default(name, data["version"], expect=expect, expect_revision=expected))
 
 
+def access(request: HttpRequest, data: Data) -> HttpAnswer:
+    """Take triggers from everybody (`public`), or from who has a token (`private`). `If-Match` is the ETag."""
+    expected = expected_revision(request)
+    return answer(request.workspace.endpoints.access(request.path["name"], data["access"], expect_revision=expected))
+
+
 def rollback(request: HttpRequest, data: Data) -> HttpAnswer:
     """Take the last move of the default back; `expect` is the version that it is believed to be."""
     expect = None if "expect" not in data else str(data["expect"])

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from attrs import field, frozen
 
-from penstock.contract.http import Handler, HttpAnswer, HttpRequest, HttpRoute
+from penstock.contract.http import Handler, HttpAnswer, HttpRequest, HttpRoute, Triggers
 from penstock.contract.run import RUN_STATES
 from penstock.contract.target import Health
 from penstock.records import (
@@ -23,6 +23,7 @@ from penstock.records import (
 from penstock.registry import CancelOutcome, GateOutcome, MoveOutcome, VersionOutcome
 from penstock.server.answers import problem
 from penstock.server.bodies import (
+    ACCESS,
     EXPERIMENT,
     FLAG,
     NAME,
@@ -60,8 +61,8 @@ _TRIGGER = {"parameters": OBJECT, "experiment": EXPERIMENT, "description": TEXT,
 class RestRoute:
     """One route of the neutral API. `query` holds the JSON Schemas of its query parameters, `body` its keys, `returns`
     its answer (see `penstock.codec.answer_schema`; None: bytes). `made`: 201 is an answer; `keyed`: it takes an
-    `Idempotency-Key`; `revised`: it takes an `If-Match`; `ranged`: it takes a `Range`. `needs` names query parameters
-    that must be there.
+    `Idempotency-Key`; `revised`: it takes an `If-Match`; `ranged`: it takes a `Range`; `triggers` is as in `HttpRoute`.
+    `needs` names query parameters that must be there.
 
     What is not named is refused, so that a misspelt word is not silently nothing. `summary` is its handler's docstring.
     """
@@ -77,6 +78,7 @@ class RestRoute:
     revised: bool = False
     needs: tuple[str, ...] = ()
     ranged: bool = False
+    triggers: Triggers | None = None
 
     @property
     def summary(self) -> str:
@@ -86,7 +88,12 @@ class RestRoute:
     def http(self) -> HttpRoute:
         """The route as the server takes it."""
         return HttpRoute(
-            method=self.method, path=f"/v1{self.path}", handler=self._reading(), refuse=problem, door="rest"
+            method=self.method,
+            path=f"/v1{self.path}",
+            handler=self._reading(),
+            refuse=problem,
+            door="rest",
+            triggers=self.triggers,
         )
 
     def _reading(self) -> Handler:
@@ -148,6 +155,14 @@ REST_ROUTES: tuple[RestRoute, ...] = (
     RestRoute(
         "POST", "/endpoints/{name}/rollback", endpoints.rollback, MoveOutcome, body={"expect": VERSION}, revised=True
     ),
+    RestRoute(
+        "PUT",
+        "/endpoints/{name}/access",
+        endpoints.access,
+        EndpointRecord,
+        body={"access": ACCESS.needed},
+        revised=True,
+    ),
     RestRoute("GET", "/endpoints/{name}/history", endpoints.history, Page[HistoryRecord], _PAGE),
     RestRoute("GET", "/endpoints/{name}/at", endpoints.at, DefaultAt, {"time": _TIME}, needs=("time",)),
     RestRoute(
@@ -179,6 +194,7 @@ REST_ROUTES: tuple[RestRoute, ...] = (
         body={**_TRIGGER, "version": VERSION},
         made=True,
         keyed=True,
+        triggers=lambda path, _: path["name"],
     ),
     RestRoute("GET", "/pipelines", pipelines.list_all, Page[PublishedRecord], {"all": _FLAG, "name": _TEXT, **_PAGE}),
     RestRoute(
