@@ -193,6 +193,7 @@ issuer_unavailable NotAuthenticated http=503 retry=5: The keys of a token's issu
 origin_not_allowed PolicyRefused: A page of another origin calls; name it in `server.allow_origins`.
 scope_missing PolicyRefused: The caller's scope does not hold this; ask for a token that does.
 too_many_requests TooManyRequests exit=17 http=429 retry=1: The server does not take more just now.
+unfinished_limit TooManyRequests retry=5: The endpoint has as many unfinished runs as it may; wait until one ended.
 anonymous_limit TooManyRequests: Too many triggers without a token from one address; get one, or wait.
 """
 

@@ -21,8 +21,9 @@ class ServerOptions:
     through a proxy. `allow_origins` are the origins of web pages that may call it, none unless given. The limits are of
     one request: `max_body_bytes`, `max_header_bytes`, `max_url_bytes`, `body_seconds` for a body to come, and of all:
     `max_requests` at a time, and `anonymous_per_minute` triggers of public endpoints without a token from each address,
-    counted by each server process. `oidc` are the issuers of OpenID Connect whose tokens are taken besides penstock's
-    own.
+    counted by each server process. `max_unfinished_runs` is how many runs of one endpoint may be unfinished for the
+    server to take another, without a limit unless given. `oidc` are the issuers of OpenID Connect whose tokens are
+    taken besides penstock's own.
     """
 
     host: str = "127.0.0.1"
@@ -35,6 +36,7 @@ class ServerOptions:
     max_requests: int = 1_000
     body_seconds: float = 30.0
     anonymous_per_minute: int = 60
+    max_unfinished_runs: int | None = None
     oidc: tuple[OidcIssuer, ...] = field(default=(), validator=one_of_each)
 
 
@@ -72,6 +74,11 @@ def server_options(config: Config, flags: Mapping[str, Setting[object]]) -> Serv
         raise ConfigInvalid(
             f"server.anonymous_per_minute: at least 1, got {found.anonymous_per_minute}; an endpoint is closed to "
             "callers without a token by `penstock endpoint access NAME --private`",
+            code="value_invalid",
+        )
+    if found.max_unfinished_runs is not None and found.max_unfinished_runs < 1:
+        raise ConfigInvalid(
+            f"server.max_unfinished_runs: at least 1, got {found.max_unfinished_runs}; leave it out for no limit",
             code="value_invalid",
         )
     return found

@@ -101,7 +101,8 @@ class TriggerRequest:
     `digest` and `placement` are of a trial only. `key` is the idempotency key; on a replay
     `is_same_request` is given the stored run and its fingerprint, and decides whether the request is the same (without
     it, the key alone decides); it may read the registry, but not write it. `public`: the caller is nobody known, so
-    the endpoint must be public, and the key is one among those of unknown callers.
+    the endpoint must be public, and the key is one among those of unknown callers. `most_unfinished` is how many
+    unfinished runs an endpoint may have with the new one.
     """
 
     kind: Literal["endpoint", "published", "file"]
@@ -113,6 +114,7 @@ class TriggerRequest:
     is_same_request: Callable[[RunRecord, str], bool] | None = None
     rerun_of: str | None = None
     public: bool = False
+    most_unfinished: int | None = None
 
 
 @frozen(kw_only=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sqlite3 import Row
 
-from penstock.errors import Conflict, NotAuthenticated, NotFound
+from penstock.errors import Conflict, NotAuthenticated, NotFound, TooManyRequests
 from penstock.records import Caller, RunRecord
 from penstock.registry import outbox, snapshots
 from penstock.registry.database import Transaction
@@ -43,7 +43,8 @@ def accept(
 ) -> tuple[RunRecord, bool]:
     """Accept a run, or return the one that the key has already (then the second value is true).
 
-    Raises ResolutionChanged when the trigger resolves to something else by now, NotFound, GateClosed, Conflict.
+    Raises ResolutionChanged when the trigger resolves to something else by now, NotFound, GateClosed, Conflict, and
+    TooManyRequests when the endpoint has as many unfinished runs as it may.
     """
     addressed, scope, known = _address(tx, request)
     if known is not None:
@@ -52,6 +53,7 @@ def accept(
     if found.rows != resolution.rows:
         raise ResolutionChanged
     endpoint, version, published, publication = found.rows
+    _refuse_full(tx, request, found)
     target, bound = found.placement.target, new.parameters
     if request.kind == "file":
         snapshots.keep(tx, publication, target)
@@ -95,6 +97,24 @@ def accept(
     if new.keep is not None:
         new.keep()
     return get_run(tx, new.id), False
+
+
+def _refuse_full(tx: Transaction, request: TriggerRequest, found: Resolution) -> None:
+    """Raise TooManyRequests `unfinished_limit` when an endpoint has as many unfinished runs as it may."""
+    most, endpoint = request.most_unfinished, found.rows[0]
+    if most is None or endpoint is None:
+        return
+    unfinished = tx.need(
+        """SELECT count(*) AS total FROM (SELECT 1 FROM runs INDEXED BY runs_unfinished_endpoint
+            WHERE endpoint = ? AND ended IS NULL LIMIT ?)""",
+        endpoint,
+        most,
+    )["total"]
+    if unfinished >= most:
+        raise TooManyRequests(
+            f"endpoint `{found.endpoint}` has {most} unfinished runs, as many as it may have; try again when one ended",
+            code="unfinished_limit",
+        )
 
 
 def _address(tx: Transaction, request: TriggerRequest) -> tuple[Row | None, str | None, RunRecord | None]:

@@ -157,6 +157,7 @@ CREATE INDEX runs_experiment ON runs (experiment);
 CREATE INDEX runs_state ON runs (state);
 CREATE INDEX runs_pipeline ON runs (pipeline);
 CREATE INDEX runs_unfinished ON runs (seq) WHERE ended IS NULL;
+CREATE INDEX runs_unfinished_endpoint ON runs (endpoint) WHERE ended IS NULL;
 
 CREATE TABLE run_steps (
     run INTEGER NOT NULL REFERENCES runs (seq),

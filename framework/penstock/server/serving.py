@@ -70,7 +70,7 @@ def serve(
     """
     if not authenticate and not is_loopback(options.host):
         raise UsageError(f"without authentication only this machine may be served, not {options.host}: use 127.0.0.1")
-    workspace, dispatcher = Workspace.for_server(config)
+    workspace, dispatcher = Workspace.for_server(config, max_unfinished_runs=options.max_unfinished_runs)
     gatekeeper = Gatekeeper(
         workspace.services,
         ask=authenticate,

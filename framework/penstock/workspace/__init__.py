@@ -97,13 +97,16 @@ class Workspace:
         self._caller = Caller(actor=actor, verified=verified, door=door, folder=folder)
 
     @classmethod
-    def for_server(cls, config: Config) -> tuple[Workspace, Dispatcher]:
+    def for_server(cls, config: Config, *, max_unfinished_runs: int | None = None) -> tuple[Workspace, Dispatcher]:
         """A workspace in which no caller waits for a target, and the dispatcher that does the waiting once started.
 
-        Makes the registry where it is missing. Raises RegistryError.
+        `max_unfinished_runs` of an endpoint are taken, any number unless given. Makes the registry where it is missing.
+        Raises RegistryError.
         """
         workspace = cls.__new__(cls)
-        workspace._services = services = Services(config, wake=lambda: dispatcher.wake())
+        workspace._services = services = Services(
+            config, wake=lambda: dispatcher.wake(), max_unfinished_runs=max_unfinished_runs
+        )
         workspace._caller = Caller(actor="penstock", door="server", folder=None)
         services.make_registry()
         dispatcher = services.dispatcher()

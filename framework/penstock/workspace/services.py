@@ -29,7 +29,8 @@ class Services:
     where archives lie content-addressed.
 
     `plugins` are objects with hooks, by name, inside of those that the configuration names. With `wake` no caller waits
-    for a target: a dispatcher hands over and follows, here or in another process, and `wake` tells it of news.
+    for a target: a dispatcher hands over and follows, here or in another process, and `wake` tells it of news. An
+    endpoint that has `max_unfinished_runs` gets no other.
     """
 
     def __init__(
@@ -38,8 +39,10 @@ class Services:
         plugins: Sequence[tuple[str, object]] = (),
         *,
         wake: Callable[[], None] | None = None,
+        max_unfinished_runs: int | None = None,
     ) -> None:
         self.config = config
+        self.max_unfinished_runs = max_unfinished_runs
         self._wake = wake
         self.home = config.home
         self.store = self.home / "archives"

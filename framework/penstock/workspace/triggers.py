@@ -44,6 +44,7 @@ def submit(services: Services, caller: Caller, found: Located, options: TriggerO
         is_same_request=_is_same(services, options, version=found.version),
         rerun_of=options.rerun_of,
         public=caller.rights is not None and caller.rights.public,
+        most_unfinished=services.max_unfinished_runs,
     )
     return _accept(services, caller, request, options)
 
