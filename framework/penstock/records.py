@@ -139,7 +139,8 @@ class EndpointRecord:
     """A pipeline endpoint: a stable name in front of versions, one of which may be the default.
 
     `hidden_versions` counts closed versions that a plain listing leaves out of `versions`. The triggers of one whose
-    `access` is `public` are taken by HTTP without a token.
+    `access` is `public` are taken by HTTP without a token. Within `deduplication_window`, in seconds, of a run that
+    came by HTTP without an idempotency key, the same request is the same run; None: each is a new one.
     """
 
     id: str
@@ -148,6 +149,7 @@ class EndpointRecord:
     tags: Mapping[str, str]
     default: str | None
     access: Access
+    deduplication_window: int | None
     enabled: bool
     gate: Gate | None
     versions: tuple[VersionRecord, ...]

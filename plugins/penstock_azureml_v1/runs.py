@@ -90,6 +90,7 @@ def _submit(call: Call, ref: str, version: str | None) -> HttpAnswer:
         description=text_of(data, "Description") or text_of(data, "DisplayName") or "",
         tags=tags,
         idempotency_key=call.request.headers.get("idempotency-key"),
+        deduplicate=True,
     )
     return answer(call.entities.run(done.run))
 

@@ -25,6 +25,7 @@ STORY = [
     ("endpoint rollback", ["endpoint", "rollback", "second"], 0),
     ("endpoint access", ["endpoint", "access", "second", "--public"], 0),
     ("endpoint disable", ["endpoint", "disable", "second", "--reason", "why"], 0),
+    ("endpoint deduplicate", ["endpoint", "deduplicate", "second", "--window", "10m"], 0),
     ("endpoint list", ["endpoint", "list", "--all"], 0),
     ("endpoint show", ["endpoint", "show", "second"], 0),
     ("error", ["submit", "second"], 7),

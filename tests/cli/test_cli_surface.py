@@ -32,6 +32,7 @@ endpoint delete
 endpoint set-default --expect
 endpoint rollback
 endpoint access --public --private
+endpoint deduplicate --window --off
 endpoint disable --reason --cancel-runs
 endpoint enable
 submit -p --params --experiment --description --tag --idempotency-key --wait

@@ -36,6 +36,7 @@ COMMANDS: Mapping[str, Any] = {
     "endpoint set-default": MoveOutcome,
     "endpoint rollback": MoveOutcome,
     "endpoint access": EndpointRecord,
+    "endpoint deduplicate": EndpointRecord,
     "endpoint disable": GateOutcome,
     "endpoint enable": GateOutcome,
     "submit": (RunRecord, {"replayed": bool, "warnings": tuple[str, ...]}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import uuid
 from collections.abc import Collection, Mapping, Sequence
 from sqlite3 import Row
@@ -23,6 +24,10 @@ from penstock.registry.lookup import (
 )
 from penstock.registry.messages import VersionOutcome
 from penstock.registry.rows import published_ref, to_json
+from penstock.spec.quantity import duration_text
+
+LONGEST_WINDOW = 7 * 86_400
+"""How long, in seconds, a deduplication window may be."""
 
 
 def identify(tx: Transaction, ref: str, *, deleted: bool = False) -> str | None:
@@ -190,6 +195,33 @@ def set_access(
         outbox.endpoint_changed(tx, endpoint["seq"])
         was, about = endpoint["access"], (endpoint["id"], endpoint["name"])
         record(tx, caller, "access_changed", "endpoint", *about, from_=was, to=access)
+    return get_endpoint(tx, endpoint["id"])
+
+
+def set_deduplication(
+    tx: Transaction, ref: str, window: float | None, caller: Caller, *, expect_revision: int | None = None
+) -> EndpointRecord:
+    """The window, in seconds, in which the same request without a key is the same run; None for none.
+
+    Raises NotFound, UsageError `value_invalid`, Conflict `revision_changed`.
+    """
+    endpoint = need_endpoint(tx, ref)
+    if window is not None and not (1 <= window <= LONGEST_WINDOW and window == int(window)):
+        raise UsageError("a deduplication window is whole seconds, from 1s to 7d", code="value_invalid")
+    check_revision(f"endpoint `{endpoint['name']}`", endpoint, expect_revision)
+    before, after = endpoint["deduplication_window"], None if window is None else int(window)
+    if after != before:
+        tx.run(
+            """UPDATE endpoints SET deduplication_window = ?, deduplication_key = coalesce(deduplication_key, ?)
+                WHERE seq = ?""",
+            after,
+            secrets.token_hex(32),
+            endpoint["seq"],
+        )
+        outbox.endpoint_changed(tx, endpoint["seq"])
+        was, is_ = ("off" if one is None else duration_text(one) for one in (before, after))
+        about = (endpoint["id"], endpoint["name"])
+        record(tx, caller, "deduplication_changed", "endpoint", *about, from_=was, to=is_)
     return get_endpoint(tx, endpoint["id"])
 
 

@@ -85,6 +85,7 @@ class Endpoints(_Group):
     update = writes(endpoints.update)
     rename = writes(endpoints.rename)
     set_access = writes(endpoints.set_access)
+    set_deduplication = writes(endpoints.set_deduplication)
     delete = writes(endpoints.delete)
     get = reads(lookup.get_endpoint)
     identify = reads(endpoints.identify)

@@ -44,6 +44,9 @@ RUNS = """SELECT r.*, b.digest, b.target, b.identity, e.id AS endpoint_id, p.id 
     LEFT JOIN outbox o ON o.kind = 'submit' AND o.subject = r.seq AND o.target = b.target"""
 
 
+BODY_SCOPE = "body:"
+"""What the scope of a key begins with that is none of a caller's, but made from what was asked for."""
+
 UNREADABLE = {"registry_corrupt": "what the registry keeps here is not readable; see `penstock registry check`"}
 """What a record says instead of a damaged object."""
 
@@ -180,7 +183,7 @@ def run_record(row: Row, steps: Iterable[Row]) -> RunRecord:
         endpoint=row["endpoint_name"],
         version=None if row["version"] is None else str(row["version"]),
         published=row["published_id"],
-        idempotency_key=row["key"],
+        idempotency_key=None if (row["scope"] or "").startswith(BODY_SCOPE) else row["key"],
         cancel_requested=row["cancel_requested"] is not None,
         steps=tuple(_read(StepRecord, step) for step in steps),
         waiting=_read(Waiting, row) if waits else None,

@@ -6,7 +6,11 @@ meanwhile, so the whole counts as one decision at its commit.
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 from sqlite3 import Row
+
+from attrs import frozen
 
 from penstock.errors import Conflict, NotAuthenticated, NotFound, TooManyRequests
 from penstock.records import Caller, RunRecord
@@ -24,18 +28,18 @@ from penstock.registry.lookup import (
     record_of,
 )
 from penstock.registry.messages import NewRun, Resolution, ResolutionChanged, TriggerRequest
-from penstock.registry.rows import RUNS, placement_of, publication_of, to_json
+from penstock.registry.rows import BODY_SCOPE, RUNS, placement_of, publication_of, to_json
 
 
 def replay(tx: Transaction, request: TriggerRequest) -> RunRecord | None:
     """The run that a trigger's key has already, or None. Raises Conflict when another request came with it."""
-    return _address(tx, request)[2]
+    return _address(tx, request).known
 
 
 def resolve(tx: Transaction, request: TriggerRequest) -> Resolution | RunRecord:
     """What a trigger resolves to now, or the run that its key has already. Raises NotFound, GateClosed, Conflict."""
-    addressed, _, known = _address(tx, request)
-    return known or _resolve(tx, request, addressed)
+    addressed = _address(tx, request)
+    return addressed.known or _resolve(tx, request, addressed.row)
 
 
 def accept(
@@ -46,10 +50,10 @@ def accept(
     Raises ResolutionChanged when the trigger resolves to something else by now, NotFound, GateClosed, Conflict, and
     TooManyRequests when the endpoint has as many unfinished runs as it may.
     """
-    addressed, scope, known = _address(tx, request)
-    if known is not None:
-        return known, True
-    found = _resolve(tx, request, addressed)
+    addressed = _address(tx, request)
+    if addressed.known is not None:
+        return addressed.known, True
+    found = _resolve(tx, request, addressed.row)
     if found.rows != resolution.rows:
         raise ResolutionChanged
     endpoint, version, published, publication = found.rows
@@ -75,8 +79,8 @@ def accept(
         by=caller.actor,
         verified=caller.verified,
         door=caller.door,
-        scope=None if request.key is None else scope,
-        key=request.key,
+        scope=addressed.scope,
+        key=addressed.key,
         rerun_of=request.rerun_of,
         created=tx.now,
     )
@@ -117,8 +121,18 @@ def _refuse_full(tx: Transaction, request: TriggerRequest, found: Resolution) ->
         )
 
 
-def _address(tx: Transaction, request: TriggerRequest) -> tuple[Row | None, str | None, RunRecord | None]:
-    """What a request addresses, dead or alive, the scope of its key, and the run that the key has there already.
+@frozen
+class _Addressed:
+    """What a request addresses, dead or alive; scope and key of its run there, and the run that has them already."""
+
+    row: Row | None
+    scope: str | None = None
+    key: str | None = None
+    known: RunRecord | None = None
+
+
+def _address(tx: Transaction, request: TriggerRequest) -> _Addressed:
+    """What a request addresses and what is known of it there.
 
     Replays outlive what they came through, but for callers of whom nothing is known. Raises Conflict
     `idempotency_conflict` for another request, NotAuthenticated for what is not public.
@@ -140,11 +154,13 @@ def _address(tx: Transaction, request: TriggerRequest) -> tuple[Row | None, str 
     if row is not None:
         # Who is not known must not be able to take a key from who is, nor to learn what was done under it.
         scope = f"{request.kind}:{row['id']}{':anonymous' if request.public else ''}"
-    if scope is None or request.key is None:
-        return row, scope, None
+    if scope is None:
+        return _Addressed(row)
+    if request.key is None:
+        return _of_body(tx, request, row, scope)
     run = tx.one(f"{RUNS} WHERE r.scope = ? AND r.key = ? AND r.key IS NOT NULL", scope, request.key)
     if run is None:
-        return row, scope, None
+        return _Addressed(row, scope, request.key)
     known = record_of(tx, run)
     kept = tx.one("SELECT q.fingerprint FROM requests q JOIN runs r ON r.seq = q.run WHERE r.id = ?", known.id)
     asked = "" if kept is None else kept["fingerprint"]
@@ -154,7 +170,35 @@ def _address(tx: Transaction, request: TriggerRequest) -> tuple[Row | None, str 
             "take a new key for a new request",
             code="idempotency_conflict",
         )
-    return row, scope, known
+    return _Addressed(row, scope, request.key, known)
+
+
+def _of_body(tx: Transaction, request: TriggerRequest, row: Row | None, scope: str) -> _Addressed:
+    """The same for a request without a key: in an endpoint's deduplication window its body is one.
+
+    A window begins with the run that was accepted first. That one's time is a part of its key, so the next window has
+    a key of its own, and the unique index holds both.
+    """
+    if request.body is None or request.kind != "endpoint" or row is None or row["deleted"] is not None:
+        return _Addressed(row)
+    window = row["deduplication_window"]
+    if window is None:
+        return _Addressed(row)
+    # Keyed, because a body may hold what nobody should find by trying.
+    body = request.body.encode("utf-8", "surrogatepass")
+    digest = hmac.new(row["deduplication_key"].encode(), body, hashlib.sha256).hexdigest()
+    scope = f"{BODY_SCOPE}{scope}"
+    run = tx.one(
+        f"""{RUNS} WHERE r.scope = ? AND r.key > ? AND r.key < ? AND r.key IS NOT NULL
+            ORDER BY r.key DESC LIMIT 1""",
+        scope,
+        f"{digest}:",
+        f"{digest};",
+    )
+    # Either way round: a time that lies ahead was noted before the clock was set back.
+    is_within = run is not None and abs(tx.clock - run["created"]) < window * 1_000_000
+    known = record_of(tx, run) if run is not None and is_within else None
+    return _Addressed(row, scope, f"{digest}:{tx.now:020}", known)
 
 
 def _resolve(tx: Transaction, request: TriggerRequest, addressed: Row | None) -> Resolution:

@@ -84,6 +84,8 @@ CREATE TABLE endpoints (
     default_version INTEGER NOT NULL DEFAULT 0,
     next_version INTEGER NOT NULL DEFAULT 0,
     access TEXT NOT NULL DEFAULT 'private',
+    deduplication_window INTEGER, /* in seconds */
+    deduplication_key TEXT,
     {_GATE},
     {_LIFE},
     CHECK (access IN ('private', 'public'))

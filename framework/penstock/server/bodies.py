@@ -35,6 +35,7 @@ EXPERIMENT = Key((str,), {"type": "string", "minLength": 1, "maxLength": 255, "p
 FLAG = Key((bool,), {"type": "boolean"})
 VERSION = Key((str, int), {"type": ["string", "integer"], "description": "The number of a version, like `0`."})
 ACCESS = Key((str,), {"type": "string", "enum": ["private", "public"]})
+SECONDS = Key((int,), {"type": "integer", "minimum": 1, "maximum": 604_800, "description": "In seconds."})
 TAGS = Key((dict,), {"type": "object", "additionalProperties": {"type": "string"}})
 OBJECT = Key((dict,), {"type": "object"})
 

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Literal
 
 from attrs import frozen
 
 from penstock.codec import from_canonical
 from penstock.contract.hooks import Event
-from penstock.errors import NotFound, PolicyRefused, RegistryError
+from penstock.errors import NotFound, PolicyRefused
 from penstock.records import Access, Caller, DefaultAt, EndpointRecord, HistoryRecord, Page
 from penstock.registry import GateOutcome, HistoryQuery, MoveOutcome, VersionOutcome
 from penstock.spec import Pipeline
+from penstock.workspace.gates import gate_event, look_at_unfinished, move_gate
 from penstock.workspace.references import split_version
 from penstock.workspace.rights import within
-from penstock.workspace.services import Services
 from penstock.workspace.verbs import Group, verb
 
 
@@ -163,7 +162,7 @@ class Endpoints(Group):
             expect_revision=expect_revision,
         )
         if record.enabled != before.enabled:
-            event = _gate_event("endpoint", record.id, record.name, record.enabled)
+            event = gate_event("endpoint", record.id, record.name, record.enabled)
             self._services.tell("penstock_gate_changed", event)
         return self._changed(record, moved=record.default != before.default)
 
@@ -208,6 +207,18 @@ class Endpoints(Group):
         registry = self._services.registry
         return self._changed(registry.endpoints.set_access(ref, access, caller, expect_revision=expect_revision))
 
+    @verb("endpoint.deduplicate", "publish", within="endpoint")
+    def deduplicate(
+        self, caller: Caller, ref: str, window: float | None, *, expect_revision: int | None = None
+    ) -> EndpointRecord:
+        """Let the same request by HTTP without an idempotency key be the same run, within `window` seconds of its
+        acceptance; None: each is a new run.
+
+        Raises NotFound, UsageError, Conflict `revision_changed`.
+        """
+        endpoints = self._services.registry.endpoints
+        return self._changed(endpoints.set_deduplication(ref, window, caller, expect_revision=expect_revision))
+
     @verb("endpoint.rename", "publish")
     def rename(self, caller: Caller, ref: str, name: str) -> EndpointRecord:
         """Give an endpoint another name; its id stays. Raises Conflict `name_taken`."""
@@ -239,58 +250,9 @@ class Endpoints(Group):
         return record
 
 
-def move_gate(
-    services: Services,
-    caller: Caller,
-    kind: Literal["endpoint", "version", "pipeline"],
-    ref: str,
-    version: str | None = None,
-    *,
-    open: bool,
-    reason: str = "",
-    cancel_runs: bool = False,
-    expect_revision: int | None = None,
-) -> GateOutcome:
-    """Move one gate, tell plugins and targets, and pass on the cancel requests that were asked for with it."""
-    registry = services.registry
-    if cancel_runs:  # what has ended needs no cancelling
-        if kind == "pipeline":
-            look_at_unfinished(services, published=registry.pipelines.get(ref).id)
-        else:
-            look_at_unfinished(services, endpoint=registry.endpoints.get(ref).id)
-    outcome = registry.set_gate(
-        kind,
-        ref,
-        open=open,
-        caller=caller,
-        reason=reason,
-        version=version,
-        cancel_runs=cancel_runs,
-        expect_revision=expect_revision,
-    )
-    if outcome.changed:
-        services.tell("penstock_gate_changed", _gate_event(kind, outcome.subject_id, outcome.subject, open))
-    with suppress(RegistryError):  # the gate has moved
-        for run_id in outcome.ended:
-            services.outbox.tell_run(registry.runs.get(run_id))
-    services.outbox.give_time()
-    return outcome
-
-
-def look_at_unfinished(services: Services, *, endpoint: str | None = None, published: str | None = None) -> None:
-    """Look at the unfinished runs of an endpoint or published pipeline: what ended on its target has ended here too."""
-    registry = services.registry
-    runs = [registry.runs.get(run) for run in registry.runs.unfinished(endpoint=endpoint, published=published)]
-    services.follower.look(runs)
-
-
 def _gated(ref: str) -> tuple[Literal["endpoint", "version"], str, str | None]:
     name, version = split_version(ref)
     return "endpoint" if version is None else "version", name, version
-
-
-def _gate_event(kind: str, subject_id: str, subject: str, open: bool) -> Event:
-    return Event(kind=kind, subject_id=subject_id, subject=subject, at=datetime.now(UTC), data={"open": open})
 
 
 def default_moved(endpoint: EndpointRecord) -> Event:

@@ -18,7 +18,7 @@ from penstock.records import FrozenSnapshot
 from penstock.spec import Parameter, Value
 from penstock.spec.binding import bind
 from penstock.spec.parameters import HIDDEN
-from penstock.spec.values import describe
+from penstock.spec.values import RawValue, describe
 
 _LONGEST_KEY = 255
 
@@ -40,6 +40,7 @@ class TriggerOptions:
     idempotency_key: str | None
     folder: Path | None
     rerun_of: str | None = None
+    deduplicate: bool = False
 
     def __attrs_post_init__(self) -> None:
         """Refuse what is not text where text belongs. Raises UsageError."""
@@ -146,6 +147,23 @@ def fingerprint(
             "digest": digest,
         }
     )
+
+
+def request_text(options: TriggerOptions, version: str | None) -> str:
+    """What a request asks for as it was said, as one text; nothing is read by declared types, which another default
+    may have changed meanwhile.
+    """
+    asked = {
+        "parameters": {
+            name: {"text": str(value)} if isinstance(value, RawValue) else {"value": value}
+            for name, value in options.parameters.items()
+        },
+        "experiment": options.experiment,
+        "description": options.description,
+        "tags": dict(options.tags),
+        "version": version,
+    }
+    return json.dumps(asked, sort_keys=True, separators=(",", ":"), default=str)
 
 
 def _shown(parameter: Parameter | None, value: Any, folder: Path | None) -> str | dict[str, str]:

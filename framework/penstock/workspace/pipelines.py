@@ -14,7 +14,7 @@ from penstock.records import Caller, Page, PublishedRecord
 from penstock.registry import GateOutcome, PublishRequest
 from penstock.spec import Pipeline
 from penstock.workspace import publishing
-from penstock.workspace.endpoints import look_at_unfinished, move_gate
+from penstock.workspace.gates import look_at_unfinished, move_gate
 from penstock.workspace.publishing import Publishing, Source
 from penstock.workspace.verbs import Group, verb
 

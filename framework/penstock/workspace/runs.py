@@ -52,11 +52,14 @@ class Runs(Group):
         tags: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
         target: str | None = None,
+        deduplicate: bool = False,
     ) -> Submitted:
         """Trigger an endpoint (`digits`, `digits@0`), a published pipeline, or a spec file as a trial run.
 
-        Local paths among the parameters are relative to the caller's folder. `target` is for a file only. Raises
-        NotFound, GateClosed, ParameterInvalid, Conflict; then nothing was accepted.
+        Local paths among the parameters are relative to the caller's folder. `target` is for a file only. With
+        `deduplicate` a request without a key is one that may be a repeat: within the endpoint's deduplication window it
+        is the run that it was before. Raises NotFound, GateClosed, ParameterInvalid, Conflict, TooManyRequests; then
+        nothing was accepted.
         """
         options = TriggerOptions(
             parameters={str(name): value for name, value in (parameters or {}).items()},
@@ -65,6 +68,7 @@ class Runs(Group):
             tags=tags or {},
             idempotency_key=idempotency_key,
             folder=None if caller.folder is None else Path.cwd() / caller.folder,
+            deduplicate=deduplicate,
         )
         if is_file(ref):
             folder_of(caller, f"`{ref}`")

@@ -20,7 +20,7 @@ from penstock.registry import NewRun, Resolution, ResolutionChanged, TriggerRequ
 from penstock.snapshot import Snapshot
 from penstock.targets.facade import OpenTarget
 from penstock.workspace import publishing
-from penstock.workspace.parameters import TriggerOptions, archive_paths, bind_parameters, fingerprint
+from penstock.workspace.parameters import TriggerOptions, archive_paths, bind_parameters, fingerprint, request_text
 from penstock.workspace.references import Located
 from penstock.workspace.services import Services
 
@@ -41,6 +41,7 @@ def submit(services: Services, caller: Caller, found: Located, options: TriggerO
         ref=found.id,
         version=found.version,
         key=options.idempotency_key,
+        body=request_text(options, found.version) if options.deduplicate else None,
         is_same_request=_is_same(services, options, version=found.version),
         rerun_of=options.rerun_of,
         public=caller.rights is not None and caller.rights.public,

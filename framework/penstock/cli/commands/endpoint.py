@@ -12,10 +12,11 @@ from penstock.cli.commands.admin import answer_history
 from penstock.cli.options import paging, pairs
 from penstock.cli.session import Session
 from penstock.cli.tables import Table, record
-from penstock.cli.times import moment_text, read_moment
+from penstock.cli.times import moment_text, read_duration, read_moment
 from penstock.codec import to_data
 from penstock.errors import UsageError
 from penstock.records import Access, EndpointRecord, VersionRecord
+from penstock.spec.quantity import duration_text
 
 
 @click.group(cls=Group)
@@ -83,6 +84,7 @@ def show(session: Session, name: str) -> None:
             ("tags", ", ".join(f"{key}={value}" for key, value in one.tags.items())),
             ("default", one.default or "none"),
             ("access", one.access),
+            ("without a key", one.deduplication_window and _deduplication(one)),
             *gate_rows(one.enabled, one.gate),
             ("created", moment_text(one.created)),
             ("modified", moment_text(one.modified)),
@@ -171,6 +173,22 @@ def access(session: Session, name: str, access_: Access | None) -> None:
     session.output.answer(one, [f"{one.name} is {one.access}: {who} may trigger it by HTTP"], [one.access])
 
 
+@endpoint.command()
+@click.argument("name")
+@click.option("--window", callback=read_duration, metavar="TIME", help="How long it is the same run, like 10m.")
+@click.option("--off", is_flag=True, help="Let each be a new run, as at first.")
+def deduplicate(session: Session, name: str, window: float | None, off: bool) -> None:
+    """Let the same request by HTTP be the same run for a while.
+
+    It is for callers that send no idempotency key and try again: with a key, a request is one run for ever.
+    """
+    if (window is None) is not off:
+        raise UsageError("say `--window TIME` or `--off`")
+    with session.workspace() as workspace:
+        one = workspace.endpoints.deduplicate(name, window)
+    session.output.answer(one, [f"{one.name}: {_deduplication(one)}"], [one.id])
+
+
 gate_commands(
     endpoint,
     "NAME[@V]",
@@ -178,6 +196,12 @@ gate_commands(
     closes="Refuse every trigger of an endpoint, or of one version of it.",
     opens="Let triggers pass again; other gates stay as they are.",
 )
+
+
+def _deduplication(one: EndpointRecord) -> str:
+    if one.deduplication_window is None:
+        return "each request by HTTP without a key is a new run"
+    return f"the same request by HTTP within {duration_text(one.deduplication_window)} is the same run"
 
 
 def _row(one: EndpointRecord) -> tuple[object, ...]:

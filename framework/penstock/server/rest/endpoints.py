@@ -68,6 +68,18 @@ def access(request: HttpRequest, data: Data) -> HttpAnswer:
     return answer(request.workspace.endpoints.access(request.path["name"], data["access"], expect_revision=expected))
 
 
+def deduplicate(request: HttpRequest, data: Data) -> HttpAnswer:
+    """Let the same request without an `Idempotency-Key` be the same run within a window. `If-Match` is the ETag."""
+    endpoints, expected = request.workspace.endpoints, expected_revision(request)
+    return answer(endpoints.deduplicate(request.path["name"], data["window"], expect_revision=expected))
+
+
+def end_deduplication(request: HttpRequest, data: Data) -> HttpAnswer:
+    """Let every request without an `Idempotency-Key` be a new run. `If-Match` is the endpoint's ETag."""
+    endpoints, expected = request.workspace.endpoints, expected_revision(request)
+    return answer(endpoints.deduplicate(request.path["name"], None, expect_revision=expected))
+
+
 def rollback(request: HttpRequest, data: Data) -> HttpAnswer:
     """Take the last move of the default back; `expect` is the version that it is believed to be."""
     expect = None if "expect" not in data else str(data["expect"])

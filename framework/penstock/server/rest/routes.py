@@ -29,6 +29,7 @@ from penstock.server.bodies import (
     NAME,
     OBJECT,
     REFERENCE,
+    SECONDS,
     TAGS,
     TEXT,
     VERSION,
@@ -163,6 +164,15 @@ REST_ROUTES: tuple[RestRoute, ...] = (
         body={"access": ACCESS.needed},
         revised=True,
     ),
+    RestRoute(
+        "PUT",
+        "/endpoints/{name}/deduplication",
+        endpoints.deduplicate,
+        EndpointRecord,
+        body={"window": SECONDS.needed},
+        revised=True,
+    ),
+    RestRoute("DELETE", "/endpoints/{name}/deduplication", endpoints.end_deduplication, EndpointRecord, revised=True),
     RestRoute("GET", "/endpoints/{name}/history", endpoints.history, Page[HistoryRecord], _PAGE),
     RestRoute("GET", "/endpoints/{name}/at", endpoints.at, DefaultAt, {"time": _TIME}, needs=("time",)),
     RestRoute(

@@ -43,7 +43,8 @@ def submit_published(request: HttpRequest, data: Data) -> HttpAnswer:
 
 
 def _submitted(request: HttpRequest, ref: str, data: Data) -> HttpAnswer:
-    done = request.workspace.runs.submit(ref, **data, idempotency_key=_key(request))
+    key = _key(request)
+    done = request.workspace.runs.submit(ref, **data, idempotency_key=key, deduplicate=True)
     return _run(request, done)
 
 
