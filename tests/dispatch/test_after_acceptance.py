@@ -60,6 +60,10 @@ class Rude:
     def penstock_run_changed(self, event):
         self._fail(event)
 
+    @hookimpl
+    def penstock_run_handed_over(self, event):
+        self._fail(event)
+
     @hookimpl(wrapper=True)
     def penstock_execute_verb(self, request):
         yield
@@ -164,3 +168,22 @@ def test_ctrl_c_before_a_run_is_accepted_says_only_that(ws, monkeypatch, capsys)
     assert (str(caught.value), ws.runs.list().items) == ("", ())
     assert penstock(["submit", "near"]) == 130
     assert capsys.readouterr().err == "interrupted\n"
+
+
+def test_plugins_hear_that_a_run_was_handed_over_and_how_long_it_waited(ws, far, all_due):
+    heard = []
+
+    class Ear:
+        @hookimpl
+        def penstock_run_handed_over(self, event):
+            heard.append(event)
+
+    far.away.add("away")
+    with Workspace(ws.config, actor="ada", plugins=[("ear", Ear())]) as hearing:
+        near, away = hearing.submit("near"), hearing.submit("away")
+        assert [(event.subject_id, event.data["target"]) for event in heard] == [(near.id, "near")]
+        far.away.clear()
+        all_due()
+        hearing.services.outbox.give_time()
+        assert [event.subject_id for event in heard] == [near.id, away.id]
+        assert heard[1].data["seconds"] >= (heard[1].at - away.record.created).total_seconds() > 0

@@ -9,8 +9,11 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-ROOTS = ("penstock", "penstock_local", "penstock_audit")
-FLOORS = {"penstock": "framework", "penstock_local": "backends", "penstock_audit": "plugins"}
+PLUGINS = ("penstock_audit", "penstock_azureml_v1", "penstock_metrics")
+FLOORS = {"penstock": "framework", "penstock_local": "backends", **dict.fromkeys(PLUGINS, "plugins")}
+ROOTS = tuple(FLOORS)
+EXTRAS = ("penstock.testing", "penstock.server", "penstock_metrics.meters", "penstock_metrics.routes")
+"""What needs an extra."""
 
 
 def test_the_wheel_holds_the_import_roots_typed_and_nothing_else(built: Any) -> None:
@@ -38,6 +41,7 @@ def test_the_metadata_declares_the_entry_points(built: Any) -> None:
     assert "penstock = penstock.cli:main" in text
     assert "local = penstock_local.hooks" in text
     assert "audit = penstock_audit.hooks:Audit" in text
+    assert "metrics = penstock_metrics.hooks:Metrics" in text
 
 
 def test_help_works_in_a_clean_environment(environment: Any, tmp_path: Path) -> None:
@@ -62,7 +66,7 @@ for root in {roots!r}:
     package = importlib.import_module(root)
     names.append(root)
     for found in pkgutil.walk_packages(package.__path__, root + "."):
-        if found.name.startswith("penstock.testing") or found.name.endswith("__main__"):
+        if found.name.startswith({extras!r}) or found.name.endswith("__main__"):
             continue
         importlib.import_module(found.name)
         names.append(found.name)
@@ -71,7 +75,9 @@ print(json.dumps([names, [importlib.import_module(root).__file__ for root in {ro
 
 
 def test_every_module_imports_with_the_declared_dependencies_alone(environment: Any, tmp_path: Path) -> None:
-    done = environment.run([environment.python, "-W", "error", "-c", IMPORT_ALL.format(roots=ROOTS)], tmp_path)
+    done = environment.run(
+        [environment.python, "-W", "error", "-c", IMPORT_ALL.format(roots=ROOTS, extras=EXTRAS)], tmp_path
+    )
     assert done.returncode == 0, done.stderr
     names, files = json.loads(done.stdout)
     assert len(names) > 40

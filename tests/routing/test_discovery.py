@@ -35,7 +35,7 @@ def test_names_are_listed_with_their_distribution_and_nothing_is_imported() -> N
     assert names["local"].startswith("penstock ")
     assert list(names) == sorted(names)
     assert discovery.names("command") == {"cracked": "penstock-odd 0.9"}
-    assert set(discovery.names("plugin")) == {"audit", "cracked"}
+    assert set(discovery.names("plugin")) == {"audit", "azureml_v1", "cracked", "metrics"}
     assert _loaded() == set()
 
 
@@ -59,7 +59,9 @@ def test_an_unknown_name_gets_a_hint() -> None:
         discovery.load("backend", "tinny")
     assert caught.value.code == "backend_unknown"
     assert str(caught.value) == "there is no backend `tinny` (did you mean `tiny`?)"
-    with pytest.raises(ConfigInvalid, match=r"there is no plugin `xyz` \(known: `audit`, `cracked`\)"):
+    with pytest.raises(
+        ConfigInvalid, match=r"there is no plugin `xyz` \(known: `audit`, `azureml_v1`, `cracked`, `metrics`\)"
+    ):
         discovery.load("plugin", "xyz")
 
 

@@ -157,7 +157,7 @@ def test_verbs_may_nest() -> None:
     assert len(said) == 4
 
 
-@pytest.mark.parametrize("hook", EVENT_HOOKS)
+@pytest.mark.parametrize("hook", [hook for hook in EVENT_HOOKS if hook != "penstock_register_routes"])
 def test_every_event_is_told_to_one_plugin_after_the_other(hook: str, caplog: pytest.LogCaptureFixture) -> None:
     heard: list[tuple[str, Event]] = []
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from penstock.contract.http import HttpRoute
+    from penstock.contract.http import AnsweredRequest, HttpRoute
     from penstock.contract.run import (
         Absent,
         LogChunk,
@@ -231,4 +231,17 @@ class WorkspaceHooks:
 
     @hookspec
     def penstock_run_changed(self, event: Event) -> None:
-        """A run was accepted, started or ended. After commit, at most once."""
+        """A run was accepted, started or ended. After commit, at most once.
+
+        `data` has its `state`; its `target`; `started` and `ended`, at its target, or None.
+        """
+
+    @hookspec
+    def penstock_run_handed_over(self, event: Event) -> None:
+        """A run was handed over: its target has it. After commit. `data` has the `target`, and in `seconds` how long
+        the run waited for that since it was accepted.
+        """
+
+    @hookspec
+    def penstock_request_answered(self, event: AnsweredRequest) -> None:
+        """A server answered a request, or refused it. It is told where requests are taken in, so be quick."""

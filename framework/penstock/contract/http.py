@@ -50,6 +50,24 @@ class HttpAnswer:
     headers: Mapping[str, str] = field(factory=dict)
 
 
+@frozen(kw_only=True)
+class AnsweredRequest:
+    """A request that was answered, for who measures.
+
+    `route` is the path of its route as that has it, so there are few; it, `method` and `door` are empty where none was
+    found. `code` is the stable code that it was refused with, empty where it was not. `seconds` is how long it took
+    until the end of the answer was sent.
+    """
+
+    request_id: str
+    method: str
+    route: str
+    door: str
+    status: int
+    code: str
+    seconds: float
+
+
 Handler: TypeAlias = Callable[[HttpRequest], "HttpAnswer | Awaitable[HttpAnswer]"]
 """What answers a route: a function, which is run in a thread, or a coroutine, which must not block."""
 

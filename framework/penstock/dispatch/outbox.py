@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -201,9 +202,10 @@ class Outbox:
             failure = Failure(code=error.code, message=str(error))
             self.tell_run(self._registry.runs.refuse_handover(owed.subject, failure))
             return
-        self._registry.runs.finish_handover(owed.subject, submission)
+        run = self._registry.runs.finish_handover(owed.subject, submission)
         if work.request.parameters.sensitive:
             sensitive.forget(self._home, owed.subject)  # the target has them
+        self._tell_handed_over(run)
         cancel = Owed(kind="cancel", subject=owed.subject, target=owed.target)
         if self._registry.outbox.is_owed(cancel):
             self.try_now(cancel)
@@ -248,5 +250,12 @@ class Outbox:
         if run.finished:
             sensitive.forget(self._home, run.id)
         when = run.ended or run.started or run.created
-        event = Event(kind="run", subject_id=run.id, subject=run.pipeline, at=when, data={"state": run.state})
+        data = {"state": run.state, "target": run.target, "started": run.started, "ended": run.ended}
+        event = Event(kind="run", subject_id=run.id, subject=run.pipeline, at=when, data=data)
         self._tell("penstock_run_changed", event)
+
+    def _tell_handed_over(self, run: RunRecord) -> None:
+        now = datetime.now(UTC)
+        data = {"target": run.target, "seconds": max(0.0, (now - run.created).total_seconds())}
+        event = Event(kind="run", subject_id=run.id, subject=run.pipeline, at=now, data=data)
+        self._tell("penstock_run_handed_over", event)

@@ -7,12 +7,11 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from inspect import isawaitable, iscoroutinefunction
 from typing import Any
-from urllib.parse import parse_qsl
 
 from attrs import evolve
 from starlette.exceptions import HTTPException
@@ -22,10 +21,11 @@ from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from penstock.config import ServerOptions
-from penstock.contract.http import HttpAnswer, HttpRequest, HttpRoute
+from penstock.contract.http import AnsweredRequest, HttpAnswer, HttpRequest, HttpRoute
 from penstock.errors import NotFound, PenstockError, PolicyRefused, RegistryError, TooManyRequests, UsageError
 from penstock.server.access import Gatekeeper, nobody
 from penstock.server.answers import problem
+from penstock.server.requests import base_url, headers, query, triggered
 from penstock.server.streaming import Streams
 from penstock.workspace import Workspace
 
@@ -35,7 +35,6 @@ _THREADS = 32
 """How many requests are worked on at once; the others wait for a thread, in the order they came."""
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-_HOST = re.compile(r"[A-Za-z0-9._-]{1,253}(:\d{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:\d{1,5})?")
 
 
 class App:
@@ -96,6 +95,7 @@ class App:
             if status:  # the answer has begun: nothing can be said any more, but that it is not whole
                 _log.warning("request %s broke off: %s", request_id, error)
                 raise
+            scope["penstock_code"] = error.code
             refused = _refused(scope, error, request_id)
             if isinstance(raised, HTTPException) and raised.headers:  # which methods are allowed
                 refused = evolve(refused, headers={**refused.headers, **raised.headers})
@@ -105,16 +105,17 @@ class App:
             await self.streams.response(refused, head=scope["method"] == "HEAD")(scope, receive, sending)
         finally:
             self._running -= 1
-            took = (time.perf_counter() - began) * 1000
+            took = time.perf_counter() - began
             facts = {
                 "request_id": request_id,
                 "method": scope["method"],
                 "path": scope["path"],
                 "status": status,
-                "ms": round(took, 1),
+                "ms": round(took * 1000, 1),
                 "actor": scope.get("actor", ""),
             }
             _log.info("%s %s %s", scope["method"], scope["path"], status, extra={"facts": facts})
+            self._workspace.services.tell("penstock_request_answered", _answered(scope, status, took))
 
     def _check_limits(self, scope: Scope) -> None:
         options = self._options
@@ -125,7 +126,7 @@ class App:
         if sum(len(name) + len(value) for name, value in scope["headers"]) > options.max_header_bytes:
             raise UsageError(f"the headers are longer than {options.max_header_bytes} bytes", code="headers_too_large")
         origins = [value.decode("latin-1") for name, value in scope["headers"] if name == b"origin"]
-        own = _base_url(scope, options.public_url)
+        own = base_url(scope, options.public_url)
         for origin in origins:
             if origin != own and origin not in options.allow_origins:
                 raise PolicyRefused(
@@ -146,17 +147,17 @@ class App:
                     request.headers.getlist("authorization"),
                     route.door,
                     request_id,
-                    triggers=partial(_triggered, route, request),
+                    triggers=partial(triggered, route, request),
                     address="" if request.client is None else request.client.host,
                 )
             request.scope["actor"] = caller.actor
             return HttpRequest(
                 method=request.method,
                 path=request.path_params,
-                query=_query(request.scope["query_string"]),
-                headers=_headers(request),
+                query=query(request.scope["query_string"]),
+                headers=headers(request),
                 body=body,
-                base_url=_base_url(request.scope, self._options.public_url),
+                base_url=base_url(request.scope, self._options.public_url),
                 workspace=self._workspace.as_(caller),
                 is_stopping=lambda: self._stopping,
                 in_thread=in_thread,
@@ -211,6 +212,20 @@ def _starlette_route(app: App, path: str, routes: Sequence[HttpRoute]) -> Route:
     return Route(path, endpoint, methods=list(by_method))
 
 
+def _answered(scope: Scope, status: int, seconds: float) -> AnsweredRequest:
+    """What plugins are told of a request; words that only the caller chose are left out, for they would be endless."""
+    route: HttpRoute | None = scope.get("penstock_route")
+    return AnsweredRequest(
+        request_id=scope["request_id"],
+        method="" if route is None else route.method,
+        route="" if route is None else route.path,
+        door="" if route is None else route.door,
+        status=status,
+        code=scope.get("penstock_code", ""),
+        seconds=seconds,
+    )
+
+
 def _refused(scope: Scope, error: PenstockError, request_id: str) -> HttpAnswer:
     """An error in the shape of the door that it came through."""
     route: HttpRoute | None = scope.get("penstock_route")
@@ -234,48 +249,6 @@ def _known(error: Exception) -> PenstockError:
         return UsageError(error.detail)
     _log.error("unexpected %s", type(error).__name__, exc_info=error)
     return PenstockError(f"unexpected {type(error).__name__}; this is a bug, the server's log has the details")
-
-
-def _triggered(route: HttpRoute, request: Request) -> str | None:
-    """The endpoint that a request triggers, if it does and says which."""
-    if route.triggers is None:
-        return None
-    try:
-        return route.triggers(request.path_params, _query(request.scope["query_string"]))
-    except UsageError:
-        return None
-
-
-def _query(text: bytes) -> Mapping[str, tuple[str, ...]]:
-    found: dict[str, tuple[str, ...]] = {}
-    try:
-        pairs = parse_qsl(text.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=100)
-    except ValueError:
-        raise UsageError("the query of the URL cannot be read; percent-encode it as UTF-8") from None
-    for name, value in pairs:
-        found[name] = (*found.get(name, ()), value)
-    return found
-
-
-def _headers(request: Request) -> Mapping[str, str]:
-    found: dict[str, str] = {}
-    for name, value in request.headers.items():
-        if name != "authorization":  # the gatekeeper's alone
-            found[name] = f"{found[name]}, {value}" if name in found else value
-    return found
-
-
-def _base_url(scope: Scope, public_url: str | None) -> str:
-    """How the caller reaches this server, without a slash at the end."""
-    if public_url is not None:
-        return public_url.rstrip("/")
-    hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
-    host = hosts[0] if len(hosts) == 1 and _HOST.fullmatch(hosts[0]) else ""
-    if not host:
-        address, port = scope.get("server") or ("localhost", None)
-        host = f"[{address}]" if ":" in address else address
-        host = host if port is None else f"{host}:{port}"
-    return f"{scope['scheme']}://{host}"
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

@@ -11,7 +11,7 @@ from penstock.errors import BackendBroken, PenstockError, one_line
 from penstock.targets.manager import HookManager
 
 if TYPE_CHECKING:
-    from penstock.contract.http import HttpRoute
+    from penstock.contract.http import AnsweredRequest, HttpRoute
     from penstock.workspace import Workspace
 
 R = TypeVar("R")
@@ -73,7 +73,7 @@ class WorkspacePlugins:
             raise BackendBroken(self._failure("penstock_register_routes", error), code="plugin_broken") from error
         return [route for routes in found for route in routes]
 
-    def tell(self, event_hook: str, event: Event) -> None:
+    def tell(self, event_hook: str, event: Event | AnsweredRequest) -> None:
         """Tell an event to one plugin after the other; one that fails is logged and the next is told."""
         for found in reversed(getattr(self._manager.hook, event_hook).get_hookimpls()):
             try:

@@ -1,0 +1,1 @@
+"""What a server does, in numbers that Prometheus reads at `/metrics`."""
