@@ -183,3 +183,32 @@ def test_who_logs_in_wrongly_gets_none(served, tokens, change, status, code) -> 
     form = {"grant_type": "client_credentials", "client_id": "read", "client_secret": tokens["read"], **change}
     reply = exchange(served, form)
     assert (reply.status, reply.json["error"]) == (status, code)
+
+
+OWN = [
+    ("GET", "/v1/endpoints/{}@0"),
+    ("PATCH", "/v1/endpoints/{}@0"),
+    ("GET", "/v1/endpoints/{}@0/at?time=2026-11-26T00:00:00Z"),
+    ("GET", "/v1/endpoints/{}"),
+    ("POST", "/v1/endpoints/{}/runs"),
+    ("DELETE", "/v1/endpoints/{}"),
+]
+
+
+def test_what_is_no_more_of_ones_own_names_no_other_endpoint(served, folder, serving) -> None:
+    """A reference to an own endpoint that leads nowhere is answered without what there is instead."""
+    from penstock.workspace import Workspace
+
+    with Workspace.open(folder, env={}, actor="ada") as workspace:
+        workspace.publish(folder / "greet.yaml", endpoint="brief")
+    token = serving.token(folder, "of-brief", "publish", ["brief"])
+    run = served.call("POST", "/v1/endpoints/brief/runs", {}, token=token).json["id"]
+    served.call("POST", f"/v1/runs/{run}/cancel", {}, token=token)
+    replies = [served.call(method, path.format("brief"), {}, token=token) for method, path in OWN[:3]]
+    assert served.call("DELETE", "/v1/endpoints/brief", token=token).status == 200
+    replies += [served.call(method, path.format("brief"), {}, token=token) for method, path in OWN]
+    replies.append(served.call("POST", f"/v1/runs/{run}/rerun", {}, token=token))
+    for reply in replies:
+        assert reply.status == 404
+        assert b"hidden" not in reply.body
+        assert b"hello" not in reply.body

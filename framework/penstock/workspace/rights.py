@@ -52,14 +52,20 @@ def confine(services: Services, caller: Caller, name: str, scope: Scope, within:
     return found if version is None else f"{found}@{version}"
 
 
-def without_hints(caller: Caller, error: NotFound) -> PenstockError:
-    """What is told of an endpoint that went away during the call: its message would name those that are there."""
+def without_names(caller: Caller, within: Within | None, ref: object, error: PenstockError) -> PenstockError:
+    """The error for a caller of some endpoints or of none, who is not told what there is instead of what is not there.
+
+    Between the check and the verb an endpoint may go, and the verb's own message would name those that are there.
+    """
     rights = caller.rights
-    if rights is None or error.code != "endpoint_not_found":
+    if rights is None or error.code not in ("endpoint_not_found", "pipeline_not_found"):
         return error
     if rights.public:
         return NotAuthenticated()
-    return error if rights.endpoints is None else NotFound("there is no such endpoint", code="endpoint_not_found")
+    if rights.endpoints is None:
+        return error
+    what = f"the endpoint of run `{ref}` is no more" if within == "run" else f"no endpoint `{ref}`"
+    return NotFound(what, code=error.code)
 
 
 def within(caller: Caller) -> frozenset[str] | None:

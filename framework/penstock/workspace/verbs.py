@@ -15,7 +15,7 @@ from penstock.contract.hooks import VerbRequest
 from penstock.errors import NotFound, UsageError
 from penstock.records import Caller, Scope
 from penstock.spec import Pipeline
-from penstock.workspace.rights import Within, confine, without_hints
+from penstock.workspace.rights import Within, confine, without_names
 from penstock.workspace.services import Services
 
 P = ParamSpec("P")
@@ -72,7 +72,7 @@ def verb(
                 try:
                     return method(self, caller, **rest)  # type: ignore[call-arg]  # the same arguments by name
                 except NotFound as error:
-                    raise without_hints(caller, error) from None
+                    raise without_names(caller, within, subject, error) from None
 
             answer: R = self._services.plugins.execute_verb(request, execute)
             return answer
