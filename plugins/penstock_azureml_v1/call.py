@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from urllib.parse import quote
 
 from attrs import define
 
@@ -28,7 +29,7 @@ class Call:
     @cached_property
     def entities(self) -> Entities:
         """Writes entities with URLs of the workspace that the caller addressed."""
-        path = self.request.path
+        path = {name: quote(value, safe="") for name, value in self.request.path.items()}
         at = (
             f"subscriptions/{path.get('s', '')}/resourceGroups/{path.get('g', '')}"
             f"/providers/Microsoft.MachineLearningServices/workspaces/{path.get('w', '')}"

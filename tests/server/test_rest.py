@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
+
+from penstock.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]
 
@@ -218,3 +221,19 @@ def test_runs_and_errors_are_what_the_schema_says(admin) -> None:
         ("/v1/history?limit=3", "history"),
     ):
         Draft202012Validator({**schema, "anyOf": [{"$ref": f"#/$defs/{name}"}]}).validate(admin("GET", path).json)
+
+
+def test_a_page_of_an_endpoint_with_any_name_leads_to_the_next(served, folder, tokens) -> None:
+    """A header holds ASCII only, and names are Unicode."""
+    with Workspace.open(folder, env={}, actor="ada") as workspace:
+        workspace.publish(folder / "greet.yaml", endpoint="数 <%41>")
+    path = f"/v1/endpoints/{quote('数 <%41>', safe='')}"
+    for part in ("history", "runs"):
+        for _ in range(2):
+            assert served.call("POST", f"{path}/runs", {}, token=tokens["admin"]).status == 201
+        page = served.call("GET", f"{path}/{part}?limit=1", token=tokens["admin"])
+        assert page.status == 200
+        where = page.headers["link"].partition("<")[2].partition(">")[0]
+        assert where.startswith(f"{served.url}{path}/{part}?")
+        after = served.call("GET", where.removeprefix(served.url), token=tokens["admin"])
+        assert len(after.json["items"]) == 1

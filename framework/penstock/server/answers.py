@@ -30,7 +30,7 @@ def page(request: HttpRequest, path: str, found: Page[Any]) -> HttpAnswer:
     if found.next is not None:
         kept = [(name, value) for name, values in request.query.items() if name != "before" for value in values]
         query = urlencode([*kept, ("before", found.next)])
-        headers["Link"] = f'<{request.base_url}{path}?{query}>; rel="next"'
+        headers["Link"] = f'<{request.base_url}{quote(path)}?{query}>; rel="next"'
     return HttpAnswer(body=to_json(to_data(found)), headers=headers)
 
 
