@@ -216,7 +216,7 @@ def test_what_may_succeed_later_says_when() -> None:
     assert (busy.exit_code, busy.http_status, busy.retry_after) == (12, 503, 1)
     assert errors.TargetUnavailable("away").retry_after == 1
     assert errors.TargetUnavailable("away", retry_after=30).retry_after == 30
-    assert errors.RegistryError("full", code="registry_disk_full").http_status == 507
+    assert errors.RegistryError("full", code="registry_disk_full").http_status == 503
 
 
 if __name__ == "__main__":

@@ -172,12 +172,13 @@ registry_error RegistryError exit=12 http=500: The registry cannot be used; the 
 registry_busy RegistryError http=503 retry=1: Somebody else writes the registry; try again.
 registry_copied RegistryError: This registry is a copy; it is for looking, and hands nothing over.
 registry_corrupt RegistryError: The registry file is damaged; put a backup in its place.
-registry_disk_full RegistryError http=507: The disk is full; free some space.
+registry_disk_full RegistryError http=503: The disk is full; free some space.
 registry_missing RegistryError: There is no registry there, and a verb that only reads makes none.
 registry_network_fs RegistryError: The registry lies on a network file system; put it on a local disk.
 registry_newer RegistryError: The registry was written by a newer penstock; use that one.
 registry_older RegistryError: The registry is of a penstock too old to be read; move it away.
-registry_read_only RegistryError: The registry, or a file beside it, cannot be written by this user.
+registry_read_only RegistryError http=503: The registry, or a file beside it, cannot be written by this user.
+registry_replaced RegistryError http=503: The file was replaced or taken away while it was open; restart what has it.
 archive_corrupt RegistryError: An archive beside the registry is damaged; put a backup in its place.
 archive_missing RegistryError: An archive beside the registry is gone; put a backup in its place.
 archive_unpack RegistryError: An archive could not be unpacked where it is needed; see the disk there.

@@ -85,6 +85,7 @@ class Database:
         self._connect = connect
         self._clock = clock
         self._free = [connect()]
+        self._file = _identity(path)
         self._closed = False
         self._lock = threading.Lock()
         self._writing = threading.Lock()
@@ -120,11 +121,24 @@ class Database:
         finally:
             self._writing.release()
 
+    def rewrite(self) -> None:
+        """Write a page as it is, which fails as every write would. Raises RegistryError."""
+        with self.write() as tx:
+            version = int(tx.need("PRAGMA user_version")[0])
+            tx.run(f"PRAGMA user_version = {version}")
+
     @contextmanager
     def connection(self) -> Iterator[sqlite3.Connection]:
         """A bare connection, for the whole-file work of checks and backups."""
         if os.getpid() != self._pid:
             raise RegistryError(f"{self.path}: the registry was opened before a fork; open it again in this process")
+        if _identity(self.path) != self._file:
+            # What is decided in a file that has no name any more is lost, and its log lies beside the new one.
+            raise RegistryError(
+                f"{self.path}: the registry was replaced or taken away while it was open here, so nothing is written; "
+                "restart this process",
+                code="registry_replaced",
+            )
         with translated(self.path):
             with self._lock:
                 if self._closed:
@@ -159,6 +173,15 @@ class Database:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file has a name now, None for none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 @contextmanager

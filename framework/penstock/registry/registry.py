@@ -185,6 +185,10 @@ class Registry(_Group):
         """One decision for several changes: pass it to functions of `penstock.registry`; all of them hold, or none."""
         return self._database.write()
 
+    def check_writable(self) -> None:
+        """Write something that changes nothing, as durably as a decision. Raises RegistryError when that cannot be."""
+        self._database.rewrite()
+
     def check(self) -> CheckReport:
         """Check the whole file: SQLite's structures, references, and the laws."""
         with self._database.connection() as connection:

@@ -235,7 +235,7 @@ def _refused(scope: Scope, error: PenstockError, request_id: str) -> HttpAnswer:
 def _known(error: Exception) -> PenstockError:
     """The error of ours that an exception means; of a bug nothing is told but that it is one."""
     if isinstance(error, PenstockError):
-        if isinstance(error, RegistryError) and error.http_status == 500:
+        if isinstance(error, RegistryError):
             # Where the file lies is nobody's business who comes in by HTTP; the log has it.
             _log.error("%s", error)
             return RegistryError("the registry cannot be used; the server's log says why", code=error.code)
