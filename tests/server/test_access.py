@@ -212,3 +212,38 @@ def test_what_is_no_more_of_ones_own_names_no_other_endpoint(served, folder, ser
         assert reply.status == 404
         assert b"hidden" not in reply.body
         assert b"hello" not in reply.body
+
+
+def test_a_page_whose_name_leads_here_is_refused_where_no_token_is_asked_for(folder, serving) -> None:
+    """It is of one origin with what it asks (DNS rebinding), so only the name it was addressed by gives it away."""
+    server = serving.Served(folder, "--no-dispatch", "--no-auth")
+    try:
+        for host in (
+            "evil.example",
+            f"evil.example:{server.port}",
+            "localhost.evil.example",
+            "10.0.0.1",
+            "127.0.0.1.x",
+        ):
+            for headers in ({"Host": host}, {"Host": host, "Origin": f"http://{host}"}):
+                refused = server.call("POST", "/v1/endpoints/hello/runs", {}, headers=headers)
+                assert (refused.status, refused.json["code"]) == (403, "origin_not_allowed"), host
+        for host in ("localhost", f"LOCALHOST:{server.port}", "127.0.0.1", f"[::1]:{server.port}", "[::1]"):
+            assert server.call("GET", "/v1/endpoints", headers={"Host": host}).status == 200, host
+    finally:
+        server.stop()
+
+
+def test_who_has_no_token_waits_for_no_writer(served, folder, tokens) -> None:
+    """Whoever asks for a short-lived token without one to give is refused without taking the lock of decisions."""
+    import sqlite3
+    import time
+    from contextlib import closing
+
+    form = {"grant_type": "client_credentials", "client_id": "read", "client_secret": "penstock_0_0"}
+    with closing(sqlite3.connect(folder / ".penstock/registry.db", isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        began = time.monotonic()
+        assert exchange(served, form).status == 401
+        assert time.monotonic() - began < 5
+        connection.execute("ROLLBACK")

@@ -161,7 +161,7 @@ def test_what_is_no_http_is_answered_in_our_shape(served) -> None:
 def test_a_body_that_does_not_come_is_not_waited_for(folder, serving) -> None:
     server = serving.Served(folder, "--no-dispatch", "--no-auth", env={"PENSTOCK_SERVER_BODY_SECONDS": "0.3"})
     try:
-        head = b"POST /v1/endpoints/hello/runs HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{"
+        head = b"POST /v1/endpoints/hello/runs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{"
         answer = exchange(server, head, end=False)
         assert answer.startswith(b"HTTP/1.1 408 ")
         assert json.loads(answer.partition(b"\r\n\r\n")[2])["code"] == "body_timeout"
@@ -174,7 +174,7 @@ def test_more_requests_than_the_server_takes_are_told_to_come_later(folder, serv
     try:
         run = server.call("POST", "/v1/endpoints/hello/runs", {}).json["id"]
         with socket.create_connection((server.host, server.port), timeout=20) as connection:
-            connection.sendall(f"GET /v1/runs/{run}?wait=30 HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            connection.sendall(f"GET /v1/runs/{run}?wait=30 HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
             deadline = time.monotonic() + 10
             while (reply := server.call("GET", "/healthz")).status == 200:
                 assert time.monotonic() < deadline

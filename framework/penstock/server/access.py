@@ -39,6 +39,11 @@ class Gatekeeper:
         self._oidc = oidc
         self._anonymous = PerAddress(anonymous_per_minute)
 
+    @property
+    def asks(self) -> bool:
+        """Whether a token is asked for at all."""
+        return self._ask
+
     def caller(
         self,
         authorization: Sequence[str],

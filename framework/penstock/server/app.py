@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from inspect import isawaitable, iscoroutinefunction
 from typing import Any
+from urllib.parse import urlsplit
 
 from attrs import evolve
 from starlette.exceptions import HTTPException
@@ -20,7 +21,7 @@ from starlette.responses import Response
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from penstock.config import ServerOptions
+from penstock.config import ServerOptions, is_loopback
 from penstock.contract.http import AnsweredRequest, HttpAnswer, HttpRequest, HttpRoute
 from penstock.errors import NotFound, PenstockError, PolicyRefused, RegistryError, TooManyRequests, UsageError
 from penstock.server.access import Gatekeeper, nobody
@@ -125,12 +126,25 @@ class App:
             raise UsageError(f"the URL is longer than {options.max_url_bytes} bytes", code="url_too_long")
         if sum(len(name) + len(value) for name, value in scope["headers"]) > options.max_header_bytes:
             raise UsageError(f"the headers are longer than {options.max_header_bytes} bytes", code="headers_too_large")
+        if not self._gatekeeper.asks:
+            self._check_host(scope)
         origins = [value.decode("latin-1") for name, value in scope["headers"] if name == b"origin"]
         own = base_url(scope, options.public_url)
         for origin in origins:
             if origin != own and origin not in options.allow_origins:
                 raise PolicyRefused(
                     "requests from pages of another origin are refused unless `server.allow_origins` names it",
+                    code="origin_not_allowed",
+                )
+
+    def _check_host(self, scope: Scope) -> None:
+        """Without tokens, let in only who addressed this machine as such: a web page whose name was made to lead here
+        is of the same origin as what it asks, so its origin says nothing.
+        """
+        for host in (value.decode("latin-1") for name, value in scope["headers"] if name == b"host"):
+            if host != urlsplit(self._options.public_url or "").netloc and not is_loopback(_without_port(host)):
+                raise PolicyRefused(
+                    "without authentication this server is addressed as `localhost` or by a loopback address",
                     code="origin_not_allowed",
                 )
 
@@ -249,6 +263,11 @@ def _known(error: Exception) -> PenstockError:
         return UsageError(error.detail)
     _log.error("unexpected %s", type(error).__name__, exc_info=error)
     return PenstockError(f"unexpected {type(error).__name__}; this is a bug, the server's log has the details")
+
+
+def _without_port(host: str) -> str:
+    name, _, port = host.rpartition(":")
+    return (name if name and port.isdigit() else host).removeprefix("[").removesuffix("]").lower()
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

@@ -34,7 +34,10 @@ def oauth_routes(services: Services) -> tuple[HttpRoute, ...]:
         if form.get("grant_type") != "client_credentials":
             return _error(400, "unsupported_grant_type", "`grant_type` is `client_credentials`")
         name, secret = form.get("client_id", ""), form.get("client_secret", "")
-        made = services.registry.tokens.exchange(name, secret, SECONDS) if name and secret else None
+        tokens = services.registry.tokens
+        # Looked at first, so that who has none cannot hold up those who write.
+        is_known = bool(name and secret) and tokens.verify(secret) is not None
+        made = tokens.exchange(name, secret, SECONDS) if is_known else None
         if made is None:
             return _error(401, "invalid_client", "`client_id` is a token's name and `client_secret` the token itself")
         left = max(0, int((made.expires - datetime.now(UTC)).total_seconds()))
