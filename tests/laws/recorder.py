@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, TypeAlias
 
 from laws.asked import DoorHarness
-from laws.doors import LEFT_OUT
+from laws.doors import LEFT_OUT, RECORDED, VERIFIED
 from laws.model import Model
 from laws.player import Answer, Player
 from laws.refusals import MAIN, OTHER, Refusals
@@ -41,7 +41,7 @@ class Recorder:
         self.pause = pause
         self.history: list[Call] = []
         self.refusals = Refusals(MAIN, OTHER)
-        self.model = Model(door=harness.door)
+        self.model = Model(doors=RECORDED[harness.door], verified=harness.door in VERIFIED)
         self._player = Player(
             harness.subject,
             harness.new_registry(),

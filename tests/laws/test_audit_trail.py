@@ -8,13 +8,15 @@ from attrs import frozen
 from laws.changes import Row, changes
 from laws.error_codes import code_of, refusal
 from laws.handover import WhenAccepted
-from laws.marks import python_only
+from laws.marks import not_by_the_wire, python_only
 
 from penstock.records import HistoryRecord
 from penstock.testing.helpers.setup import set_up
 from penstock.testing.laws import require, same
 from penstock.testing.probes.pipelines import variant
 from penstock.workspace import Workspace
+
+pytestmark = not_by_the_wire
 
 _ALL = 10_000
 

@@ -1,5 +1,7 @@
 """Law 13: nobody reaches more than was opened to them, whatever they name and however they write it.
 
+pytestmark = with_files
+
 What is not opened holds a secret: it must be in no answer, in no error and nowhere in the state folder.
 """
 

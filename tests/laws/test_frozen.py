@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from laws.error_codes import refusal
-from laws.marks import python_only
+from laws.marks import not_by_the_wire, python_only
 
 from penstock.records import PublishedRecord
 from penstock.testing.helpers.setup import set_up, unique
 from penstock.testing.laws import require, same
 from penstock.testing.probes.pipelines import variant
 from penstock.workspace import Workspace
+
+pytestmark = not_by_the_wire
 
 
 @python_only

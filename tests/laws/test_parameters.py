@@ -8,7 +8,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 from laws.error_codes import code_of, refusal
-from laws.marks import python_only
+from laws.marks import by_type_only, python_only
 
 from penstock.contract.hooks import hookimpl
 from penstock.contract.run import RunRequest, Submission
@@ -88,6 +88,7 @@ def test_everything_is_said_at_once(harness):
         same(6, heard.runs, 0, "the number of runs that the target was handed with wrong parameters")
 
 
+@by_type_only
 def test_text_is_read_strictly(harness):
     """Is text that a caller gives for any type read as that type, and what is not written so refused?"""
     declared = {name: Parameter(name) for name in ("integer", "number", "boolean", "list")}

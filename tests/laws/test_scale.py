@@ -7,11 +7,14 @@ from functools import partial
 from typing import Any
 
 from laws.error_codes import code_of, refusal
+from laws.marks import not_by_the_wire
 
 from penstock.records import Page
 from penstock.testing.helpers.setup import set_up, unique
 from penstock.testing.laws import require, same
 from penstock.workspace import PublishedPipeline
+
+pytestmark = not_by_the_wire
 
 _MANY = 12
 """More than there are digits."""

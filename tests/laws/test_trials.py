@@ -10,7 +10,7 @@ from typing import Any
 from laws.ending import canceled_after
 from laws.error_codes import refusal
 from laws.handover import AtHandOver
-from laws.marks import python_only
+from laws.marks import python_only, with_files
 
 from penstock.codec import to_yaml
 from penstock.contract.hooks import hookimpl
@@ -21,6 +21,8 @@ from penstock.testing.harness import Harness
 from penstock.testing.helpers.setup import set_up, unique
 from penstock.testing.laws import same
 from penstock.testing.probes.pipelines import variant
+
+pytestmark = with_files
 
 
 def test_a_trial_runs_its_file(harness):

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from laws.doors.azureml_v1 import AzuremlV1
 from laws.doors.cli import CommandLine
+from laws.doors.http import Http
 
 from penstock.testing.subject import Subject
 
@@ -33,11 +35,24 @@ def _python(subject: Subject, registry: str, **more: Any) -> Door:
     return subject.open(registry, **more)
 
 
-DOORS: dict[str, Callable[..., Door]] = {"python": _python, "cli": CommandLine}
-"""Each by the name that the history has for it."""
+DOORS: dict[str, Callable[..., Door]] = {"python": _python, "cli": CommandLine, "http": Http, "azureml_v1": AzuremlV1}
+"""The doors by name."""
+
+RECORDED: dict[str, tuple[str, ...]] = {
+    "python": ("python",),
+    "cli": ("cli",),
+    "http": ("rest",),
+    "azureml_v1": ("rest", "azureml_v1"),
+}
+"""What the records of its calls say of each door."""
+
+VERIFIED = ("http", "azureml_v1")
+"""The doors that know who calls."""
 
 LEFT_OUT: dict[str, dict[str, tuple[str, ...]]] = {
     "python": {},
     "cli": dict.fromkeys(("publish", "publish_from", "add_version", "rollback"), ("expect",)),
+    "http": {},
+    "azureml_v1": {},
 }
 """What a door has no word for, by verb."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import io
 import json
 import os
@@ -12,17 +11,14 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin
+from typing import Any
 
-import cattrs
-import cattrs.gen
 from attrs import evolve
+from laws.doors.reading import read, read_error, read_submitted
 
-from penstock import errors
 from penstock.cli import main
 from penstock.codec import to_yaml
 from penstock.config import Setting
-from penstock.errors import PenstockError, Problem
 from penstock.records import (
     DefaultAt,
     EndpointRecord,
@@ -30,15 +26,12 @@ from penstock.records import (
     Page,
     PublishedRecord,
     RunRecord,
-    StepRecord,
 )
 from penstock.registry import CancelOutcome, CheckReport, GateOutcome, MoveOutcome, VersionOutcome
 from penstock.spec import Pipeline
 from penstock.spec.values import RawValue
 from penstock.testing.subject import Subject
 from penstock.workspace import LogPart, Publishing, Submitted, Workspace
-
-T = TypeVar("T")
 
 
 class CommandLine:
@@ -81,11 +74,8 @@ class CommandLine:
             status = main([*words, "--json"])
         document = json.loads(said().decode())
         if "error" in document and set(document) == {"error"}:
-            raise _error(document["error"], status)
-        if get_origin(cls) is Page:  # older cattrs reads no generic class
-            (one,) = get_args(cls)
-            return Page(**{**document, "items": tuple(_read(one, item) for item in document["items"])})
-        return _read(cls, document)
+            raise read_error(document["error"], exit_code=status)
+        return read(cls, document)
 
 
 class _Group:
@@ -135,7 +125,10 @@ class _Endpoints(_Group):
         return self._call(VersionOutcome, "endpoint", "add-version", ref, published, *_options(asked))
 
     def get(self, ref: str) -> EndpointRecord:
-        return self._call(EndpointRecord, "endpoint", "show", ref)
+        shown = self._call(dict, "endpoint", "show", ref)
+        assert shown.pop("urls").keys() == {"trigger", "azureml_v1", "native"}
+        found: EndpointRecord = read(EndpointRecord, shown)
+        return found
 
     def list(self, **asked: Any) -> Page[EndpointRecord]:
         return self._call(Page[EndpointRecord], "endpoint", "list", *_options(_paging(asked)))
@@ -211,9 +204,7 @@ class _Runs(_Group):
         return outputs
 
     def _submitted(self, *words: str) -> Submitted:
-        found = self._call(dict, *words)
-        replayed, warnings = found.pop("replayed"), tuple(found.pop("warnings"))
-        return Submitted(run=_read(RunRecord, found), replayed=replayed, warnings=warnings)
+        return read_submitted(self._call(dict, *words))
 
 
 class _Admin(_Group):
@@ -267,35 +258,3 @@ def _output() -> Iterator[Any]:
         yield lambda: (out.flush(), out.buffer.getvalue())[1]  # type: ignore[attr-defined]  # it is a BytesIO
     finally:
         sys.stdout, sys.stderr = before
-
-
-def _error(told: Mapping[str, Any], status: int) -> PenstockError:
-    """The error that a command told, of the class that its exit status stands for."""
-    kinds = {kind.exit_code: kind for kind in vars(errors).values() if isinstance(kind, type)
-             and issubclass(kind, PenstockError) and "exit_code" in vars(kind)}  # fmt: skip
-    details = [_problem(one) for one in told["details"]]
-    return kinds[status](told["message"], code=told["code"], details=details)
-
-
-def _problem(told: Mapping[str, Any]) -> Problem:
-    path = tuple(part for part in (told["path"] or "").removeprefix("$").split(".") if part)
-    return Problem(told["code"], told["message"], path, told["where"] or "", told["hint"] or "", told["severity"])
-
-
-@functools.cache
-def _converter() -> cattrs.Converter:
-    converter = cattrs.Converter(forbid_extra_keys=True)
-    converter.register_structure_hook(datetime, lambda text, _: datetime.fromisoformat(text))
-    converter.register_structure_hook(Problem, lambda told, _: _problem(told))
-    for cls, names in {MoveOutcome: ("from_",), HistoryRecord: ("from_",)}.items():
-        renamed = {name: cattrs.gen.override(rename=name.rstrip("_")) for name in names}
-        converter.register_structure_hook(cls, cattrs.gen.make_dict_structure_fn(cls, converter, **renamed))
-    for cls in (RunRecord, StepRecord):
-        plain = cattrs.gen.override(struct_hook=lambda value, _: value)
-        kept = dict.fromkeys({"parameters", "outputs"} & {one.name for one in cls.__attrs_attrs__}, plain)
-        converter.register_structure_hook(cls, cattrs.gen.make_dict_structure_fn(cls, converter, **kept))
-    return converter
-
-
-def _read(cls: Any, data: Any) -> Any:
-    return data if cls is dict else _converter().structure(data, cls)

@@ -44,15 +44,23 @@ _VERBS: dict[str, Callable[..., None]] = {
 class Model:
     """The state that a history of calls has left, as far as callers can know it.
 
-    `actor` is who calls when a call does not say `by`, and `door` how. With `remember` false the history and the past
+    `actor` is who calls when a call does not say `by`, `doors` are the ways in which calls may come, and `verified`
+    is whether those know who calls. With `remember` false the history and the past
     are left out: calls that commute then lead to equal keys, and the verbs `history`, `moment` and `endpoint_at` raise
     ValueError.
     Names of runs are one name space, whoever gives them. The listing `runs`, and publishing from an endpoint or from
     what is deleted meanwhile (`publish_from`), are no single moment; leave them out where calls overlap.
     """
 
-    def __init__(self, *, actor: str = "ada", door: str = "python", remember: bool = True) -> None:
-        self._state = State(actor=actor, door=door, remember=remember)
+    def __init__(
+        self,
+        *,
+        actor: str = "ada",
+        doors: tuple[str, ...] = ("python",),
+        verified: bool = False,
+        remember: bool = True,
+    ) -> None:
+        self._state = State(actor=actor, doors=doors, verified=verified, remember=remember)
 
     def check(self, verb: str, arguments: Mapping[str, Any], answer: Answer) -> None:
         """Take one call in, as `Player.call` made it. Raises LawBroken when its answer cannot be; then the model

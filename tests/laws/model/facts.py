@@ -67,7 +67,9 @@ def run_is(state: State, seen: Seen, found: Facts, run: Run) -> None:
     parameters = {"depth": run.depth, "seconds": run.seconds, "marks": run.marks}
     seen.same(7, found["parameters"], parameters, "the parameters of the run")
     said = (found["by"], found["verified"], found["door"], found["rerun_of"])
-    seen.same(10, said, (run.by, False, state.door, run.rerun_of), "who asked for it, and as what")
+    seen.same(
+        10, said, (run.by, state.verified, state.door(found["door"]), run.rerun_of), "who asked for it, and as what"
+    )
     seen.same(8, found["key"], run.key, "the run's idempotency key")
 
 

@@ -25,7 +25,7 @@ def history(state: State, seen: Seen, *, by: str, runs: bool = False) -> None:
     called = [row for row in rows if not (row["kind"] == "run" and row["door"] == "dispatcher")]
     expected = [row for row in state.rows if runs or row.kind != "run"]
     for number, (found, row) in enumerate(zip(called, expected, strict=False)):
-        seen.same(10, _row(found, row), _expected(state, row), f"what call left row {number} of the history")
+        seen.same(10, _row(found, row), _expected(state, found, row), f"what call left row {number} of the history")
     seen.same(10, len(called), len(expected), "the number of changes that the history knows")
     if runs:
         _runs_went_forward(state, seen, rows)
@@ -62,11 +62,12 @@ def _row(found: Facts, row: Row) -> Facts:
     return {name: found[name] for name in names} | ({} if row.at is None else {"at": found["at"]})
 
 
-def _expected(state: State, row: Row) -> Facts:
+def _expected(state: State, found: Facts, row: Row) -> Facts:
     said: Facts = {"action": row.action, "kind": row.kind, "subject_id": row.subject_id, "subject": row.subject}
     said |= {"from": row.from_, "to": row.to, "reason": row.reason, "by": row.by}
     # Nobody has checked who a user of Python or of the command line is, and it is shown so.
-    return said | {"verified": False, "door": state.door} | ({} if row.at is None else {"at": row.at})
+    said |= {"verified": state.verified, "door": state.door(found["door"])}
+    return said if row.at is None else {**said, "at": row.at}
 
 
 def _runs_went_forward(state: State, seen: Seen, rows: list[Facts]) -> None:

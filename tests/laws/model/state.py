@@ -112,7 +112,8 @@ class State:
     """Everything that is known. Things are in the order in which they came to be, by id."""
 
     actor: str
-    door: str
+    doors: tuple[str, ...]
+    verified: bool
     remember: bool
     variants: dict[str, str] = field(factory=dict)
     labels: dict[tuple[str, str], tuple[str, bool]] = field(factory=dict)
@@ -130,7 +131,8 @@ class State:
         """The same, to go on from independently."""
         return State(
             actor=self.actor,
-            door=self.door,
+            doors=self.doors,
+            verified=self.verified,
             remember=self.remember,
             **{name: getattr(self, name).copy() for name in _PARTS},
         )
@@ -195,6 +197,10 @@ class State:
         if name not in self.names:
             raise No("run_not_found", f"no run has the name `{name}`")
         return self.runs[self.names[name]]
+
+    def door(self, told: str) -> str:
+        """The door that a call came through, when one was told that is among those of this caller."""
+        return told if told in self.doors else self.doors[0]
 
     def which(self, digest: str) -> str:
         """The variant that a digest stands for."""

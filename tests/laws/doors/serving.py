@@ -1,0 +1,167 @@
+"""`penstock serve` on a registry of a question's: one process for all who open a door on it, here and elsewhere."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+
+from attrs import define, field
+
+from penstock.testing.opened import new_registry
+from penstock.testing.subject import Subject
+
+_TESTS = Path(__file__).parents[2]
+_LONGEST = 60.0
+"""Seconds that a server may take to begin or to end."""
+
+_TURNS = threading.Lock()
+_OPEN: dict[Path, Server] = {}
+
+
+@define(eq=False)
+class Server:
+    """A server process. `url` is where it answers, `doors` how many doors to it are open in this process."""
+
+    registry: Path
+    url: str
+    pid: int
+    log: Path
+    doors: int = 0
+    ours: bool = field(default=True)
+
+    @classmethod
+    def start(
+        cls, subject: Subject, registry: Path, *options: str, environment: Mapping[str, str] | None = None
+    ) -> Server:
+        """A new process of its own. It answers once this returns."""
+        if not registry.exists():
+            registry.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            new_registry(registry)
+        folder, stamp = subject.config.home.parent, time.monotonic_ns()
+        out, log = (folder / f"serve-{registry.stem}-{stamp}.{end}" for end in ("out", "log"))
+        asked = {
+            "arguments": ["serve", "--port", "0", "--json", *options],
+            "folder": str(folder),
+            "environment": {
+                "PENSTOCK_CONFIG": str(folder / "penstock.yaml"),
+                "PENSTOCK_REGISTRY": str(registry),
+                "PENSTOCK_PLANTED_BACKEND": "penstock_memory",
+                **(environment or {}),
+            },
+            "prepare": subject.prepare,
+            "out": str(out),
+            "log": str(log),
+        }
+        zygote = _zygote()
+        assert zygote.stdin is not None
+        assert zygote.stdout is not None
+        zygote.stdin.write(json.dumps(asked).encode() + b"\n")
+        zygote.stdin.flush()
+        pid = int(zygote.stdout.readline())
+        deadline = time.monotonic() + _LONGEST
+        while not (out.exists() and (said := out.read_text()).endswith("\n")):
+            assert _is_there(pid) and time.monotonic() < deadline, log.read_text()
+            time.sleep(0.005)
+        return cls(registry=registry, url=json.loads(said)["url"], pid=pid, log=log)
+
+    def end(self, number: int = signal.SIGTERM, *, wait: bool = True) -> None:
+        """Send a signal, by which it ends, and wait until it is gone."""
+        if _is_there(self.pid):
+            os.kill(self.pid, number)
+        deadline = time.monotonic() + _LONGEST
+        while wait and _is_there(self.pid):
+            assert time.monotonic() < deadline, self.log.read_text()
+            time.sleep(0.005)
+
+
+def opened(subject: Subject, registry: Path) -> Server:
+    """The server of a registry: that of this process, else that of the process which asked before, else a new one."""
+    with _TURNS:
+        found = _OPEN.get(registry)
+        if found is None:
+            found = _OPEN[registry] = _elsewhere(registry) or _new(subject, registry)
+        found.doors += 1
+        return found
+
+
+def closed(server: Server) -> None:
+    """Close a door. The server ends with the last one, in the process that started it."""
+    with _TURNS:
+        server.doors -= 1
+        if server.doors == 0:
+            del _OPEN[server.registry]
+            if server.ours:
+                _told(server.registry).unlink()
+                server.end(wait=False)
+
+
+def token_of(registry: Path, actor: str) -> str:
+    """A token by which an actor may everything. It is put there without a row of the history: every door has the
+    same one.
+    """
+    token_id = hashlib.sha256(actor.encode()).hexdigest()[:16]
+    secret = hashlib.sha256(f"the secret of {actor}".encode()).hexdigest()
+    with closing(sqlite3.connect(registry, timeout=30)) as connection, connection:
+        connection.execute(
+            "INSERT OR IGNORE INTO tokens (id, name, scope, secret_hash, by, created) VALUES (?, ?, 'admin', ?, ?, ?)",
+            (token_id, actor, hashlib.sha256(secret.encode()).hexdigest(), "laws", time.time_ns() // 1000),
+        )
+    return f"penstock_{token_id}_{secret}"
+
+
+def _new(subject: Subject, registry: Path) -> Server:
+    server = Server.start(subject, registry)
+    draft = _told(registry).with_suffix(".draft")
+    draft.write_text(json.dumps({"url": server.url, "pid": server.pid, "log": str(server.log)}))
+    draft.replace(_told(registry))
+    return server
+
+
+def _elsewhere(registry: Path) -> Server | None:
+    try:
+        said = json.loads(_told(registry).read_text())
+    except FileNotFoundError:
+        return None
+    if not _is_there(said["pid"]):
+        return None
+    return Server(registry=registry, url=said["url"], pid=said["pid"], log=Path(said["log"]), ours=False)
+
+
+def _told(registry: Path) -> Path:
+    """The file that says where a registry is served."""
+    return registry.with_suffix(".served")
+
+
+def _is_there(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _zygote() -> subprocess.Popen[bytes]:
+    return _zygote_of(os.getpid())
+
+
+@functools.cache
+def _zygote_of(pid: int) -> subprocess.Popen[bytes]:
+    """The process that servers are forked from: one for each process that starts any."""
+    path = os.pathsep.join([str(_TESTS), str(_TESTS / "laws" / "backend"), os.environ.get("PYTHONPATH", "")])
+    return subprocess.Popen(
+        [sys.executable, "-m", "laws.doors.zygote"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": path},
+    )
