@@ -15,3 +15,12 @@ not_by_the_wire = pytest.mark.doors("python", "cli", "http")
 
 by_type_only = pytest.mark.doors("python", "cli", "azureml_v1")
 """For questions about text that is read by its declared type: JSON says what its values are."""
+
+at_one_moment = pytest.mark.doors("python", "http")
+"""For calls at the same time: each answer is from one moment, which a wire that is asked twice is not."""
+
+SHARES = {"python": 1.0, "http": 0.4}
+"""How much of such calls each door makes: every group has a server there."""
+
+over_http = pytest.mark.doors("http", "azureml_v1")
+"""For questions about a server: who comes in, what it does without its dispatcher, and what is left when it dies."""

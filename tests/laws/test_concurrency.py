@@ -6,15 +6,16 @@ import random
 from collections.abc import Callable
 from typing import TypeAlias
 
+from laws.asked import DoorHarness
 from laws.concurrency.clients import NAMES
 from laws.concurrency.watched import Watched, explained, refused
-from laws.marks import python_only
+from laws.marks import SHARES, at_one_moment, python_only
 from laws.strategies import Call
 
-from penstock.testing.harness import Harness, executions
+from penstock.testing.harness import executions
 from penstock.testing.laws import same
 
-pytestmark = python_only
+pytestmark = at_one_moment
 
 _CLIENTS = NAMES[:3]
 
@@ -23,6 +24,7 @@ Draw: TypeAlias = Callable[[Chance, int], Call]
 """One call of a group's: drawn by chance, and by how many calls its process has made by then."""
 
 
+@python_only
 def test_everybody_publishes(harness):
     """Do labels and versions count without a gap or a repeat when several processes publish and add at once?"""
 
@@ -133,13 +135,12 @@ def test_one_key_from_everybody(harness):
 
 
 def _explained(
-    harness: Harness, name: str, usual: int, *, length: int, draw: Draw, after: Callable[[Watched], None]
+    harness: DoorHarness, name: str, usual: int, *, length: int, draw: Draw, after: Callable[[Watched], None]
 ) -> list[Watched]:
     """Let so many groups make calls that are drawn so, see `explained`."""
     chance = random.Random(f"{harness.seed} {name}")
-    groups = [
-        tuple(_part(who, length, draw, chance) for who in _CLIENTS) for _ in range(harness.profile.examples(usual))
-    ]
+    some = harness.profile.examples(round(usual * SHARES[harness.door]))
+    groups = [tuple(_part(who, length, draw, chance) for who in _CLIENTS) for _ in range(some)]
     return explained(harness, groups, after)
 
 

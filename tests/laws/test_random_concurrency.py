@@ -5,11 +5,11 @@ from __future__ import annotations
 from hypothesis import strategies as st
 from laws.concurrency.clients import NAMES
 from laws.concurrency.watched import Parts, Watched, explained, refused
-from laws.marks import python_only
+from laws.marks import SHARES, at_one_moment
 from laws.player import VERBS
 from laws.strategies import Call, histories
 
-pytestmark = python_only
+pytestmark = at_one_moment
 
 _LEFT_OUT = (
     # A run is asked for by the name of an endpoint and accepted by its id: it may show the name given meanwhile.
@@ -41,7 +41,7 @@ def test_anything_at_once(harness):
         )
 
     group = st.tuples(*(histories(verbs=verbs, least=4, most=4, who=f"{who}-") for who in _CLIENTS))
-    harness.forall(draw, examples=20, parts=group)
+    harness.forall(draw, examples=round(20 * SHARES[harness.door]), parts=group)
     refused(explained(harness, groups, _at_the_end))
 
 

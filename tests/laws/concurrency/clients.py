@@ -31,15 +31,15 @@ class Round:
 
 
 def call_at_once(
-    subject: Subject, rounds: Sequence[Round], *, spec_folder: Path, patience: float
+    subject: Subject, rounds: Sequence[Round], *, spec_folder: Path, patience: float, door: str = "python"
 ) -> list[list[Observed]]:
-    """Make the calls of every round, one round after the other, each begun by all processes at once.
+    """Make the calls of every round, one round after the other, each begun by all processes at once, through a door.
 
     Answers what was observed in each round; every round has the same number of parts.
     """
     size = len(rounds[0].parts)
     shares = [
-        (subject, name, [(one.registry, one.parts[number]) for one in rounds], spec_folder, patience)
+        (subject, name, [(one.registry, one.parts[number]) for one in rounds], spec_folder, patience, door)
         for number, name in enumerate(NAMES[:size])
     ]
     seen = at_once(subject, _rounds, shares, patience=patience)
@@ -76,10 +76,11 @@ def _rounds(
     rounds: Sequence[tuple[str, Sequence[Call]]],
     spec_folder: Path,
     patience: float,
+    door: str,
 ) -> list[list[Observed]]:
     seen = []
     for registry, calls in rounds:
-        player = Player(subject, registry, spec_folder=spec_folder, patience=patience, actor=name)
+        player = Player(subject, registry, spec_folder=spec_folder, patience=patience, actor=name, door=door)
         try:
             player.call("endpoints")  # it has opened everything when the others begin
             together()

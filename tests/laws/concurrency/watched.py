@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 from attrs import field, frozen
+from laws.asked import DoorHarness
 from laws.concurrency.clients import Round, call_at_once, moments, observed
 from laws.concurrency.linearizability import Observed, explain
+from laws.doors import RECORDED, VERIFIED
 from laws.model import Model
 from laws.player import Answer, Player
 from laws.refusals import MAIN, OTHER, Refusals
@@ -31,10 +33,16 @@ class Watched:
     refusals: Refusals = field(factory=lambda: Refusals(MAIN, OTHER))
 
     @classmethod
-    def set(cls, harness: Harness) -> Watched:
+    def set(cls, harness: DoorHarness) -> Watched:
         """A new one. Raises Untested when the target refuses what it takes."""
         registry = harness.new_registry()
-        player = Player(harness.subject, registry, spec_folder=harness.spec_folder, patience=harness.profile.patience)
+        player = Player(
+            harness.subject,
+            registry,
+            spec_folder=harness.spec_folder,
+            patience=harness.profile.patience,
+            door=harness.door,
+        )
         watched = cls(player=player, registry=registry)
         for which in "abc":
             if watched.ask("publish", variant=which, endpoint="one").get("refused") == "target_unsupported":
@@ -111,7 +119,7 @@ class Watched:
         self.player.close()
 
 
-def explained(harness: Harness, groups: Sequence[Parts], after: Callable[[Watched], None]) -> list[Watched]:
+def explained(harness: DoorHarness, groups: Sequence[Parts], after: Callable[[Watched], None]) -> list[Watched]:
     """Let groups make their calls, each on a registry of its own; `after` asks the kit's own questions when it is done.
 
     Raises LawBroken unless what was seen of each can be put in order, and Untested as `Watched.set`.
@@ -124,14 +132,18 @@ def explained(harness: Harness, groups: Sequence[Parts], after: Callable[[Watche
             for one, parts in zip(all_watched, groups, strict=True)
         ]
         called = call_at_once(
-            harness.subject, rounds, spec_folder=harness.spec_folder, patience=harness.profile.patience
+            harness.subject,
+            rounds,
+            spec_folder=harness.spec_folder,
+            patience=harness.profile.patience,
+            door=harness.door,
         )
         for one, calls in zip(all_watched, called, strict=True):
             one.take(calls)
             one.versions_given_once()
             one.triggers_passed()
             after(one)
-            explain(one.seen, Model(remember=False))
+            explain(one.seen, Model(doors=RECORDED[harness.door], verified=harness.door in VERIFIED, remember=False))
     finally:
         for one in all_watched:
             one.leave(harness)

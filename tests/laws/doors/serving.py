@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import hashlib
 import json
 import os
+import shutil
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -27,6 +31,7 @@ _LONGEST = 60.0
 
 _TURNS = threading.Lock()
 _OPEN: dict[Path, Server] = {}
+_ZYGOTE = ""
 
 
 @define(eq=False)
@@ -63,12 +68,12 @@ class Server:
             "out": str(out),
             "log": str(log),
         }
-        zygote = _zygote()
-        assert zygote.stdin is not None
-        assert zygote.stdout is not None
-        zygote.stdin.write(json.dumps(asked).encode() + b"\n")
-        zygote.stdin.flush()
-        pid = int(zygote.stdout.readline())
+        with socket.socket(socket.AF_UNIX) as line:
+            line.connect(zygote())
+            with line.makefile("rw") as file:
+                file.write(json.dumps(asked) + "\n")
+                file.flush()
+                pid = int(file.readline())
         deadline = time.monotonic() + _LONGEST
         while not (out.exists() and (said := out.read_text()).endswith("\n")):
             assert _is_there(pid) and time.monotonic() < deadline, log.read_text()
@@ -106,17 +111,24 @@ def closed(server: Server) -> None:
                 server.end(wait=False)
 
 
-def token_of(registry: Path, actor: str) -> str:
-    """A token by which an actor may everything. It is put there without a row of the history: every door has the
-    same one.
+def token_of(registry: Path, actor: str, scope: str = "admin", endpoints: Sequence[str] | None = None) -> str:
+    """A token by which an actor may everything, or so much on some endpoints, by id. It is put there without a row of
+    the history: every door has the same one.
     """
     token_id = hashlib.sha256(actor.encode()).hexdigest()[:16]
     secret = hashlib.sha256(f"the secret of {actor}".encode()).hexdigest()
+    row = {
+        "id": token_id,
+        "name": actor,
+        "scope": scope,
+        "secret_hash": hashlib.sha256(secret.encode()).hexdigest(),
+        "endpoints": None if endpoints is None else json.dumps(sorted(endpoints)),
+        "by": "laws",
+        "created": time.time_ns() // 1000,
+    }
     with closing(sqlite3.connect(registry, timeout=30)) as connection, connection:
-        connection.execute(
-            "INSERT OR IGNORE INTO tokens (id, name, scope, secret_hash, by, created) VALUES (?, ?, 'admin', ?, ?, ?)",
-            (token_id, actor, hashlib.sha256(secret.encode()).hexdigest(), "laws", time.time_ns() // 1000),
-        )
+        columns, marks = ", ".join(row), ", ".join("?" * len(row))
+        connection.execute(f"INSERT OR IGNORE INTO tokens ({columns}) VALUES ({marks})", tuple(row.values()))
     return f"penstock_{token_id}_{secret}"
 
 
@@ -151,17 +163,33 @@ def _is_there(pid: int) -> bool:
     return True
 
 
-def _zygote() -> subprocess.Popen[bytes]:
-    return _zygote_of(os.getpid())
+def zygote() -> str:
+    """Where the process is asked that servers are forked from: one for a process and those that it tells of it."""
+    return _ZYGOTE or _zygote_of(os.getpid())
+
+
+def use_zygote(path: str) -> None:
+    """Take somebody else's from now on."""
+    global _ZYGOTE  # as the process is one
+    _ZYGOTE = path
 
 
 @functools.cache
-def _zygote_of(pid: int) -> subprocess.Popen[bytes]:
-    """The process that servers are forked from: one for each process that starts any."""
+def _zygote_of(pid: int) -> str:
+    folder = Path(tempfile.mkdtemp(prefix="laws-"))
     path = os.pathsep.join([str(_TESTS), str(_TESTS / "laws" / "backend"), os.environ.get("PYTHONPATH", "")])
-    return subprocess.Popen(
-        [sys.executable, "-m", "laws.doors.zygote"],
+    started = subprocess.Popen(
+        [sys.executable, "-m", "laws.doors.zygote", str(folder / "zygote")],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": path},
     )
+    assert started.stdout is not None
+    assert started.stdout.readline() == b"ready\n"
+    atexit.register(_end, started, folder)
+    return str(folder / "zygote")
+
+
+def _end(started: subprocess.Popen[bytes], folder: Path) -> None:
+    started.communicate()
+    shutil.rmtree(folder, ignore_errors=True)

@@ -1,7 +1,7 @@
 """A process that has imported the server and opened nothing, from which `penstock serve` is forked: in milliseconds.
 
-It reads a JSON object a line, `{"arguments", "folder", "environment", "prepare", "out", "log"}`, and answers the id of
-the new process. When nobody writes to it any more, it ends, and its servers are told to.
+It is asked at a socket by a JSON object a line, `{"arguments", "folder", "environment", "prepare", "out", "log"}`, and
+answers the id of the new process. When its standard input ends, so does it, and its servers are told to.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ import gc
 import importlib
 import json
 import os
+import select
 import signal
+import socket
 import sys
 from typing import Any, NoReturn
 
@@ -25,19 +27,27 @@ PRELOADED = (
 _PR_SET_PDEATHSIG = 1
 
 
-def main() -> None:
+def main(path: str) -> None:
     """Fork servers until standard input ends."""
     for name in PRELOADED:
         importlib.import_module(name)
     gc.freeze()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them: who asked looks whether they are there
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for line in sys.stdin:
-        asked = json.loads(line)
-        pid = os.fork()
-        if pid == 0:
-            _serve(asked)
-        print(pid, flush=True)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen(64)
+        print("ready", flush=True)
+        while listener in select.select([listener, sys.stdin], [], [])[0]:
+            line, _ = listener.accept()
+            with line, line.makefile("rw") as file:
+                asked = json.loads(file.readline())
+                pid = os.fork()
+                if pid == 0:
+                    listener.close()
+                    line.close()
+                    _serve(asked)
+                file.write(f"{pid}\n")
 
 
 def _serve(asked: dict[str, Any]) -> NoReturn:
@@ -65,4 +75,4 @@ def _serve(asked: dict[str, Any]) -> NoReturn:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1])
