@@ -30,7 +30,12 @@ def dies() -> None:
                 os.kill(os.getpid(), signal.SIGKILL)
 
     def before(connection: Any, sql: str, values: Any) -> tuple[str, Any]:
-        step()
+        if sql.startswith("BEGIN"):
+            connection.writes = True
+        if getattr(connection, "writes", False):  # whoever only reads commits too
+            step()
+        if sql.startswith("COMMIT"):
+            connection.writes = False
         return sql, values
 
     changed(_STEPS, before)
