@@ -86,29 +86,7 @@ class Watched:
 
     def triggers_passed(self) -> None:
         """Hold that every trigger passed open gates and took the default, in the order that the history itself has."""
-        closed, defaults, behind = set[str](), dict[str, str](), dict[str, str]()
-        for row in self.player.call("history", runs=True)["rows"]:
-            subject, to = row["subject"], row["to"]
-            if row["action"] in ("gate_closed", "gate_opened"):
-                (closed.add if row["action"] == "gate_closed" else closed.discard)(subject)
-            elif row["action"] == "version_added":
-                behind[subject] = to
-            elif row["kind"] == "endpoint" and row["action"].startswith("default_"):
-                defaults[subject] = f"{subject}@{to}"
-            elif row["action"] == "endpoint_deleted":
-                closed = {gate for gate in closed if gate.partition("@")[0] != subject}
-            elif row["action"] == "run_accepted":
-                endpoint = to.partition("@")[0]
-                passed = {endpoint, to, behind[to]} if to in behind else {to}
-                shut = ", ".join(f"`{gate}`" for gate in sorted(passed & closed))
-                require(5, not shut, f"run {row['subject_id']} was accepted through {shut} after that was closed")
-                if row["from"] == "default":
-                    same(
-                        4,
-                        to,
-                        defaults[endpoint],
-                        f"what run {row['subject_id']} took for the default when it was accepted",
-                    )
+        triggers_passed(self.player.call("history", runs=True)["rows"])
 
     def leave(self, harness: Harness) -> None:
         """End what still runs, and close."""
@@ -117,6 +95,33 @@ class Watched:
                 if run["state"] not in ENDED:
                     self.player.call("cancel", run=run["id"])
         self.player.close()
+
+
+def triggers_passed(rows: Sequence[dict[str, Any]]) -> None:
+    """Hold of a whole history, oldest first, that every trigger passed open gates and took the default of then."""
+    closed, defaults, behind = set[str](), dict[str, str](), dict[str, str]()
+    for row in rows:
+        subject, to = row["subject"], row["to"]
+        if row["action"] in ("gate_closed", "gate_opened"):
+            (closed.add if row["action"] == "gate_closed" else closed.discard)(subject)
+        elif row["action"] == "version_added":
+            behind[subject] = to
+        elif row["kind"] == "endpoint" and row["action"].startswith("default_"):
+            defaults[subject] = f"{subject}@{to}"
+        elif row["action"] == "endpoint_deleted":
+            closed = {gate for gate in closed if gate.partition("@")[0] != subject}
+        elif row["action"] == "run_accepted":
+            endpoint = to.partition("@")[0]
+            passed = {endpoint, to, behind[to]} if to in behind else {to}
+            shut = ", ".join(f"`{gate}`" for gate in sorted(passed & closed))
+            require(5, not shut, f"run {row['subject_id']} was accepted through {shut} after that was closed")
+            if row["from"] == "default":
+                same(
+                    4,
+                    to,
+                    defaults[endpoint],
+                    f"what run {row['subject_id']} took for the default when it was accepted",
+                )
 
 
 def explained(harness: DoorHarness, groups: Sequence[Parts], after: Callable[[Watched], None]) -> list[Watched]:
