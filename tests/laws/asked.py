@@ -29,6 +29,7 @@ class DoorHarness(Harness):
     @contextmanager
     def workspace(self, registry: str | None = None, **more: Any) -> Iterator[Any]:
         """An open workspace, by default on a new registry."""
+        more = {name: value for name, value in more.items() if value}
         if set(more) - {"actor"}:
             with super().workspace(registry, **more) as workspace:
                 yield workspace

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from laws.asked import new_harness
+from laws.doors.serving import use_zygote
 from planting.hooks import BACKEND
 
 from penstock.testing.checks import CHECKS
@@ -28,10 +29,17 @@ def question(name: str) -> Callable[[Any], object]:
     return {check.name: check.body for check in CHECKS}[name]
 
 
-def verdict(folder: Path, fault: str | None, name: str) -> tuple[int | str | None, str]:
-    """The law that a question finds broken while a fault is planted in this process, with why; or None, or `error`."""
+def verdict(
+    folder: Path, fault: str | None, name: str, door: str = "python", zygote: str = ""
+) -> tuple[int | str | None, str]:
+    """The law that a question finds broken while a fault is planted in this process, with why; or None, or `error`.
+
+    A server of a door has the fault too; it is forked from `zygote`.
+    """
     os.environ[BACKEND] = "penstock_memory"
-    harness = new_harness(folder, "python", prepare=() if fault is None else (fault,))
+    if zygote:
+        use_zygote(zygote)
+    harness = new_harness(folder, door, prepare=() if fault is None else (fault,))
     try:
         question(name)(harness)
     except LawBroken as broken:

@@ -128,6 +128,8 @@ def test_key_of_what_is_addressed(harness):
         for what, ref in addressed.items():
             runs[what] = _new(ws, runs, f"the key at {what}", ref, "k")
         for key in ("K", "k ", " k", "kk", "caf\u00e9", "cafe\u0301", "k" * 200, "k" * 201):
+            if key != key.strip() and harness.door not in ("python", "cli"):
+                continue  # there is no space around what a header says
             runs[key] = _new(ws, runs, f"the key {key!r}", "one", key)
         for run in runs.values():
             harness.wait(ws, run, 8)
@@ -197,6 +199,7 @@ def _gives(run: str, told: str, submit: Callable[..., Run], *arguments: Any, **n
 def _new(ws: Workspace, runs: Mapping[str, str], what: str, ref: str, key: str) -> str:
     """The run that a key starts, which must be a new one."""
     done = ws.runs.submit(ref, idempotency_key=key)
+    same(8, done.run.idempotency_key, key, f"the key that the run of {what} shows")
     fresh = not done.replayed and done.run.id not in runs.values()
     require(8, fresh, f"{what} gives run {done.run.id}, which somebody else has, and not a new one")
     return done.run.id

@@ -137,6 +137,7 @@ def _judged_by_the_clock(triggers: list[_Told], moves: list[_Moved], gates: list
         if one.run is None:
             require(5, "closed" in gate, "a trigger is refused by a gate that was open all the time")
         else:
+            same(4, one.run.resolved_from, "default", "how a trigger without a version was resolved")
             require(5, "open" in gate, f"run {one.run.id} was accepted through a gate that was closed all the time")
             told = f"run {one.run.id} took version {one.run.version} for the default, which was {sorted(possible)}"
             require(4, one.run.version in possible, told)

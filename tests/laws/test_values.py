@@ -6,10 +6,12 @@ from typing import Any
 
 from laws.marks import by_type_only
 
+from penstock.errors import PenstockError
+from penstock.records import RunRecord
 from penstock.spec import Parameter
 from penstock.spec.values import RawValue
 from penstock.testing.helpers.setup import set_up
-from penstock.testing.laws import same
+from penstock.testing.laws import LawBroken, same
 from penstock.testing.probes.pipelines import echo
 
 _GIVEN: dict[str, tuple[tuple[Any, str], ...]] = {
@@ -36,7 +38,7 @@ def test_values_reach_the_step(harness):
         for number in range(most):
             chosen = {name: values[number % len(values)] for name, values in _GIVEN.items()}
             values = {name: value for name, (value, _) in chosen.items()}
-            asked.append((ws.runs.submit(published.id, parameters=values).run, values, chosen))
+            asked.append((_accepted(ws, published.id, values), values, chosen))
         for run, values, chosen in asked:
             shown = {name: (type(value), value) for name, value in run.parameters.items()}
             expected = {name: (type(value), value) for name, value in values.items() if name != "number"}
@@ -50,10 +52,16 @@ def test_text_stays_text(harness):
     """Does text for a `string` stay as it was written, also where it reads like something else?"""
     with harness.workspace() as ws:
         published = set_up(harness, ws, echo(harness.subject.python, {"text": Parameter("string")}))
-        runs = [
-            (ws.runs.submit(published.id, parameters={"text": RawValue(text)}).run, text)
-            for text, _ in _GIVEN["string"]
-        ]
+        runs = [(_accepted(ws, published.id, {"text": RawValue(text)}), text) for text, _ in _GIVEN["string"]]
         for run, text in runs:
             same(7, run.parameters["text"], text, "what a run shows of text")
             same(7, harness.wait(ws, run.id, 7).outputs.get("args"), [text], f"what the step got of {text!r}")
+
+
+def _accepted(ws: Any, ref: str, values: dict[str, Any]) -> RunRecord:
+    """The run of values that are right."""
+    try:
+        run: RunRecord = ws.runs.submit(ref, parameters=values).run
+    except PenstockError as error:
+        raise LawBroken(7, f"values that are right are refused with `{error.code}`: {error.message}") from None
+    return run

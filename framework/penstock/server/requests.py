@@ -42,8 +42,17 @@ def headers(request: Request) -> Mapping[str, str]:
     found: dict[str, str] = {}
     for name, value in request.headers.items():
         if name != "authorization":  # the gatekeeper's alone
+            value = _as_utf8(value)
             found[name] = f"{found[name]}, {value}" if name in found else value
     return found
+
+
+def _as_utf8(value: str) -> str:
+    """What a header says: UTF-8 where it is that, so that an idempotency key is the same one at every door."""
+    try:
+        return value.encode("latin-1").decode()
+    except UnicodeDecodeError:
+        return value
 
 
 def base_url(scope: Scope, public_url: str | None) -> str:

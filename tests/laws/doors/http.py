@@ -122,12 +122,15 @@ class Http:
         query: Mapping[str, Any] | None = None,
         key: str | None = None,
         token: str | None = None,
+        revision: str | None = None,
     ) -> Reply:
-        """One request; a key goes as `Idempotency-Key`."""
+        """One request; a key goes as `Idempotency-Key`, a revision as `If-Match`."""
         said = {name: _said(value) for name, value in (query or {}).items() if value is not None}
         headers = {"Authorization": f"Bearer {token or self.token}"}
         if key is not None:
             headers["Idempotency-Key"] = key.encode().decode("latin-1")
+        if revision is not None:
+            headers["If-Match"] = revision
         body = None if data is None else json.dumps(data).encode()
         line = self._line()
         try:
