@@ -7,7 +7,7 @@ from laws.machine import explore
 from laws.recorder import shortest
 from laws.refusals import MAIN, OTHER, Refusals
 
-EXAMPLES = {"python": 25, "cli": 4, "http": 4, "azureml_v1": 4}
+EXAMPLES = {"python": 25, "cli": 4, "http": 6, "azureml_v1": 4}
 """How many histories; each command line reads its configuration anew, and each history has a server."""
 
 

@@ -1,1 +1,1 @@
-"""How faults are planted: at public seams only, which are hook answers, SQL statements and the environment."""
+"""How faults are planted: at public seams only, hook answers, SQL statements, requests to doors, the environment."""

@@ -36,7 +36,7 @@ def routes(method: str, path: str, answer: Callable[[Asks, HttpRequest], HttpAns
             found: HttpAnswer = await real(self, route, request)
             return found
 
-        App.answer = changed  # type: ignore[method-assign]
+        App.answer = changed
     _CHANGES.append((method, re.compile(path), answer))
 
 

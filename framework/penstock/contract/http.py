@@ -23,9 +23,10 @@ class HttpRequest:
     """One request. `workspace` is bound to who calls; of a route that is `open` to all, to nobody in particular.
 
     `path` holds the parameters of the route's path, percent-decoded, and `query` every value of each name in order.
-    `headers` has lower-case names; a header that came twice has its values joined by `, `. `base_url` is how the
-    caller reaches this server, without a slash at the end. A coroutine does what blocks `in_thread`, and a body in
-    pieces `aside`, in threads of its own kind, so that those who read for long hold up nobody who asks for little.
+    `headers` has lower-case names; a header that came twice has its values joined by `, `, and one that is UTF-8 is
+    read as that. `base_url` is how the caller reaches this server, without a slash at the end. A coroutine does what
+    blocks `in_thread`, and a body in pieces `aside`, in threads of its own kind, so that those who read for long hold
+    up nobody who asks for little.
     """
 
     method: str

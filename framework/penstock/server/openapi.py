@@ -232,7 +232,7 @@ _KEY: Schema = {
     "name": "Idempotency-Key",
     "in": "header",
     "description": "The same request under the same key is the same run.",
-    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
 }
 _MATCH: Schema = {
     "name": "If-Match",

@@ -29,7 +29,7 @@ _TESTS = Path(__file__).parents[2]
 _LONGEST = 60.0
 """Seconds that a server may take to begin or to end."""
 
-_TURNS = threading.Lock()
+_TURNS, _BEGINNING = threading.Lock(), threading.Lock()
 _OPEN: dict[Path, Server] = {}
 _ZYGOTE = ""
 
@@ -165,7 +165,8 @@ def _is_there(pid: int) -> bool:
 
 def zygote() -> str:
     """Where the process is asked that servers are forked from: one for a process and those that it tells of it."""
-    return _ZYGOTE or _zygote_of(os.getpid())
+    with _BEGINNING:
+        return _ZYGOTE or _zygote_of(os.getpid())
 
 
 def use_zygote(path: str) -> None:

@@ -29,7 +29,7 @@ def defaults_are_looked_up_first():
 
     def pin(request):
         default = request.workspace.endpoints.get(request.path["name"]).default
-        time.sleep(0.03)
+        time.sleep(0.003)
         data = json.loads(request.body or b"{}")
         return evolve(request, body=json.dumps({"version": default, **data}).encode())
 
