@@ -98,7 +98,7 @@ def test_triggers_while_gates_move(harness):
         ]
         return chance.choice([default, close, *others] if turn else [default, close])
 
-    refused(_explained(harness, "gates", 6, length=4, draw=draw, after=Watched.finish_runs))
+    refused(_explained(harness, "gates", 10, length=4, draw=draw, after=Watched.finish_runs))
 
 
 def test_closing_ends_what_passed(harness):

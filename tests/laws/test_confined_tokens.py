@@ -11,7 +11,8 @@ from typing import Any
 from attrs import frozen
 from laws.asked import DoorHarness
 from laws.doors import DOORS
-from laws.doors.http import Http, Reply, url
+from laws.doors.http import Http, Reply
+from laws.doors.http_verbs import url
 from laws.doors.serving import token_of
 from laws.marks import over_http
 

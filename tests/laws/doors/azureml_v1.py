@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from laws.doors import http
-from laws.doors.http import Http, Reply, split_version, url
+from laws.doors import http_verbs
+from laws.doors.http import Http, Reply
+from laws.doors.http_verbs import split_version, url
 from laws.doors.reading import read_error
 
 from penstock.errors import Conflict
@@ -34,7 +35,7 @@ class AzuremlV1(Http):
     """A workspace behind the wire. The handles on it are Python's own."""
 
     def _groups(self) -> tuple[Any, Any, Any, Any]:
-        return _Pipelines(self), _Endpoints(self), _Runs(self), http.Admin(self)
+        return _Pipelines(self), _Endpoints(self), _Runs(self), http_verbs.Admin(self)
 
     def wire(self, method: str, path: str, data: Any = None, **more: Any) -> Any:
         """What the wire answers to one request, None for nothing. Raises the PenstockError that it told."""
@@ -51,7 +52,7 @@ class AzuremlV1(Http):
         return json.loads(reply.body) if reply.body else None
 
 
-class _Pipelines(http.Pipelines):
+class _Pipelines(http_verbs.Pipelines):
     def get(self, ref: str) -> PublishedRecord:
         found = super().get(ref)
         told = self._door.wire("GET", f"/Pipelines/{url(ref)}")
@@ -67,7 +68,7 @@ class _Pipelines(http.Pipelines):
         )
 
 
-class _Endpoints(http.Endpoints):
+class _Endpoints(http_verbs.Endpoints):
     def create(self, name: str, published: str, **asked: Any) -> EndpointRecord:
         body = {"Name": name, "PipelineId": published, "Description": asked.get("description") or None}
         told = self._door.wire("POST", "/PipelineEndpoints/Create", {**body, "tags": asked.get("tags")})
@@ -108,7 +109,7 @@ class _Endpoints(http.Endpoints):
         return self._door.wire("GET", "/PipelineEndpoints/Name", query={"name": ref})
 
 
-class _Runs(http.Runs):
+class _Runs(http_verbs.Runs):
     _turn = 0
 
     def submit(
