@@ -35,6 +35,9 @@ _log = logging.getLogger("penstock.server")
 _THREADS = 32
 """How many requests are worked on at once; the others wait for a thread, in the order they came."""
 
+_DRAINED = 16 * 1_048_576
+"""How many bytes of a body that is too large are read and dropped: who still sends does not read the answer."""
+
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
@@ -195,23 +198,22 @@ class App:
         if request.method in ("GET", "HEAD"):
             return b""
         most = self._options.max_body_bytes
-        too_large = UsageError(f"the body is larger than {most} bytes", code="document_too_large")
-        length = request.headers.get("content-length", "0")
-        if not length.isdigit() or len(length) > 18 or int(length) > most:
-            raise too_large
         chunks: list[bytes] = []
         size = 0
         try:
             async with asyncio.timeout(self._options.body_seconds):
                 async for chunk in request.stream():
                     size += len(chunk)
-                    if size > most:
-                        raise too_large
-                    chunks.append(chunk)
+                    if size <= most:
+                        chunks.append(chunk)
+                    elif size > most + _DRAINED:
+                        break
         except TimeoutError:
             raise UsageError(
                 f"the body did not come within {self._options.body_seconds:g} s", code="body_timeout"
             ) from None
+        if size > most:
+            raise UsageError(f"the body is larger than {most} bytes", code="document_too_large")
         return b"".join(chunks)
 
 
