@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
+import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import pytest
 
@@ -107,3 +110,14 @@ def test_it_is_set_shown_and_ended_over_http_too(served, again, tokens, folder, 
     rows = json.loads(serving.penstock(folder, "endpoint", "history", "again", "--json"))["items"]
     changes = [(row["from"], row["to"]) for row in rows if row["action"] == "deduplication_changed"]
     assert changes == [("90s", "off"), ("1h", "90s"), ("off", "1h")]
+
+
+def test_nothing_that_was_asked_for_is_kept_in_its_key(served, again, tokens, folder):
+    asked = {"parameters": {"name": "sesame"}}
+    assert served.call("POST", NEUTRAL, asked, token=tokens["submit"]).status == 201
+    with closing(sqlite3.connect(folder / ".penstock" / "registry.db")) as registry:
+        keys = [key for (key,) in registry.execute("SELECT key FROM runs WHERE scope LIKE 'body:%'")]
+    assert keys and all(re.fullmatch(r"[0-9a-f]{64}:[0-9]{20}", key) for key in keys)
+    (folder / ".penstock" / "sensitive.key").unlink()
+    now = served.call("POST", NEUTRAL, asked, token=tokens["submit"])
+    assert now.status == 201, "the hash is one of this workspace's key"

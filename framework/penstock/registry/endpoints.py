@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import uuid
 from collections.abc import Collection, Mapping, Sequence
 from sqlite3 import Row
@@ -211,13 +210,7 @@ def set_deduplication(
     check_revision(f"endpoint `{endpoint['name']}`", endpoint, expect_revision)
     before, after = endpoint["deduplication_window"], None if window is None else int(window)
     if after != before:
-        tx.run(
-            """UPDATE endpoints SET deduplication_window = ?, deduplication_key = coalesce(deduplication_key, ?)
-                WHERE seq = ?""",
-            after,
-            secrets.token_hex(32),
-            endpoint["seq"],
-        )
+        tx.run("UPDATE endpoints SET deduplication_window = ? WHERE seq = ?", after, endpoint["seq"])
         outbox.endpoint_changed(tx, endpoint["seq"])
         was, is_ = ("off" if one is None else duration_text(one) for one in (before, after))
         about = (endpoint["id"], endpoint["name"])

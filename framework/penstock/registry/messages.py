@@ -101,8 +101,9 @@ class TriggerRequest:
     `digest` and `placement` are of a trial only. `key` is the idempotency key; on a replay
     `is_same_request` is given the stored run and its fingerprint, and decides whether the request is the same (without
     it, the key alone decides); it may read the registry, but not write it. `public`: the caller is nobody known, so
-    the endpoint must be public, and the key is one among those of unknown callers. `body` is what a request without a
-    key asks for, as one text: within the endpoint's deduplication window the same text is the same run.
+    the endpoint must be public, and the key is one among those of unknown callers. `body` gives a
+    short text that stands for all that a request without a key asks for: within the endpoint's deduplication window the
+    same text is the same run.
     `most_unfinished` is how many unfinished runs an endpoint may have with the new one.
     """
 
@@ -112,7 +113,7 @@ class TriggerRequest:
     digest: str | None = None
     placement: Placement | None = None
     key: str | None = None
-    body: str | None = None
+    body: Callable[[], str] | None = None
     is_same_request: Callable[[RunRecord, str], bool] | None = None
     rerun_of: str | None = None
     public: bool = False

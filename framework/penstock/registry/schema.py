@@ -85,7 +85,6 @@ CREATE TABLE endpoints (
     next_version INTEGER NOT NULL DEFAULT 0,
     access TEXT NOT NULL DEFAULT 'private',
     deduplication_window INTEGER, /* in seconds */
-    deduplication_key TEXT,
     {_GATE},
     {_LIFE},
     CHECK (access IN ('private', 'public'))

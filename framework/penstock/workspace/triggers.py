@@ -41,13 +41,19 @@ def submit(services: Services, caller: Caller, found: Located, options: TriggerO
         ref=found.id,
         version=found.version,
         key=options.idempotency_key,
-        body=request_text(options, found.version) if options.deduplicate else None,
+        body=partial(_body, services, found, options) if options.deduplicate else None,
         is_same_request=_is_same(services, options, version=found.version),
         rerun_of=options.rerun_of,
         public=caller.rights is not None and caller.rights.public,
         most_unfinished=services.max_unfinished_runs,
     )
     return _accept(services, caller, request, options)
+
+
+def _body(services: Services, found: Located, options: TriggerOptions) -> str:
+    """What stands for a request without a key. Hashed with this workspace's key: it may hold sensitive values."""
+    asked = codec.to_json([found.id, request_text(options, found.version)])
+    return sensitive.keyed_hash(services.home, asked)
 
 
 def submit_file(
