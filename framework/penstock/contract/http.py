@@ -82,7 +82,8 @@ class HttpRoute:
 
     `open`: no token is asked for. `door` is what records say of who came in this way. `triggers` is of a route that
     triggers an endpoint: given the parameters of the path and the query, it says which by name or id (None: the request
-    does not say); when that endpoint is public, no token is asked for either.
+    does not say); when that endpoint is public, no token is asked for either. `asks_target`: its function may wait for
+    a target, and is run in a thread of few so that one which hangs holds up nothing else.
     """
 
     method: str
@@ -92,3 +93,4 @@ class HttpRoute:
     door: str
     open: bool = False
     triggers: Triggers | None = None
+    asks_target: bool = False

@@ -26,6 +26,7 @@ from penstock.contract.http import AnsweredRequest, HttpAnswer, HttpRequest, Htt
 from penstock.errors import NotFound, PenstockError, PolicyRefused, RegistryError, TooManyRequests, UsageError
 from penstock.server.access import Gatekeeper, nobody
 from penstock.server.answers import problem
+from penstock.server.asking import Asking
 from penstock.server.requests import base_url, headers, query, triggered
 from penstock.server.streaming import Streams
 from penstock.workspace import Workspace
@@ -52,6 +53,7 @@ class App:
         self._options = options
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="penstock-request")
         self.streams = Streams()
+        self.asking = Asking()
         self._stopping = False
         self._running = 0
         by_path: dict[str, list[HttpRoute]] = {}
@@ -187,7 +189,8 @@ class App:
             assert isawaitable(answered)
             found: HttpAnswer = await answered
             return found
-        done: HttpAnswer = await self.in_thread(lambda: route.handler(ready()))
+        do = self.asking.do if route.asks_target else self.in_thread
+        done: HttpAnswer = await do(lambda: route.handler(ready()))
         return done
 
     async def in_thread(self, work: Callable[[], Any]) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import signal
 import socket
 from collections.abc import Callable, Iterator, Sequence
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 DOORS = ("azureml_v1",)
 """Our own doors, which are served without being configured."""
+
+_DRAIN = 31
+"""Seconds that what was taken may go on at the end once its body is there: longer than a wait for a locked registry."""
 
 
 class _Protocol(H11Protocol):
@@ -94,6 +98,7 @@ def serve(
         ssl_certfile=None if tls is None else tls[0],
         ssl_keyfile=None if tls is None else tls[1],
         timeout_keep_alive=30,
+        timeout_graceful_shutdown=math.ceil(options.body_seconds + _DRAIN),
         h11_max_incomplete_event_size=options.max_header_bytes + options.max_url_bytes + 4096,
     )
     host, port = listener.getsockname()[:2]
@@ -136,7 +141,7 @@ class _Server(uvicorn.Server):
                 signal.signal(number, handler)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Take no more, and answer what was taken."""
+        """Take no more, and answer what was taken; who reads no answer, or waits for a target, is left in the end."""
         self._app.stop()
         await super().shutdown(sockets)
 

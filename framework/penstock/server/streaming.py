@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from starlette.responses import Response, StreamingResponse
 
 from penstock.contract.http import HttpAnswer
+from penstock.server.asking import Asking
 
 _THREADS = 8
 """How many pieces are made at once. None is waited for in a thread, so that any number of clients may read."""
@@ -19,11 +18,11 @@ class Streams:
     """The threads in which pieces are made, and responses whose bodies come in them."""
 
     def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="penstock-pieces")
+        self._asking = Asking(_THREADS)
 
     async def aside(self, work: Callable[[], Any]) -> Any:
         """Do what blocks for a moment, for a body that is sent in pieces."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        return await self._asking.do(work)
 
     def response(self, answer: HttpAnswer, *, head: bool) -> Response:
         """An answer as Starlette sends it; of one to HEAD no piece is made."""

@@ -63,7 +63,7 @@ class RestRoute:
     """One route of the neutral API. `query` holds the JSON Schemas of its query parameters, `body` its keys, `returns`
     its answer (see `penstock.codec.answer_schema`; None: bytes). `made`: 201 is an answer; `keyed`: it takes an
     `Idempotency-Key`; `revised`: it takes an `If-Match`; `ranged`: it takes a `Range`; `triggers` is as in `HttpRoute`.
-    `needs` names query parameters that must be there.
+    `needs` names query parameters that must be there. `asks_target`: it may wait for a target.
 
     What is not named is refused, so that a misspelt word is not silently nothing. `summary` is its handler's docstring.
     """
@@ -80,6 +80,7 @@ class RestRoute:
     needs: tuple[str, ...] = ()
     ranged: bool = False
     triggers: Triggers | None = None
+    asks_target: bool = False
 
     @property
     def summary(self) -> str:
@@ -95,6 +96,7 @@ class RestRoute:
             refuse=problem,
             door="rest",
             triggers=self.triggers,
+            asks_target=self.asks_target,
         )
 
     def _reading(self) -> Handler:
@@ -224,6 +226,7 @@ REST_ROUTES: tuple[RestRoute, ...] = (
             "expect": TEXT,
         },
         made=True,
+        asks_target=True,
     ),
     RestRoute("GET", "/pipelines/{id}", pipelines.get, PublishedRecord),
     RestRoute("DELETE", "/pipelines/{id}", pipelines.delete, PublishedRecord),
@@ -242,9 +245,9 @@ REST_ROUTES: tuple[RestRoute, ...] = (
     RestRoute("POST", "/runs/{id}/rerun", runs.rerun, _SUBMITTED, body={"parameters": OBJECT}, made=True, keyed=True),
     RestRoute("GET", "/runs/{id}/outputs", runs.outputs, {"id": str, "outputs": Mapping[str, Any]}),
     RestRoute("GET", "/runs/{id}/outputs/{name}", runs.artifact, None, ranged=True),
-    RestRoute("GET", "/runs/{id}/logs/{step}", runs.logs, None, {"follow": _FLAG}, ranged=True),
+    RestRoute("GET", "/runs/{id}/logs/{step}", runs.logs, None, {"follow": _FLAG}, ranged=True, asks_target=True),
     RestRoute("GET", "/targets", admin.targets, {"items": [admin.TARGET]}),
-    RestRoute("POST", "/targets/{name}/check", admin.check_target, Health, body={}),
+    RestRoute("POST", "/targets/{name}/check", admin.check_target, Health, body={}, asks_target=True),
     RestRoute("GET", "/status", admin.status, admin.STATUS),
     RestRoute(
         "GET",
