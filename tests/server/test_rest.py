@@ -239,3 +239,11 @@ def test_a_page_of_an_endpoint_with_any_name_leads_to_the_next(served, folder, t
         assert where.startswith(f"{served.url}{path}/{part}?")
         after = served.call("GET", where.removeprefix(served.url), token=tokens["admin"])
         assert len(after.json["items"]) == 1
+
+
+@pytest.mark.parametrize("value", [1, None, True, ["x"], {"x": "y"}])
+def test_a_tag_that_is_no_text_is_refused(served, tokens, value) -> None:
+    """What is kept is what records say it is."""
+    for method, path in (("PATCH", "/v1/endpoints/hello"), ("POST", "/v1/endpoints/hello/runs")):
+        reply = served.call(method, path, {"tags": {"team": value}}, token=tokens["admin"])
+        assert (reply.status, reply.json["code"]) == (400, "type_mismatch")

@@ -62,11 +62,21 @@ def read_object(request: HttpRequest, keys: Mapping[str, Key]) -> Data:
         if value is not None and (not isinstance(value, types) or (isinstance(value, bool) and bool not in types)):
             names = " or ".join(_JSON_NAMES[each] for each in types)
             raise UsageError(f"`{key}` is {names}, got {describe(value)}", code="type_mismatch")
+        if keys[key] == TAGS and isinstance(value, dict):
+            _check_tags(key, value)
     given = {key: value for key, value in data.items() if value is not None}
     missing = [f"`{key}`" for key, about in keys.items() if about.required and key not in given]
     if missing:
         raise UsageError(f"the body needs {' and '.join(missing)}", code="missing_key")
     return given
+
+
+def _check_tags(key: str, tags: Mapping[str, Any]) -> None:
+    for name, value in tags.items():
+        if not isinstance(value, str):
+            raise UsageError(
+                f"the tag `{printable(name[:80])}` in `{key}` is text, got {describe(value)}", code="type_mismatch"
+            )
 
 
 def one(request: HttpRequest, name: str) -> str | None:
