@@ -168,6 +168,7 @@ def test_what_the_server_keeps_to_itself(admin, folder) -> None:
         ("GET", "/v1/nothing", 404, "route_not_found"),
         ("PUT", "/v1/runs", 405, "method_not_allowed"),
         ("POST", "/v1/targets/nowhere/check", 404, "target_unknown"),
+        ("POST", "/v1/endpoints/greet:1/runs", 404, "endpoint_not_found"),
         ("GET", "/v1/runs?limt=3", 400, "unknown_key"),
         ("GET", "/v1/runs?limit=0", 400, "value_invalid"),
         ("GET", "/v1/runs?limit=1&limit=2", 400, "usage_error"),

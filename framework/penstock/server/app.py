@@ -24,6 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from penstock.config import ServerOptions, is_loopback
 from penstock.contract.http import AnsweredRequest, HttpAnswer, HttpRequest, HttpRoute
 from penstock.errors import NotFound, PenstockError, PolicyRefused, RegistryError, TooManyRequests, UsageError
+from penstock.records import Rights
 from penstock.server.access import Gatekeeper, nobody
 from penstock.server.answers import problem
 from penstock.server.asking import Asking
@@ -38,6 +39,9 @@ _THREADS = 32
 
 _DRAINED = 16 * 1_048_576
 """How many bytes of a body that is too large are read and dropped: who still sends does not read the answer."""
+
+_NONE = Rights(scope="read", endpoints=frozenset())
+"""What nobody in particular may: nothing."""
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
@@ -160,7 +164,7 @@ class App:
         in_thread = partial(self.in_thread)
 
         def ready() -> HttpRequest:
-            caller = nobody(route.door, request_id)
+            caller = evolve(nobody(route.door, request_id), rights=_NONE)
             if not route.open:
                 caller = self._gatekeeper.caller(
                     request.headers.getlist("authorization"),

@@ -60,7 +60,7 @@ class Targets(Group):
         """Every configured target, also those that cannot be used, with the origin of each option."""
         return tuple(self._status(name) for name in self._services.config.targets)
 
-    @verb("target.check", "read")
+    @verb("target.check", "submit")
     def check(self, caller: Caller, name: str | None = None) -> Health:
         """Ask a target how it is. Raises ConfigInvalid when it cannot even be opened."""
         opened = self._services.targets.open(name)

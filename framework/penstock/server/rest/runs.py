@@ -10,7 +10,7 @@ from attrs import evolve
 
 from penstock.codec import to_data
 from penstock.contract.http import HttpAnswer, HttpRequest
-from penstock.errors import UsageError
+from penstock.errors import NotFound, UsageError
 from penstock.records import RunRecord
 from penstock.server.answers import answer, location, page, problem
 from penstock.server.artifacts import OpenFolder, open_artifact
@@ -32,6 +32,9 @@ _SAFE = {"X-Content-Type-Options": "nosniff"}
 
 def submit_endpoint(request: HttpRequest, data: Data) -> HttpAnswer:
     """Trigger an endpoint, or the version that the body names: 201 with the run, 200 when its key has it already."""
+    name = request.path["name"]
+    if ":" in name:  # which would be a published pipeline
+        raise NotFound(f"no endpoint `{name}`", code="endpoint_not_found")
     return _submitted(request, request.path["name"], data)
 
 
