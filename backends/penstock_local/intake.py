@@ -46,8 +46,7 @@ def _restore(job: Job, rows: Sequence[sqlite3.Row]) -> list[Step]:
         step.attempt, step.failures, step.interruptions = row["attempt"], row["failures"], row["interruptions"]
         if row["ended"] is not None:
             job.end(step, row["state"], json.loads(row["outputs"] or "{}"))
-            if row["error"] and job.error is None:
-                job.error = json.loads(row["error"])
+            job.note_failure(step, json.loads(row["error"] or "null"))
         elif row["state"] == "running":
             step.state, step.token = "running", row["token"] or ""
             running.append(step)

@@ -64,7 +64,8 @@ class Step:
 
 @define(eq=False)
 class Job:
-    """A run in the making. `open` counts the steps that have not ended; `error` is the first failure.
+    """A run in the making. `open` counts the steps that have not ended; `error` is the failure of the
+    step that comes first in the order of the graph, whichever was faster: so a run says the same everywhere.
 
     `environment` holds the values that the run took along from whoever submitted it. They stay in memory.
     """
@@ -77,6 +78,7 @@ class Job:
     started: bool = False
     canceled: bool = False
     error: Mapping[str, Any] | None = None
+    error_at: int = -1
     steps: dict[str, Step] = field(factory=dict)
     open: int = 0
 
@@ -110,6 +112,11 @@ class Job:
             if not dependent.missing and dependent.state == "queued":
                 freed.append(dependent)
         return freed
+
+    def note_failure(self, step: Step, error: Mapping[str, Any] | None) -> None:
+        """Note why a step failed."""
+        if error is not None and (self.error is None or step.position < self.error_at):
+            self.error, self.error_at = error, step.position
 
     def impossible(self, failed: Step) -> Iterator[Step]:
         """The queued steps that cannot go any more because this one failed, nearest first."""

@@ -260,7 +260,7 @@ class Schedule:
         for freed in job.end(step, state, outputs):
             self._line_up(freed)
         if state == "failed":
-            job.error = job.error or error
+            job.note_failure(step, error)
             for other in list(job.impossible(step)):
                 self._writes.append(queue.step_ended(job.seq, other.position, "skipped", now, None, None, None))
                 job.end(other, "skipped")

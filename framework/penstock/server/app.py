@@ -40,8 +40,8 @@ _THREADS = 32
 _DRAINED = 16 * 1_048_576
 """How many bytes of a body that is too large are read and dropped: who still sends does not read the answer."""
 
-_NONE = Rights(scope="read", endpoints=frozenset())
-"""What nobody in particular may: nothing."""
+_LOOK = Rights(scope="read")
+"""What the function of an open route may on its own account: whom it lets in is its own business."""
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
@@ -164,7 +164,7 @@ class App:
         in_thread = partial(self.in_thread)
 
         def ready() -> HttpRequest:
-            caller = evolve(nobody(route.door, request_id), rights=_NONE)
+            caller = evolve(nobody(route.door, request_id), rights=_LOOK)
             if not route.open:
                 caller = self._gatekeeper.caller(
                     request.headers.getlist("authorization"),

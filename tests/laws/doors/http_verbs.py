@@ -123,8 +123,11 @@ class Runs(_Group):
             body["version"] = version
         return read_submitted(self._ask(dict, "POST", path, body, key=idempotency_key))
 
-    def rerun(self, ref: str, *, idempotency_key: str | None = None) -> Submitted:
-        return read_submitted(self._ask(dict, "POST", f"/runs/{url(ref)}/rerun", {}, key=idempotency_key))
+    def rerun(
+        self, ref: str, *, parameters: dict[str, Any] | None = None, idempotency_key: str | None = None
+    ) -> Submitted:
+        data = {} if parameters is None else {"parameters": parameters}
+        return read_submitted(self._ask(dict, "POST", f"/runs/{url(ref)}/rerun", data, key=idempotency_key))
 
     def get(self, ref: str) -> RunRecord:
         return self._ask(RunRecord, "GET", f"/runs/{url(ref)}")
