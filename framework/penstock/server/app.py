@@ -109,7 +109,7 @@ class App:
             refused = _refused(scope, error, request_id)
             if isinstance(raised, HTTPException) and raised.headers:  # which methods are allowed
                 refused = evolve(refused, headers={**refused.headers, **raised.headers})
-            if error.code in ("body_timeout", "document_too_large"):
+            if error.code in ("body_timeout", "document_too_large", "http_invalid"):
                 # What still comes of the body is not read, so nothing else can be said on this connection.
                 refused = evolve(refused, headers={**refused.headers, "Connection": "close"})
             await self.streams.response(refused, head=scope["method"] == "HEAD")(scope, receive, sending)
@@ -129,6 +129,9 @@ class App:
 
     def _check_limits(self, scope: Scope) -> None:
         options = self._options
+        if {b"content-length", b"transfer-encoding"} <= {name for name, _ in scope["headers"]}:
+            # A proxy before us may have read another length than we do, and what we take for a request be a body's end.
+            raise UsageError("a body has a length or is chunked, not both", code="http_invalid")
         if self._running > options.max_requests:
             raise TooManyRequests(f"the server answers {options.max_requests} requests at a time; try again")
         if len(scope.get("raw_path", b"")) + len(scope["query_string"]) > options.max_url_bytes:
