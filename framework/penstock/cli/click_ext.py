@@ -30,6 +30,7 @@ class Command(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the arguments, and keep them as they were given: what is wrong with them is said with them."""
         ctx.meta[GIVEN] = list(args)
+        _refuse_twice(self, ctx, args)
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -47,6 +48,12 @@ class Group(click.Group):
         super().__init__(name, **settings)
         # Where it stands does not matter, see Command.
         self.params.append(click.Option(["--json"], is_flag=True, expose_value=False, hidden=True))
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the options that stand before the command."""
+        if args:
+            _refuse_twice(self, ctx, args)
+        return super().parse_args(ctx, args)
 
     def list_commands(self, context: click.Context) -> list[str]:
         """The names of the commands."""
@@ -100,6 +107,15 @@ class RootGroup(Group):
         if foreign:
             with formatter.section("Commands of other packages"):
                 formatter.write_dl([(name, f"from {source}") for name, source in foreign.items()])
+
+
+def _refuse_twice(command: click.Command, ctx: click.Context, args: Sequence[str]) -> None:
+    """Refuse an option that takes one value and is given more, of which click would keep the last without a word."""
+    _, _, given = command.make_parser(ctx).parse_args(args=list(args))
+    for option in given:
+        single = isinstance(option, click.Option) and not (option.multiple or option.is_flag or option.count)
+        if single and given.count(option) > 1:
+            raise click.UsageError(f"`{max(option.opts, key=len)}` is given twice, and takes one value", ctx)
 
 
 def _foreign(own: Table) -> dict[str, str]:
