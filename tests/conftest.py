@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import fcntl
 import importlib
+import importlib.util
 import os
 import signal
 import sys
 import textwrap
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -209,15 +211,24 @@ def end_engines(folder: Path) -> None:
                 os.kill(int(process.name), signal.SIGKILL)
 
 
+def module_at(file: Path) -> ModuleType:
+    """Import a file that lies beside the tests under its own name."""
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[file.stem] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def importing() -> Callable[[Path], ModuleType]:
+    """`module_at`, for what lies in the folder of a suite."""
+    return module_at
+
+
 @pytest.fixture(scope="session")
 def serving():
     """The module of `tests/serving.py`; without the extra `server` its tests are skipped by name."""
     pytest.importorskip("uvicorn", reason="needs the extra `server`")
-    import importlib.util
-
-    spec = importlib.util.spec_from_file_location("serving", Path(__file__).with_name("serving.py"))
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["serving"] = module
-    spec.loader.exec_module(module)
-    return module
+    return module_at(Path(__file__).with_name("serving.py"))

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from functools import cached_property
+from typing import TypeVar
 from urllib.parse import quote
 
 from attrs import define
 
 from penstock.contract.http import HttpRequest
 from penstock.errors import UsageError
+from penstock.records import Page
 from penstock.workspace import Workspace
 from penstock_azureml_v1.entities import Entities
 from penstock_azureml_v1.hooks import AzuremlV1
+
+T = TypeVar("T")
 
 
 @define(slots=False)
@@ -55,3 +60,13 @@ class Call:
     def active_only(self) -> bool:
         """Whether a listing leaves out what is closed, as it does unless told."""
         return (self.asked("activeonly") or "true").lower() != "false"
+
+    def every(self, list_page: Callable[..., Page[T]]) -> Iterator[T]:
+        """What a verb lists, all its pages: the wire has none."""
+        before: str | None = None
+        while True:
+            page = list_page(all=not self.active_only, limit=1000, before=before)
+            yield from page.items
+            if page.next is None:
+                return
+            before = page.next

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from penstock.contract.http import HttpAnswer
@@ -44,7 +44,7 @@ def get_by_name(call: Call) -> HttpAnswer:
 
 def list_all(call: Call) -> HttpAnswer:
     """Every endpoint, as a bare list."""
-    return answer([call.entities.endpoint(one) for one in _every(call)])
+    return answer([call.entities.endpoint(one) for one in call.every(call.workspace.endpoints.list)])
 
 
 def pipelines_of(call: Call) -> HttpAnswer:
@@ -129,13 +129,3 @@ def _changed(now: EndpointRecord) -> Conflict:
         f"endpoint `{now.name}` was changed since it was read; read it again before writing it",
         code="revision_changed",
     )
-
-
-def _every(call: Call) -> Iterator[EndpointRecord]:
-    before: str | None = None
-    while True:
-        page = call.workspace.endpoints.list(all=not call.active_only, limit=1000, before=before)
-        yield from page.items
-        if page.next is None:
-            return
-        before = page.next

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from penstock.codec import read_json
 from penstock.contract.http import HttpAnswer
 from penstock.errors import UsageError
-from penstock.records import PublishedRecord
 from penstock_azureml_v1.answers import answer, empty
 from penstock_azureml_v1.call import Call
 from penstock_azureml_v1.entities import is_enabled
@@ -24,7 +21,7 @@ def create(call: Call) -> HttpAnswer:
 
 def list_all(call: Call) -> HttpAnswer:
     """Every published pipeline, as a bare list."""
-    return answer([call.entities.pipeline(one) for one in _every(call)])
+    return answer([call.entities.pipeline(one) for one in call.every(call.workspace.pipelines.list)])
 
 
 def get(call: Call) -> HttpAnswer:
@@ -43,13 +40,3 @@ def set_status(call: Call) -> HttpAnswer:
     else:
         call.workspace.pipelines.disable(ref, reason="set by an Azure ML v1 caller")
     return empty()
-
-
-def _every(call: Call) -> Iterator[PublishedRecord]:
-    before: str | None = None
-    while True:
-        page = call.workspace.pipelines.list(all=not call.active_only, limit=1000, before=before)
-        yield from page.items
-        if page.next is None:
-            return
-        before = page.next

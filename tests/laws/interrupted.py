@@ -7,16 +7,20 @@ from functools import partial
 
 from attrs import evolve, frozen
 
+from penstock.contract.run import Absent
 from penstock.testing.faults.points import Point, Points, kill_at_each, points_of
 from penstock.testing.faults.scenes import Scene
 from penstock.testing.harness import Harness
-from penstock.testing.laws import Untested
+from penstock.testing.laws import Untested, require, same
 from penstock.testing.processes.killing import kill_naming
+from penstock.workspace import Workspace
 
 END = Point("its end")
 """The moment after everything: a history that is told to stop there is not killed."""
 TRIES = 4
 """How often a point is sought that the history does not come by every time."""
+SLOW = 600.0
+"""Seconds that a step sleeps which is canceled."""
 FEW = 5
 """Of so many points one may be missed: what a target has done by then depends on its pace."""
 
@@ -94,3 +98,17 @@ def _comes_by(points: list[Point], names: tuple[str, ...]) -> None:
     for name in names:
         if not any(name in str(point) for point in rest):
             raise Untested(f"the moment before `{name}` was not seen, so nothing can be interrupted there")
+
+
+def sound(workspace: Workspace) -> None:
+    """The registry holds together. Raises LawBroken."""
+    report = workspace.admin.check()
+    require(12, report.ok, f"the registry is not sound: {'; '.join(report.lines)}")
+
+
+def ended_canceled(scene: Scene, workspace: Workspace, run_id: str) -> None:
+    """The run ends canceled, on the target too. Raises LawBroken."""
+    run = scene.ended(workspace, run_id)
+    same(12, run.state, "canceled", "the end of a canceled run")
+    found = scene.reported(run)
+    same(12, "gone" if isinstance(found, Absent) else found.state, "canceled", "what the target says of it")

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
-from laws.interrupted import History, around
+from laws.interrupted import SLOW, History, around, ended_canceled, sound
 
 from penstock.contract.hooks import hookimpl
-from penstock.contract.run import Absent
 from penstock.contract.target import EndpointState
 from penstock.errors import GateClosed
 from penstock.testing.faults.points import Point, Points
@@ -15,10 +14,6 @@ from penstock.testing.faults.scenes import Scene, publishes
 from penstock.testing.faults.troubles import Told
 from penstock.testing.laws import require, same
 from penstock.testing.probes.pipelines import variant
-from penstock.workspace import Workspace
-
-SLOW = 600.0
-"""Seconds that a step sleeps which is canceled."""
 
 
 class _Noted:
@@ -37,11 +32,6 @@ class _Noted:
         return answer
 
 
-def _sound(workspace: Workspace) -> None:
-    report = workspace.admin.check()
-    require(12, report.ok, f"the registry is not sound: {'; '.join(report.lines)}")
-
-
 def closes(scene: Scene, points: Points) -> None:
     """Close an endpoint and cancel its run, which is running."""
     with scene.open() as workspace:
@@ -58,23 +48,20 @@ def closed(scene: Scene, point: Point) -> None:
     [run_id] = scene.acknowledged()
     scene.catch_up()
     with scene.open() as workspace:
-        _sound(workspace)
+        sound(workspace)
         if not workspace.endpoints.get("one").enabled:
             same(12, scene.ended(workspace, run_id).state, "canceled", "the run that was canceled with the gate")
         workspace.endpoints.disable("one", reason="the kit says so", cancel_runs=True)
     scene.catch_up()
     with scene.open() as workspace:
-        run = scene.ended(workspace, run_id)
-        same(12, run.state, "canceled", "the end of a canceled run")
-        found = scene.reported(run)
-        same(12, "gone" if isinstance(found, Absent) else found.state, "canceled", "what the target says of it")
+        ended_canceled(scene, workspace, run_id)
         try:
             more = workspace.runs.submit("one", parameters=scene.parameters()).run.id
         except GateClosed:
             more = None
         same(5, more, None, "the run that a closed endpoint let through")
         same(12, [one.id for one in workspace.runs.list().items], [run_id], "the runs that there are")
-        _sound(workspace)
+        sound(workspace)
 
 
 def moves(scene: Scene, points: Points) -> None:
@@ -91,7 +78,7 @@ def moved(scene: Scene, point: Point) -> None:
     """Pointer and history agree, and the target knows the newest state, or hears of it; then both can be repeated."""
     told = Told()
     with scene.open(("told", told)) as workspace:
-        _sound(workspace)
+        sound(workspace)
         endpoint = workspace.endpoints.get("one")
         entries = workspace.endpoints.history("one").items
         last = next((entry.to for entry in entries if entry.action.startswith("default_")), "0")
@@ -101,7 +88,7 @@ def moved(scene: Scene, point: Point) -> None:
     with scene.open(("told", told)) as workspace:
         workspace.endpoints.set_default("one", "1")
         same(3, workspace.endpoints.rollback("one").endpoint.default, "0", "the default after rolling back")
-        _sound(workspace)
+        sound(workspace)
     scene.catch_up(("told", told))
     _known(scene, told, endpoint.id)
 

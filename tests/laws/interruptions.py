@@ -6,7 +6,7 @@ from collections.abc import Generator
 from types import SimpleNamespace
 
 from attrs import evolve
-from laws.interrupted import History, around
+from laws.interrupted import SLOW, History, around, ended_canceled, sound
 
 from penstock.contract.hooks import hookimpl
 from penstock.contract.run import Absent, Submission
@@ -20,8 +20,6 @@ from penstock.testing.probes.pipelines import variant
 from penstock.workspace import Workspace
 
 KEY = "the intent"
-SLOW = 600.0
-"""Seconds that a step sleeps which is canceled."""
 
 
 def _first(workspace: Workspace, scene: Scene) -> str:
@@ -38,11 +36,6 @@ def _run(workspace: Workspace, scene: Scene, seconds: float = 0) -> RunRecord:
     return workspace.runs.submit("one", parameters=given, idempotency_key=KEY).run
 
 
-def _sound(workspace: Workspace) -> None:
-    report = workspace.admin.check()
-    require(12, report.ok, f"the registry is not sound: {'; '.join(report.lines)}")
-
-
 def submits(scene: Scene, points: Points) -> None:
     """Submit under a key."""
     with scene.open() as workspace:
@@ -54,7 +47,7 @@ def submits(scene: Scene, points: Points) -> None:
 def submitted(scene: Scene, point: Point) -> None:
     """The request is repeated under its key: there is one run, and it runs once, to its end."""
     with scene.open() as workspace:
-        _sound(workspace)
+        sound(workspace)
         known = [run.id for run in workspace.runs.list().items]
         require(8, len(known) <= 1, f"one request made {len(known)} runs")
         run_id = _asks(workspace, scene)
@@ -67,7 +60,7 @@ def submitted(scene: Scene, point: Point) -> None:
         scene.executed({"tell": 1})
         scene.handed_over_again(run)
         scene.executed({"tell": 1})
-        _sound(workspace)
+        sound(workspace)
 
 
 def hands_over(scene: Scene, points: Points) -> None:
@@ -98,7 +91,7 @@ def handed_over(scene: Scene, point: Point) -> None:
 def submitted_then_canceled(scene: Scene, point: Point) -> None:
     """The run is canceled instead: what we say became of it is what became of it."""
     with scene.open() as workspace:
-        _sound(workspace)
+        sound(workspace)
         for run in workspace.runs.list().items:
             workspace.runs.cancel(run.id)
     scene.catch_up()
@@ -111,7 +104,7 @@ def submitted_then_canceled(scene: Scene, point: Point) -> None:
                 same(12, said, run.state, "what the target says of a run that we say has ended")
             if run.state == "succeeded":
                 scene.executed({"tell": 1})
-        _sound(workspace)
+        sound(workspace)
 
 
 def cancels(scene: Scene, points: Points) -> None:
@@ -128,19 +121,16 @@ def cancels(scene: Scene, points: Points) -> None:
 def canceled(scene: Scene, point: Point) -> None:
     """The request is repeated: the run ends canceled, on the target too."""
     with scene.open() as workspace:
-        _sound(workspace)
+        sound(workspace)
         [run_id] = scene.acknowledged()
         same(8, _asks(workspace, scene, SLOW), run_id, "the run of the key")
         workspace.runs.cancel(run_id)
     scene.catch_up()
     with scene.open() as workspace:
-        run = scene.ended(workspace, run_id)
-        same(12, run.state, "canceled", "the end of a canceled run")
-        found = scene.reported(run)
-        same(12, "gone" if isinstance(found, Absent) else found.state, "canceled", "what the target says of it")
+        ended_canceled(scene, workspace, run_id)
         if scene.marks is not None:
             require(12, executions(scene.marks).get("tell", 0) <= 1, "a canceled step ran again")
-        _sound(workspace)
+        sound(workspace)
 
 
 def refreshes(scene: Scene, points: Points) -> None:
@@ -157,7 +147,7 @@ def refreshes(scene: Scene, points: Points) -> None:
 def refreshed(scene: Scene, point: Point) -> None:
     """Somebody looks again: the end and the outputs are there, and the history has them once."""
     with scene.open() as workspace:
-        _sound(workspace)
+        sound(workspace)
         [run_id] = scene.acknowledged()
         same(8, _asks(workspace, scene), run_id, "the run of the key")
         run = scene.ended(workspace, run_id)
@@ -182,7 +172,7 @@ def published_two(scene: Scene, point: Point) -> None:
     """Both are published again: what callers were told is there, nothing is there twice, and it runs."""
     with scene.open() as workspace:
         if scene.file.exists():
-            _sound(workspace)
+            sound(workspace)
             published = workspace.pipelines.list(all=True).items
             behind = [one for endpoint in workspace.endpoints.list(all=True).items for one in endpoint.versions]
             same(12, len(behind), len(published), "of what was published behind an endpoint, how much is behind it")
@@ -193,7 +183,7 @@ def published_two(scene: Scene, point: Point) -> None:
             for default, pipeline in enumerate(pipelines)
         ]
         same(12, ids[: len(before)], before, "what was published before the kill")
-        _sound(workspace)
+        sound(workspace)
         endpoint = workspace.endpoints.get("one")
         versions = [(one.version, one.published) for one in endpoint.versions]
         same(12, versions, [("0", ids[0]), ("1", ids[1])], "the versions after publishing again")

@@ -58,15 +58,7 @@ def tokens(folder, serving) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def issuing():
+def issuing(importing):
     """The module of `tests/server/issuing.py`; without the extra `server` its tests are skipped by name."""
     pytest.importorskip("joserfc", reason="needs the extra `server`")
-    import importlib.util
-    import sys
-
-    spec = importlib.util.spec_from_file_location("issuing", Path(__file__).with_name("issuing.py"))
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["issuing"] = module
-    spec.loader.exec_module(module)
-    return module
+    return importing(Path(__file__).with_name("issuing.py"))

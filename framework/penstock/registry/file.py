@@ -160,7 +160,7 @@ def _new_file(path: Path) -> Iterator[sqlite3.Connection]:
             with draft.open("rb") as file:
                 os.fsync(file.fileno())
             os.link(draft, path)  # unlike a rename, never replaces what came to be there meanwhile
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
         finally:
             for suffix in ("", "-wal", "-shm", "-journal"):
                 draft.with_name(draft.name + suffix).unlink(missing_ok=True)
@@ -248,7 +248,7 @@ def _prepare_folder(folder: Path) -> None:
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir(mode=0o700)
-        _sync_folder(folder.parent)
+        sync_folder(folder.parent)
         ignore = folder / ".gitignore"
         ignore.touch(mode=0o600)
         ignore.write_text("*\n", encoding="utf-8")
@@ -259,7 +259,7 @@ def _prepare_folder(folder: Path) -> None:
         raise not_writable(folder, error) from None
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make the names in a folder survive power loss. Raises OSError."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:

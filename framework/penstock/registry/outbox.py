@@ -27,6 +27,15 @@ _OF_SUBJECT = {
 }
 
 
+def _which(owed: Owed) -> str:
+    """The condition that finds it; its parameters are those of `_named`."""
+    return f"kind = ? AND subject = {_OF_SUBJECT[owed.kind]} AND target = ?"
+
+
+def _named(owed: Owed) -> tuple[str, str, str]:
+    return owed.kind, owed.subject, owed.target
+
+
 def owe(tx: Transaction, kind: str, subject: int, target: str) -> None:
     """Owe a target something, due now. What is owed already is due now again."""
     tx.run(
@@ -104,10 +113,8 @@ def due_targets(tx: Transaction) -> list[str]:
 def is_owed(tx: Transaction, owed: Owed) -> bool:
     """Whether it is still to be done."""
     found = tx.one(
-        f"SELECT 1 FROM outbox WHERE kind = ? AND subject = {_OF_SUBJECT[owed.kind]} AND target = ?",
-        owed.kind,
-        owed.subject,
-        owed.target,
+        f"SELECT 1 FROM outbox WHERE {_which(owed)}",
+        *_named(owed),
     )
     return found is not None
 
@@ -115,10 +122,8 @@ def is_owed(tx: Transaction, owed: Owed) -> bool:
 def done(tx: Transaction, owed: Owed) -> None:
     """Note that it is done."""
     tx.run(
-        f"DELETE FROM outbox WHERE kind = ? AND subject = {_OF_SUBJECT[owed.kind]} AND target = ?",
-        owed.kind,
-        owed.subject,
-        owed.target,
+        f"DELETE FROM outbox WHERE {_which(owed)}",
+        *_named(owed),
     )
 
 
@@ -130,24 +135,20 @@ def defer(tx: Transaction, owed: Owed, seconds: float, message: str, *, stuck: b
     # A hand-over counts its tries when it begins, see `handover.start`.
     tx.run(
         f"""UPDATE outbox SET due = ?, message = ?, stuck = ?, tries = tries + (kind <> 'submit')
-            WHERE kind = ? AND subject = {_OF_SUBJECT[owed.kind]} AND target = ?""",
+            WHERE {_which(owed)}""",
         tx.after(seconds),
         message,
         stuck,
-        owed.kind,
-        owed.subject,
-        owed.target,
+        *_named(owed),
     )
 
 
 def is_due(tx: Transaction, owed: Owed) -> bool:
     """Whether it is to be done now, and its target is not left alone."""
     found = tx.one(
-        f"""SELECT due FROM outbox WHERE kind = ? AND subject = {_OF_SUBJECT[owed.kind]} AND target = ?
+        f"""SELECT due FROM outbox WHERE {_which(owed)}
             AND (due <= ? OR due > ?)""",
-        owed.kind,
-        owed.subject,
-        owed.target,
+        *_named(owed),
         tx.clock,
         tx.clock + LONGEST,
     )
@@ -157,21 +158,17 @@ def is_due(tx: Transaction, owed: Owed) -> bool:
 def begin(tx: Transaction, owed: Owed) -> None:
     """Leave it to whoever begins now for a while, so that others go on with the rest should its target be slow."""
     tx.run(
-        f"UPDATE outbox SET due = ? WHERE kind = ? AND subject = {_OF_SUBJECT[owed.kind]} AND target = ?",
+        f"UPDATE outbox SET due = ? WHERE {_which(owed)}",
         tx.after(LEASE),
-        owed.kind,
-        owed.subject,
-        owed.target,
+        *_named(owed),
     )
 
 
 def is_stuck(tx: Transaction, owed: Owed) -> bool:
     """Whether it waits for somebody to mend something."""
     found = tx.one(
-        f"SELECT stuck FROM outbox WHERE kind = ? AND subject = {_OF_SUBJECT[owed.kind]} AND target = ?",
-        owed.kind,
-        owed.subject,
-        owed.target,
+        f"SELECT stuck FROM outbox WHERE {_which(owed)}",
+        *_named(owed),
     )
     return found is not None and bool(found["stuck"])
 
@@ -179,10 +176,8 @@ def is_stuck(tx: Transaction, owed: Owed) -> bool:
 def tries(tx: Transaction, owed: Owed) -> int:
     """How often it was tried in vain."""
     found = tx.one(
-        f"SELECT tries FROM outbox WHERE kind = ? AND subject = {_OF_SUBJECT[owed.kind]} AND target = ?",
-        owed.kind,
-        owed.subject,
-        owed.target,
+        f"SELECT tries FROM outbox WHERE {_which(owed)}",
+        *_named(owed),
     )
     return 0 if found is None else int(found["tries"])
 

@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from penstock.registry.database import Transaction
-from penstock.registry.file import not_writable
+from penstock.registry.file import not_writable, sync_folder
 
 _KEY_BYTES = 32
 
@@ -28,7 +28,7 @@ def keep(home: Path, run: str, texts: Mapping[str, str]) -> None:
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
         _write(folder / run, json.dumps(dict(texts)).encode("ascii"))
-        _sync(home)
+        sync_folder(home)
     except OSError as error:
         raise not_writable(folder / run, error) from None
 
@@ -46,7 +46,7 @@ def forget(home: Path, run: str) -> None:
     """Remove the values of a run, as far as they are there; what fails here is left to `sweep`."""
     with suppress(OSError):
         (_folder(home) / run).unlink()
-        _sync(_folder(home))
+        sync_folder(_folder(home))
 
 
 def left(home: Path) -> list[str]:
@@ -88,7 +88,7 @@ def _key(home: Path) -> bytes:
             try:
                 with suppress(FileExistsError):  # another process was faster, and its key is the one
                     os.link(draft, path)
-                    _sync(home)
+                    sync_folder(home)
             finally:
                 draft.unlink()
             return path.read_bytes()
@@ -104,16 +104,8 @@ def _write(path: Path, data: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)
-    _sync(path.parent)
+    sync_folder(path.parent)
 
 
 def _folder(home: Path) -> Path:
     return home / "sensitive"
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
