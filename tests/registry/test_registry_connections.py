@@ -83,7 +83,7 @@ def test_writers_of_one_process_take_turns(registry, kit, monkeypatch):
 
 
 def test_a_writer_whose_turn_does_not_come_is_told_so(registry, kit, monkeypatch):
-    monkeypatch.setattr("penstock.registry.database.BUSY_SECONDS", 0.05)
+    monkeypatch.setattr("penstock.registry.decisions.BUSY_SECONDS", 0.05)
     codes = []
     with registry.write():
         other = threading.Thread(target=lambda: codes.append(kit.code(kit.publish, registry, "a")))

@@ -20,6 +20,10 @@ _TIME = re.compile(
 )
 
 
+_PLAIN = frozenset({str, int, float, bool, type(None)})
+"""What is JSON as it is: most values are, and a call for each would be half the time of an answer."""
+
+
 def to_data(record: Any) -> Any:
     """The JSON-able data of any attrs record, and of lists and mappings of them.
 
@@ -56,15 +60,19 @@ def _writer_for(cls: type) -> Callable[[Any], Any]:
         return lambda record: record.to_dict()
     if attrs.has(cls):
         pairs = [(field.name.rstrip("_"), field.name) for field in attrs.fields(cls)]
-        return lambda record: {key: to_data(getattr(record, name)) for key, name in pairs}
-    if cls in (str, int, float, bool, type(None)):
+        return lambda record: {
+            key: value if type(value := getattr(record, name)) in _PLAIN else to_data(value) for key, name in pairs
+        }
+    if cls in _PLAIN:
         return lambda value: value
     if issubclass(cls, datetime):
         return time_text
     if issubclass(cls, PurePath):
         return str
     if issubclass(cls, Mapping):
-        return lambda mapping: {str(key): to_data(value) for key, value in mapping.items()}
+        return lambda mapping: {
+            str(key): value if type(value) in _PLAIN else to_data(value) for key, value in mapping.items()
+        }
     if issubclass(cls, list | tuple):
         return lambda items: [to_data(item) for item in items]
     if issubclass(cls, set | frozenset):

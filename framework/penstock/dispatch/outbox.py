@@ -245,6 +245,12 @@ class Outbox:
             target.sync_endpoint(state)
         self._registry.outbox.synced(owed.subject, owed.target, state.revision)
 
+    def tell_accepted(self, run: RunRecord) -> None:
+        """Tell the plugins and the dispatcher of a run that is theirs from now on. Never raises."""
+        self.tell_run(run)
+        if self.wake is not None:
+            self.wake()
+
     def tell_run(self, run: RunRecord) -> None:
         """Tell the plugins that a run changed; of one that has ended nothing secret stays."""
         if run.finished:

@@ -20,11 +20,13 @@ from penstock.registry.messages import (
     VersionOutcome,
 )
 from penstock.registry.registry import Registry
+from penstock.registry.together import Elsewhere, Together
 
 __all__ = [
     "CancelOutcome",
     "CheckReport",
     "Counts",
+    "Elsewhere",
     "GateOutcome",
     "HistoryQuery",
     "MoveOutcome",
@@ -38,6 +40,7 @@ __all__ = [
     "Resolution",
     "ResolutionChanged",
     "RunQuery",
+    "Together",
     "TriggerRequest",
     "VersionOutcome",
 ]

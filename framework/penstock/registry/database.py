@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from attrs import frozen
 
@@ -22,6 +23,8 @@ LONGEST = 3_600_000_000
 """How long, in microseconds, anything is put off at the most. What is due later than that was noted by a clock that
 was ahead, and is due now.
 """
+
+T = TypeVar("T")
 
 Clock = Callable[[], int]
 """The time in microseconds since 1970 UTC."""
@@ -75,8 +78,7 @@ class Transaction:
 class Database:
     """Connections to one file, one for each thread that is in a transaction. A forked child opens its own.
 
-    `connect` opens another one, ready for use. Readers never wait; writers of one process take turns here rather
-    than at SQLite's lock, which is asked by waiting and trying again.
+    `connect` opens another one, ready for use. Readers never wait.
     """
 
     def __init__(self, path: Path, connect: Callable[[], sqlite3.Connection], *, read_only: bool, clock: Clock) -> None:
@@ -88,44 +90,45 @@ class Database:
         self._file = _identity(path)
         self._closed = False
         self._lock = threading.Lock()
-        self._writing = threading.Lock()
         self._pid = os.getpid()
 
     @contextmanager
     def read(self) -> Iterator[Transaction]:
         """A consistent view of the registry."""
-        with self._begin("BEGIN") as connection:
+        with self.begin("BEGIN") as connection:
             now = self._clock()
             yield Transaction(connection, now, now)
 
+    def look(self, work: Callable[[Transaction], T]) -> T:
+        """What one statement finds, which is consistent by itself."""
+        with self.connection() as connection:
+            now = self._clock()
+            return work(Transaction(connection, now, now))
+
     @contextmanager
-    def write(self) -> Iterator[Transaction]:
-        """A decision: nobody else decides until it is committed, and then it survives power loss.
+    def begin(self, begin: str) -> Iterator[sqlite3.Connection]:
+        """A connection in a transaction, which is committed in the end, or rolled back."""
+        with self.connection() as connection:
+            connection.execute(begin)
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
 
-        Raises RegistryError `registry_read_only` or `registry_busy`; any exception leaves nothing behind.
-        """
-        if self.read_only:
-            raise RegistryError(
-                f"{self.path}: the registry is read-only for this user, so nothing can be changed; "
-                "check the permissions of the file and its folder",
-                code="registry_read_only",
-            )
-        if not self._writing.acquire(timeout=BUSY_SECONDS):
-            raise _busy(self.path)
-        try:
-            with self._begin("BEGIN IMMEDIATE") as connection:
-                clock = self._clock()
-                # Clocks jump; the history's times never go back, so that "at that time" has one answer.
-                last = connection.execute("SELECT at FROM history ORDER BY seq DESC LIMIT 1").fetchone()
-                yield Transaction(connection, max(clock, last[0] + 1) if last else clock, clock)
-        finally:
-            self._writing.release()
+    def decision(self, connection: sqlite3.Connection, last: int) -> Transaction:
+        """A decision on an open transaction; `last` is the time of the last change, see `last`."""
+        clock = self._clock()
+        # Clocks jump; the history's times never go back, so that "at that time" has one answer.
+        return Transaction(connection, max(clock, last + 1), clock)
 
-    def rewrite(self) -> None:
-        """Write a page as it is, which fails as every write would. Raises RegistryError."""
-        with self.write() as tx:
-            version = int(tx.need("PRAGMA user_version")[0])
-            tx.run(f"PRAGMA user_version = {version}")
+    @staticmethod
+    def last(connection: sqlite3.Connection) -> int:
+        """The time of the last change."""
+        row = connection.execute("SELECT at FROM history ORDER BY seq DESC LIMIT 1").fetchone()
+        return int(row[0]) if row else 0
 
     @contextmanager
     def connection(self) -> Iterator[sqlite3.Connection]:
@@ -162,18 +165,6 @@ class Database:
                 while self._free:
                     self._free.pop().close()
 
-    @contextmanager
-    def _begin(self, begin: str) -> Iterator[sqlite3.Connection]:
-        with self.connection() as connection:
-            connection.execute(begin)
-            try:
-                yield connection
-                connection.execute("COMMIT")
-            except BaseException:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                raise
-
 
 def _identity(path: Path) -> tuple[int, int] | None:
     """Which file has a name now, None for none."""
@@ -182,6 +173,20 @@ def _identity(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
+
+
+@contextmanager
+def savepoint(connection: sqlite3.Connection) -> Iterator[None]:
+    """A part of a transaction that leaves nothing behind when it fails; the rest stays, unless SQLite took back all."""
+    connection.execute("SAVEPOINT one")
+    try:
+        yield
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK TO one")
+            connection.execute("RELEASE one")
+        raise
+    connection.execute("RELEASE one")
 
 
 @contextmanager
@@ -205,7 +210,7 @@ def explain(path: Path, error: sqlite3.Error) -> RegistryError:
     extended = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
     primary = extended & 0xFF
     if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        return _busy(path)
+        return busy(path)
     if primary == sqlite3.SQLITE_FULL or extended == sqlite3.SQLITE_IOERR_SHMSIZE:
         return RegistryError(
             f"{path}: the disk is full; nothing was changed, make room and try again", code="registry_disk_full"
@@ -224,7 +229,8 @@ def explain(path: Path, error: sqlite3.Error) -> RegistryError:
     return RegistryError(f"{path}: the registry cannot be used ({error})")
 
 
-def _busy(path: Path) -> RegistryError:
+def busy(path: Path) -> RegistryError:
+    """The error for whoever waited for others in vain."""
     return RegistryError(
         f"{path}: others have kept the registry busy for {BUSY_SECONDS:g} seconds; nothing was changed, try again",
         code="registry_busy",

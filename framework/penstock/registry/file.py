@@ -94,6 +94,8 @@ def _admit(path: Path, connection: sqlite3.Connection, writable: bool) -> None:
             )
         _migrate(path, connection)
     connection.execute("PRAGMA foreign_keys = ON")
+    # What a savepoint may have to take back would be kept in a file, which takes longer than what it is kept for.
+    connection.execute("PRAGMA temp_store = MEMORY")
     if writable:
         connection.execute("PRAGMA synchronous = FULL")
 

@@ -98,6 +98,7 @@ class GateOutcome:
 class TriggerRequest:
     """One trigger. `kind` says what `ref` is: an endpoint, a published pipeline, or the name of a trial's pipeline.
 
+    `name` is what an endpoint was found by, which must still lead there when the run is accepted.
     `digest` and `placement` are of a trial only. `key` is the idempotency key; on a replay
     `is_same_request` is given the stored run and its fingerprint, and decides whether the request is the same (without
     it, the key alone decides); it may read the registry, but not write it. `public`: the caller is nobody known, so
@@ -109,6 +110,7 @@ class TriggerRequest:
 
     kind: Literal["endpoint", "published", "file"]
     ref: str
+    name: str | None = None
     version: str | None = None
     digest: str | None = None
     placement: Placement | None = None

@@ -26,8 +26,10 @@ from penstock.registry import (
     tokens,
 )
 from penstock.registry.database import Clock, Database, Transaction, system_clock
+from penstock.registry.decisions import Decisions
 from penstock.registry.file import copy, open_database
 from penstock.registry.messages import CheckReport
+from penstock.registry.together import Together
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -36,8 +38,9 @@ T = TypeVar("T")
 class _Group:
     """Functions of the registry that belong together, over one database."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, decisions: Decisions) -> None:
         self._database = database
+        self._decisions = decisions
 
 
 def reads(function: Callable[Concatenate[Transaction, P], T]) -> Callable[Concatenate[_Group, P], T]:
@@ -51,13 +54,22 @@ def reads(function: Callable[Concatenate[Transaction, P], T]) -> Callable[Concat
     return method
 
 
+def looks(function: Callable[Concatenate[Transaction, P], T]) -> Callable[Concatenate[_Group, P], T]:
+    """A function of a transaction that reads one statement, as a method."""
+
+    @wraps(function)
+    def method(self: _Group, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self._database.look(lambda tx: function(tx, *args, **kwargs))
+
+    return method
+
+
 def writes(function: Callable[Concatenate[Transaction, P], T]) -> Callable[Concatenate[_Group, P], T]:
     """A function of a transaction as a method that gives it a decision of its own."""
 
     @wraps(function)
     def method(self: _Group, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        with self._database.write() as tx:
-            return function(tx, *args, **kwargs)
+        return self._decisions.make(lambda tx: function(tx, *args, **kwargs))
 
     return method
 
@@ -113,6 +125,7 @@ class Runs(_Group):
     is_news = reads(run_state.is_news)
     report = writes(run_state.report)
     replay = reads(runs.replay)
+    is_known = looks(runs.is_known)
     resolve = reads(runs.resolve)
     accept = writes(runs.accept)
     without_need = reads(sensitive.unneeded)
@@ -148,7 +161,7 @@ class Tokens(_Group):
     create = writes(tokens.create)
     list = reads(tokens.list_all)
     revoke = writes(tokens.revoke)
-    verify = reads(tokens.verify)
+    verify = looks(tokens.verify)
     exchange = writes(tokens.exchange)
 
 
@@ -164,12 +177,12 @@ class Registry(_Group):
     counts = reads(maintenance.counts)
 
     def __init__(self, database: Database) -> None:
-        super().__init__(database)
-        self.pipelines = Pipelines(database)
-        self.endpoints = Endpoints(database)
-        self.runs = Runs(database)
-        self.outbox = Outbox(database)
-        self.tokens = Tokens(database)
+        super().__init__(database, Decisions(database))
+        self.pipelines = Pipelines(database, self._decisions)
+        self.endpoints = Endpoints(database, self._decisions)
+        self.runs = Runs(database, self._decisions)
+        self.outbox = Outbox(database, self._decisions)
+        self.tokens = Tokens(database, self._decisions)
 
     @classmethod
     def open(cls, path: Path, *, create: bool = True, read_only: bool = False, clock: Clock = system_clock) -> Registry:
@@ -181,13 +194,26 @@ class Registry(_Group):
         """
         return cls(open_database(path, create=create, read_only=read_only, clock=clock))
 
+    def together(self) -> Together:
+        """Decisions of this thread that share a commit; nothing is begun yet."""
+        return self._decisions.together()
+
+    @property
+    def in_a_hurry(self) -> bool:
+        """Whether this thread must not wait for anything: it decides `Together`."""
+        return self._decisions.joined.together is not None
+
+    def after_commit(self, work: Callable[[], None]) -> None:
+        """Do something that raises nothing once what this thread has decided is committed."""
+        self._decisions.after(work)
+
     def write(self) -> AbstractContextManager[Transaction]:
         """One decision for several changes: pass it to functions of `penstock.registry`; all of them hold, or none."""
-        return self._database.write()
+        return self._decisions.write()
 
     def check_writable(self) -> None:
         """Write something that changes nothing, as durably as a decision. Raises RegistryError when that cannot be."""
-        self._database.rewrite()
+        self._decisions.rewrite()
 
     def check(self) -> CheckReport:
         """Check the whole file: SQLite's structures, references, and the laws."""

@@ -28,6 +28,8 @@ from penstock.records import (
 
 T = TypeVar("T")
 
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 PUBLISHED = """SELECT p.*, b.backend, b.identity, b.external, b.native, b.gated, b.trigger_url
@@ -68,7 +70,7 @@ def format_time(microseconds: int) -> str:
 
 def to_json(value: Any) -> str:
     """The stored text of a JSON value; integers and floats come back exactly as they went in."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return _encode(value)
 
 
 def read_mapping(text: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from sqlite3 import Row
 from attrs import frozen
 
 from penstock.errors import Conflict, NotAuthenticated, NotFound, TooManyRequests
-from penstock.records import Caller, RunRecord
+from penstock.records import Caller, FrozenSnapshot, RunRecord
 from penstock.registry import outbox, snapshots
 from penstock.registry.database import Transaction
 from penstock.registry.gates import refuse_endpoint, refuse_pipeline, refuse_version
@@ -20,13 +20,12 @@ from penstock.registry.lookup import (
     endpoint_missing,
     find_endpoint,
     find_published,
-    get_run,
     need_published,
     need_version,
     record_of,
 )
 from penstock.registry.messages import NewRun, Resolution, ResolutionChanged, TriggerRequest
-from penstock.registry.rows import BODY_SCOPE, RUNS, placement_of, publication_of, to_json
+from penstock.registry.rows import BODY_SCOPE, RUNS, placement_of, publication_of, run_record, to_json
 
 
 def replay(tx: Transaction, request: TriggerRequest) -> RunRecord | None:
@@ -37,7 +36,12 @@ def replay(tx: Transaction, request: TriggerRequest) -> RunRecord | None:
 def resolve(tx: Transaction, request: TriggerRequest) -> Resolution | RunRecord:
     """What a trigger resolves to now, or the run that its key has already. Raises NotFound, GateClosed, Conflict."""
     addressed = _address(tx, request)
-    return addressed.known or _resolve(tx, request, addressed.row)
+    return addressed.known or _resolve(tx, request, addressed.row, None)
+
+
+def is_known(tx: Transaction, endpoint_id: str, key: str) -> bool:
+    """Whether an idempotency key of known callers has a run of an endpoint."""
+    return tx.one("SELECT 1 FROM runs WHERE scope = ? AND key = ?", f"endpoint:{endpoint_id}", key) is not None
 
 
 def accept(
@@ -51,7 +55,7 @@ def accept(
     addressed = _address(tx, request)
     if addressed.known is not None:
         return addressed.known, True
-    found = _resolve(tx, request, addressed.row)
+    found = _resolve(tx, request, addressed.row, resolution.snapshot)
     if found.rows != resolution.rows:
         raise ResolutionChanged
     endpoint, version, published, publication = found.rows
@@ -98,7 +102,7 @@ def accept(
     record(tx, caller, "run_accepted", "run", new.id, found.pipeline, from_=found.resolved_from, to=to)
     if new.keep is not None:
         new.keep()
-    return get_run(tx, new.id), False
+    return run_record(tx.need(f"{RUNS} WHERE r.seq = ?", number), ()), False
 
 
 def _refuse_full(tx: Transaction, request: TriggerRequest, found: Resolution) -> None:
@@ -133,13 +137,16 @@ def _address(tx: Transaction, request: TriggerRequest) -> _Addressed:
     """What a request addresses and what is known of it there.
 
     Replays outlive what they came through, but for callers of whom nothing is known. Raises Conflict
-    `idempotency_conflict` for another request, NotAuthenticated for what is not public.
+    `idempotency_conflict` for another request, NotAuthenticated for what is not public, ResolutionChanged when a name
+    leads elsewhere by now.
     """
     row, scope = None, None
     if request.kind == "file":
         scope = f"file:{request.ref}"
     elif request.kind == "endpoint":
-        row = find_endpoint(tx, request.ref, deleted=True)
+        row = find_endpoint(tx, request.name or request.ref, deleted=True)
+        if request.name is not None and (row is None or row["id"] != request.ref):
+            raise ResolutionChanged
     else:
         rows = find_published(tx, request.ref, deleted=True)
         alive = [row for row in rows if row["deleted"] is None] or rows
@@ -197,8 +204,12 @@ def _of_body(tx: Transaction, request: TriggerRequest, row: Row | None, scope: s
     return _Addressed(row, scope, f"{body}:{tx.now:020}", known)
 
 
-def _resolve(tx: Transaction, request: TriggerRequest, addressed: Row | None) -> Resolution:
-    """What a request resolves to. Raises NotFound, GateClosed, Conflict `ambiguous`."""
+def _resolve(
+    tx: Transaction, request: TriggerRequest, addressed: Row | None, known: FrozenSnapshot | None
+) -> Resolution:
+    """What a request resolves to; a snapshot that is `known` is not read again. Raises NotFound, GateClosed, Conflict
+    `ambiguous`.
+    """
     if request.kind == "file":
         place, digest = request.placement, request.digest
         trial = None if place is None or digest is None else snapshots.find_for_trial(tx, digest, place)
@@ -207,11 +218,11 @@ def _resolve(tx: Transaction, request: TriggerRequest, addressed: Row | None) ->
                 f"the snapshot {digest} of `{request.ref}` is not on its target any more; submit the file again",
                 code="snapshot_not_found",
             )
-        return _resolution(tx, "file", trial, pipeline=request.ref)
+        return _resolution(tx, "file", trial, known, pipeline=request.ref)
     if request.kind == "published":
         published = need_published(tx, request.ref)
         refuse_pipeline(published)
-        return _resolution(tx, "published", _publication(tx, published), published=published)
+        return _resolution(tx, "published", _publication(tx, published), known, published=published)
     if addressed is None or addressed["deleted"] is not None:
         raise endpoint_missing(tx, request.ref)
     wanted = str(addressed["default_version"]) if request.version is None else request.version
@@ -220,7 +231,7 @@ def _resolve(tx: Transaction, request: TriggerRequest, addressed: Row | None) ->
     published = refuse_version(tx, addressed, version)
     how = "default" if request.version is None else "pinned"
     return _resolution(
-        tx, how, _publication(tx, published), published=published, endpoint=addressed, version=version["version"]
+        tx, how, _publication(tx, published), known, published=published, endpoint=addressed, version=version["version"]
     )
 
 
@@ -228,12 +239,15 @@ def _resolution(
     tx: Transaction,
     resolved_from: str,
     publication: Row,
+    known: FrozenSnapshot | None,
     *,
     pipeline: str = "",
     published: Row | None = None,
     endpoint: Row | None = None,
     version: int | None = None,
 ) -> Resolution:
+    if known is None or known.digest != publication["digest"]:
+        known = snapshots.get(tx, publication["digest"])
     return Resolution(
         endpoint_id=None if endpoint is None else endpoint["id"],
         endpoint=None if endpoint is None else endpoint["name"],
@@ -242,7 +256,7 @@ def _resolution(
         published=None if published is None else published["id"],
         pipeline=pipeline if published is None else published["name"],
         label=None if published is None else published["label"],
-        snapshot=snapshots.get(tx, publication["digest"]),
+        snapshot=known,
         placement=placement_of(publication),
         publication=publication_of(publication),
         rows=(

@@ -13,6 +13,8 @@ from penstock.contract.http import HttpAnswer, HttpRequest
 from penstock.errors import GateClosed, PenstockError
 from penstock.records import EndpointRecord, Page, PublishedRecord
 
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
 PROBLEM = "application/problem+json"
 
 
@@ -62,8 +64,7 @@ def problem(error: PenstockError, request_id: str) -> HttpAnswer:
 
 def to_json(data: Any) -> bytes:
     """JSON as bytes. Half a character, which UTF-8 does not have, is written as an escape."""
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
     try:
-        return text.encode()
+        return _encode(data).encode()
     except UnicodeEncodeError:
         return json.dumps(data, separators=(",", ":")).encode()

@@ -8,8 +8,7 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import cache, partial
 from inspect import isawaitable, iscoroutinefunction
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,18 +23,25 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from penstock.config import ServerOptions, is_loopback
 from penstock.contract.http import AnsweredRequest, HttpAnswer, HttpRequest, HttpRoute
 from penstock.errors import NotFound, PenstockError, PolicyRefused, RegistryError, TooManyRequests, UsageError
-from penstock.records import Rights
+from penstock.records import Caller, Rights
+from penstock.server.accepting import Accepting
 from penstock.server.access import Gatekeeper, nobody
 from penstock.server.answers import problem
-from penstock.server.asking import Asking
 from penstock.server.requests import base_url, headers, query, triggered
 from penstock.server.streaming import Streams
+from penstock.server.threads import Threads
 from penstock.workspace import Workspace
 
 _log = logging.getLogger("penstock.server")
 
 _THREADS = 32
 """How many requests are worked on at once; the others wait for a thread, in the order they came."""
+
+_SMALL = 65_536
+"""How large, in bytes, the body of a request may be that the loop's own thread reads."""
+
+_ASKING = 16
+"""How many requests wait for targets at once."""
 
 _DRAINED = 16 * 1_048_576
 """How many bytes of a body that is too large are read and dropped: who still sends does not read the answer."""
@@ -55,16 +61,23 @@ class App:
         self._workspace = workspace
         self._gatekeeper = gatekeeper
         self._options = options
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="penstock-request")
+        threads = Threads(_THREADS, "penstock-request")
+        self.in_thread = threads.do
+        # A plugin that wraps verbs may take its time, and it sees what was decided once that is durable.
+        quick = not workspace.services.plugins.wrap_verbs
+        self._accepting = Accepting(workspace.services.registry, threads) if quick else None
+        # Apart from those of all other requests: a target that hangs holds up only its like.
+        self._asking = Threads(_ASKING, "penstock-asking").do
         self.streams = Streams()
-        self.asking = Asking()
         self._stopping = False
         self._running = 0
         by_path: dict[str, list[HttpRoute]] = {}
         for route in routes:
             by_path.setdefault(route.path, []).append(route)
+        # Routes are tried in turn, so those that are asked most come first.
+        paths = sorted(by_path, key=lambda path: all(route.triggers is None for route in by_path[path]))
         self._router: ASGIApp = Router(
-            [_starlette_route(self, path, each) for path, each in by_path.items()], redirect_slashes=False
+            [_starlette_route(self, path, by_path[path]) for path in paths], redirect_slashes=False
         )
 
     def stop(self) -> None:
@@ -164,19 +177,21 @@ class App:
         """Answer a request that a route was found for."""
         request_id = request.scope["request_id"]
         body = await self._body(request)
-        in_thread = partial(self.in_thread)
+
+        @cache  # what is begun on the loop may have to be done again in a thread
+        def caller() -> Caller:
+            if route.open:
+                return evolve(nobody(route.door, request_id), rights=_LOOK)
+            return self._gatekeeper.caller(
+                request.headers.getlist("authorization"),
+                route.door,
+                request_id,
+                triggers=partial(triggered, route, request),
+                address="" if request.client is None else request.client.host,
+            )
 
         def ready() -> HttpRequest:
-            caller = evolve(nobody(route.door, request_id), rights=_LOOK)
-            if not route.open:
-                caller = self._gatekeeper.caller(
-                    request.headers.getlist("authorization"),
-                    route.door,
-                    request_id,
-                    triggers=partial(triggered, route, request),
-                    address="" if request.client is None else request.client.host,
-                )
-            request.scope["actor"] = caller.actor
+            request.scope["actor"] = caller().actor
             return HttpRequest(
                 method=request.method,
                 path=request.path_params,
@@ -184,9 +199,9 @@ class App:
                 headers=headers(request),
                 body=body,
                 base_url=base_url(request.scope, self._options.public_url),
-                workspace=self._workspace.as_(caller),
+                workspace=self._workspace.as_(caller()),
                 is_stopping=lambda: self._stopping,
-                in_thread=in_thread,
+                in_thread=self.in_thread,
                 aside=self.streams.aside,
             )
 
@@ -196,13 +211,18 @@ class App:
             assert isawaitable(answered)
             found: HttpAnswer = await answered
             return found
-        do = self.asking.do if route.asks_target else self.in_thread
-        done: HttpAnswer = await do(lambda: route.handler(ready()))
+        done: HttpAnswer = await self._doing(route, request, body)(lambda: route.handler(ready()))
         return done
 
-    async def in_thread(self, work: Callable[[], Any]) -> Any:
-        """Do what blocks without holding up the others."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+    def _doing(self, route: HttpRoute, request: Request, body: bytes) -> Callable[[Callable[[], Any]], Any]:
+        """Where a request is worked on."""
+        if route.asks_target:
+            return self._asking
+        if route.triggers is None or self._accepting is None or len(body) > _SMALL:
+            return self.in_thread
+        if self._gatekeeper.may_wait(request.headers.getlist("authorization")):
+            return self.in_thread
+        return partial(self._accepting.do, alone=self._running == 1)
 
     async def _body(self, request: Request) -> bytes:
         if request.method in ("GET", "HEAD"):

@@ -8,7 +8,7 @@ from typing import Any
 from starlette.responses import Response, StreamingResponse
 
 from penstock.contract.http import HttpAnswer
-from penstock.server.asking import Asking
+from penstock.server.threads import Threads
 
 _THREADS = 8
 """How many pieces are made at once. None is waited for in a thread, so that any number of clients may read."""
@@ -18,11 +18,11 @@ class Streams:
     """The threads in which pieces are made, and responses whose bodies come in them."""
 
     def __init__(self) -> None:
-        self._asking = Asking(_THREADS)
+        self._threads = Threads(_THREADS, "penstock-piece")
 
     async def aside(self, work: Callable[[], Any]) -> Any:
         """Do what blocks for a moment, for a body that is sent in pieces."""
-        return await self._asking.do(work)
+        return await self._threads.do(work)
 
     def response(self, answer: HttpAnswer, *, head: bool) -> Response:
         """An answer as Starlette sends it; of one to HEAD no piece is made."""

@@ -51,6 +51,9 @@ class OpenTargets:
         return here if here.placement.options == placement.options else self._open(here.name, placement.options)
 
     def _open(self, name: str, frozen: str) -> OpenTarget:
+        opened = self._opened.get((name, frozen))
+        if opened is not None:  # nobody waits while another backend is loaded
+            return opened
         with self._lock:
             if (name, frozen) not in self._opened:
                 hooks = self._hooks_of(name)

@@ -20,6 +20,7 @@ from penstock.workspace.services import Services
 if TYPE_CHECKING:
     from penstock.dispatch.dispatcher import Dispatcher
     from penstock.spec import Pipeline
+    from penstock.workspace.accepting import Submitted as Submitted
     from penstock.workspace.admin import Admin as Admin
     from penstock.workspace.admin import Status as Status
     from penstock.workspace.artifacts import Artifact as Artifact
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from penstock.workspace.targets import Targets as Targets
     from penstock.workspace.targets import TargetStatus as TargetStatus
     from penstock.workspace.tokens import Tokens as Tokens
-    from penstock.workspace.triggers import Submitted as Submitted
 
 # A command uses one group of verbs; building the classes of the others would take longer than most commands.
 _HOMES = {

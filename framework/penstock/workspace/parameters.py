@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -21,6 +22,9 @@ from penstock.spec.parameters import HIDDEN
 from penstock.spec.values import RawValue, describe
 
 _LONGEST_KEY = 255
+
+_KEPT = 64
+"""Of how many snapshots it is kept what was read of them."""
 
 Resolve = Callable[[Location], str | Problem]
 
@@ -63,7 +67,7 @@ def bind_parameters(snapshot: FrozenSnapshot, options: TriggerOptions, resolve: 
 
     `resolve` says what a path or URI means on the target. Raises ParameterInvalid.
     """
-    declared, given = codec.from_canonical(snapshot.spec).parameters, options.parameters
+    declared, given = declared_by(snapshot), options.parameters
     archived = archive_paths(snapshot)
     problems = [
         Problem("parameter_unknown", "the pipeline has no such parameter", (name,), hint=did_you_mean(name, declared))
@@ -112,9 +116,16 @@ def location_of(name: str, parameter: Parameter, text: str, folder: Path | None)
     return Location(parameter=name, type="file" if parameter.type == "file" else "directory", text=text, base=folder)
 
 
-def archive_paths(snapshot: FrozenSnapshot) -> set[str]:
+@lru_cache(maxsize=_KEPT)
+def declared_by(snapshot: FrozenSnapshot) -> Mapping[str, Parameter]:
+    """The parameters that a snapshot declares."""
+    return codec.from_canonical(snapshot.spec).parameters
+
+
+@lru_cache(maxsize=_KEPT)
+def archive_paths(snapshot: FrozenSnapshot) -> frozenset[str]:
     """The paths of code and data that come with a snapshot."""
-    return {archive["path"] for archive in json.loads(snapshot.archives)}
+    return frozenset(archive["path"] for archive in json.loads(snapshot.archives))
 
 
 def fingerprint(
@@ -131,7 +142,7 @@ def fingerprint(
     that a repeat is known again whatever became of files and targets. Of a sensitive value it has what `hashed` makes
     of it, and of the idempotency key, so that the same value is not known again elsewhere.
     """
-    declared = codec.from_canonical(snapshot.spec).parameters
+    declared = declared_by(snapshot)
     given = {name: _shown(declared.get(name), value, options.folder) for name, value in options.parameters.items()}
     for name in given:
         if name in declared and declared[name].sensitive:

@@ -33,6 +33,11 @@ class WorkspacePlugins:
         for name, plugin in reversed(plugins):
             self._manager.add("plugin", name, plugin)
 
+    @property
+    def wrap_verbs(self) -> bool:
+        """Whether any of them wraps verbs."""
+        return bool(self._manager.hook.penstock_execute_verb.get_hookimpls())
+
     def execute_verb(self, request: VerbRequest, execute: Callable[[], R]) -> R:
         """Run one verb inside the plugins that wrap it, and give back what `execute` answered or raised.
 

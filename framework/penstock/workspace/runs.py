@@ -24,12 +24,12 @@ from penstock.records import Caller, Page, RunRecord
 from penstock.registry import CancelOutcome, Owed, RunQuery
 from penstock.spec import Value
 from penstock.workspace import triggers
+from penstock.workspace.accepting import Submitted
 from penstock.workspace.artifacts import Artifact, find_artifact
 from penstock.workspace.logs import LogParts, read_logs
 from penstock.workspace.parameters import TriggerOptions
-from penstock.workspace.references import is_file, locate
+from penstock.workspace.references import is_file
 from penstock.workspace.rights import within
-from penstock.workspace.triggers import Submitted
 from penstock.workspace.verbs import Group, folder_of, verb
 
 _QUICK, _SLOW = 0.01, 0.5
@@ -81,8 +81,7 @@ class Runs(Group):
                 f"(to move it there: `penstock publish --from {ref} --target {target}`)"
             )
         wanted = None if version is None else str(version)
-        found = locate(self._services.registry, str(ref), wanted, replay=idempotency_key is not None)
-        return triggers.submit(self._services, caller, found, options)
+        return triggers.submit(self._services, caller, str(ref), wanted, options)
 
     @verb("run.rerun", "submit", within="run")
     def rerun(

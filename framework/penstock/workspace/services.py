@@ -14,6 +14,7 @@ from penstock.registry import Registry
 from penstock.targets import discovery
 from penstock.targets.opened import OpenTargets
 from penstock.workspace.plugins import WorkspacePlugins
+from penstock.workspace.resolved import ResolvedBefore
 
 if TYPE_CHECKING:
     from penstock.contract.http import HttpRoute
@@ -51,6 +52,7 @@ class Services:
         self.plugins = WorkspacePlugins(loaded)
         self.tell = self.plugins.tell
         self.targets = OpenTargets(config, loaded)
+        self.resolved = ResolvedBefore()
         self._lock = threading.RLock()
         self._registry: Registry | None = None
         self._outbox: Outbox | None = None
@@ -69,6 +71,9 @@ class Services:
     @property
     def outbox(self) -> Outbox:
         """What does the work that targets are owed."""
+        made = self._outbox
+        if made is not None:
+            return made
         with self._lock:
             if self._outbox is None:
                 from penstock.dispatch.outbox import Outbox  # a listing has no use for it

@@ -1,53 +1,81 @@
-"""From a trigger to an accepted run: resolve, bind the parameters, accept, hand over."""
+"""Triggers: from a reference or a spec file to what is to be accepted, and a run once more."""
 
 from __future__ import annotations
 
 import tempfile
-import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from penstock import codec, snapshot
-from penstock.contract.run import BoundParameters
-from penstock.errors import ParameterInvalid, PenstockError, Problem, one_line
-from penstock.records import Caller, FrozenSnapshot, RunRecord
-from penstock.registry import NewRun, Resolution, ResolutionChanged, TriggerRequest, sensitive
+from penstock.errors import ParameterInvalid, PenstockError, Problem, RegistryError
+from penstock.records import Caller, RunRecord
+from penstock.registry import Elsewhere, ResolutionChanged, TriggerRequest, sensitive
 from penstock.snapshot import Snapshot
 from penstock.targets.facade import OpenTarget
 from penstock.workspace import publishing
-from penstock.workspace.parameters import TriggerOptions, archive_paths, bind_parameters, fingerprint, request_text
-from penstock.workspace.references import Located
+from penstock.workspace.accepting import Submitted, accept, is_same_request
+from penstock.workspace.parameters import (
+    TriggerOptions,
+    archive_paths,
+    bind_parameters,
+    declared_by,
+    request_text,
+)
+from penstock.workspace.references import Located, locate, split_version
+from penstock.workspace.resolved import Resolved
 from penstock.workspace.services import Services
 
 
-@frozen(kw_only=True)
-class Submitted:
-    """An accepted run. `replayed`: the idempotency key had this run already. `warnings` say if it still waits."""
+def submit(services: Services, caller: Caller, ref: str, version: str | None, options: TriggerOptions) -> Submitted:
+    """Trigger what a reference names: an endpoint, a version of it or a published pipeline.
 
-    run: RunRecord
-    replayed: bool
-    warnings: tuple[str, ...]
+    What it led to the last time is tried first: the parameters are checked against that, and the acceptance decides
+    whether it still holds. If it does not, or anything is wrong, all is looked up; who is in a hurry leaves that to
+    others (Elsewhere).
+    """
+    key = options.idempotency_key
+    known = services.resolved.get(ref, version)
+    if known is not None and not (key and services.registry.runs.is_known(known.located.id, key)):
+        request = _request(services, caller, ref, known.located, options)
+        try:
+            return accept(services, caller, request, options, known=known.resolution)[0]
+        except RegistryError:
+            raise
+        except (PenstockError, ResolutionChanged):
+            services.resolved.forget(ref, version)
+    if services.registry.in_a_hurry:
+        raise Elsewhere
+    while True:
+        found = locate(services.registry, ref, version, replay=key is not None)
+        request = _request(services, caller, ref, found, options)
+        try:
+            done, resolution = accept(services, caller, request, options)
+        except ResolutionChanged:  # the name leads elsewhere by now
+            continue
+        if resolution is not None:
+            services.resolved.remember(ref, version, Resolved(found, resolution))
+        return done
 
 
-def submit(services: Services, caller: Caller, found: Located, options: TriggerOptions) -> Submitted:
-    """Trigger an endpoint, a version of it or a published pipeline."""
-    request = TriggerRequest(
+def _request(services: Services, caller: Caller, ref: str, found: Located, options: TriggerOptions) -> TriggerRequest:
+    name = split_version(ref)[0]
+    return TriggerRequest(
         kind="endpoint" if found.kind == "endpoint" else "published",
         ref=found.id,
+        name=name if found.kind == "endpoint" and name != found.id else None,
         version=found.version,
         key=options.idempotency_key,
         body=partial(_body, services, found, options) if options.deduplicate else None,
-        is_same_request=_is_same(services, options, version=found.version),
+        is_same_request=is_same_request(services, options, version=found.version),
         rerun_of=options.rerun_of,
         public=caller.rights is not None and caller.rights.public,
         most_unfinished=services.max_unfinished_runs,
     )
-    return _accept(services, caller, request, options)
 
 
 def _body(services: Services, found: Located, options: TriggerOptions) -> str:
@@ -79,9 +107,9 @@ def submit_file(
 def submit_again(services: Services, caller: Caller, run: RunRecord, options: TriggerOptions) -> Submitted:
     """Run once more what a run resolved to; a trial's snapshot is put on its target again if it is gone."""
     if run.endpoint_id is not None:
-        return submit(services, caller, Located(kind="endpoint", id=run.endpoint_id, version=run.version), options)
+        return submit(services, caller, run.endpoint_id, run.version, options)
     if run.published is not None:
-        return submit(services, caller, Located(kind="published", id=run.published), options)
+        return submit(services, caller, run.published, None, options)
     request = _trial(services, run.pipeline, run.digest, options, run.target)
     known = services.registry.runs.replay(request)
     if known is not None:
@@ -97,7 +125,7 @@ def parameters_of(services: Services, run: RunRecord, given: Mapping[str, Any]) 
     Raises ParameterInvalid for others among the given.
     """
     kept = services.registry.pipelines.snapshot(run.digest)
-    declared = codec.from_canonical(kept.spec).parameters
+    declared = declared_by(kept)
     archived = archive_paths(kept)
     fixed = [name for name in given if name in declared and not declared[name].sensitive]
     if fixed:
@@ -115,7 +143,7 @@ def _trial(
     services: Services, pipeline: str, digest: str, options: TriggerOptions, target: str | None
 ) -> TriggerRequest:
     """The request that triggers a trial. A `target` that the caller named is part of what was asked for."""
-    is_same = _is_same(services, options, digest=digest)
+    is_same = is_same_request(services, options, digest=digest)
     return TriggerRequest(
         kind="file",
         ref=pipeline,
@@ -124,18 +152,6 @@ def _trial(
         is_same_request=lambda run, kept: target in (None, run.target) and is_same(run, kept),
         rerun_of=options.rerun_of,
     )
-
-
-def _is_same(
-    services: Services, options: TriggerOptions, *, version: str | None = None, digest: str | None = None
-) -> Callable[[RunRecord, str], bool]:
-    """Whether a run that has our idempotency key came from the same request, read against the run's own spec."""
-
-    def is_same(run: RunRecord, kept: str) -> bool:
-        snapshot = services.registry.pipelines.snapshot(run.digest)
-        return _fingerprint(services, snapshot, options, version=version, digest=digest) == kept
-
-    return is_same
 
 
 def _accept_trial(
@@ -153,101 +169,5 @@ def _accept_trial(
         held.enter_context(services.retiring_held_off(target.placement))
         publication = target.publish(taken, target.compile(taken))
         services.registry.pipelines.record_trial(kept, target.placement, publication)
-        return _accept(services, caller, evolve(request, placement=target.placement), options, bound, held)
-
-
-def _accept(
-    services: Services,
-    caller: Caller,
-    request: TriggerRequest,
-    options: TriggerOptions,
-    bound: BoundParameters | None = None,
-    held: ExitStack | None = None,
-) -> Submitted:
-    """Accept a run and hand it over; of a refused trigger no run is left. `held` ends with the acceptance.
-
-    The parameters are bound outside the accepting transaction, against what the trigger resolved to, unless they
-    are `bound` already; when that changed in between, it starts again.
-    """
-    runs = services.registry.runs
-    while True:
-        resolution = runs.resolve(request)
-        if isinstance(resolution, RunRecord):
-            return Submitted(run=resolution, replayed=True, warnings=())
-        target = services.targets.open_frozen(resolution.placement)
-        if bound is None:
-            bound = bind_parameters(resolution.snapshot, options, target.resolve_location)
-        new = _new_run(services, request, resolution, bound, options)
-        try:
-            with services.outbox.claimed(new.id):  # we hand it over, no other thread
-                run, replayed = runs.accept(request, resolution, new, caller)
-                if held is not None:
-                    held.close()
-                if not replayed:
-                    return _accepted(services, run)
-            return Submitted(run=run, replayed=True, warnings=())
-        except ResolutionChanged:
-            bound = None
-        except KeyboardInterrupt:
-            raise _interrupted(services, new.id) from None
-        except Exception:
-            if new.keep is not None:  # a run that was not accepted leaves nothing
-                services.outbox.sweep_values()
-            raise
-
-
-def _accepted(services: Services, run: RunRecord) -> Submitted:
-    """Hand an accepted run over. From here on nothing is an error: the run is there, and somebody will see to it."""
-    waits = f"run {run.id} is accepted and waits to be handed to target `{run.target}`"
-    try:
-        services.outbox.tell_run(run)
-        why = services.outbox.hand_over(run.id, run.target)
-        now = services.registry.runs.get(run.id)
-        services.outbox.give_time()
-    except Exception as error:
-        # Its own words are about a call in which nothing happened, and here something did.
-        why = error.code if isinstance(error, PenstockError) else one_line(error)
-        warning = f"{waits}; whether it was handed over is not known yet ({why}): do not submit it again"
-        return Submitted(run=run, replayed=False, warnings=(warning,))
-    return Submitted(run=now, replayed=False, warnings=(f"{waits}: {why}",) if why else ())
-
-
-def _interrupted(services: Services, run_id: str) -> KeyboardInterrupt:
-    """What whoever presses Ctrl-C is told: the run, if it was accepted by then."""
-    try:
-        run = services.registry.runs.get(run_id)
-    except PenstockError:
-        return KeyboardInterrupt()
-    goes_on = "was handed over" if run.external is not None else "its hand-over goes on with the next command"
-    return KeyboardInterrupt(f"interrupted: accepted as run {run.id}, {goes_on}")
-
-
-def _fingerprint(
-    services: Services, kept: FrozenSnapshot, options: TriggerOptions, *, version: str | None, digest: str | None
-) -> str:
-    hashed = partial(sensitive.keyed_hash, services.home)
-    return fingerprint(kept, options, hashed, version=version, digest=digest)
-
-
-def _new_run(
-    services: Services,
-    request: TriggerRequest,
-    resolution: Resolution,
-    bound: BoundParameters,
-    options: TriggerOptions,
-) -> NewRun:
-    asked, run_id, keep = "", str(uuid.uuid4()), None
-    if request.key is not None:
-        asked = _fingerprint(services, resolution.snapshot, options, version=request.version, digest=request.digest)
-    if bound.sensitive:
-        hidden = {name: bound.texts[name] for name in bound.sensitive}
-        keep = partial(sensitive.keep, services.home, run_id, hidden)
-    return NewRun(
-        id=run_id,
-        keep=keep,
-        experiment=options.experiment or resolution.endpoint or resolution.pipeline,
-        description=options.description,
-        tags=options.tags,
-        parameters=bound,
-        fingerprint=asked,
-    )
+        request = evolve(request, placement=target.placement)
+        return accept(services, caller, request, options, bound=bound, held=held)[0]

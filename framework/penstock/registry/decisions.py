@@ -1,0 +1,167 @@
+"""Whose turn it is to decide: one after the other in a process, and those that wait for it share a commit."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any, TypeVar
+
+from attrs import define
+
+from penstock.errors import RegistryError
+from penstock.registry.database import BUSY_SECONDS, Database, Transaction, busy, savepoint, translated
+from penstock.registry.together import Together
+
+TOGETHER = 64
+"""How many decisions share one commit at the most: other processes want their turn too."""
+
+T = TypeVar("T")
+
+
+@define(eq=False)
+class _Decision:
+    """Something to decide in a transaction, and what came of it once it is `made`."""
+
+    work: Callable[[Transaction], Any]
+    made: bool = False
+    answer: Any = None
+    error: Exception | None = None
+
+
+class _Joined(threading.local):
+    """What the decisions of a thread are a part of."""
+
+    together: Together | None = None
+
+
+class Decisions:
+    """Decisions on one registry file. Its writers take turns here rather than at SQLite's lock, which is asked by
+    waiting and trying again. Threads may share it.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._turn = threading.Lock()
+        self._waiting: deque[_Decision] = deque()
+        self.joined = _Joined()
+
+    def make(self, work: Callable[[Transaction], T]) -> T:
+        """What `work` decides: nobody else decides until it is committed, and then it survives power loss.
+
+        Decisions that wait for their turn together are made in the order they came, in one transaction, by whoever has
+        the turn, and each is answered after the commit. `work` may be done again when it was rolled back. Raises
+        RegistryError `registry_read_only` or `registry_busy`; any exception leaves nothing behind.
+        """
+        if self.joined.together is not None:
+            return self.joined.together.decide(work)
+        mine = _Decision(work)
+        self._waiting.append(mine)
+        self._take_turn(mine)
+        try:
+            while not mine.made:
+                self._make(self._next(mine))
+        finally:
+            self._turn.release()
+        if mine.error is not None:
+            raise mine.error
+        answer: T = mine.answer
+        return answer
+
+    @contextmanager
+    def write(self) -> Iterator[Transaction]:
+        """A decision as a block of its own, see `make`."""
+        self._check_writable()
+        if not self._turn.acquire(timeout=BUSY_SECONDS):
+            raise busy(self._database.path)
+        try:
+            with self._database.begin("BEGIN IMMEDIATE") as connection:
+                yield self._database.decision(connection, self._database.last(connection))
+        finally:
+            self._turn.release()
+
+    def rewrite(self) -> None:
+        """Write a page as it is, which fails as every write would. Raises RegistryError."""
+        with self.write() as tx:
+            version = int(tx.need("PRAGMA user_version")[0])
+            tx.run(f"PRAGMA user_version = {version}")
+
+    def together(self) -> Together:
+        """Decisions of this thread that share a commit; nothing is begun yet."""
+        return Together(self._database, self)
+
+    def after(self, work: Callable[[], None]) -> None:
+        """Do something that raises nothing once what this thread has decided is committed, which it mostly is."""
+        if self.joined.together is not None:
+            self.joined.together.after(work)
+        else:
+            work()
+
+    def try_turn(self, held: ExitStack) -> bool:
+        """Take the turn to decide until `held` ends, if nobody has it or waits for it."""
+        if self._database.read_only or self._waiting or not self._turn.acquire(blocking=False):
+            return False
+        held.callback(self._turn.release)
+        return True
+
+    def _take_turn(self, mine: _Decision) -> None:
+        """Wait until it is our turn, or our decision was made. Raises RegistryError `registry_busy`."""
+        try:
+            if self._turn.acquire(timeout=BUSY_SECONDS):
+                return
+        except BaseException:  # Ctrl-C: who does not wait any more wants no decision
+            with suppress(ValueError):
+                self._waiting.remove(mine)
+            raise
+        try:
+            self._waiting.remove(mine)
+        except ValueError:  # somebody is making it just now, and says what came of it
+            self._turn.acquire()
+        else:
+            raise busy(self._database.path)
+
+    def _next(self, mine: _Decision) -> list[_Decision]:
+        """Those who have waited longest, or ours when it does not wait any more: who had taken it was interrupted."""
+        if mine not in self._waiting:
+            return [mine]
+        return [self._waiting.popleft() for _ in range(min(len(self._waiting), TOGETHER))]
+
+    def _make(self, decisions: Sequence[_Decision]) -> None:
+        """Make decisions in one transaction; each has its outcome once that is committed."""
+        try:
+            self._check_writable()
+            with self._database.begin("BEGIN IMMEDIATE") as connection:
+                last = self._database.last(connection)
+                for one in decisions:
+                    one.answer, one.error = None, None
+                    tx = self._database.decision(connection, last)
+                    if len(decisions) == 1:
+                        one.answer = one.work(tx)
+                    else:
+                        self._try(connection, one, tx)
+                    last = tx.now
+        except Exception as error:
+            for one in decisions:
+                one.answer, one.error = None, error
+        for one in decisions:
+            one.made = True
+
+    def _try(self, connection: sqlite3.Connection, one: _Decision, tx: Transaction) -> None:
+        """Make one decision of several; what it did is taken back when it fails, and the others' stays."""
+        try:
+            with translated(self._database.path), savepoint(connection):
+                one.answer = one.work(tx)
+        except Exception as error:
+            if not connection.in_transaction:  # SQLite took back all of it, on a full disk for one
+                raise
+            one.error = error
+
+    def _check_writable(self) -> None:
+        if self._database.read_only:
+            raise RegistryError(
+                f"{self._database.path}: the registry is read-only for this user, so nothing can be changed; "
+                "check the permissions of the file and its folder",
+                code="registry_read_only",
+            )

@@ -1,0 +1,98 @@
+"""Decisions of one thread that share a commit: made as they come, without waiting for anybody, answered after it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+from penstock.errors import RegistryError
+from penstock.registry.database import BUSY_SECONDS, Database, Transaction, savepoint
+
+if TYPE_CHECKING:
+    from penstock.registry.decisions import Decisions
+
+T = TypeVar("T")
+
+
+class Elsewhere(BaseException):
+    """What is asked for may have to wait, so nothing was decided: let a thread do all of it that may.
+
+    No `Exception`, so that nobody takes it for an outcome.
+    """
+
+
+class Together:
+    """Decisions that share a commit. Inside `here` the registry makes this thread's decisions a part of it.
+
+    Nobody else decides from the first of them until `commit`, which another thread may call.
+    """
+
+    def __init__(self, database: Database, decisions: Decisions) -> None:
+        self._database = database
+        self._decisions = decisions
+        self._connection: sqlite3.Connection | None = None
+        self._held = ExitStack()
+        self._last = 0
+        self._after: list[Callable[[], None]] = []
+
+    @contextmanager
+    def here(self) -> Iterator[None]:
+        """Make what this thread decides a part of it."""
+        self._decisions.joined.together = self
+        try:
+            yield
+        finally:
+            self._decisions.joined.together = None
+
+    def decide(self, work: Callable[[Transaction], T]) -> T:
+        """Make a decision, which holds once all are committed; one that fails leaves nothing behind.
+
+        Raises Elsewhere when it is not our turn to decide.
+        """
+        connection = self._connection or self._begin()
+        tx = self._database.decision(connection, self._last)
+        with savepoint(connection):
+            answer = work(tx)
+        self._last = tx.now
+        return answer
+
+    def after(self, work: Callable[[], None]) -> None:
+        """Do something once all are committed; it raises nothing."""
+        self._after.append(work)
+
+    def commit(self) -> None:
+        """Make what was decided last, if anything was. Raises RegistryError, and then nothing of it holds."""
+        connection = self._connection
+        if connection is None:
+            return
+        with self._held:
+            if not connection.in_transaction:  # SQLite took back all of it, on a full disk for one
+                raise RegistryError("the registry could not be written; nothing was changed, try again")
+            connection.execute("COMMIT")
+        for work in self._after:
+            work()
+
+    def _begin(self) -> sqlite3.Connection:
+        """Take the turn if it can be had at once. Raises Elsewhere."""
+        with ExitStack() as held:
+            if not self._decisions.try_turn(held):
+                raise Elsewhere
+            connection = held.enter_context(self._database.connection())
+            connection.execute("PRAGMA busy_timeout = 0")
+            held.callback(connection.execute, f"PRAGMA busy_timeout = {round(BUSY_SECONDS * 1000)}")
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:  # another process decides
+                raise Elsewhere from None
+            held.callback(_roll_back, connection)
+            self._last = self._database.last(connection)
+            self._connection = connection
+            self._held = held.pop_all()
+        return connection
+
+
+def _roll_back(connection: sqlite3.Connection) -> None:
+    if connection.in_transaction:
+        connection.execute("ROLLBACK")

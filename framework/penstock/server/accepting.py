@@ -1,0 +1,117 @@
+"""Triggers that are there at the same time: accepted one after the other on the loop, where no thread has to be woken,
+and answered after one commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from penstock.registry import Elsewhere, Registry, Together
+from penstock.server.threads import Threads
+
+_Job = tuple[Callable[[], Any], "asyncio.Future[Any]"]
+
+_MOST = 64
+"""How many share one commit at the most: others want their turn too."""
+
+_QUICK = 0.002
+"""How many seconds a commit may take that is made on the loop; waking a thread for it costs about a tenth of that."""
+
+_IN_A_ROW = 20
+"""How many commits must have been quick for the next one to be made on the loop."""
+
+
+class Accepting:
+    """Does what decides something quickly. What may have to wait is done by `threads`, as everything else is."""
+
+    def __init__(self, registry: Registry, threads: Threads) -> None:
+        self._registry = registry
+        self._threads = threads
+        self._committing = Threads(1, "penstock-commit")
+        self._quick = 0
+        self._jobs: list[_Job] = []
+        self._round: asyncio.Task[None] | None = None
+
+    async def do(self, work: Callable[[], Any], *, alone: bool) -> Any:
+        """Do it, and answer once what it decided is durable. Raises what `work` raises, or the commit.
+
+        `alone`: nobody else is there, so that there is no round to wait for.
+        """
+        done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._jobs.append((work, done))
+        if self._round is None and alone and self._is_quick:
+            self._commit_here()
+        elif self._round is None:
+            self._round = asyncio.create_task(self._rounds())
+        try:
+            return await done
+        except Elsewhere:
+            return await self._threads.do(work)
+
+    async def _rounds(self) -> None:
+        """One commit after the other, for as long as there is something to do."""
+        try:
+            while self._jobs:
+                if self._is_quick:
+                    self._commit_here()
+                else:
+                    together, decided = self._decide()
+                    commit = partial(_timed, together)
+                    self._answer(decided, *await self._committing.do(commit))
+                await asyncio.sleep(0)  # whoever was answered, or reads, goes on
+        finally:
+            self._round = None
+
+    @property
+    def _is_quick(self) -> bool:
+        """Whether commits take so little time that no thread is woken for one."""
+        return self._quick >= _IN_A_ROW
+
+    def _commit_here(self) -> None:
+        together, decided = self._decide()
+        self._answer(decided, *_timed(together))
+
+    def _decide(self) -> tuple[Together, list[tuple[asyncio.Future[Any], Any]]]:
+        """Do some of the jobs; what was decided is to be committed, and then answered."""
+        jobs, self._jobs = self._jobs[:_MOST], self._jobs[_MOST:]
+        together = self._registry.together()
+        return together, [(done, answer) for work, done in jobs for answer in self._try(together, work, done)]
+
+    def _answer(self, decided: list[tuple[asyncio.Future[Any], Any]], seconds: float, failed: Exception | None) -> None:
+        self._quick = self._quick + 1 if seconds < _QUICK else 0
+        for done, answer in decided:
+            _tell(done, answer, failed)
+
+    def _try(self, together: Together, work: Callable[[], Any], done: asyncio.Future[Any]) -> list[Any]:
+        """The answer to give after the commit; none when it is clear already that there is another."""
+        try:
+            with together.here():
+                return [work()]
+        except BaseException as error:
+            _tell(done, None, error)
+            if not isinstance(error, Exception | Elsewhere):
+                raise
+        return []
+
+
+def _timed(together: Together) -> tuple[float, Exception | None]:
+    """Commit what was decided: how long it took, in seconds, and what stood in its way."""
+    began, failed = time.perf_counter(), None
+    try:
+        together.commit()
+    except Exception as error:
+        failed = error
+    return time.perf_counter() - began, failed
+
+
+def _tell(done: asyncio.Future[Any], answer: Any, error: BaseException | None) -> None:
+    if done.done():  # whoever asked is gone
+        return
+    if error is None:
+        done.set_result(answer)
+    else:
+        done.set_exception(error)

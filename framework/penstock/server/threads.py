@@ -1,0 +1,57 @@
+"""Threads for what blocks: so many at once, the others wait in the order they came."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from queue import SimpleQueue
+from typing import Any
+
+_Job = tuple[Callable[[], Any], asyncio.AbstractEventLoop, "asyncio.Future[Any]"]
+
+
+class Threads:
+    """At most so many threads, made when they are needed, that end with the process whatever they wait for: those of
+    an executor would keep it alive.
+    """
+
+    def __init__(self, most: int, name: str) -> None:
+        self._most = most
+        self._name = name
+        self._jobs: SimpleQueue[_Job] = SimpleQueue()
+        self._made = 0
+        self._busy = 0  # told by the loop's thread alone
+
+    async def do(self, work: Callable[[], Any]) -> Any:
+        """Do what blocks without holding up the others. Who is cancelled meanwhile leaves it behind."""
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[Any] = loop.create_future()
+        if self._busy >= self._made < self._most:
+            self._made += 1
+            threading.Thread(target=self._run, name=self._name, daemon=True).start()
+        self._busy += 1
+        self._jobs.put((work, loop, done))
+        return await done
+
+    def _run(self) -> None:
+        while True:
+            work, loop, done = self._jobs.get()
+            answer, raised = None, None
+            try:
+                answer = work()
+            except BaseException as error:
+                raised = error
+            with suppress(RuntimeError):  # nobody is there any more
+                loop.call_soon_threadsafe(self._tell, done, answer, raised)
+            del work, loop, done, answer, raised  # nothing is kept while there is nothing to do
+
+    def _tell(self, done: asyncio.Future[Any], answer: Any, error: BaseException | None) -> None:
+        self._busy -= 1
+        if done.done():
+            return
+        if error is None:
+            done.set_result(answer)
+        else:
+            done.set_exception(error)
