@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import _thread
+import os
+import signal
 import sqlite3
 import threading
 from contextlib import contextmanager
@@ -197,7 +198,7 @@ def test_who_stops_waiting_decides_nothing(registry, kit):
     with registry.write():
         begun = len(registry._decisions._waiting)
         # The turn is ours, so the main thread would wait for itself; Ctrl-C ends that.
-        timer = threading.Timer(0.1, _thread.interrupt_main)
+        timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT))
         timer.start()
         with pytest.raises(KeyboardInterrupt):
             registry._decisions.make(change(kit, ("close", "digits", "why")))

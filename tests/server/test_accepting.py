@@ -1,0 +1,108 @@
+"""Triggers that are accepted on the server's loop say what those say that a thread accepts."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from penstock.workspace import Workspace
+
+BODIES = st.fixed_dictionaries(
+    {},
+    optional={
+        "parameters": st.dictionaries(
+            st.sampled_from(["name", "times", "nmae"]),
+            st.one_of(st.integers(-1, 7), st.sampled_from(["x", "y" * 21, "3", ""]), st.none()),
+            max_size=2,
+        ),
+        "version": st.sampled_from(["0", "1", 0, "latest"]),
+        "experiment": st.sampled_from(["trials", ""]),
+        "tags": st.just({"team": "vision"}),
+        "extra": st.just(1),
+    },
+)
+PATHS = st.sampled_from(["endpoints/hello/runs", "endpoints/hello@0/runs", "endpoints/hullo/runs"])
+
+
+@pytest.fixture(scope="module")
+def in_threads(folder, tmp_path_factory, serving):
+    """A server with a plugin that wraps verbs, which sees a decision once it is durable: there threads accept."""
+    place = tmp_path_factory.mktemp("threads")
+    audited = "plugins: [audit]\n"
+    (place / "penstock.yaml").write_text(audited + (folder / "penstock.yaml").read_text())
+    for name in ("greet.yaml", "table.csv"):
+        (place / name).write_bytes((folder / name).read_bytes())
+    with Workspace.open(place, env={}, actor="ada") as workspace:
+        for endpoint in ("hello", "hidden"):
+            workspace.publish(place / "greet.yaml", endpoint=endpoint)
+    server = serving.Served(place, "--no-dispatch")
+    yield server, serving.token(place, "all", "submit")
+    server.stop()
+
+
+def said(reply):
+    """What an answer says but for what names this one run."""
+    own = {"id", "created", "request_id", "by", "published", "endpoint_id", "waiting"}
+    text = re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "ID", reply.body.decode())
+    return reply.status, {key: value for key, value in json.loads(text).items() if key not in own}
+
+
+@given(path=PATHS, body=BODIES, key=st.none() | st.sampled_from(["a", "b"]))
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_both_ways_say_the_same(served, tokens, in_threads, path, body, key):
+    headers = {"Idempotency-Key": key} if key else {}
+    other, token = in_threads
+    here = served.call("POST", f"/v1/{path}", body, token=tokens["submit"], headers=headers)
+    there = other.call("POST", f"/v1/{path}", body, token=token, headers=headers)
+    assert said(here) == said(there)
+
+
+def test_a_key_that_comes_many_times_at_once_has_one_run(served, tokens):
+    served.call("POST", "/v1/endpoints/hello/runs", {}, token=tokens["submit"])
+    found, start = [], threading.Barrier(16)
+
+    def call():
+        start.wait(10)
+        reply = served.call(
+            "POST", "/v1/endpoints/hello/runs", {}, token=tokens["submit"], headers={"Idempotency-Key": "at once"}
+        )
+        found.append((reply.status, reply.json["id"]))
+
+    threads = [threading.Thread(target=call) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert sorted(status for status, _ in found) == [200] * 15 + [201]
+    assert len({run for _, run in found}) == 1
+
+
+def test_what_was_accepted_before_is_not_taken_for_what_holds(served, tokens, folder):
+    """Gate, default and name are those of the acceptance, though the trigger was prepared for what was before."""
+
+    def trigger(name="hello"):
+        reply = served.call("POST", f"/v1/endpoints/{name}/runs", {}, token=tokens["submit"])
+        return reply.json.get("code") or (reply.json["endpoint"], reply.json["version"])
+
+    with Workspace.open(folder, env={}, actor="ada") as workspace:  # another process for all the server knows
+        assert trigger() == ("hello", "0")
+        workspace.endpoints.disable("hello")
+        assert trigger() == "endpoint_disabled"
+        workspace.endpoints.enable("hello")
+        assert trigger() == ("hello", "0")
+        spec = folder / "greet.yaml"
+        spec.write_text(spec.read_text().replace("maxLength: 20", "maxLength: 21"))
+        workspace.publish(spec, endpoint="hello", default=True)
+        assert trigger() == ("hello", "1")
+        workspace.endpoints.rename("hello", "hallo")
+        workspace.endpoints.rename("hidden", "hello")
+        assert trigger() == ("hello", "0"), "the other endpoint, which has the name now"
+        workspace.endpoints.rename("hello", "hidden")
+        assert trigger() == "endpoint_not_found"
+        workspace.endpoints.rename("hallo", "hello")
+        assert trigger() == ("hello", "1")
