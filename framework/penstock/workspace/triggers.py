@@ -107,9 +107,11 @@ def submit_file(
 def submit_again(services: Services, caller: Caller, run: RunRecord, options: TriggerOptions) -> Submitted:
     """Run once more what a run resolved to; a trial's snapshot is put on its target again if it is gone."""
     if run.endpoint_id is not None:
-        return submit(services, caller, run.endpoint_id, run.version, options)
+        found = Located(kind="endpoint", id=run.endpoint_id, version=run.version)
+        return accept(services, caller, _request(services, caller, found.id, found, options), options)[0]
     if run.published is not None:
-        return submit(services, caller, run.published, None, options)
+        found = Located(kind="published", id=run.published)
+        return accept(services, caller, _request(services, caller, found.id, found, options), options)[0]
     request = _trial(services, run.pipeline, run.digest, options, run.target)
     known = services.registry.runs.replay(request)
     if known is not None:
