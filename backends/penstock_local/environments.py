@@ -47,7 +47,8 @@ def keep(layout: Layout, run: str, environment: Mapping[str, str], parameters: M
         folder.mkdir(0o700)
         sync_folder(folder.parent)
     # What is not UTF-8 is escaped, and comes back as it was.
-    write_file(layout.environment_of(run), json.dumps(values).encode("ascii"))
+    path = layout.environment_of(run)
+    write_file(path, json.dumps(values).encode("ascii"), draft=path.with_name(f".{run}"))
 
 
 def read(layout: Layout, run: str, environment: Iterable[str], parameters: Iterable[str]) -> Kept:

@@ -102,9 +102,16 @@ def unusable(path: Path, error: OSError) -> TargetUnavailable:
     )
 
 
-def write_file(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all, private and on disk before it gets its name. Raises OSError."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+def write_file(path: Path, data: bytes, draft: Path | None = None) -> None:
+    """Write a file whole or not at all, private and on disk before it gets its name. Raises OSError.
+
+    Until then it is `draft`, when the caller knows that nobody else writes that one: what a killed process left of it
+    goes here.
+    """
+    if draft is None:
+        draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    else:
+        draft.unlink(missing_ok=True)
     try:
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(data)

@@ -71,12 +71,12 @@ def _shown_secrets(pipeline: Pipeline) -> Iterator[tuple[str, str, Path]]:
 
 def _beyond(resources: Resources, options: LocalOptions) -> Iterator[tuple[str, str, str]]:
     slots = options.slots or os.cpu_count() or 1
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if resources.cpu is not None and resources.cpu > slots:
         yield "cpu", "resources_clipped", f"{resources.cpu} cores are more than the {slots} here; clipped to them"
-    if resources.memory is not None and resources.memory > memory:
-        asked, there = bytes_text(resources.memory), f"{memory / 2**30:.1f}Gi"
-        yield "memory", "resources_clipped", f"{asked} of memory is more than the {there} here; clipped to it"
+    if resources.memory:
+        there = f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.1f}Gi"
+        message = f"{bytes_text(resources.memory)} of memory is noted, and of the {there} here none is kept for a step"
+        yield "memory", "memory_ignored", message
     if resources.gpu:
         yield "gpu", "gpu_ignored", f"{resources.gpu} gpu is noted and not given out on this target"
 

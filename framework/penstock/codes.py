@@ -157,6 +157,7 @@ artifact_elsewhere TargetUnsupported: The artifact does not lie on this machine;
 platform_unsupported TargetUnsupported: The backend does not run on this operating system.
 image_ignored TargetUnsupported: The target notes the image and does not use it.
 gpu_ignored TargetUnsupported: The target notes GPUs and does not give them out.
+memory_ignored TargetUnsupported: The target notes how much memory a step asks for, and neither keeps it nor limits it.
 sensitive_unsupported TargetUnsupported: The target would show a sensitive value to others; use one that keeps secrets.
 sensitive_in_command TargetUnsupported: Others can see a step's arguments; pass the sensitive value through `env`.
 resources_clipped TargetUnsupported: More is asked than the target has; it gives what it has.

@@ -6,13 +6,11 @@ Both registries are filled straight with SQL and asked in turns; what is compare
 from __future__ import annotations
 
 import shutil
-import sqlite3
 import statistics
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import closing
-from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -31,9 +29,6 @@ LARGE = {"endpoints": 1_000, "runs": 1_000_000}
 ROUNDS = 150
 CALLER = Caller(actor="ada", door="python", request_id="request-1")
 
-UUID = """lower(printf('%s-%s-4%s-a%s-%s', hex(randomblob(4)), hex(randomblob(2)), substr(hex(randomblob(2)), 2),
-    substr(hex(randomblob(2)), 2), hex(randomblob(6))))"""
-
 FILL = (
     "INSERT INTO snapshots SELECT 'digest' || n, '{}', '[]' FROM numbers WHERE n < :versions",
     """INSERT INTO publications (target, backend, digest, identity, options, external, native, gated, details)
@@ -41,66 +36,41 @@ FILL = (
         FROM numbers WHERE n < :versions""",
     """INSERT INTO labels (name, label, number, digest)
         SELECT 'pipeline', n, n, 'digest' || n FROM numbers WHERE n < :versions""",
-    f"""INSERT INTO published (id, name, label, target, digest, publication, description, tags, by, created, modified)
-        SELECT {UUID}, 'pipeline', n, 'laptop', 'digest' || n, n + 1, '', '{{}}', 'ada', 1, 1
+    """INSERT INTO published (id, name, label, target, digest, publication, description, tags, by, created, modified)
+        SELECT id, 'pipeline', n, 'laptop', 'digest' || n, n + 1, '', '{}', 'ada', 1, 1
         FROM numbers WHERE n < :versions""",
-    f"""INSERT INTO endpoints (id, name, description, tags, default_version, next_version, created, modified)
-        SELECT {UUID}, 'endpoint' || n, '', '{{}}', :versions - 1, :versions, 1, 1 FROM numbers WHERE n < :endpoints""",
+    """INSERT INTO endpoints (id, name, description, tags, default_version, next_version, created, modified)
+        SELECT id, 'endpoint' || n, '', '{}', :versions - 1, :versions, 1, 1 FROM numbers WHERE n < :endpoints""",
     """INSERT INTO versions (endpoint, version, published, created)
         SELECT e.n + 1, v.n, v.n + 1, 1 FROM numbers e, numbers v WHERE e.n < :endpoints AND v.n < :versions""",
     "INSERT INTO endpoint_targets (endpoint, target) SELECT n + 1, 'laptop' FROM numbers WHERE n < :endpoints",
-    f"""INSERT INTO runs (id, endpoint, endpoint_name, version, resolved_from, published, publication, pipeline, label,
+    """INSERT INTO runs (id, endpoint, endpoint_name, version, resolved_from, published, publication, pipeline, label,
             experiment, description, tags, state, parameters, by, verified, door, scope, key, created, started, ended,
             external, outputs)
-        SELECT {UUID}, n % :endpoints + 1, 'endpoint' || (n % :endpoints), n % :versions, 'pinned', n % :versions + 1,
-            n % :versions + 1, 'pipeline', n % :versions, 'experiment' || (n % 50), '', '{{}}', 'succeeded',
-            '{{"depth":8,"rate":0.5}}', 'ada', 0, 'cli', 'endpoint', n, n, n, n + 1, 'job',
-            '{{"accuracy":0.9}}'
+        SELECT id, n % :endpoints + 1, 'endpoint' || (n % :endpoints), n % :versions, 'pinned', n % :versions + 1,
+            n % :versions + 1, 'pipeline', n % :versions, 'experiment' || (n % 50), '', '{}', 'succeeded',
+            '{"depth":8,"rate":0.5}', 'ada', 0, 'cli', 'endpoint', n, n, n, n + 1, 'job',
+            '{"accuracy":0.9}'
         FROM numbers WHERE n < :runs""",
     """INSERT INTO run_steps (run, position, name, state, attempt, started, ended, exit_code, outputs)
         SELECT seq, 0, 'train', 'succeeded', 1, 1, 2, 0, '{"accuracy":0.9}' FROM runs""",
-    """INSERT INTO requests (run, texts, artifacts, bundled, fingerprint)
-        SELECT seq, '{"depth":"8","rate":"0.5"}', '{}', '{}', '{}' FROM runs""",
+    """INSERT INTO requests (run, texts, artifacts, bundled, sensitive, fingerprint)
+        SELECT seq, '{"depth":"8","rate":"0.5"}', '{}', '{}', '[]', '{}' FROM runs""",
     """INSERT INTO history (at, action, kind, subject_id, subject, "to", reason, by, verified, door, request_id)
         SELECT created, 'run_accepted', 'run', id, pipeline, 'endpoint', '', 'ada', 0, 'cli', 'request' FROM runs""",
 )
 
 
-def fill(path: Path, sizes: dict[str, int]) -> None:
-    """Fill an empty registry, without its indexes until all is in."""
-    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        connection.execute("PRAGMA synchronous = OFF")
-        connection.execute("PRAGMA cache_size = -400000")
-        connection.execute("PRAGMA temp_store = MEMORY")
-        connection.execute("BEGIN")
-        indexes = connection.execute(
-            "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql <> ''"
-        ).fetchall()
-        for name, _ in indexes:
-            connection.execute(f"DROP INDEX {name}")
-        connection.execute("CREATE TEMP TABLE numbers (n INTEGER PRIMARY KEY)")
-        most = max(sizes.values())
-        connection.execute(
-            "INSERT INTO numbers WITH RECURSIVE r (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM r WHERE n + 1 < ?) "
-            "SELECT n FROM r",
-            (most,),
-        )
-        for statement in FILL:
-            connection.execute(statement, {**sizes, "versions": VERSIONS})
-        for _, sql in indexes:
-            connection.execute(sql)
-        connection.execute("COMMIT")
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-
-
 @pytest.fixture(scope="module")
-def registries(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Registry, Registry]]:
+def registries(tmp_path_factory: pytest.TempPathFactory, filling: ModuleType) -> Iterator[tuple[Registry, Registry]]:
     """A small registry and a large one."""
     folder = tmp_path_factory.mktemp("growth")
     Registry.open(folder / "small.db").close()
     shutil.copy(folder / "small.db", folder / "large.db")
-    fill(folder / "small.db", SMALL)
-    fill(folder / "large.db", LARGE)
+    for name, sizes in (("small", SMALL), ("large", LARGE)):
+        with filling.filling(folder / f"{name}.db", max(sizes.values())) as connection:
+            for statement in FILL:
+                connection.execute(statement, {**sizes, "versions": VERSIONS})
     with Registry.open(folder / "small.db") as small, Registry.open(folder / "large.db") as large:
         yield small, large
     shutil.rmtree(folder)

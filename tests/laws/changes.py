@@ -72,6 +72,16 @@ def changes(harness: Harness, first: str, second: str, digests: dict[str, str]) 
         ),
         ("opening it", lambda ws: ws.endpoints.enable("two"), (opened, "endpoint", "two", "closed", "open")),
         (
+            "opening it to everybody",
+            lambda ws: ws.endpoints.access("two", "public"),
+            ("access_changed", "endpoint", "two", "private", "public"),
+        ),
+        (
+            "a deduplication window",
+            lambda ws: ws.endpoints.deduplicate("two", 3600),
+            ("deduplication_changed", "endpoint", "two", "off", "1h"),
+        ),
+        (
             "closing what it publishes",
             lambda ws: ws.pipelines.disable(first, reason="ice"),
             (closed, "pipeline", first, "open", "closed", "ice"),

@@ -44,7 +44,8 @@ class Reader:
     def endpoint(self, record: EndpointRecord) -> Facts:
         """An endpoint with the versions that the answer shows; `hidden` counts those that it leaves out."""
         return {
-            **self._fields(record, "id", "name", "default", "enabled", "gate"),
+            **self._fields(record, "id", "name", "default", "enabled", "gate", "access"),
+            "window": record.deduplication_window,
             "versions": [self._version(version) for version in record.versions],
             "hidden": record.hidden_versions,
         }

@@ -9,9 +9,13 @@ from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule, run_state_machine_as_test
 from laws.asked import DoorHarness
+from laws.doors import ANYBODY
 from laws.machine_base import SLOW, MachineBase
+from laws.player import GUARDED
 from laws.recorder import Call
+from laws.sensitive_values import SECRETS, SHORT
 from laws.strategies import (
+    ACCESSES,
     BEHIND,
     DEPTHS,
     ENDPOINTS,
@@ -21,8 +25,10 @@ from laws.strategies import (
     LABELS,
     REASONS,
     TARGETS,
+    TOKENS,
     VARIANTS,
     VERSIONS,
+    WINDOWS,
 )
 
 from penstock.testing.helpers.refusals import Refusals
@@ -32,6 +38,8 @@ _MOST_SLOW = 2
 """Slow runs of one history: each is a process on the target."""
 
 _actors = st.sampled_from([None, None, "bob"])
+_callers = st.sampled_from([None, None, "bob", ANYBODY])
+_tokens = st.sampled_from([*SECRETS, *SECRETS, SHORT, None])
 _picks = st.integers(0, 99)
 
 
@@ -128,7 +136,54 @@ class Histories(MachineBase):
         if not keep:
             self.gate("enable", ref)
 
-    @rule(endpoint=ENDPOINTS, depth=DEPTHS, key=KEYS, by=_actors)
+    @rule(endpoint=ENDPOINTS, access=ACCESSES, by=_actors)
+    def access(self, **asked: Any) -> None:
+        """Say who may trigger an endpoint."""
+        self.call("access", **asked)
+
+    @rule(endpoint=ENDPOINTS, key=KEYS, depth=DEPTHS, keep=st.booleans())
+    def open_and_close(self, endpoint: str, key: str | None, depth: Any, keep: bool) -> None:
+        """Open an endpoint to everybody, trigger it as who is known and as who is not, and close it again."""
+        self.call("access", endpoint=endpoint, access="public")
+        for by in (ANYBODY, None, ANYBODY):
+            self.submit(endpoint, key=key, depth=depth, by=by)
+        if not keep:
+            self.call("access", endpoint=endpoint, access="private")
+            self.submit(endpoint, key=key, depth=depth, by=ANYBODY)
+
+    @rule(verb=st.sampled_from(["endpoint", "endpoints", "runs", "history", "rollback", "disable", "get", "rerun"]))
+    def knock(self, verb: str) -> None:
+        """Ask for something as a caller of whom nothing is known."""
+        said: dict[str, dict[str, Any]] = {"endpoint": {"endpoint": "one"}, "rollback": {"endpoint": "one"}}
+        if self.runs:
+            said |= {"get": {"run": self.runs[-1]}, "rerun": {"run": "r0", "of": self.runs[-1]}}
+        elif verb in ("get", "rerun"):
+            return
+        self.call(verb, by=ANYBODY, **said.get(verb, {"ref": "one"} if verb == "disable" else {}))
+
+    @rule(endpoint=ENDPOINTS, window=WINDOWS, by=_actors)
+    def deduplicate(self, endpoint: str, window: int | None, by: str | None) -> None:
+        """Let the same request be the same run for a while, or not."""
+        self.call("deduplicate", endpoint=endpoint, window=window, by=by)
+
+    @rule(depth=st.sampled_from([None, 1, 4, 12]), version=st.sampled_from([None, None, "0", "1"]))
+    def ask_again(self, **asked: Any) -> None:
+        """The same request twice within a window, by two callers, and once more when there is none."""
+        self.call("deduplicate", endpoint="one", window=3600)
+        for by in (None, "bob"):
+            self.submit("one", by=by, **asked)
+        self.call("deduplicate", endpoint="one")
+        self.submit("one", **asked)
+
+    @rule(token=_tokens, key=KEYS, again=_tokens, by=_callers)
+    def submit_secret(self, token: str | None, key: str | None, again: str | None, by: str | None) -> None:
+        """Put a version with a sensitive parameter in front, trigger it, and trigger that run again."""
+        self.remember(self.call("publish", variant=GUARDED, endpoint="one", default=True))
+        self.submit("one", token=token, key=key, by=by)
+        if self.quick:
+            self.rerun_one(-1, token=again)
+
+    @rule(endpoint=ENDPOINTS, depth=DEPTHS, key=KEYS, by=_callers)
     def submit_default(self, endpoint: str, **asked: Any) -> None:
         """Trigger the default."""
         self.submit(endpoint, **asked)
@@ -157,14 +212,20 @@ class Histories(MachineBase):
     @rule(pick=_picks, altered=st.sampled_from([{}, {}, {}, {"depth": 7}, {"version": "0"}]), by=_actors)
     def repeat(self, pick: int, altered: dict[str, Any], by: str | None) -> None:
         """Ask again under a key that has been used, for the same or for something else."""
-        self.submit(**self.keyed[pick % len(self.keyed)] | altered | {"by": by})
+        asked = self.keyed[pick % len(self.keyed)]
+        if "version" not in altered or asked["ref"].isalpha():  # another reference says its version, or has none
+            self.submit(**asked | altered | {"by": by})
 
     @precondition(lambda self: self.quick)
-    @rule(pick=_picks, key=KEYS)
-    def rerun(self, pick: int, key: str | None) -> None:
+    @rule(pick=_picks, key=KEYS, token=TOKENS)
+    def rerun(self, pick: int, **asked: Any) -> None:
         """Run something again."""
+        self.rerun_one(pick, **asked)
+
+    def rerun_one(self, pick: int, **asked: Any) -> None:
+        """Run one of the quick runs again."""
         run = f"r{len(self.runs) + 1}"
-        if "run" in self.call("rerun", run=run, of=self.quick[pick % len(self.quick)], key=key):
+        if "run" in self.call("rerun", run=run, of=self.quick[pick % len(self.quick)], **asked):
             self.quick.append(run)
 
     @precondition(lambda self: self.quick)

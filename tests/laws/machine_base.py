@@ -68,6 +68,7 @@ class MachineBase(RuleBasedStateMachine):
         self.call("runs")
         self.call("history", runs=True)
         self.recorder.require_sound()
+        self.recorder.require_forgotten()
         for moment in self.moments:
             for endpoint in ("one", "two"):
                 self.call("endpoint_at", endpoint=endpoint, moment=moment)

@@ -9,17 +9,19 @@ A call is a verb and arguments that are literals, so that a history of calls can
     set_default(endpoint, version, expect=None)          rollback(endpoint, expect=None)
     disable(ref, reason="", cancel_runs=False)           enable(ref)
     rename(endpoint, to)     delete_endpoint(endpoint)   delete_published(published)
-    submit(run, ref, version=None, depth=None, seconds=None, key=None, marks=None, unknown=False)
-    rerun(run, of, key=None)
+    access(endpoint, access)                             deduplicate(endpoint, window=None)
+    submit(run, ref, version=None, depth=None, seconds=None, key=None, marks=None, token=None, unknown=False)
+    rerun(run, of, key=None, token=None)
     wait(run)   cancel(run, reason="")   get(run)   logs(run)   outputs(run)
     endpoint(endpoint)   endpoints(all=False)   published(all=False)   runs()
     history(runs=False)      moment(moment)              endpoint_at(endpoint, moment)
     reopen()
 
-`variant` is a letter (see `pipelines.variant`); targets are `main` and `other`; published pipelines are
-`name:label` or `name:label@main`; a `ref` may also be an endpoint `one` or a version `one@0`, and for
-`publish_from` a run. Runs and moments have the names that the call gives them, known to this player alone; a name
-that no run has is passed on as it is. Every call takes `by`, the actor, too.
+`variant` is a letter (see `pipelines.variant`; of `s` see `pipelines.guarded`, which needs a `token`); targets are
+`main` and `other`; published pipelines are `name:label` or `name:label@main`; a `ref` may also be an endpoint `one` or
+a version `one@0`, and for `publish_from` a run. Runs and moments have the names that the call gives them, known to
+this player alone; a name that no run has is passed on as it is. Every call takes `by`, the actor, too; `anonymous` is
+one of whom nothing is known.
 """
 
 from __future__ import annotations
@@ -30,15 +32,20 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeAlias
 
+from attrs import evolve
 from laws.doors import DOORS, Door
 from laws.facts import Facts, Reader, gate, time
 
 from penstock.errors import PenstockError, format_path
 from penstock.registry import CheckReport, GateOutcome, MoveOutcome
+from penstock.spec import Pipeline
 from penstock.testing.harness import wait_for
-from penstock.testing.probes.pipelines import variant as pipeline_of
+from penstock.testing.probes.pipelines import guarded, variant
 from penstock.testing.subject import Subject
 from penstock.workspace import Publishing, Submitted
+
+GUARDED = "s"
+"""The variant that has a sensitive parameter."""
 
 Answer: TypeAlias = Facts
 """What a call came to; a refused one is `{"refused": code, "at": [paths of the details], "message": text}`."""
@@ -118,9 +125,13 @@ class Player:
     # Published pipelines
 
     def _publish(self, workspace: Door, variant: str, target: str = "main", **asked: Any) -> Answer:
-        pipeline, place = pipeline_of(self._subject.python, variant), self._read.target(target)
-        done = workspace.pipelines.publish(pipeline, folder=self._folder, target=place, **asked)
+        place = self._read.target(target)
+        done = workspace.pipelines.publish(self._pipeline(variant), folder=self._folder, target=place, **asked)
         return self._publishing(done)
+
+    def _pipeline(self, which: str) -> Pipeline:
+        made = (guarded if which == GUARDED else variant)(self._subject.python, which)
+        return evolve(made, name="probe")
 
     def _publish_from(self, workspace: Door, ref: str, target: str = "main", **asked: Any) -> Answer:
         source = self.runs.get(ref) or self._read.to_real(ref)
@@ -189,6 +200,12 @@ class Player:
     def _rename(self, workspace: Door, endpoint: str, to: str) -> Answer:
         return {"endpoint": self._read.endpoint(workspace.endpoints.rename(endpoint, to))}
 
+    def _access(self, workspace: Door, endpoint: str, access: str) -> Answer:
+        return {"endpoint": self._read.endpoint(workspace.endpoints.access(endpoint, access))}
+
+    def _deduplicate(self, workspace: Door, endpoint: str, window: int | None = None) -> Answer:
+        return {"endpoint": self._read.endpoint(workspace.endpoints.deduplicate(endpoint, window))}
+
     def _delete_endpoint(self, workspace: Door, endpoint: str) -> Answer:
         return {"endpoint": self._read.endpoint(workspace.endpoints.delete(endpoint))}
 
@@ -220,8 +237,9 @@ class Player:
         )
         return self._submitted(run, done)
 
-    def _rerun(self, workspace: Door, run: str, of: str, key: str | None = None) -> Answer:
-        return self._submitted(run, workspace.runs.rerun(self._id(of), idempotency_key=key))
+    def _rerun(self, workspace: Door, run: str, of: str, key: str | None = None, token: str | None = None) -> Answer:
+        given = {} if token is None else {"parameters": {"token": token}}
+        return self._submitted(run, workspace.runs.rerun(self._id(of), idempotency_key=key, **given))
 
     def _submitted(self, run: str, done: Submitted) -> Answer:
         self.runs[run] = done.run.id
@@ -273,7 +291,8 @@ class Player:
 
 VERBS = (
     "publish", "publish_from", "create_endpoint", "add_version", "set_default", "rollback", "disable", "enable",
-    "rename", "delete_endpoint", "delete_published", "submit", "rerun", "wait", "cancel", "get", "logs", "outputs",
+    "access", "deduplicate", "rename", "delete_endpoint", "delete_published", "submit", "rerun", "wait", "cancel",
+    "get", "logs", "outputs",
     "endpoint", "endpoints", "published", "runs", "history", "moment", "endpoint_at", "reopen",
 )  # fmt: skip
 """Every verb that a player knows."""

@@ -8,10 +8,11 @@ from types import TracebackType
 from typing import Any, TypeAlias
 
 from laws.asked import DoorHarness
-from laws.doors import LEFT_OUT, RECORDED, VERIFIED
+from laws.doors import ANYBODY, BY_HTTP, KNOWN, LEFT_OUT, RECORDED
 from laws.model import Model
 from laws.player import Answer, Player
 from laws.refusals import MAIN, OTHER, Refusals
+from laws.sensitive_values import require_forgotten, require_hidden
 
 from penstock.testing.laws import LawBroken, require
 
@@ -41,7 +42,7 @@ class Recorder:
         self.pause = pause
         self.history: list[Call] = []
         self.refusals = Refusals(MAIN, OTHER)
-        self.model = Model(doors=RECORDED[harness.door], verified=harness.door in VERIFIED)
+        self.model = Model(doors=RECORDED[harness.door], by_http=harness.door in BY_HTTP)
         self._player = Player(
             harness.subject,
             harness.new_registry(),
@@ -51,6 +52,8 @@ class Recorder:
         )
         self._can_cancel = harness.has("penstock_cancel_run")
         self._left_out = LEFT_OUT[harness.door]
+        self._everybody_is_known = harness.door in KNOWN
+        self._harness = harness
 
     def __enter__(self) -> Recorder:
         """The recorder itself."""
@@ -66,10 +69,13 @@ class Recorder:
         """Make one call, as far as the door has words for it. Raises LawBroken when the answer cannot be."""
         left_out = self._left_out.get(verb, ())
         arguments = {name: value for name, value in arguments.items() if name not in left_out}
+        if arguments.get("by") == ANYBODY and self._everybody_is_known:
+            del arguments["by"]
         self.history.append((verb, arguments))
         if verb in _LOOKS and self.pause:
             time.sleep(self.pause)
         answer = self._player.call(verb, **arguments)
+        require_hidden(answer, f"the answer to {verb}")
         if self.refusals.hear(verb, arguments, answer):
             self.model.check(verb, arguments, answer)
         return answer
@@ -78,6 +84,11 @@ class Recorder:
         """Raise LawBroken unless the registry keeps the laws that can be seen in the file."""
         report = self._player.check()
         require(12, report.ok, f"the registry is not sound: {'; '.join(report.lines)}")
+
+    def require_forgotten(self) -> None:
+        """Raise LawBroken when a sensitive value is on this machine still. To be asked when all runs have ended."""
+        if any(arguments.get("token") for _, arguments in self.history):
+            require_forgotten(self._harness.subject.config.home.parent, "after all runs have ended")
 
     def close(self) -> None:
         """Let no run of it go on, where the target can end runs, and close the registry."""

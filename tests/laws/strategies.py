@@ -7,7 +7,9 @@ from typing import Any, TypeAlias
 
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
-from laws.player import VERBS
+from laws.doors import ANYBODY
+from laws.player import GUARDED, VERBS
+from laws.sensitive_values import SECRETS, SHORT
 
 Call: TypeAlias = tuple[str, dict[str, Any]]
 """A verb and its arguments, see `laws.player`."""
@@ -25,9 +27,13 @@ EXPECTATIONS = st.sampled_from([None, None, None, "0", "1"])
 KEYS = st.sampled_from([None, "k", "k", "l"])
 DEPTHS = st.sampled_from([None, None, 1, 4, 9, 0, 12, "three", True])
 REASONS = st.sampled_from(["", "no longer trusted"])
+TOKENS = st.sampled_from([None, None, None, *SECRETS, SHORT])
+ACCESSES = st.sampled_from(["public", "public", "private"])
+WINDOWS = st.sampled_from([3600, 3600, None])
 """What calls say, likely things more often; None and "" are not said."""
 
-_VARIANTS = st.sampled_from("abcdef")
+_VARIANTS = st.sampled_from(f"abcdef{GUARDED}")
+_BY = st.sampled_from([None, None, None, ANYBODY])
 _LABELS = st.sampled_from([None, None, None, None, "1", "x"])
 _PUBLISHED = st.sampled_from([*(f"probe:{label}@main" for label in "1234"), "probe:1@other", "tool:1@main"])
 _NAMES = st.sampled_from([None, None, None, "tool"])
@@ -48,11 +54,13 @@ _ARGUMENTS: Mapping[str, Arguments] = {
     "rollback": {"endpoint": ENDPOINTS, "expect": EXPECTATIONS},
     "disable": {"ref": GATES | _PUBLISHED, "reason": REASONS},
     "enable": {"ref": GATES | _PUBLISHED},
+    "access": {"endpoint": ENDPOINTS, "access": ACCESSES},
+    "deduplicate": {"endpoint": ENDPOINTS, "window": WINDOWS},
     "rename": {"endpoint": ENDPOINTS, "to": st.sampled_from(["three", "one", "two"])},
     "delete_endpoint": {"endpoint": st.sampled_from(["two", "two", "one"])},
     "delete_published": {"published": _PUBLISHED},
-    "submit": {"depth": DEPTHS, "unknown": st.sampled_from([False, False, False, True])},
-    "rerun": {"key": KEYS},
+    "submit": {"depth": DEPTHS, "token": TOKENS, "unknown": st.sampled_from([False, False, False, True]), "by": _BY},
+    "rerun": {"key": KEYS, "token": TOKENS},
     "cancel": {"reason": REASONS},
     "endpoint": {"endpoint": ENDPOINTS},
     "endpoints": {"all": st.booleans()},

@@ -27,7 +27,7 @@ def harness(tmp_path_factory):
 def test_every_call_is_one_that_a_player_takes(history):
     assert 3 <= len(history) <= 9
     for verb, arguments in history:
-        taken = dict(arguments)
+        taken = {name: value for name, value in arguments.items() if name != "by"}
         depth = {"depth": taken.pop("depth")} if verb == "submit" and "depth" in taken else {}
         inspect.signature(getattr(Player, f"_{verb}")).bind(None, None, **taken, **depth)
         assert None not in arguments.values()

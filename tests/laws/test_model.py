@@ -4,11 +4,13 @@ import copy
 
 import pytest
 from laws.asked import DoorHarness, new_subject
+from laws.doors import ANYBODY
 from laws.machine import explore
 from laws.model import Model
-from laws.player import Player
+from laws.player import GUARDED, Player
 from laws.recorder import Recorder, replay
 from laws.refusals import MAIN, OTHER, Refusals
+from laws.sensitive_values import SECRETS
 
 from penstock.testing.laws import LawBroken
 from penstock.testing.profiles import Profile
@@ -43,6 +45,16 @@ HISTORY = [
     ("delete_published", {"published": "probe:1"}),
     ("runs", {}),
     ("history", {"runs": True}),
+    ("access", {"endpoint": "two", "access": "public"}),
+    ("submit", {"run": "r5", "ref": "two", "key": "k", "by": ANYBODY}),
+    ("endpoint", {"endpoint": "two", "by": ANYBODY}),
+    ("publish", {"variant": GUARDED, "endpoint": "two", "default": True}),
+    ("submit", {"run": "r6", "ref": "two", "token": SECRETS[0]}),
+    ("rerun", {"run": "r7", "of": "r6"}),
+    ("access", {"endpoint": "two", "access": "private"}),
+    ("submit", {"run": "r7", "ref": "two", "key": "k", "by": ANYBODY}),
+    ("deduplicate", {"endpoint": "two", "window": 3600}),
+    ("history", {}),
 ]
 
 
@@ -73,7 +85,7 @@ def grant(answer):
 
 
 def drop_a_row(answer):
-    """A change of the history: the row of the first move is not there."""
+    """A change of the history: the rows of moves are not there."""
     answer["rows"] = [row for row in answer["rows"] if row["action"] != "default_moved" or row["from"] is None]
 
 
@@ -118,6 +130,16 @@ ALTERED = [
     (11, 13, put("I am", "text")),
     (12, 11, refuse("wait_timeout")),
     (12, 25, put([], "items")),
+    (13, 27, put("private", "endpoint", "access")),
+    (13, 28, refuse("not_authenticated")),
+    (10, 28, put(True, "run", "verified")),
+    (13, 29, grant),
+    (7, 31, put(SECRETS[0], "run", "parameters", "token")),
+    (6, 31, refuse("parameter_invalid", ["$.token"])),
+    (6, 32, grant),
+    (13, 34, grant),
+    (8, 35, put(None, "endpoint", "window")),
+    (10, 36, drop_a_row),
 ]
 
 

@@ -37,7 +37,7 @@ def test_anything_at_once(harness):
     def draw(parts: Parts) -> None:
         named = zip(_CLIENTS, parts, strict=True)
         groups.append(
-            tuple([(verb, {**asked, "by": who}) for verb, asked in filter(_at_a_moment, part)] for who, part in named)
+            tuple([(verb, {"by": who, **asked}) for verb, asked in filter(_at_a_moment, part)] for who, part in named)
         )
 
     group = st.tuples(*(histories(verbs=verbs, least=4, most=4, who=f"{who}-") for who in _CLIENTS))

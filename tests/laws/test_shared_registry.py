@@ -25,11 +25,25 @@ from penstock.testing.laws import require, same
 
 pytestmark = pytest.mark.doors("http")
 
-_CALLERS, _TRIGGERS, _TURNS = 4, 75, 24
-"""How many call at once, how many triggers each makes at the least, and how often default and gate move meanwhile."""
-_PAUSE = 0.004
-"""Seconds after a closed gate: a refusal is quick, and what moves the gate needs its turn too."""
-_LONGEST = 60.0
+_PAUSE = 0.001
+"""Seconds after a closed gate for each who calls: a refusal is quick, and what moves the gate needs its turn too."""
+
+
+@frozen
+class _Size:
+    """How many servers there are, how many call at once, how many runs each starts at the least, and how often default
+    and gate move meanwhile, at the least; `longest` is in seconds.
+    """
+
+    servers: int
+    callers: int
+    runs: int
+    turns: int
+    longest: float
+
+
+_FEW = _Size(servers=2, callers=4, runs=30, turns=24, longest=60.0)
+_MANY = _Size(servers=4, callers=16, runs=313, turns=100, longest=600.0)
 
 
 @frozen
@@ -50,8 +64,15 @@ class _Moved:
     ended: int
 
 
-def test_servers_share_a_registry(harness):
-    """Does no trigger of two servers pass a closed gate or miss the default, and is each run handed over once?"""
+@pytest.mark.parametrize(
+    "size",
+    [
+        pytest.param(_FEW, id="few"),
+        pytest.param(_MANY, id="many", marks=[pytest.mark.slow, pytest.mark.serial, pytest.mark.timeout(900)]),
+    ],
+)
+def test_servers_share_a_registry(harness, size):
+    """Does no trigger of several servers pass a closed gate or miss the default, and is each run handed over once?"""
     registry = harness.new_registry()
     file = harness.subject.config.home / f"{registry}.db"
     noted = harness.folder / f"{registry}.hand-overs"
@@ -59,17 +80,20 @@ def test_servers_share_a_registry(harness):
         for word in "ab":
             set_up(harness, ws, word, endpoint="one")
     subject = evolve(harness.subject, prepare=(*harness.subject.prepare, "laws.doors.handing:noted"))
-    servers = [Server.start(subject, file, environment={FILE: str(noted)}) for _ in range(2)]
+    servers = [Server.start(subject, file, environment={FILE: str(noted)}) for _ in range(size.servers)]
     try:
-        triggers, moves, gates = _everything_at_once(harness, registry, servers)
+        triggers, moves, gates = _everything_at_once(harness, registry, servers, size)
         with DOORS["http"](harness.subject, registry, server=servers[0]) as ws:
             accepted = {one.run.id: one for one in triggers if one.run is not None}
             rows = ws.admin.history(runs=True, limit=100_000).items[::-1]
             read = Reader(harness.subject.target, harness.subject.other)
             triggers_passed([read.row(row) for row in rows])
-            known = {run.id for run in ws.runs.list(limit=100_000).items}
-            same(12, known, set(accepted), "the runs, when two servers were asked for them")
-            for run in accepted:
+            noted_down = [(row.subject_id, row.to) for row in rows if row.action == "run_accepted"]
+            told = [(one.run.id, f"one@{one.run.version}") for one in triggers if one.run is not None]
+            same(4, sorted(noted_down), sorted(told), "what the history has of the runs, and what callers were told")
+            known = [run.id for run in ws.runs.list(limit=100_000).items]
+            same(12, sorted(known), sorted(accepted), f"the runs, when {size.servers} servers were asked for them")
+            for run in sorted(accepted, key=known.index, reverse=True):
                 ended = harness.wait(ws, run)
                 same(4, ended.outputs.get("which"), "ab"[int(ended.version or 0)], "what ran of a version")
             require(12, ws.admin.check().ok, "the registry is not sound")
@@ -85,23 +109,25 @@ def test_servers_share_a_registry(harness):
 
 
 def _everything_at_once(
-    harness: Any, registry: str, servers: list[Server]
+    harness: Any, registry: str, servers: list[Server], size: _Size
 ) -> tuple[list[_Told], list[_Moved], list[_Moved]]:
-    """Trigger through both servers while the default moves by one of them and the gate by the other."""
+    """Trigger through all servers while the default moves by one of them and the gate by the other."""
     done, moves, gates = threading.Event(), list[_Moved](), list[_Moved]()
-    deadline = time.monotonic() + _LONGEST
+    deadline = time.monotonic() + size.longest
 
     def open_on(number: int) -> Any:
-        return DOORS["http"](harness.subject, registry, actor=f"caller {number}", server=servers[number % 2])
+        return DOORS["http"](harness.subject, registry, actor=f"caller {number}", server=servers[number % size.servers])
 
     def trigger(number: int) -> list[_Told]:
-        found: list[_Told] = []
+        found, started = list[_Told](), 0
         with open_on(number) as ws:
-            while len(found) < _TRIGGERS or min(len(moves), len(gates)) < _TURNS:
+            while started < size.runs or min(len(moves), len(gates)) < size.turns:
                 require(12, time.monotonic() < deadline, "servers that share a registry get nowhere")
                 found.append(_told(ws))
                 if found[-1].run is None:
-                    time.sleep(_PAUSE)
+                    time.sleep(_PAUSE * size.callers)
+                else:
+                    started += 1
         return found
 
     def move(number: int, found: list[_Moved], to: tuple[str, str], call: Callable[[Any, str], object]) -> None:
@@ -116,11 +142,11 @@ def _everything_at_once(
     def turn(ws: Any, to: str) -> None:
         (ws.endpoints.disable if to == "closed" else ws.endpoints.enable)("one")
 
-    with ThreadPoolExecutor(_CALLERS + 2) as pool:
+    with ThreadPoolExecutor(size.callers + 2) as pool:
         moving = pool.submit(move, 100, moves, ("1", "0"), lambda ws, to: ws.endpoints.set_default("one", to))
         flapping = pool.submit(move, 101, gates, ("closed", "open"), turn)
         try:
-            triggers = [one for each in pool.map(trigger, range(_CALLERS)) for one in each]
+            triggers = [one for each in pool.map(trigger, range(size.callers)) for one in each]
         finally:
             done.set()
         moving.result()
@@ -132,7 +158,8 @@ def _told(ws: Any) -> _Told:
     began = time.monotonic_ns()
     try:
         run = ws.runs.submit("one").run
-    except GateClosed:
+    except GateClosed as refused:
+        same(5, refused.code, "endpoint_disabled", "the code of a trigger that a closed endpoint refused")
         run = None
     return _Told(run, began, time.monotonic_ns())
 

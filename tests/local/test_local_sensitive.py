@@ -2,6 +2,7 @@
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -108,6 +109,22 @@ def test_an_engine_that_died_before_it_cleaned_up_leaves_that_to_the_next_look(p
     (work / "note").write_text(SECRET)
     environments.keep(place.layout, run.id, {}, {"token": SECRET})
     place.get(run)
+    assert holders(place) == []
+
+
+def test_what_a_killed_hand_over_began_to_write_goes_with_the_next(place, monkeypatch):
+    def dies(path, target):
+        raise KeyboardInterrupt
+
+    place.layout.make()
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", dies)
+        patch.setattr(Path, "unlink", lambda path, **more: None)
+        with pytest.raises(KeyboardInterrupt):
+            environments.keep(place.layout, "one", {}, {"token": SECRET})
+    assert holders(place)
+    environments.keep(place.layout, "one", {}, {"token": SECRET})
+    environments.forget(place.layout, "one")
     assert holders(place) == []
 
 

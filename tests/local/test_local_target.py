@@ -39,10 +39,11 @@ def test_what_this_machine_does_differently_is_said_at_publish(places, strict, s
         (severity, "resources_clipped", ("defaults", "resources", "cpu")),
         (severity, "image_ignored", ("steps", "one", "image")),
         (severity, "resources_clipped", ("steps", "one", "resources", "cpu")),
-        (severity, "resources_clipped", ("steps", "one", "resources", "memory")),
+        (severity, "memory_ignored", ("steps", "one", "resources", "memory")),
         (severity, "gpu_ignored", ("steps", "one", "resources", "gpu")),
     }
-    assert problems(place, defaults=Defaults(resources=Resources(cpu=0.5, memory="1Mi"))) == set()
+    small = Defaults(resources=Resources(cpu=0.5, memory="1Mi"))
+    assert problems(place, defaults=small) == {(severity, "memory_ignored", ("defaults", "resources", "memory"))}
 
 
 def test_elsewhere_than_on_linux_it_is_refused_at_publish(place, monkeypatch):

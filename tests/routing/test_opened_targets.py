@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -113,9 +114,9 @@ def test_threads_that_open_at_once_load_the_backend_once(
     loaded: list[str] = []
     load = discovery.load
 
-    def counting(kind: discovery.Kind, name: str) -> object:
+    def counting(kind: discovery.Kind, name: str, *place: Any) -> object:
         loaded.append(name)
-        return load(kind, name)
+        return load(kind, name, *place)
 
     monkeypatch.setattr(discovery, "load", counting)
     opened: list[object] = []

@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from penstock.errors import ConfigInvalid
+from penstock.workspace import Workspace
+
 CONFIG = """\
 target: small
 targets:
@@ -63,7 +66,9 @@ def test_targets_are_listed_with_where_they_come_from_and_what_is_wrong(penstock
     assert problems["broken"].endswith("RuntimeError: the coil is cracked")
     assert problems["poor"].endswith("Install it with: pip install 'penstock-odd[needy]'")
     assert "penstock-tiny 3.1" in problems["twice"] and "penstock-odd 0.9" in problems["twice"]
-    assert problems["unknown"] == "there is no backend `tinny` (did you mean `tiny`?)"
+    assert problems["unknown"] == (
+        "penstock.yaml:7:22: $.targets.unknown.backend: there is no backend `tinny` (did you mean `tiny`?)"
+    )
 
 
 def test_a_strangers_backend_does_the_main_job_beside_broken_ones(penstock: Penstock, tmp_path: Path) -> None:
@@ -87,6 +92,23 @@ def test_a_broken_backend_hurts_only_whoever_uses_it(penstock: Penstock) -> None
     assert (status, code) == (4, "target_unknown")
     assert "did you mean `small`?" in message
     assert answer(penstock("pipeline", "list", "--json"))["items"] == []
+
+
+@pytest.mark.parametrize(
+    ("written", "named", "place"),
+    [
+        ("plugins: [audit,\n  audits]\n", {}, "penstock.yaml:10:3: $.plugins[1]: "),
+        ("plugins:\n  audit: {}\n  audits: {}\n", {}, "penstock.yaml:11:3: $.plugins.audits: "),
+        ("plugins: [audit]\n", {"PENSTOCK_PLUGINS": "audit,audits"}, "PENSTOCK_PLUGINS: "),
+    ],
+)
+def test_a_plugin_that_is_not_there_is_told_with_where_it_is_named(tmp_path, monkeypatch, written, named, place):
+    (tmp_path / "penstock.yaml").write_text(CONFIG + written)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigInvalid) as refused:
+        Workspace.open(env=named)
+    assert refused.value.code == "plugin_unknown"
+    assert str(refused.value) == f"{place}there is no plugin `audits` (did you mean `audit`?)"
 
 
 def test_what_a_target_lacks_is_said_and_what_it_has_works(penstock: Penstock) -> None:

@@ -57,9 +57,9 @@ def counted(monkeypatch):
         opened.append(path)
         return open_registry(cls, path, **options)
 
-    def counting_load(kind, name):
+    def counting_load(kind, name, *place):
         loaded.append(name)
-        return load(kind, name)
+        return load(kind, name, *place)
 
     monkeypatch.setattr(Registry, "open", classmethod(counting_open))
     monkeypatch.setattr(discovery, "load", counting_load)

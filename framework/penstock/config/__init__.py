@@ -10,6 +10,7 @@ from penstock.config.structuring import (
     build_target,
     frozen_options,
     identity_of,
+    plugin_place,
     target_config,
 )
 
@@ -31,6 +32,7 @@ __all__ = [
     "identity_of",
     "is_loopback",
     "load_config",
+    "plugin_place",
     "server_options",
     "server_settings",
     "target_config",

@@ -68,6 +68,16 @@ def build_plugin(config: Config, name: str, plugin_class: object) -> object:
     return _with_paths(structure_options(config, ("plugins", name), options, plugin_class), config.base)
 
 
+def plugin_place(config: Config, name: str) -> tuple[tuple[str | int, ...], str]:
+    """Where a plugin is named: the path in the document, if it is there, and the place in the file or a variable."""
+    document = config.document
+    if document is None or config.plugins.origin != document.position(("plugins",)):
+        return (), config.plugins.origin
+    written = document.data["plugins"]
+    path: tuple[str | int, ...] = ("plugins", name if isinstance(written, Mapping) else written.index(name))
+    return path, document.key_position(path)
+
+
 def identity_of(target: ConfiguredTarget) -> str:
     """Which place a target is, as canonical JSON: its backend and the options that the backend marked so.
 

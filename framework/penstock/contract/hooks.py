@@ -171,7 +171,7 @@ class BackendHooks:
     @optional("keep a value secret")
     def penstock_keep_secrets(self, target: Target) -> bool:
         """Whether nobody but who runs it sees the sensitive values of a run: not in what the place shows of it, nor in
-        its files once the run has ended. Optional, no network.
+        its files once the run has ended, nor what a hand-over left that was repeated or killed. Optional, no network.
 
         `BoundParameters.sensitive` names them. Without the hook, and when it answers False, a pipeline with a sensitive
         parameter is refused at publish. Where it depends on the pipeline, `penstock_validate_pipeline` says so.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Literal
 
-from penstock.errors import BackendBroken, ConfigInvalid, did_you_mean, one_line
+from penstock.errors import BackendBroken, ConfigInvalid, Path, Problem, did_you_mean, one_line
 
 if TYPE_CHECKING:
     from importlib.metadata import Distribution, EntryPoint
@@ -26,8 +26,8 @@ def names(kind: Kind) -> dict[str, str]:
     return {name: " and ".join(_label(dist) for dist, _ in found[name]) for name in sorted(found)}
 
 
-def load(kind: Kind, name: str) -> object:
-    """Import one of a kind and no other.
+def load(kind: Kind, name: str, path: Path = (), where: str = "") -> object:
+    """Import one of a kind and no other; `path` and `where` are the place in the configuration that names it, if any.
 
     Raises ConfigInvalid, here for a backend: `backend_unknown`, `backend_ambiguous` when two distributions bring it, or
     `backend_unavailable` when a module it needs is not installed. Raises BackendBroken (`backend_broken`) when it
@@ -37,7 +37,8 @@ def load(kind: Kind, name: str) -> object:
     found = known.get(name, [])
     if not found:
         hint = did_you_mean(name, known) or "none is installed"
-        raise ConfigInvalid(f"there is no {kind} `{name}` ({hint})", code=f"{kind}_unknown")
+        problem = Problem(f"{kind}_unknown", f"there is no {kind} `{name}`", path, where, hint)
+        raise ConfigInvalid(str(problem), code=problem.code, details=[problem] if path or where else ())
     if len(found) > 1:
         labels = " and ".join(_label(dist) for dist, _ in found)
         raise ConfigInvalid(f"the {kind} `{name}` comes from {labels}: uninstall one of them", code=f"{kind}_ambiguous")

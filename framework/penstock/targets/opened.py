@@ -70,6 +70,7 @@ class OpenTargets:
     def _hooks_of(self, name: str) -> HookCalls:
         """The hooks behind a target: a manager of its own, so that no other backend can answer."""
         if name not in self._hooks:
-            backend = configuration.target_config(self._config, name).backend.value
-            self._hooks[name] = HookCalls(backend, discovery.load("backend", backend), self._wrappers)
+            backend = configuration.target_config(self._config, name).backend
+            loaded = discovery.load("backend", backend.value, ("targets", name, "backend"), backend.origin)
+            self._hooks[name] = HookCalls(backend.value, loaded, self._wrappers)
         return self._hooks[name]

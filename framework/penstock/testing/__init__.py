@@ -29,10 +29,10 @@ One class and one fixture
 What is asked
     One test for each question, named by the laws it is about: whether a published pipeline stays what it is; whether
     values arrive byte for byte, one intent is one run, an end is final; whether the same calls give the same on two
-    targets; whether what it is told of endpoints is taken; whether nothing is lost when processes are killed between
-    any two durable steps, or answers come late, twice or never. `LAWS` has the laws in a line each. Some is asked
-    through the verbs that your users call, most through your hooks. Laws that no backend can break are not asked: they
-    are called `core`, and penstock's own tests ask them.
+    targets; whether what it is told of endpoints is taken; whether a secret that it says it keeps is kept; whether
+    nothing is lost when processes are killed between any two durable steps, or answers come late, twice or never.
+    `LAWS` has the laws in a line each. Some is asked through the verbs that your users call, most through your hooks.
+    Laws that no backend can break are not asked: they are called `core`, and penstock's own tests ask them.
     What your target cannot do it refuses when a pipeline is published (`penstock_validate_pipeline`), and no question
     is asked about that; how much it refused is said beside the law. What it accepts it has to keep.
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
-from penstock.config import Config, build_plugin
+from penstock.config import Config, build_plugin, plugin_place
 from penstock.errors import RegistryError
 from penstock.records import Placement
 from penstock.registry import Registry
@@ -47,7 +47,10 @@ class Services:
         self._wake = wake
         self.home = config.home
         self.store = self.home / "archives"
-        loaded = [(name, build_plugin(config, name, discovery.load("plugin", name))) for name in config.plugins.value]
+        loaded = [
+            (name, build_plugin(config, name, discovery.load("plugin", name, *plugin_place(config, name))))
+            for name in config.plugins.value
+        ]
         loaded += plugins
         self.plugins = WorkspacePlugins(loaded)
         self.tell = self.plugins.tell

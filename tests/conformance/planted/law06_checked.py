@@ -34,6 +34,17 @@ def a_key_is_forgotten():
     around("penstock_compile_pipeline", compile_pipeline)
 
 
+def a_key_is_told_of_when_there_is_much_of_it():
+    """The backend says that it keeps no memory for a step only where a step asks for more than there is."""
+
+    def validate(real, target, pipeline):
+        asked = [one.resources.memory for one in (pipeline.defaults, *pipeline.steps.values()) if one.resources]
+        much = any(memory and memory > 2**46 for memory in asked)
+        return [problem for problem in real(target, pipeline) if much or problem.code != "memory_ignored"]
+
+    around("penstock_validate_pipeline", validate)
+
+
 def problems_are_at_no_place():
     """The backend names a place that the pipeline does not have."""
     path = ("steps", "slow-one", "command")
@@ -59,6 +70,7 @@ def files_are_not_looked_for():
 CASES = {
     unsupported_is_refused_at_run_time: "unsupported_is_refused_at_publish",
     a_key_is_forgotten: "keys_are_used",
+    a_key_is_told_of_when_there_is_much_of_it: "keys_are_used",
     problems_are_at_no_place: "problems_have_places",
     problems_are_said_once: "problems_have_places",
     files_are_not_looked_for: "files_are_looked_for",

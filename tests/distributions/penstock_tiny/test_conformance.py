@@ -14,6 +14,7 @@ class TestTiny(Conformance):
         "penstock_retire_pipeline": "not yet",
         "penstock_check_target": "not yet",
         "penstock_list_runs": "not yet",
+        "penstock_keep_secrets": "not yet",
     }
 
     @pytest.fixture(scope="class")

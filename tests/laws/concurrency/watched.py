@@ -9,7 +9,7 @@ from attrs import field, frozen
 from laws.asked import DoorHarness
 from laws.concurrency.clients import Round, call_at_once, moments, observed
 from laws.concurrency.linearizability import Observed, explain
-from laws.doors import RECORDED, VERIFIED
+from laws.doors import ANYBODY, BY_HTTP, RECORDED
 from laws.model import Model
 from laws.player import Answer, Player
 from laws.refusals import MAIN, OTHER, Refusals
@@ -98,23 +98,28 @@ class Watched:
 
 
 def triggers_passed(rows: Sequence[dict[str, Any]]) -> None:
-    """Hold of a whole history, oldest first, that every trigger passed open gates and took the default of then."""
-    closed, defaults, behind = set[str](), dict[str, str](), dict[str, str]()
+    """Hold of a whole history, oldest first, that each trigger passed what was open and took the default of then."""
+    closed, public, defaults, behind = set[str](), set[str](), dict[str, str](), dict[str, str]()
     for row in rows:
         subject, to = row["subject"], row["to"]
         if row["action"] in ("gate_closed", "gate_opened"):
             (closed.add if row["action"] == "gate_closed" else closed.discard)(subject)
+        elif row["action"] == "access_changed":
+            (public.add if to == "public" else public.discard)(subject)
         elif row["action"] == "version_added":
             behind[subject] = to
         elif row["kind"] == "endpoint" and row["action"].startswith("default_"):
             defaults[subject] = f"{subject}@{to}"
         elif row["action"] == "endpoint_deleted":
             closed = {gate for gate in closed if gate.partition("@")[0] != subject}
+            public.discard(subject)
         elif row["action"] == "run_accepted":
             endpoint = to.partition("@")[0]
             passed = {endpoint, to, behind[to]} if to in behind else {to}
             shut = ", ".join(f"`{gate}`" for gate in sorted(passed & closed))
             require(5, not shut, f"run {row['subject_id']} was accepted through {shut} after that was closed")
+            is_open = row["by"] != ANYBODY or endpoint in public
+            require(13, is_open, f"run {row['subject_id']} of who is not known was accepted when it was private")
             if row["from"] == "default":
                 same(
                     4,
@@ -148,7 +153,7 @@ def explained(harness: DoorHarness, groups: Sequence[Parts], after: Callable[[Wa
             one.versions_given_once()
             one.triggers_passed()
             after(one)
-            explain(one.seen, Model(doors=RECORDED[harness.door], verified=harness.door in VERIFIED, remember=False))
+            explain(one.seen, Model(doors=RECORDED[harness.door], by_http=harness.door in BY_HTTP, remember=False))
     finally:
         for one in all_watched:
             one.leave(harness)

@@ -8,7 +8,9 @@ from typing import Any, Protocol
 from laws.doors.azureml_v1 import AzuremlV1
 from laws.doors.cli import CommandLine
 from laws.doors.http import Http
+from laws.doors.reading import ANYBODY
 
+from penstock.records import Caller, Rights
 from penstock.testing.subject import Subject
 
 
@@ -32,7 +34,10 @@ class Door(Protocol):
 
 
 def _python(subject: Subject, registry: str, **more: Any) -> Door:
-    return subject.open(registry, **more)
+    opened = subject.open(registry, **more)
+    if more.get("actor") != ANYBODY:
+        return opened
+    return opened.as_(Caller(actor=ANYBODY, door="python", folder=None, rights=Rights(scope="submit", public=True)))
 
 
 DOORS: dict[str, Callable[..., Door]] = {"python": _python, "cli": CommandLine, "http": Http, "azureml_v1": AzuremlV1}
@@ -46,7 +51,10 @@ RECORDED: dict[str, tuple[str, ...]] = {
 }
 """What the records of its calls say of each door."""
 
-VERIFIED = ("http", "azureml_v1")
+KNOWN = ("cli",)
+"""The doors where everybody is known."""
+
+BY_HTTP = ("http", "azureml_v1")
 """The doors that know who calls."""
 
 LEFT_OUT: dict[str, dict[str, tuple[str, ...]]] = {

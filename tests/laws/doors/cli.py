@@ -145,6 +145,13 @@ class _Endpoints(_Group):
     def enable(self, ref: str) -> GateOutcome:
         return self._call(GateOutcome, "endpoint", "enable", ref)
 
+    def access(self, ref: str, access: str) -> EndpointRecord:
+        return self._call(EndpointRecord, "endpoint", "access", ref, f"--{access}")
+
+    def deduplicate(self, ref: str, window: int | None) -> EndpointRecord:
+        words = ["--off"] if window is None else ["--window", f"{window}s"]
+        return self._call(EndpointRecord, "endpoint", "deduplicate", ref, *words)
+
     def rename(self, ref: str, name: str) -> EndpointRecord:
         return self._call(EndpointRecord, "endpoint", "rename", ref, name)
 
@@ -179,8 +186,9 @@ class _Runs(_Group):
             file.flush()
             return self._submitted("submit", ref, "--params", file.name, *words)
 
-    def rerun(self, ref: str, **asked: Any) -> Submitted:
-        return self._submitted("run", "rerun", ref, *_options(asked))
+    def rerun(self, ref: str, *, parameters: Mapping[str, str] | None = None, **asked: Any) -> Submitted:
+        given = [word for name, text in (parameters or {}).items() for word in ("-p", f"{name}={text}")]
+        return self._submitted("run", "rerun", ref, *given, *_options(asked))
 
     def get(self, ref: str) -> RunRecord:
         return self._call(RunRecord, "run", "show", ref)

@@ -17,7 +17,7 @@ from urllib.parse import urlencode, urlsplit
 
 from attrs import evolve, frozen
 from laws.doors.http_verbs import Admin, Endpoints, Pipelines, Runs
-from laws.doors.reading import read, read_error
+from laws.doors.reading import ANYBODY, read, read_error
 from laws.doors.serving import Server, closed, opened, token_of
 
 from penstock.config import Setting
@@ -38,7 +38,8 @@ class Reply:
 class Http:
     """A workspace behind `/v1`. The handles on it are Python's own.
 
-    With a `server` it is that one, which stays; else it shares the one of its registry.
+    With a `server` it is that one, which stays; else it shares the one of its registry. Who is `anonymous` has no
+    token.
     """
 
     def __init__(
@@ -54,7 +55,9 @@ class Http:
         file = subject.config.home / f"{registry}.db"
         self.config = evolve(subject.config, registry=Setting(file, "laws"))
         self.server = opened(subject, file) if server is None else server
-        self.token = token_of(file, actor) if token is None else token
+        usual = "" if actor == ANYBODY else token_of(file, actor)
+        self.token = usual if token is None else token
+        self.reading_token = self.token or token_of(file, "ada")
         self._shared = server is None
         self._beside: Workspace | None = None
         self._caller = Caller(actor=actor, verified=True, door="rest", folder=Path())
@@ -117,7 +120,8 @@ class Http:
     ) -> Reply:
         """One request; a key goes as `Idempotency-Key`, a revision as `If-Match`."""
         said = {name: _said(value) for name, value in (query or {}).items() if value is not None}
-        headers = {"Authorization": f"Bearer {token or self.token}"}
+        bearer = token or self.token
+        headers = {"Authorization": f"Bearer {bearer}"} if bearer else {}
         if key is not None:
             headers["Idempotency-Key"] = key.encode().decode("latin-1")
         if revision is not None:

@@ -88,6 +88,15 @@ class Endpoints(_Group):
     def enable(self, ref: str) -> GateOutcome:
         return self._ask(GateOutcome, "POST", f"{_gated(ref)}/enable", {})
 
+    def access(self, ref: str, access: str) -> EndpointRecord:
+        return self._ask(EndpointRecord, "PUT", f"/endpoints/{url(ref)}/access", {"access": access})
+
+    def deduplicate(self, ref: str, window: int | None) -> EndpointRecord:
+        path = f"/endpoints/{url(ref)}/deduplication"
+        if window is None:
+            return self._ask(EndpointRecord, "DELETE", path)
+        return self._ask(EndpointRecord, "PUT", path, {"window": window})
+
     def rename(self, ref: str, name: str) -> EndpointRecord:
         return self._ask(EndpointRecord, "PATCH", f"/endpoints/{url(ref)}", {"name": name})
 

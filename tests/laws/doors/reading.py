@@ -17,6 +17,9 @@ from penstock.records import HistoryRecord, Page, RunRecord, StepRecord
 from penstock.registry import MoveOutcome
 from penstock.workspace import Submitted
 
+ANYBODY = "anonymous"
+"""A caller of whom nothing is known."""
+
 
 def read(cls: Any, data: Any) -> Any:
     """Data as an instance of a class, which must have a field for all of it."""

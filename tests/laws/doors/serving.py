@@ -62,6 +62,7 @@ class Server:
                 "PENSTOCK_CONFIG": str(folder / "penstock.yaml"),
                 "PENSTOCK_REGISTRY": str(registry),
                 "PENSTOCK_PLANTED_BACKEND": "penstock_memory",
+                "PENSTOCK_SERVER_ANONYMOUS_PER_MINUTE": "1000000",
                 **(environment or {}),
             },
             "prepare": subject.prepare,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
+from laws.doors import ANYBODY
 from laws.model import endpoints, gates, history, listings, published, runs
 from laws.model.expectations import No, Seen
 from laws.model.state import State
@@ -20,6 +21,8 @@ _VERBS: dict[str, Callable[..., None]] = {
     "add_version": endpoints.add_version,
     "set_default": endpoints.set_default,
     "rollback": endpoints.rollback,
+    "access": endpoints.access,
+    "deduplicate": endpoints.deduplicate,
     "rename": endpoints.rename,
     "delete_endpoint": endpoints.delete,
     "disable": gates.disable,
@@ -44,10 +47,10 @@ _VERBS: dict[str, Callable[..., None]] = {
 class Model:
     """The state that a history of calls has left, as far as callers can know it.
 
-    `actor` is who calls when a call does not say `by`, `doors` are the ways in which calls may come, and `verified`
-    is whether those know who calls. With `remember` false the history and the past
-    are left out: calls that commute then lead to equal keys, and the verbs `history`, `moment` and `endpoint_at` raise
-    ValueError.
+    `actor` is who calls when a call does not say `by`, `doors` are the ways in which calls may come, and `by_http` is
+    whether those are by HTTP: then it is known who calls, and deduplication windows count. With `remember` false the
+    history and the past are left out: calls that commute then lead to equal keys, and the verbs `history`, `moment`
+    and `endpoint_at` raise ValueError.
     Names of runs are one name space, whoever gives them. The listing `runs`, and publishing from an endpoint or from
     what is deleted meanwhile (`publish_from`), are no single moment; leave them out where calls overlap.
     """
@@ -57,10 +60,10 @@ class Model:
         *,
         actor: str = "ada",
         doors: tuple[str, ...] = ("python",),
-        verified: bool = False,
+        by_http: bool = False,
         remember: bool = True,
     ) -> None:
-        self._state = State(actor=actor, doors=doors, verified=verified, remember=remember)
+        self._state = State(actor=actor, doors=doors, by_http=by_http, remember=remember)
 
     def check(self, verb: str, arguments: Mapping[str, Any], answer: Answer) -> None:
         """Take one call in, as `Player.call` made it. Raises LawBroken when its answer cannot be; then the model
@@ -72,6 +75,8 @@ class Model:
         said = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
         seen = Seen(f"{verb}({said})", answer)
         try:
+            if given["by"] == ANYBODY and verb != "submit":
+                raise No("not_authenticated", "nothing is known of the caller")
             _VERBS[verb](self._state, seen, **given)
         except No as no:
             seen.refused_by(no)

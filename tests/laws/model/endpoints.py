@@ -102,6 +102,19 @@ def rename(state: State, seen: Seen, *, endpoint: str, to: str, by: str) -> None
     endpoint_is(state, seen, seen["endpoint"], one)
 
 
+def access(state: State, seen: Seen, *, endpoint: str, access: str, by: str) -> None:
+    """Say who may trigger an endpoint by HTTP."""
+    one = state.need_endpoint(endpoint)
+    _changed(state, seen, one, evolve(one, access=access), "access_changed", (one.access, access), by)
+
+
+def deduplicate(state: State, seen: Seen, *, endpoint: str, by: str, window: int | None = None) -> None:
+    """Say for how long the same request without a key is the same run: an hour, or not at all."""
+    one = state.need_endpoint(endpoint)
+    told = ("off" if one.window is None else "1h", "off" if window is None else "1h")
+    _changed(state, seen, one, evolve(one, window=window), "deduplication_changed", told, by)
+
+
 def delete(state: State, seen: Seen, *, endpoint: str, by: str) -> None:
     """Delete an endpoint that has no unfinished run."""
     one = state.need_endpoint(endpoint)
@@ -188,6 +201,18 @@ def _moved(endpoint: Endpoint, number: int) -> Endpoint:
 def _hold_name(state: State, name: str, id: str) -> None:
     if state.remember:
         state.held.append((name, id))
+
+
+def _changed(
+    state: State, seen: Seen, before: Endpoint, after: Endpoint, action: str, told: tuple[str, str], by: str
+) -> None:
+    """Take in what an endpoint became, and the history of that if it became anything."""
+    seen.granted()
+    state.put(after)
+    endpoint_is(state, seen, seen["endpoint"], after)
+    if after != before:
+        subject = {"kind": "endpoint", "subject_id": after.id, "subject": after.name}
+        state.note(Row(action=action, from_=told[0], to=told[1], by=by, **subject))
 
 
 def _is_not_elsewhere(state: State, seen: Seen, endpoint: Endpoint) -> None:

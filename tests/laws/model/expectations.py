@@ -13,6 +13,7 @@ LAW_OF = {
     "version_not_found": 2, "name_taken": 2, "default_changed": 3, "nothing_to_roll_back": 3, "in_use": 3,
     "endpoint_disabled": 5, "version_disabled": 5, "pipeline_disabled": 5, "parameter_invalid": 6,
     "idempotency_conflict": 8, "run_not_finished": 9, "run_not_found": 12, "wait_timeout": 12,
+    "not_authenticated": 13,
 }  # fmt: skip
 """The law that speaks through each code."""
 

@@ -6,6 +6,7 @@ from attrs import evolve
 from laws.facts import Facts
 from laws.model.expectations import Seen
 from laws.model.state import ENDED, Endpoint, Gate, Published, Run, State, Version
+from laws.player import GUARDED
 
 from penstock.testing.laws import LawBroken, require
 
@@ -33,6 +34,8 @@ def endpoint_is(state: State, seen: Seen, found: Facts, one: Endpoint, *, all: b
     seen.same(5, found["hidden"], len(one.versions) - len(shown), f"the number of hidden versions of `{one.name}`")
     seen.same(3, found["default"], str(one.default), f"the default of `{one.name}`")
     gate_is(seen, found, one.gate, f"endpoint `{one.name}`")
+    seen.same(13, found["access"], one.access, f"who may trigger `{one.name}`")
+    seen.same(8, found["window"], one.window, f"the deduplication window of `{one.name}`")
     for facts, (_, version) in zip(found["versions"], shown, strict=True):
         _version_is(state, seen, facts, version)
 
@@ -64,11 +67,13 @@ def run_is(state: State, seen: Seen, found: Facts, run: Run) -> None:
     resolved = {name: found[name] for name in ("pipeline", "label", "digest", "target")}
     expected = {"pipeline": one.name, "label": one.label, "digest": one.digest, "target": one.target}
     seen.same(4, resolved, expected, "what it runs")
-    parameters = {"depth": run.depth, "seconds": run.seconds, "marks": run.marks}
+    parameters: Facts = {"depth": run.depth, "seconds": run.seconds, "marks": run.marks}
+    if state.which(one.digest) == GUARDED:
+        parameters["token"] = "***"
     seen.same(7, found["parameters"], parameters, "the parameters of the run")
     said = (found["by"], found["verified"], found["door"], found["rerun_of"])
     seen.same(
-        10, said, (run.by, state.verified, state.door(found["door"]), run.rerun_of), "who asked for it, and as what"
+        10, said, (run.by, state.verified(run.by), state.door(found["door"]), run.rerun_of), "who asked for it, as what"
     )
     seen.same(8, found["key"], run.key, "the run's idempotency key")
 

@@ -65,8 +65,7 @@ def _row(found: Facts, row: Row) -> Facts:
 def _expected(state: State, found: Facts, row: Row) -> Facts:
     said: Facts = {"action": row.action, "kind": row.kind, "subject_id": row.subject_id, "subject": row.subject}
     said |= {"from": row.from_, "to": row.to, "reason": row.reason, "by": row.by}
-    # Nobody has checked who a user of Python or of the command line is, and it is shown so.
-    said |= {"verified": state.verified, "door": state.door(found["door"])}
+    said |= {"verified": state.verified(row.by), "door": state.door(found["door"])}
     return said if row.at is None else {**said, "at": row.at}
 
 

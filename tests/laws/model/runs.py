@@ -6,6 +6,7 @@ from collections.abc import Hashable, Sequence
 from typing import Any
 
 from attrs import evolve, frozen
+from laws.doors import ANYBODY
 from laws.model.expectations import No, Seen
 from laws.model.facts import learn, outputs_are, run_allowed, run_is
 from laws.model.state import (
@@ -19,6 +20,7 @@ from laws.model.state import (
     refuse_version,
     split_version,
 )
+from laws.player import GUARDED
 
 from penstock.testing.laws import LawBroken, require
 
@@ -50,15 +52,18 @@ def submit(
     seconds: float | None = None,
     key: str | None = None,
     marks: str | None = None,
+    token: str | None = None,
     unknown: bool = False,
 ) -> None:
     """Trigger an endpoint, a version or a published pipeline."""
+    if by == ANYBODY:
+        state.need_public(ref)
     place = _locate(state, ref, version, key)
-    request = (place.version, type(depth).__name__, depth, seconds, marks, unknown)
-    fresh = _accept(state, seen, place, key, request, run)
+    request = (place.version, type(depth).__name__, depth, seconds, marks, token, unknown)
+    fresh = _accept(state, seen, place, key, request, run, by)
     if fresh is None:
         return
-    wrong = ["$.depths"] if unknown else []
+    wrong = (["$.depths"] if unknown else []) + _wrong_token(state, fresh, token)
     if depth is not None and (not isinstance(depth, int) or isinstance(depth, bool) or not 1 <= depth <= 9):
         wrong.append("$.depth")
     if wrong:
@@ -67,16 +72,20 @@ def submit(
     _insert(state, seen, run, evolve(fresh, depth=chosen, seconds=float(seconds or 0), marks=marks or "", by=by))
 
 
-def rerun(state: State, seen: Seen, *, run: str, of: str, by: str, key: str | None = None) -> None:
-    """Trigger again what a run resolved to, with the same parameters."""
+def rerun(
+    state: State, seen: Seen, *, run: str, of: str, by: str, key: str | None = None, token: str | None = None
+) -> None:
+    """Trigger again what a run resolved to, with the same parameters, but for the sensitive one, which nobody kept."""
     again = state.need_run(of)
     place = _Place(
         endpoint=None if again.endpoint is None else state.endpoints[again.endpoint],
         published=state.published[again.published] if again.endpoint is None else None,
         version=None if again.version is None else str(again.version),
     )
-    fresh = _accept(state, seen, place, key, ("rerun", again.id), run)
+    fresh = _accept(state, seen, place, key, ("rerun", again.id, token), run, by, again=True)
     if fresh is not None:
+        if wrong := _wrong_token(state, fresh, token):
+            raise No("parameter_invalid", f"the parameters {wrong} are wrong", at=tuple(wrong))
         fresh = evolve(fresh, depth=again.depth, seconds=again.seconds, marks=again.marks)
         _insert(state, seen, run, evolve(fresh, by=by, rerun_of=again.id))
 
@@ -191,13 +200,36 @@ def _locate(state: State, ref: str, version: str | None, key: str | None) -> _Pl
     return _Place(endpoint=dead[-1], version=pinned if version is None else version)
 
 
-def _accept(state: State, seen: Seen, place: _Place, key: str | None, request: Hashable, name: str) -> Run | None:
-    """The run that a trigger makes if its parameters are right; None when its key gave one that is there.
+def _wrong_token(state: State, run: Run, token: str | None) -> list[str]:
+    """Where the sensitive parameter is wrong: it is needed where there is one."""
+    if state.which(state.published[run.published].digest) == GUARDED:
+        return [] if token is not None and len(token) >= 12 else ["$.token"]
+    return [] if token is None else ["$.token"]
 
-    Raises No.
+
+def _accept(
+    state: State,
+    seen: Seen,
+    place: _Place,
+    key: str | None,
+    request: Hashable,
+    name: str,
+    by: str,
+    *,
+    again: bool = False,
+) -> Run | None:
+    """The run that a trigger makes if its parameters are right; None when its key gave one that is there, or, without
+    a key and not `again`, its endpoint's deduplication window. Raises No.
     """
-    if key is not None and (place.id, key) in state.keys:
-        _replay(state, seen, state.runs[state.keys[(place.id, key)]], request, name)
+    # Who is not known has keys and windows apart from who is.
+    scope = f"{place.id} {by}" if by == ANYBODY else place.id
+    window = place.endpoint is not None and not place.endpoint.deleted and place.endpoint.window is not None
+    in_window = state.by_http and window and key is None and not again
+    known = state.keys.get((scope, key)) if key is not None else None
+    if in_window:
+        known = state.bodies.get((scope, request))
+    if known is not None:
+        _replay(state, seen, state.runs[known], request, name)
         return None
     published, number = place.published, None
     if place.endpoint is not None:
@@ -223,7 +255,9 @@ def _accept(state: State, seen: Seen, place: _Place, key: str | None, request: H
         seconds=0.0,
         marks="",
         by="",
+        scope=scope,
         key=key,
+        in_window=in_window,
         rerun_of=None,
         request=request,
     )
@@ -251,8 +285,9 @@ def _insert(state: State, seen: Seen, name: str, fresh: Run) -> None:
     state.put(run)
     state.names[name] = run.id
     if run.key is not None:
-        scope = run.published if run.endpoint is None else run.endpoint
-        state.keys[(scope, run.key)] = run.id
+        state.keys[(run.scope, run.key)] = run.id
+    elif run.in_window:
+        state.bodies[(run.scope, run.request)] = run.id
     published = state.published[run.published]
     told = published.ref if run.endpoint is None else f"{run.endpoint_name}@{run.version}"
     state.note(

@@ -6,6 +6,7 @@ import re
 from collections.abc import Hashable
 
 from attrs import field, frozen
+from laws.doors import ANYBODY
 from laws.model.expectations import No
 
 ENDED = ("succeeded", "canceled", "ended")
@@ -58,6 +59,8 @@ class Endpoint:
     default: int = 0
     stack: tuple[int, ...] = ()
     gate: Gate | None = None
+    access: str = "private"
+    window: int | None = None
     deleted: bool = False
 
 
@@ -75,7 +78,9 @@ class Run:
     seconds: float
     marks: str
     by: str
+    scope: str
     key: str | None
+    in_window: bool
     rerun_of: str | None
     request: Hashable
     cancel: bool = False
@@ -113,7 +118,7 @@ class State:
 
     actor: str
     doors: tuple[str, ...]
-    verified: bool
+    by_http: bool
     remember: bool
     variants: dict[str, str] = field(factory=dict)
     labels: dict[tuple[str, str], tuple[str, bool]] = field(factory=dict)
@@ -122,6 +127,7 @@ class State:
     runs: dict[str, Run] = field(factory=dict)
     names: dict[str, str] = field(factory=dict)
     keys: dict[tuple[str, str], str] = field(factory=dict)
+    bodies: dict[tuple[str, Hashable], str] = field(factory=dict)
     rows: list[Row] = field(factory=list)
     held: list[tuple[str, str]] = field(factory=list)
     moments: dict[str, str] = field(factory=dict)
@@ -132,7 +138,7 @@ class State:
         return State(
             actor=self.actor,
             doors=self.doors,
-            verified=self.verified,
+            by_http=self.by_http,
             remember=self.remember,
             **{name: getattr(self, name).copy() for name in _PARTS},
         )
@@ -202,13 +208,24 @@ class State:
         """The door that a call came through, when one was told that is among those of this caller."""
         return told if told in self.doors else self.doors[0]
 
+    def verified(self, by: str) -> bool:
+        """Whether somebody has checked who a caller is: nobody has of a user of Python or of the command line."""
+        return self.by_http and by != ANYBODY
+
+    def need_public(self, ref: str) -> None:
+        """Raise No unless a reference is to an endpoint that everybody may trigger, or to a version of one."""
+        endpoint = self.endpoint(ref) or self.endpoint(split_version(ref)[0])
+        if endpoint is None or endpoint.access != "public":
+            raise No("not_authenticated", f"nothing is known of the caller, and `{ref}` is not public")
+
     def which(self, digest: str) -> str:
         """The variant that a digest stands for."""
         return next(variant for variant, known in self.variants.items() if known == digest)
 
 
 _PARTS = (
-    "variants", "labels", "published", "endpoints", "runs", "names", "keys", "rows", "held", "moments", "pasts",
+    "variants", "labels", "published", "endpoints", "runs", "names", "keys", "bodies", "rows", "held", "moments",
+    "pasts",
 )  # fmt: skip
 
 

@@ -22,6 +22,7 @@ from penstock.testing.checks import (
     logs,
     orphans,
     portability,
+    secrets,
     state_order,
     unsupported,
 )
@@ -36,6 +37,7 @@ CHECKS: tuple[Check, ...] = (
     *attempts.CHECKS,
     *failed_runs.CHECKS,
     *unsupported.CHECKS,
+    *secrets.CHECKS,
     *arguments.CHECKS,
     *logs.CHECKS,
     *contents.CHECKS,

@@ -17,10 +17,11 @@ from penstock.testing.checking import check
 from penstock.testing.faults.points import Point, Points, kill_at_each, points_of
 from penstock.testing.harness import Harness, executions
 from penstock.testing.helpers.directly import is_over, put, request, start, taken, until
+from penstock.testing.helpers.secrets import Secret, secret
 from penstock.testing.helpers.setup import unique
 from penstock.testing.laws import Untested, same
 from penstock.testing.opened import Hooks
-from penstock.testing.probes.pipelines import variant
+from penstock.testing.probes.pipelines import guarded, variant
 from penstock.testing.profiles import Profile
 from penstock.testing.subject import Subject
 
@@ -44,6 +45,7 @@ class _Call:
     run: RunRequest | None = None
     ref: RunRef | None = None
     marks: Path | None = None
+    secret: Secret | None = None
 
     def hooks(self, *plugins: tuple[str, object]) -> Hooks:
         """The target's hooks, in this process."""
@@ -78,6 +80,18 @@ def a_killed_submit_is_made_up_for(harness: Harness) -> None:
     _kill_each(harness, _submits, _submitted, new)
 
 
+@check(13, needs=("penstock_keep_secrets",))
+def a_killed_submit_leaves_no_secret(harness: Harness) -> None:
+    """Does a run whose hand-over was killed anywhere have its sensitive value, and leave nothing of it at its end?"""
+    made = put(harness, guarded(harness.subject.python, "a"))
+
+    def new() -> _Call:
+        mine = secret(made)
+        return _call(harness, made.snapshot, run=mine.run, secret=mine)
+
+    _kill_each(harness, _submits, _submitted_in_secret, new)
+
+
 @check(12, needs=("penstock_cancel_run",))
 def a_killed_cancel_is_made_up_for(harness: Harness) -> None:
     """Does a run end canceled whose cancel was killed anywhere, when that is repeated?"""
@@ -91,7 +105,12 @@ def a_killed_cancel_is_made_up_for(harness: Harness) -> None:
     _kill_each(harness, _cancels, _canceled, new)
 
 
-CHECKS = (a_killed_publish_is_made_up_for, a_killed_submit_is_made_up_for, a_killed_cancel_is_made_up_for)
+CHECKS = (
+    a_killed_publish_is_made_up_for,
+    a_killed_submit_is_made_up_for,
+    a_killed_submit_leaves_no_secret,
+    a_killed_cancel_is_made_up_for,
+)
 """What is asked here."""
 
 
@@ -133,6 +152,17 @@ def _submitted(call: _Call, point: Point) -> None:
     same(8, hooks.submit(run), receipt, "the receipt for it, once more")
     if call.marks is not None:
         same(8, executions(call.marks), {"tell": 1}, "how often its step was started")
+
+
+def _submitted_in_secret(call: _Call, point: Point) -> None:
+    assert call.secret is not None
+    harness, run = Harness(call.subject, call.profile, 0), evolve(call.secret.run, attempt=2)
+    receipt = harness.hooks.submit(run)
+    ref = RunRef(id=run.id, publication=run.publication, external=receipt.external)
+    same(12, call.ended(ref), "succeeded", "a run with a sensitive value that was handed over again")
+    found = harness.hooks.get_outputs(ref).outputs.get("hash")
+    same(12, found, call.secret.hash, "the sha256 of the sensitive value that its step got")
+    call.secret.gone(harness, "when that run has ended")
 
 
 def _cancels(call: _Call, points: Points) -> None:

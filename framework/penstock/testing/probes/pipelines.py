@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from attrs import evolve
+
 from penstock.spec import Defaults, Parameter, Pipeline, Step, Type
 
 VALUE_TYPES: tuple[Type, ...] = ("string", "integer", "number", "boolean", "list", "object")
@@ -45,6 +47,29 @@ def variant(python: str, which: str) -> Pipeline:
             )
         },
         outputs={"which": "${{ steps.tell.outputs.which }}", "args": "${{ steps.tell.outputs.args }}"},
+    )
+
+
+def guarded(python: str, which: str) -> Pipeline:
+    """The `variant` of a word with a sensitive parameter besides: `token`, text of at least 12 characters.
+
+    The step gets it in its environment and keeps it in a file of its working folder. The output `hash` is its sha256.
+    """
+    made = variant(python, which)
+    tell = made.steps["tell"]
+    kept = ("env", "TOKEN", "kept.txt", "digest", "kept.txt", "${{ outputs.hash }}")
+    step = evolve(
+        tell,
+        command=(*tell.command[:3], *kept, *tell.command[3:]),
+        env={"TOKEN": "${{ parameters.token }}"},
+        outputs={**tell.outputs, "hash": "string"},
+    )
+    return evolve(
+        made,
+        name="guarded",
+        parameters={**made.parameters, "token": Parameter("string", sensitive=True, min_length=12)},
+        steps={"tell": step},
+        outputs={**made.outputs, "hash": "${{ steps.tell.outputs.hash }}"},
     )
 
 

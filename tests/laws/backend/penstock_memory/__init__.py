@@ -73,7 +73,10 @@ def penstock_submit_run(target, run):
     file = _file(target, "runs", run.id)
     if not file.exists():
         pipeline = from_canonical(_file(target, "publications", run.publication.external).read_text())
-        record = _happens(pipeline, dict(run.parameters.typed), run.parameters.texts)
+        texts = run.parameters.texts
+        # Nothing is kept of a sensitive value but what a step makes of it.
+        hidden = {name: texts[name] for name in run.parameters.sensitive}
+        record = _happens(pipeline, {**run.parameters.typed, **hidden}, texts)
         if _write_once(file, json.dumps(record).encode()):
             _leave_marks(record["steps"], run.parameters.texts.get("marks", ""))
     return Submission(external=run.id)
@@ -107,6 +110,11 @@ def penstock_cancel_run(target, run):
     if _known(target, run.id)["until"] <= time.time():
         return False
     return _write_once(_file(target, "canceled", run.id), str(time.time()).encode())
+
+
+@hookimpl
+def penstock_keep_secrets(target):
+    return True
 
 
 @hookimpl

@@ -1,0 +1,82 @@
+"""Backends that say that they keep secrets, and show them, or have them for longer than their run goes on."""
+
+from __future__ import annotations
+
+import uuid
+
+from attrs import evolve
+from planting.hooks import around, reported
+
+
+def values_are_in_the_receipt():
+    """The receipt for a run has its parameters."""
+
+    def submit(real, target, run):
+        receipt = real(target, run)
+        return evolve(receipt, details={"parameters": str(dict(run.parameters.texts))})
+
+    around("penstock_submit_run", submit)
+
+
+def repeats_are_stored_again():
+    """A run that is handed over again has its values stored again, whether it has ended or not."""
+    from penstock_local import environments
+    from penstock_local.layout import Layout
+
+    def submit(real, target, run):
+        receipt = real(target, run)
+        hidden = {name: run.parameters.texts[name] for name in run.parameters.sensitive}
+        if hidden:
+            environments.keep(Layout.of(target), run.id, {}, hidden)
+        return receipt
+
+    around("penstock_submit_run", submit)
+
+
+def steps_show_their_environment():
+    """Whoever looks at a run is shown what its steps got."""
+    given = {}
+
+    def submit(real, target, run):
+        given[run.id] = run.parameters.texts.get("token", "")
+        return real(target, run)
+
+    around("penstock_submit_run", submit)
+    reported(lambda report: evolve(report, steps=tuple(_shows(step, given) for step in report.steps)))
+
+
+def every_run_is_noted_down():
+    """What was handed over is written into a file, for whoever wants to know it one day."""
+
+    def submit(real, target, run):
+        with (target.home / "handed-over").open("a") as file:
+            file.write(f"{run.id} {run.parameters.texts}\n")
+        return real(target, run)
+
+    around("penstock_submit_run", submit)
+
+
+def what_a_killed_submit_wrote_stays():
+    """A run is written into a file first, which goes when it has been handed over: nobody else ever takes it away."""
+
+    def submit(real, target, run):
+        draft = target.home / f"draft-{uuid.uuid4().hex}"
+        draft.write_text(str(run.parameters.texts))
+        receipt = real(target, run)
+        draft.unlink()
+        return receipt
+
+    around("penstock_submit_run", submit)
+
+
+def _shows(step, given):
+    return evolve(step, outputs={**step.outputs, "given": " ".join(given.values())})
+
+
+CASES = {
+    values_are_in_the_receipt: "secrets_are_their_runs_alone",
+    repeats_are_stored_again: "secrets_are_their_runs_alone",
+    steps_show_their_environment: "secrets_go_with_a_cancel",
+    every_run_is_noted_down: "secrets_are_their_runs_alone",
+    what_a_killed_submit_wrote_stays: "a_killed_submit_leaves_no_secret",
+}
