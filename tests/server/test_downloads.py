@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
 import io
 import os
@@ -15,7 +16,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from penstock.errors import NotFound
@@ -195,6 +196,7 @@ WORDS = st.sampled_from(["..", ".", "a", "b", "to", "", "c"])
         st.tuples(st.lists(st.sampled_from("ab"), max_size=2), st.lists(WORDS, min_size=1, max_size=5)), max_size=6
     )
 )
+@example([([], ["to", "", "."])])
 def test_no_link_of_an_archive_leads_out_of_it(tmp_path_factory, links) -> None:
     place = tmp_path_factory.mktemp("links")
     top = place / "made"
@@ -210,6 +212,11 @@ def test_no_link_of_an_archive_leads_out_of_it(tmp_path_factory, links) -> None:
         archive.extractall(place / "out", filter="data")
     inside = os.path.realpath(place / "out")
     for path in (place / "out").rglob("*"):
+        try:
+            path.stat()
+        except OSError as error:
+            if error.errno == errno.ELOOP:  # it leads nowhere, and `realpath` says any place
+                continue
         assert Path(os.path.realpath(path)).is_relative_to(inside)
 
 

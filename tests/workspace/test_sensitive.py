@@ -217,7 +217,7 @@ def test_a_run_that_was_never_handed_over_leaves_nothing(kept, far, state, endin
     else:
         far.away.clear()
         far.refusing.add("there")
-        with kept.services.registry._database.write() as tx:
+        with kept.services.registry.write() as tx:
             tx.run("DELETE FROM breakers")
         kept.services.outbox.hand_over(run.id, "there")
     assert kept.runs.get(run.id).finished
@@ -230,7 +230,7 @@ def test_a_value_that_is_lost_ends_its_run_and_nothing_runs_without_it(kept, far
     run = kept.submit("secretive", parameters=Secret().given)
     shutil.rmtree(state / "sensitive")
     far.away.clear()
-    with kept.services.registry._database.write() as tx:
+    with kept.services.registry.write() as tx:
         tx.run("DELETE FROM breakers")
     kept.services.outbox.hand_over(run.id, "there")
     ended = kept.runs.get(run.id)

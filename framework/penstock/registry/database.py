@@ -87,6 +87,7 @@ class Database:
         self._connect = connect
         self._clock = clock
         self._free = [connect()]
+        self._hasty: list[sqlite3.Connection] = []
         self._file = _identity(path)
         self._closed = False
         self._lock = threading.Lock()
@@ -131,8 +132,8 @@ class Database:
         return int(row[0]) if row else 0
 
     @contextmanager
-    def connection(self) -> Iterator[sqlite3.Connection]:
-        """A bare connection, for the whole-file work of checks and backups."""
+    def connection(self, *, hasty: bool = False) -> Iterator[sqlite3.Connection]:
+        """A bare connection; a `hasty` one does not wait for other processes."""
         if os.getpid() != self._pid:
             raise RegistryError(f"{self.path}: the registry was opened before a fork; open it again in this process")
         if _identity(self.path) != self._file:
@@ -143,11 +144,14 @@ class Database:
                 code="registry_replaced",
             )
         with translated(self.path):
+            kept = self._hasty if hasty else self._free
             with self._lock:
                 if self._closed:
                     raise RegistryError(f"{self.path}: the registry is closed")
-                free = self._free.pop() if self._free else None
+                free = kept.pop() if kept else None
             connection = free or self._connect()
+            if hasty and free is None:
+                connection.execute("PRAGMA busy_timeout = 0")
             try:
                 yield connection
             finally:
@@ -155,15 +159,16 @@ class Database:
                     if self._closed:
                         connection.close()
                     else:
-                        self._free.append(connection)
+                        kept.append(connection)
 
     def close(self) -> None:
         """Close the connections; closing twice is closing once. One that is in use is closed when it is given back."""
         with self._lock:
             self._closed = True
             if os.getpid() == self._pid:
-                while self._free:
-                    self._free.pop().close()
+                for kept in (self._free, self._hasty):
+                    while kept:
+                        kept.pop().close()
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

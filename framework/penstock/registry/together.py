@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from penstock.errors import RegistryError
-from penstock.registry.database import BUSY_SECONDS, Database, Transaction, savepoint
+from penstock.registry.database import Database, Transaction, savepoint
 
 if TYPE_CHECKING:
     from penstock.registry.decisions import Decisions
@@ -79,9 +79,7 @@ class Together:
         with ExitStack() as held:
             if not self._decisions.try_turn(held):
                 raise Elsewhere
-            connection = held.enter_context(self._database.connection())
-            connection.execute("PRAGMA busy_timeout = 0")
-            held.callback(connection.execute, f"PRAGMA busy_timeout = {round(BUSY_SECONDS * 1000)}")
+            connection = held.enter_context(self._database.connection(hasty=True))
             try:
                 connection.execute("BEGIN IMMEDIATE")
             except sqlite3.OperationalError:  # another process decides

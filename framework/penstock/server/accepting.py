@@ -15,8 +15,13 @@ from penstock.server.threads import Threads
 
 _Job = tuple[Callable[[], Any], "asyncio.Future[Any]"]
 
+_Decided = tuple["asyncio.Future[Any]", Any]
+
 _MOST = 64
-"""How many share one commit at the most: others want their turn too."""
+"""About how many share one commit at the most: others want their turn too."""
+
+_LOOKS = 3
+"""How often the loop goes round before a commit: what has arrived meanwhile has come so far by then."""
 
 _QUICK = 0.002
 """How many seconds a commit may take that is made on the loop; waking a thread for it costs about a tenth of that."""
@@ -33,18 +38,21 @@ class Accepting:
         self._threads = threads
         self._committing = Threads(1, "penstock-commit")
         self._quick = 0
+        self._client: object = None
         self._jobs: list[_Job] = []
         self._round: asyncio.Task[None] | None = None
 
-    async def do(self, work: Callable[[], Any], *, alone: bool) -> Any:
+    async def do(self, work: Callable[[], Any], *, client: object) -> Any:
         """Do it, and answer once what it decided is durable. Raises what `work` raises, or the commit.
 
-        `alone`: nobody else is there, so that there is no round to wait for.
+        Who is the only `client` for a while waits for no others.
         """
+        alone, self._client = client == self._client, client
         done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._jobs.append((work, done))
         if self._round is None and alone and self._is_quick:
-            self._commit_here()
+            together = self._registry.together()
+            self._answer(self._decide(together), *_timed(together))
         elif self._round is None:
             self._round = asyncio.create_task(self._rounds())
         try:
@@ -56,13 +64,13 @@ class Accepting:
         """One commit after the other, for as long as there is something to do."""
         try:
             while self._jobs:
-                if self._is_quick:
-                    self._commit_here()
-                else:
-                    together, decided = self._decide()
-                    commit = partial(_timed, together)
-                    self._answer(decided, *await self._committing.do(commit))
-                await asyncio.sleep(0)  # whoever was answered, or reads, goes on
+                together, decided = self._registry.together(), list[_Decided]()
+                while self._jobs and len(decided) < _MOST:
+                    decided += self._decide(together)
+                    for _ in range(_LOOKS):
+                        await asyncio.sleep(0)
+                commit = partial(_timed, together)
+                self._answer(decided, *(commit() if self._is_quick else await self._committing.do(commit)))
         finally:
             self._round = None
 
@@ -71,15 +79,10 @@ class Accepting:
         """Whether commits take so little time that no thread is woken for one."""
         return self._quick >= _IN_A_ROW
 
-    def _commit_here(self) -> None:
-        together, decided = self._decide()
-        self._answer(decided, *_timed(together))
-
-    def _decide(self) -> tuple[Together, list[tuple[asyncio.Future[Any], Any]]]:
-        """Do some of the jobs; what was decided is to be committed, and then answered."""
-        jobs, self._jobs = self._jobs[:_MOST], self._jobs[_MOST:]
-        together = self._registry.together()
-        return together, [(done, answer) for work, done in jobs for answer in self._try(together, work, done)]
+    def _decide(self, together: Together) -> list[_Decided]:
+        """Do all jobs; what was decided is to be committed, and then answered."""
+        jobs, self._jobs = self._jobs, []
+        return [(done, answer) for work, done in jobs for answer in self._try(together, work, done)]
 
     def _answer(self, decided: list[tuple[asyncio.Future[Any], Any]], seconds: float, failed: Exception | None) -> None:
         self._quick = self._quick + 1 if seconds < _QUICK else 0

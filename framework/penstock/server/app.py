@@ -222,7 +222,7 @@ class App:
             return self.in_thread
         if self._gatekeeper.may_wait(request.headers.getlist("authorization")):
             return self.in_thread
-        return partial(self._accepting.do, alone=self._running == 1)
+        return partial(self._accepting.do, client=request.client)
 
     async def _body(self, request: Request) -> bytes:
         if request.method in ("GET", "HEAD"):

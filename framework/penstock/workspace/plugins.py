@@ -32,11 +32,8 @@ class WorkspacePlugins:
         self._manager = HookManager(WorkspaceHooks)
         for name, plugin in reversed(plugins):
             self._manager.add("plugin", name, plugin)
-
-    @property
-    def wrap_verbs(self) -> bool:
+        self.wrap_verbs = bool(self._manager.hook.penstock_execute_verb.get_hookimpls())
         """Whether any of them wraps verbs."""
-        return bool(self._manager.hook.penstock_execute_verb.get_hookimpls())
 
     def execute_verb(self, request: VerbRequest, execute: Callable[[], R]) -> R:
         """Run one verb inside the plugins that wrap it, and give back what `execute` answered or raised.
@@ -44,6 +41,8 @@ class WorkspacePlugins:
         Plugins observe or refuse: before `execute` ran, a PenstockError of theirs is the outcome and any other
         failure is BackendBroken. Once it ran, its outcome stands, and a plugin that fails is logged.
         """
+        if not self.wrap_verbs:
+            return execute()
         answers: list[R] = []
         raised: list[BaseException] = []
 

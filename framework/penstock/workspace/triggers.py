@@ -38,9 +38,10 @@ def submit(services: Services, caller: Caller, ref: str, version: str | None, op
     whether it still holds. If it does not, or anything is wrong, all is looked up; who is in a hurry leaves that to
     others (Elsewhere).
     """
-    key = options.idempotency_key
+    key, hurry = options.idempotency_key, services.registry.in_a_hurry
     known = services.resolved.get(ref, version)
-    if known is not None and not (key and services.registry.runs.is_known(known.located.id, key)):
+    # A replay decides nothing, so nobody waits for a turn to decide; who is in a hurry never waits for one.
+    if known is not None and (hurry or not (key and services.registry.runs.is_known(known.located.id, key))):
         request = _request(services, caller, ref, known.located, options)
         try:
             return accept(services, caller, request, options, known=known.resolution)[0]
@@ -48,7 +49,7 @@ def submit(services: Services, caller: Caller, ref: str, version: str | None, op
             raise
         except (PenstockError, ResolutionChanged):
             services.resolved.forget(ref, version)
-    if services.registry.in_a_hurry:
+    if hurry:
         raise Elsewhere
     while True:
         found = locate(services.registry, ref, version, replay=key is not None)
