@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from attrs import evolve
 
@@ -53,13 +53,14 @@ class Runs(Group):
         idempotency_key: str | None = None,
         target: str | None = None,
         deduplicate: bool = False,
+        only: Literal["endpoint", "published"] | None = None,
     ) -> Submitted:
         """Trigger an endpoint (`digits`, `digits@0`), a published pipeline, or a spec file as a trial run.
 
         Local paths among the parameters are relative to the caller's folder. `target` is for a file only. With
         `deduplicate` a request without a key is one that may be a repeat: within the endpoint's deduplication window it
-        is the run that it was before. Raises NotFound, GateClosed, ParameterInvalid, Conflict, TooManyRequests; then
-        nothing was accepted.
+        is the run that it was before. `only` says what the reference names, where that is known. Raises NotFound,
+        GateClosed, ParameterInvalid, Conflict, TooManyRequests; then nothing was accepted.
         """
         options = TriggerOptions(
             parameters={str(name): value for name, value in (parameters or {}).items()},
@@ -70,7 +71,7 @@ class Runs(Group):
             folder=None if caller.folder is None else Path.cwd() / caller.folder,
             deduplicate=deduplicate,
         )
-        if is_file(ref):
+        if only is None and is_file(ref):
             folder_of(caller, f"`{ref}`")
             if version is not None:
                 raise UsageError(f"`{ref}` is a spec file, which has no versions: leave the version out")
@@ -81,7 +82,8 @@ class Runs(Group):
                 f"(to move it there: `penstock publish --from {ref} --target {target}`)"
             )
         wanted = None if version is None else str(version)
-        found = locate(self._services.registry, str(ref), wanted, replay=idempotency_key is not None)
+        replay = idempotency_key is not None
+        found = locate(self._services.registry, str(ref), wanted, replay=replay, only=only)
         return triggers.submit(self._services, caller, found, options)
 
     @verb("run.rerun", "submit", within="run")
@@ -125,10 +127,14 @@ class Runs(Group):
         experiment: str | None = None,
         state: RunState | None = None,
         pipeline: str | None = None,
+        published: str | None = None,
         limit: int = 50,
         before: str | None = None,
     ) -> Page[RunRecord]:
-        """A page of runs, newest first; the unfinished ones on it are looked at, all together."""
+        """A page of runs, newest first; the unfinished ones on it are looked at, all together.
+
+        `pipeline` is a name, `published` the id of a published pipeline.
+        """
         if not self._services.exists:
             return Page(items=())
         query = RunQuery(
@@ -137,6 +143,7 @@ class Runs(Group):
             experiment=experiment,
             state=state,
             pipeline=pipeline,
+            published=published,
             limit=limit,
             before=before,
         )
