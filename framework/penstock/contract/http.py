@@ -80,10 +80,11 @@ Triggers: TypeAlias = Callable[[Mapping[str, str], Mapping[str, tuple[str, ...]]
 class HttpRoute:
     """One path and method. `path` is like `/v1/runs/{id}`; `refuse` puts an error into the door's shape.
 
-    `open`: no token is asked for. `door` is what records say of who came in this way. `triggers` is of a route that
-    triggers an endpoint: given the parameters of the path and the query, it says which by name or id (None: the request
-    does not say); when that endpoint is public, no token is asked for either. `asks_target`: its function may wait for
-    a target, and is run in a thread of few so that one which hangs holds up nothing else.
+    `open`: no token is asked for, and its body has at most 64 KiB. `door` is what records say of who came in this way.
+    `triggers` is of a route that triggers an endpoint: given the parameters of the path and the query, it says which by
+    name or id (None: the request does not say); when that endpoint is public, no token is asked for either.
+    `asks_target`: its function may wait for a target, and is run in a thread of few so that one which hangs holds up
+    nothing else.
     """
 
     method: str

@@ -12,16 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from penstock.config import Config, ServerOptions, is_loopback
 from penstock.errors import UsageError
 from penstock.server.access import Gatekeeper
-from penstock.server.answers import problem
 from penstock.server.app import App
 from penstock.server.health import health_routes
 from penstock.server.oauth import oauth_routes
 from penstock.server.openapi import openapi_routes
+from penstock.server.protocol import protocol
 from penstock.server.rest.routes import ROUTES
 from penstock.workspace import Workspace
 
@@ -31,29 +30,10 @@ if TYPE_CHECKING:
 DOORS = ("azureml_v1",)
 """Our own doors, which are served without being configured."""
 
-_DRAIN = 31
-"""Seconds that what was taken may go on at the end once its body is there: longer than a wait for a locked registry."""
-
-
-class _Protocol(H11Protocol):
-    """HTTP as uvicorn speaks it, but that what is no HTTP is answered in our shape too.
-
-    Not by httptools: it loses the body of a request that offers to speak HTTP/2 (`Upgrade: h2c`), as Java's client
-    does with every first one.
-    """
-
-    def send_400_response(self, msg: str) -> None:
-        """Answer what cannot be read as HTTP, and close; in the middle of an answer there is nothing left to say."""
-        begun = self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete
-        if not begun:
-            refused = problem(UsageError("the request cannot be read as HTTP", code="http_invalid"), "")
-            assert isinstance(refused.body, bytes)
-            head = (
-                f"HTTP/1.1 400 Bad Request\r\nContent-Type: {refused.media_type}\r\n"
-                f"Content-Length: {len(refused.body)}\r\nConnection: close\r\n\r\n"
-            )
-            self.transport.write(head.encode() + refused.body)
-        self.transport.close()
+_DRAIN = 61
+"""Seconds that what was taken may go on at the end once its body is there: longer than the waits for a thread and for
+a locked registry.
+"""
 
 
 def serve(
@@ -88,7 +68,7 @@ def serve(
     listener = _bind(options.host, options.port)
     settings = uvicorn.Config(
         app,
-        http=_Protocol,
+        http=protocol(options),
         ws="none",
         log_config=None,
         access_log=False,
