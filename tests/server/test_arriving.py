@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import socket
 import time
 from contextlib import closing, suppress
@@ -199,6 +200,53 @@ def test_bodies_that_are_waited_for_leave_room_for_others(hurried, tokens, servi
     finally:
         for connection in slow:
             connection.close()
+
+
+def test_connections_that_say_nothing_take_the_place_of_each_other(folder, serving, tokens) -> None:
+    """Never of a request: past what the process may open, the one that has waited for one the longest is closed."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, before[1]))
+    try:
+        server = serving.Served(folder, "--no-dispatch")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    silent = []
+    try:
+        run = server.call("POST", "/v1/endpoints/hello/runs", {}, token=tokens["submit"]).json["id"]
+        with closing(serving.connected(server)) as polling:
+            polling.sendall(head("GET", f"/v1/runs/{run}?wait=3", f"Authorization: Bearer {tokens['submit']}"))
+            for number in range(400):
+                silent.append(serving.connected(server))
+                silent[-1].sendall((b"", b"G", head("GET", "/healthz"))[number % 3])
+                if number % 40 == 39:
+                    assert server.call("POST", "/v1/endpoints/hello/runs", {}, token=tokens["submit"]).status == 201
+            assert answer(polling)[0] == 200
+        assert "out of system resource" not in server.log.read_text()
+        assert ended(silent[0]) == b""
+    finally:
+        for connection in silent:
+            connection.close()
+        server.stop()
+
+
+@pytest.mark.parametrize("gap", [0, 0.1, 0.2, 0.3])
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_body_is_the_same_in_whatever_pieces_it_comes(served, tokens, serving, gap, chunked) -> None:
+    """Before and after it is given up to look at it before the token."""
+    body = json.dumps({"description": "piecemeal", "tags": {str(gap): "x" * 40}}).encode()
+    pieces = [body[:1], body[1:30], body[30:]]
+    if chunked:
+        pieces = [b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces]
+        pieces[-1] += b"0\r\n\r\n"
+    how = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {len(body)}"
+    with closing(serving.connected(served)) as connection:
+        token = f"Authorization: Bearer {tokens['submit']}"
+        connection.sendall(head("POST", "/v1/endpoints/hello/runs", token, how) + pieces[0])
+        for piece in pieces[1:]:
+            time.sleep(gap)
+            connection.sendall(piece)
+        status, told = answer(connection)
+    assert (status, told["description"], told["tags"]) == (201, "piecemeal", {str(gap): "x" * 40})
 
 
 @pytest.mark.parametrize("option", ["head_seconds", "body_seconds", "write_seconds"])

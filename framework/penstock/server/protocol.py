@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import http
-from typing import Literal
+from typing import ClassVar, Literal
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -17,6 +17,12 @@ _DROPPED = 16 * 1_048_576
 """How many bytes of a body that nobody wants are read and dropped: who still sends does not read the answer."""
 
 
+_Awaited = Literal["request", "head", "rest", ""]
+"""What a connection waits for: nothing, a request while it is kept for later, or, for so long, a head or the rest of a
+body that nobody wants.
+"""
+
+
 class Protocol(H11Protocol):
     """One connection.
 
@@ -25,15 +31,23 @@ class Protocol(H11Protocol):
     """
 
     options = ServerOptions()
-    _awaited: Literal["head", "rest", ""] = ""
+    most = 10_000
+    """How many connections there may be. Past that the one that has waited for a request the longest is closed."""
+    waiting: ClassVar[dict[Protocol, None]] = {}
+    """Those that wait for a request, in the order they began to."""
+    _awaited: _Awaited = ""
     _until: asyncio.TimerHandle | None = None
     _stalled: asyncio.TimerHandle | None = None
     _dropped = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
-        """Begin to wait for the first head."""
+        """Begin to wait for the first head, instead of who waits the longest where there are too many."""
         super().connection_made(transport)
         self._watch()
+        if len(self.connections) > self.most:
+            longest = next(iter(self.waiting))
+            longest._await("")
+            longest.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait for nothing any more."""
@@ -89,7 +103,7 @@ class Protocol(H11Protocol):
         if conn.their_state is h11.IDLE:
             # Between two requests uvicorn waits; what came of a head, or the first, is ours to wait for.
             has_begun = self.cycle is None or bool(conn.trailing_data[0])
-            self._await("head" if has_begun and not self.transport.is_closing() else "")
+            self._await("" if self.transport.is_closing() else "head" if has_begun else "request")
         elif conn.their_state is h11.SEND_BODY and conn.our_state is h11.DONE:
             self._await("rest")
             self._dropped += came
@@ -98,13 +112,17 @@ class Protocol(H11Protocol):
         elif self._awaited:
             self._await("")
 
-    def _await(self, what: Literal["head", "rest", ""]) -> None:
+    def _await(self, what: _Awaited) -> None:
         if what == self._awaited:
             return
         if self._until is not None:
             self._until.cancel()
         self._awaited, self._until, self._dropped = what, None, 0
-        if what:
+        if what in ("head", "request"):
+            self.waiting[self] = None
+        else:
+            self.waiting.pop(self, None)
+        if what in ("head", "rest"):
             seconds = self.options.head_seconds if what == "head" else self.options.body_seconds
             self._until = self.loop.call_later(seconds, self._late)
 
@@ -135,11 +153,11 @@ class Protocol(H11Protocol):
             self.transport.abort()
 
 
-def protocol(options: ServerOptions) -> type[Protocol]:
-    """The protocol with the limits of a server."""
+def protocol(options: ServerOptions, most: int) -> type[Protocol]:
+    """The protocol with the limits of a server, which has at most so many connections."""
 
     class Limited(Protocol):
-        pass
+        waiting: ClassVar[dict[Protocol, None]] = {}
 
-    Limited.options = options
+    Limited.options, Limited.most = options, most
     return Limited

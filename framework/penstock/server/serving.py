@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import resource
 import signal
 import socket
 from collections.abc import Callable, Iterator, Sequence
@@ -29,6 +30,11 @@ if TYPE_CHECKING:
 
 DOORS = ("azureml_v1",)
 """Our own doors, which are served without being configured."""
+
+_BACKLOG, _AT_ONCE = 2048, 100
+"""How many connections may wait to be taken, and how many are taken before anything else is done: more could be opened
+in one go than there may be.
+"""
 
 _DRAIN = 61
 """Seconds that what was taken may go on at the end once its body is there: longer than the waits for a thread and for
@@ -68,7 +74,8 @@ def serve(
     listener = _bind(options.host, options.port)
     settings = uvicorn.Config(
         app,
-        http=protocol(options),
+        http=protocol(options, _most_connections()),
+        backlog=_AT_ONCE,
         ws="none",
         log_config=None,
         access_log=False,
@@ -105,6 +112,12 @@ def _oidc(options: ServerOptions) -> Oidc | None:
     return issuers
 
 
+def _most_connections() -> int:
+    """How many connections leave enough of the files that this process may have open for all else that it does."""
+    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return max(soft // 2, soft - 400)
+
+
 class _Server(uvicorn.Server):
     def __init__(self, settings: uvicorn.Config, app: App) -> None:
         super().__init__(settings)
@@ -131,6 +144,7 @@ async def _run(server: _Server, listener: socket.socket, ready: Callable[[], Non
     while not server.started and not serving.done():
         await asyncio.sleep(0.005)
     if not serving.done():
+        listener.listen(_BACKLOG)  # asyncio has set it to as many as it takes at once
         ready()
     await serving
 
@@ -146,6 +160,6 @@ def _bind(host: str, port: int) -> socket.socket:
         listener.close()
         why = error.strerror if isinstance(error, OSError) else "there is no such port"
         raise UsageError(f"cannot listen on {host}:{port}: {why}", code="address_unusable") from None
-    listener.listen(2048)
+    listener.listen(_BACKLOG)
     listener.setblocking(False)
     return listener
