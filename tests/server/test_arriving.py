@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 import resource
 import socket
+import ssl
 import time
+from collections import Counter
 from contextlib import closing, suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -247,6 +251,69 @@ def test_a_body_is_the_same_in_whatever_pieces_it_comes(served, tokens, serving,
             connection.sendall(piece)
         status, told = answer(connection)
     assert (status, told["description"], told["tags"]) == (201, "piecemeal", {str(gap): "x" * 40})
+
+
+def test_who_waits_for_news_leaves_room_for_others(hurried, tokens, serving) -> None:
+    """Of 8 places a long poll keeps six at the most: who comes then is answered at once, and the others wait on."""
+    run = hurried.call("POST", "/v1/endpoints/hello/runs", {}, token=tokens["submit"]).json["id"]
+    polls = [serving.connected(hurried) for _ in range(10)]
+    try:
+        for poll in polls:
+            poll.sendall(head("GET", f"/v1/runs/{run}?wait=60", f"Authorization: Bearer {tokens['read']}"))
+            time.sleep(0.05)
+        assert hurried.call("POST", f"/v1/runs/{run}/cancel", {}, token=tokens["submit"]).status == 200
+        assert Counter(answer(poll)[1]["state"] for poll in polls) == {"queued": 4, "canceled": 6}
+    finally:
+        for poll in polls:
+            poll.close()
+
+
+@pytest.fixture
+def certificate(tmp_path) -> tuple[Path, Path]:
+    """A certificate for this machine, and its key."""
+    x509 = pytest.importorskip("cryptography.x509", reason="needs the extra `server`")
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    made = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    made = made.serial_number(1).not_valid_before(now - timedelta(1)).not_valid_after(now + timedelta(1))
+    made = made.add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+    files = tmp_path / "cert.pem", tmp_path / "key.pem"
+    files[0].write_bytes(made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+    private = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    files[1].write_bytes(key.private_bytes(*private))
+    return files
+
+
+def test_the_limits_hold_for_tls_too(folder, serving, tokens, certificate) -> None:
+    """A connection that never becomes one of TLS, or sends half a head, is closed; others are served meanwhile."""
+    tls = ("--tls-cert", str(certificate[0]), "--tls-key", str(certificate[1]))
+    server = serving.Served(folder, "--no-dispatch", *tls, env=HURRY)
+    trusting = ssl.create_default_context(cafile=certificate[0])
+
+    def secured() -> ssl.SSLSocket:
+        return trusting.wrap_socket(serving.connected(server), server_hostname="localhost")
+
+    try:
+        silent, plain = serving.connected(server), serving.connected(server)
+        plain.sendall(head("GET", "/healthz"))
+        with closing(silent), closing(plain), secured() as half, secured() as refused, secured() as whole:
+            half.sendall(b"GET / HT")
+            refused.sendall(head("POST", "/v1/endpoints/hello/runs", "Content-Length: 1000000"))
+            assert answer(refused)[0] == 401
+            token = f"Authorization: Bearer {tokens['submit']}"
+            body = json.dumps({"description": "x" * 300_000}).encode()
+            whole.sendall(head("POST", "/v1/endpoints/hello/runs", token, f"Content-Length: {len(body)}") + body)
+            status, told = answer(whole)
+            assert (status, len(told["description"])) == (201, 300_000)
+            assert answer(half)[1]["code"] == "head_timeout"
+            assert ended(silent) == b""
+            assert b"HTTP/1.1 200" not in ended(plain)
+    finally:
+        server.stop()
 
 
 @pytest.mark.parametrize("option", ["head_seconds", "body_seconds", "write_seconds"])

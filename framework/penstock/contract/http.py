@@ -26,7 +26,8 @@ class HttpRequest:
     `headers` has lower-case names; a header that came twice has its values joined by `, `, and one that is UTF-8 is
     read as that. `base_url` is how the caller reaches this server, without a slash at the end. A coroutine does what
     blocks `in_thread`, and a body in pieces `aside`, in threads of its own kind, so that those who read for long hold
-    up nobody who asks for little.
+    up nobody who asks for little. Who waits for news has what there is when the server `is_stopping`, or `is_crowded`:
+    it has hardly room for another request.
     """
 
     method: str
@@ -37,6 +38,7 @@ class HttpRequest:
     base_url: str
     workspace: Workspace
     is_stopping: Callable[[], bool] = field(default=lambda: False)
+    is_crowded: Callable[[], bool] = field(default=lambda: False)
     in_thread: Callable[[Callable[[], Any]], Awaitable[Any]] | None = None
     aside: Callable[[Callable[[], Any]], Awaitable[Any]] | None = None
 

@@ -202,6 +202,7 @@ class App:
                 base_url=base_url(request.scope, self._options.public_url),
                 workspace=self._workspace.as_(caller),
                 is_stopping=lambda: self._stopping,
+                is_crowded=lambda: self._places.crowded,
                 in_thread=in_thread,
                 aside=self.streams.aside,
             )

@@ -23,6 +23,11 @@ class Places:
         self._most = most
         self._all, self._changing, self._sending = 0, 0, 0
 
+    @property
+    def crowded(self) -> bool:
+        """Whether who only waits for news should go, and come again."""
+        return self._all > self._most - self._most // 4
+
     def enter(self, method: str) -> None:
         """Count a request."""
         self._all += 1

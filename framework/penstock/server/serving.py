@@ -7,6 +7,7 @@ import math
 import resource
 import signal
 import socket
+from asyncio import constants
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -72,6 +73,8 @@ def serve(
     routes = (*ROUTES, *openapi_routes(), *health, *oauth_routes(workspace.services), *contributed)
     app = App(workspace, routes, gatekeeper, options)
     listener = _bind(options.host, options.port)
+    # uvicorn passes no limit on, and what shakes no hand is no connection of ours yet.
+    constants.SSL_HANDSHAKE_TIMEOUT = options.head_seconds
     settings = uvicorn.Config(
         app,
         http=protocol(options, _most_connections()),

@@ -83,7 +83,7 @@ async def get(request: HttpRequest, data: Data) -> HttpAnswer:
     while True:
         run: RunRecord = await request.in_thread(lambda: request.workspace.runs.get(request.path["id"]))
         left = deadline - time.monotonic()
-        if run.finished or left <= 0 or request.is_stopping():
+        if run.finished or left <= 0 or request.is_stopping() or request.is_crowded():
             return answer(run)
         await asyncio.sleep(min(pause, left))
         pause = min(_SLOW, pause * 1.3)
