@@ -197,6 +197,19 @@ def test_requests_in_a_row_are_answered_in_a_row(served, tokens) -> None:
     assert [int(piece[:3]) for piece in answers.split(b"HTTP/1.1 ")[1:]] == [201, 400, 201, 401, 401, 401] * 2 + [200]
 
 
+@pytest.mark.parametrize("asked", [1, 3])
+def test_who_ends_its_side_of_the_connection_gets_what_it_asked_for(served, tokens, asked) -> None:
+    """As from a shell by `printf ... | nc`; a run that was accepted would else be one that nobody knows of."""
+    token = f"Authorization: Bearer {tokens['submit']}\r\n"
+    post = f"POST /v1/endpoints/hello/runs HTTP/1.1\r\nHost: x\r\n{token}Content-Length: 2\r\n\r\n{{}}"
+    get = f"GET /v1/endpoints/hello HTTP/1.1\r\nHost: x\r\n{token}\r\n"
+    for request, status in ((post, b"201"), (get, b"200")):
+        answers = exchange(served, (request * asked).encode())
+        assert [piece[:3] for piece in answers.split(b"HTTP/1.1 ")[1:]] == [status] * asked
+    cut = exchange(served, post.replace("Length: 2", "Length: 9").encode())
+    assert cut == b""
+
+
 def test_a_slow_caller_holds_up_nobody(served, tokens) -> None:
     slow = []
     try:

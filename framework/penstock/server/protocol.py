@@ -39,6 +39,7 @@ class Protocol(H11Protocol):
     _until: asyncio.TimerHandle | None = None
     _stalled: asyncio.TimerHandle | None = None
     _dropped = 0
+    _ended = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         """Begin to wait for the first head, instead of who waits the longest where there are too many."""
@@ -60,9 +61,21 @@ class Protocol(H11Protocol):
         super().data_received(data)
         self._watch(len(data))
 
+    def eof_received(self) -> bool:  # type: ignore[override]  # uvicorn's says nothing, which closes
+        """Answer what was asked before the caller ended its side: it may still read.
+
+        Not where an answer has begun: there the end tells that nobody reads it any more. Nor with TLS, which has no
+        half of a connection.
+        """
+        cycle = self.cycle
+        self._ended = self.scheme == "http" and cycle is not None and not (cycle.more_body or cycle.response_started)
+        return self._ended
+
     def on_response_complete(self) -> None:
         """Go on to what comes after an answer."""
         super().on_response_complete()
+        if self._ended and self.cycle.response_complete:
+            self.transport.close()
         self._watch()
         if self.transport.is_closing() and self._stalled is None and self.transport.get_write_buffer_size():
             self._set_stalled()
