@@ -6,10 +6,12 @@ import http.client
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -90,6 +92,23 @@ class Served:
         finally:
             if self.process.stdout is not None:
                 self.process.stdout.close()
+
+
+def connected(server: Served) -> socket.socket:
+    """A connection to a server."""
+    return socket.create_connection((server.host, server.port), timeout=20)
+
+
+def answer_to(server: Served, data: bytes) -> Reply:
+    """The answer to bytes as they are, after which the server must close."""
+    with connected(server) as connection:
+        connection.sendall(data)
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        reply = Reply(answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read())
+        with suppress(ConnectionResetError):  # it did not read all
+            assert connection.recv(1) == b""
+        return reply
 
 
 def penstock(folder: Path, *arguments: str) -> str:

@@ -35,6 +35,7 @@ publish_elsewhere UsageError: This door cannot publish that; the message says ho
 http_invalid UsageError: What came in is not HTTP as the standard has it.
 url_too_long UsageError http=414: The URL of a request is longer than the server takes.
 headers_too_large UsageError http=431: The headers of a request are larger than the server takes.
+head_timeout UsageError http=408: The head of a request did not come in time.
 body_timeout UsageError http=408: The body of a request did not come in time.
 address_unusable UsageError: The server cannot listen on that address; choose another host or port.
 json_invalid UsageError: The body of a request is not JSON; the message says where it stops being so.

@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 from penstock.contract.http import HttpAnswer
 from penstock.errors import PenstockError, format_path
 
+_PIECE = 1000
+"""How many items of a long list are written at once."""
+
 
 def answer(data: Any) -> HttpAnswer:
     """200 with JSON; clients of the wire fail on 201 and 202."""
     return HttpAnswer(body=_json(data))
+
+
+def answer_list(items: Iterable[Any]) -> HttpAnswer:
+    """200 with a bare list; the wire has no pages, so a long one is made and sent in pieces."""
+    rest = iter(items)
+    first = list(islice(rest, _PIECE))  # so that an error still has its status
+    return answer(first) if len(first) < _PIECE else HttpAnswer(body=_pieces(first, rest))
 
 
 def empty() -> HttpAnswer:
@@ -40,6 +52,14 @@ def refuse(error: PenstockError, request_id: str) -> HttpAnswer:
     return HttpAnswer(
         status=error.http_status, body=_json({"Error": told, "Correlation": correlation}), headers=headers
     )
+
+
+def _pieces(some: list[Any], rest: Iterator[Any]) -> Iterator[bytes]:
+    before = b"["
+    while some:
+        yield before + b",".join(_json(one) for one in some)
+        before, some = b",", list(islice(rest, _PIECE))
+    yield b"]"
 
 
 def _json(data: Any) -> bytes:

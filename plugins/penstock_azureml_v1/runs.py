@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from penstock.contract.http import HttpAnswer
 from penstock.errors import NotFound, UsageError
 from penstock.records import RunRecord
 from penstock_azureml_v1 import entities
-from penstock_azureml_v1.answers import answer, empty
+from penstock_azureml_v1.answers import answer, answer_list, empty
 from penstock_azureml_v1.call import Call
 from penstock_azureml_v1.submissions import parameters_of, read_body, tags_of, text_of
 
 
 def submit_pipeline(call: Call) -> HttpAnswer:
     """Trigger a published pipeline by id."""
-    return _submit(call, call.request.path["id"], None)
+    return _submit(call, call.request.path["id"], None, "published")
 
 
 def submit_endpoint(call: Call) -> HttpAnswer:
@@ -21,7 +23,7 @@ def submit_endpoint(call: Call) -> HttpAnswer:
     in_path, in_query = call.request.path.get("version"), call.asked("pipelineversion")
     if in_path and in_query and in_path != in_query:
         raise UsageError(f"the path says version {in_path} and the query {in_query}: say one")
-    return _submit(call, call.request.path["id"], in_path or in_query)
+    return _submit(call, call.request.path["id"], in_path or in_query, "endpoint")
 
 
 def submit_endpoint_by_name(call: Call) -> HttpAnswer:
@@ -29,7 +31,7 @@ def submit_endpoint_by_name(call: Call) -> HttpAnswer:
     name = call.asked("name")
     if not name:
         raise UsageError("the query needs `name`", code="missing_key")
-    return _submit(call, name, call.asked("pipelineversion"))
+    return _submit(call, name, call.asked("pipelineversion"), "endpoint")
 
 
 def get(call: Call) -> HttpAnswer:
@@ -38,10 +40,10 @@ def get(call: Call) -> HttpAnswer:
 
 
 def list_of_pipeline(call: Call) -> HttpAnswer:
-    """The latest runs of a published pipeline, newest first."""
+    """Every run of a published pipeline, newest first."""
     published = call.workspace.pipelines.get(call.request.path["id"])
-    found = call.workspace.runs.list(pipeline=published.name, limit=1000)
-    return answer([call.entities.run(run) for run in found.items if run.published == published.id])
+    runs = call.every(lambda all, **page: call.workspace.runs.list(published=published.id, **page))
+    return answer_list(call.entities.run(run) for run in runs)
 
 
 def cancel(call: Call) -> HttpAnswer:
@@ -76,7 +78,7 @@ def history_query(call: Call) -> HttpAnswer:
     return answer({"value": found})
 
 
-def _submit(call: Call, ref: str, version: str | None) -> HttpAnswer:
+def _submit(call: Call, ref: str, version: str | None, only: Literal["endpoint", "published"]) -> HttpAnswer:
     data = read_body(call.request.body)
     tags = tags_of(data)
     parent = call.asked("parentrunid")
@@ -91,6 +93,7 @@ def _submit(call: Call, ref: str, version: str | None) -> HttpAnswer:
         tags=tags,
         idempotency_key=call.request.headers.get("idempotency-key"),
         deduplicate=True,
+        only=only,
     )
     return answer(call.entities.run(done.run))
 

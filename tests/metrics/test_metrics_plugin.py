@@ -145,6 +145,9 @@ def test_who_may_not_read_everything_sees_no_numbers(served, tokens):
     assert served.call("GET", "/metrics", token="penstock_0_0").headers["www-authenticate"].startswith("Bearer")
     limited = served.call("GET", "/metrics", token=tokens["one"])
     assert (limited.status, limited.body.split(b":")[0]) == (403, b"scope_missing")
+    form = f"grant_type=client_credentials&client_id=one&client_secret={tokens['one']}".encode()
+    short = served.call("POST", "/t/oauth2/v2.0/token", body=form).json["access_token"]
+    assert served.call("GET", "/metrics", token=short).status == 403
     assert served.call("GET", "/metrics", token=tokens["admin"]).status == 200
 
 

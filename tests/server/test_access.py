@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import sqlite3
+from contextlib import closing
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from penstock.registry.tokens import SESSIONS
 from penstock.server.rest.routes import ROUTES
 
 
@@ -170,6 +173,70 @@ def test_who_logs_in_as_a_service_principal_gets_a_short_lived_token(served, fol
     assert served.call("GET", "/v1/endpoints", token=old["access_token"]).status == 401
 
 
+def test_short_lived_tokens_fill_no_disk(served, folder, serving) -> None:
+    """Of each token there are only so many, the newest; those that are over, or whose token is revoked, are deleted."""
+    token = serving.token(folder, "in-a-loop", "read")
+    other = serving.token(folder, "seldom", "read")
+    form = {"grant_type": "client_credentials", "client_id": "in-a-loop", "client_secret": token}
+    first, second = (exchange(served, form).json["access_token"] for _ in range(2))
+    seldom = exchange(served, {**form, "client_id": "seldom", "client_secret": other}).json["access_token"]
+    with closing(sqlite3.connect(folder / ".penstock/registry.db", timeout=30)) as registry:
+
+        def count(where: str = "") -> int:
+            sql = f"SELECT count(*) FROM sessions s JOIN tokens t ON t.seq = s.token WHERE t.name = 'in-a-loop' {where}"
+            return int(registry.execute(sql).fetchone()[0])
+
+        for number, expires in ((SESSIONS - 2, "expires"), (5, "1")):
+            registry.execute(
+                f"""INSERT INTO sessions (id, token, secret_hash, expires)
+                    WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)
+                    SELECT ? || i, token, secret_hash, {expires} FROM sessions, n WHERE id = ?""",
+                (number, expires, first.split("_")[1]),
+            )
+        registry.commit()
+        assert count() == SESSIONS + 5
+        newest = exchange(served, form).json["access_token"]
+        assert (count(), count("AND s.expires = 1")) == (SESSIONS, 0)
+        reached = [served.call("GET", "/v1/endpoints", token=one).status for one in (first, second, newest, seldom)]
+        assert reached == [401, 200, 200, 200]
+        serving.penstock(folder, "token", "revoke", "in-a-loop")
+        assert count() == 0
+    assert served.call("GET", "/v1/endpoints", token=seldom).status == 200
+
+
+def test_the_registry_grows_by_nothing_that_a_weak_caller_does(served, folder, serving, tokens) -> None:
+    """Whatever is asked without a token, or with one that may only read, and whatever is refused, leaves no row."""
+    run = served.call("POST", "/v1/endpoints/hello/runs", {}, token=tokens["one"]).json["id"]
+    served.call("POST", f"/v1/runs/{run}/cancel", {}, token=tokens["one"])
+    session = {"grant_type": "client_credentials", "client_id": "read", "client_secret": "penstock_0_0"}
+
+    with closing(sqlite3.connect(folder / ".penstock/registry.db", timeout=30)) as registry:
+
+        def rows() -> dict[str, int]:
+            tables = [row[0] for row in registry.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+            return {one: registry.execute(f"SELECT count(*) FROM {one}").fetchone()[0] for one in tables}
+
+        before = rows()
+        named = {"name": "hello", "id": run, "version": "0", "step": "write"}
+        for route in ROUTES:
+            path = re.sub(r"\{(\w+)\}", lambda found: named[found[1]], route.path)
+            for token in (None, "penstock_0_0", tokens["read"]):
+                assert served.call(route.method, path, {}, token=token).status < 500
+        for path in ("/a/oauth2/token", "/a/oauth2/v2.0/token"):
+            assert exchange(served, session, path).status == 401
+        for _ in range(3):
+            assert served.call("POST", f"/v1/runs/{run}/cancel", {}, token=tokens["one"]).status == 200
+            for wrong in ({"parameters": {"times": 9}}, {"version": 7}, {"x": 1}):
+                assert served.call("POST", "/v1/endpoints/hello/runs", wrong, token=tokens["one"]).status >= 400
+            assert served.call(
+                "POST", "/v1/endpoints/hello/runs", {}, token=tokens["one"], headers={"Idempotency-Key": "k"}
+            )
+        assert {name: count - before[name] for name, count in rows().items() if count != before[name]} == {
+            # The one run that was accepted.
+            "runs": 1, "requests": 1, "outbox": 1, "history": 1,
+        }  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("change", "status", "code"),
     [
@@ -236,9 +303,7 @@ def test_a_page_whose_name_leads_here_is_refused_where_no_token_is_asked_for(fol
 
 def test_who_has_no_token_waits_for_no_writer(served, folder, tokens) -> None:
     """Whoever asks for a short-lived token without one to give is refused without taking the lock of decisions."""
-    import sqlite3
     import time
-    from contextlib import closing
 
     form = {"grant_type": "client_credentials", "client_id": "read", "client_secret": "penstock_0_0"}
     with closing(sqlite3.connect(folder / ".penstock/registry.db", isolation_level=None)) as connection:

@@ -129,6 +129,87 @@ def test_shapes_of_request_smuggling_are_refused_whole(served, tokens, head) -> 
     assert answer.count(b"HTTP/1.1 200") == 0
 
 
+CHUNKED = "Transfer-Encoding: chunked\r\n\r\n"
+
+
+FRAMING = {
+    "chunk extensions": ("1.1", CHUNKED + '2;a=b;c="d"\r\n{}\r\n0;x\r\n\r\n', 201),
+    "many chunks": ("1.1", CHUNKED + "1\r\n \r\n" * 20_000 + "2\r\n{}\r\n0\r\n\r\n", 201),
+    "endless trailers": ("1.1", CHUNKED + "2\r\n{}\r\n0\r\n" + "A: b\r\n" * 30_000, 400),
+    "negative chunk": ("1.1", CHUNKED + "-2\r\n{}\r\n0\r\n\r\n", 400),
+    "hexadecimal chunk": ("1.1", CHUNKED + "0x2\r\n{}\r\n0\r\n\r\n", 400),
+    "chunk without an end": ("1.1", CHUNKED + "2\r\n{}XX0\r\n\r\n", 400),
+    "identity": ("1.1", "Transfer-Encoding: identity\r\n\r\n{}", 400),
+    "gzip": ("1.1", "Transfer-Encoding: gzip, chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", 400),
+    "length twice alike": ("1.1", "Content-Length: 2\r\nContent-Length: 2\r\n\r\n{}", 201),
+    "NUL": ("1.1", "Content-Length: 2\r\nX: a\0b\r\n\r\n{}", 400),
+    "bare CR": ("1.1", "Content-Length: 2\r\nX: a\rY: b\r\n\r\n{}", 400),
+    "folded": ("1.1", "Content-Length: 2\r\nX: a\r\n folded\r\n\r\n{}", 201),
+    "folded token": ("1.1", " folded\r\nContent-Length: 2\r\n\r\n{}", 401),
+    "two hosts": ("1.1", "Host: b\r\nContent-Length: 2\r\n\r\n{}", 400),
+    "unknown expectation": ("1.1", "Content-Length: 2\r\nExpect: the-unexpected\r\n\r\n{}", 201),
+    "offer of websocket": (
+        "1.1",
+        "Content-Length: 2\r\nUpgrade: websocket\r\nConnection: upgrade, close\r\n\r\n{}",
+        201,
+    ),
+    "HTTP 1.0": ("1.0", "Content-Length: 2\r\n\r\n{}", 201),
+    "HTTP 1.0 kept": ("1.0", "Connection: keep-alive\r\nContent-Length: 2\r\n\r\n{}", 201),
+    "HTTP 1.0 without length": ("1.0", "\r\n{}", 201),
+}
+
+
+@pytest.mark.parametrize("what", FRAMING)
+def test_framing_is_the_standards_or_refused(served, tokens, serving, what) -> None:
+    """And the connection is closed behind it, so that nothing of it is read as another request."""
+    version, sent, status = FRAMING[what]
+    start = f"POST /v1/endpoints/hello/runs HTTP/{version}\r\nHost: localhost\r\nConnection: close\r\n"
+    token = f"Authorization: Bearer {tokens['submit']}\r\n"
+    reply = serving.answer_to(served, (start + token + sent).encode())
+    assert reply.status == status, reply.body
+
+
+def test_trailers_say_nothing(served, tokens, serving) -> None:
+    """A key or a token behind the body is none: a proxy before us has not seen it."""
+    start = "POST /v1/endpoints/hello/runs HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+    token = f"Authorization: Bearer {tokens['submit']}\r\n"
+    body = "2\r\n{}\r\n0\r\n"
+    key = "Idempotency-Key: behind\r\n\r\n"
+    asked = (start + token + CHUNKED + body + key).encode()
+    first, second = (serving.answer_to(served, asked) for _ in range(2))
+    assert (first.status, second.status) == (201, 201)
+    assert first.json["id"] != second.json["id"]
+    assert serving.answer_to(served, (start + CHUNKED + body + token + "\r\n").encode()).status == 401
+
+
+def test_requests_in_a_row_are_answered_in_a_row(served, tokens) -> None:
+    """One refused before its body was looked at does not shift the others."""
+    token = f"Authorization: Bearer {tokens['submit']}\r\n"
+    post = "POST /v1/endpoints/hello/runs HTTP/1.1\r\nHost: x\r\nContent-Length: "
+    sent = "".join(
+        f"{post}{len(body)}\r\n{known}\r\n{body}"
+        for known in (token, "", token, "")
+        for body in ("{}", "GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 3000, '{"version": 0}')
+    )
+    answers = exchange(
+        served, (sent + "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").encode(), end=False
+    )
+    assert [int(piece[:3]) for piece in answers.split(b"HTTP/1.1 ")[1:]] == [201, 400, 201, 401, 401, 401] * 2 + [200]
+
+
+@pytest.mark.parametrize("asked", [1, 3])
+def test_who_ends_its_side_of_the_connection_gets_what_it_asked_for(served, tokens, asked) -> None:
+    """As from a shell by `printf ... | nc`; a run that was accepted would else be one that nobody knows of."""
+    token = f"Authorization: Bearer {tokens['submit']}\r\n"
+    post = f"POST /v1/endpoints/hello/runs HTTP/1.1\r\nHost: x\r\n{token}Content-Length: 2\r\n\r\n{{}}"
+    get = f"GET /v1/endpoints/hello HTTP/1.1\r\nHost: x\r\n{token}\r\n"
+    for request, status in ((post, b"201"), (get, b"200")):
+        answers = exchange(served, (request * asked).encode())
+        assert [piece[:3] for piece in answers.split(b"HTTP/1.1 ")[1:]] == [status] * asked
+    cut = exchange(served, post.replace("Length: 2", "Length: 9").encode())
+    assert cut == b""
+
+
 def test_a_slow_caller_holds_up_nobody(served, tokens) -> None:
     slow = []
     try:

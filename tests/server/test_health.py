@@ -80,6 +80,38 @@ def test_who_asks_for_health_of_a_locked_registry_holds_up_nobody(server, away) 
         assert time.monotonic() < deadline
 
 
+def test_a_locked_registry_holds_up_only_those_that_write(away, serving) -> None:
+    """More triggers than there are threads wait for the lock, and all others are answered meanwhile."""
+    guarded = serving.Served(away, "--no-dispatch")
+    token = serving.token(away, "anybody", "submit")
+    states: list[int] = []
+
+    def trigger() -> None:
+        states.append(guarded.call("POST", "/v1/endpoints/hello/runs", {}, token=token).status)
+
+    waiting = [threading.Thread(target=trigger, daemon=True) for _ in range(50)]
+    try:
+        with closing(sqlite3.connect(away / ".penstock/registry.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            for thread in waiting:
+                thread.start()
+            time.sleep(0.5)
+            began = time.monotonic()
+            for _ in range(40):
+                assert guarded.call("GET", "/v1/endpoints/hello", token=token).status == 200
+            assert guarded.call("POST", "/v1/endpoints/hello/runs", {}).status == 401
+            assert guarded.call("GET", "/healthz").status == 200
+            assert guarded.call("GET", "/readyz").json["checks"]["registry"] == "registry_busy"
+            assert time.monotonic() - began < 15  # a wait for the lock takes 30
+            assert states == []
+            other.execute("ROLLBACK")
+        for thread in waiting:
+            thread.join(30)
+        assert states == [201] * 50
+    finally:
+        guarded.stop()
+
+
 @pytest.fixture
 def small(away) -> Iterator[Path]:
     """The same on a disk of 3 MB."""

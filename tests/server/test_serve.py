@@ -45,7 +45,7 @@ def test_on_this_machine_nobody_has_to_be_asked(folder, serving) -> None:
         assert server.stop() == 0
 
 
-def test_configuration_is_read_and_flags_win(folder, serving) -> None:
+def test_configuration_is_read_and_flags_win(folder, serving, tokens) -> None:
     wrong = subprocess.run(
         [serving.PENSTOCK, "serve"],
         cwd=folder,
@@ -57,7 +57,9 @@ def test_configuration_is_read_and_flags_win(folder, serving) -> None:
     assert "PENSTOCK_SERVER_PORT" in wrong.stderr
     server = serving.Served(folder, "--no-dispatch", env={"PENSTOCK_SERVER_MAX_BODY_BYTES": "10"})
     try:
-        reply = server.call("POST", "/v1/endpoints/hello/runs", {"description": "longer than that"})
+        reply = server.call(
+            "POST", "/v1/endpoints/hello/runs", {"description": "longer than that"}, token=tokens["submit"]
+        )
         assert (reply.status, reply.json["code"]) == (413, "document_too_large")
     finally:
         server.stop()

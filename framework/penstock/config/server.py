@@ -12,6 +12,9 @@ from penstock.config.oidc import OidcIssuer, one_of_each
 from penstock.config.structuring import structure_options
 from penstock.errors import ConfigInvalid
 
+_LONGEST = 86_400
+"""How long, in seconds, anything may be waited for."""
+
 
 @frozen(kw_only=True)
 class ServerOptions:
@@ -19,11 +22,12 @@ class ServerOptions:
 
     `host` and `port` are where it listens; port 0 takes a free one. `public_url` is how callers reach it, when that is
     through a proxy. `allow_origins` are the origins of web pages that may call it, none unless given. The limits are of
-    one request: `max_body_bytes`, `max_header_bytes`, `max_url_bytes`, `body_seconds` for a body to come, and of all:
-    `max_requests` at a time, and `anonymous_per_minute` triggers of public endpoints without a token from each address,
-    counted by each server process. `max_unfinished_runs` is how many runs of one endpoint may be unfinished for the
-    server to take another, without a limit unless given. `oidc` are the issuers of OpenID Connect whose tokens are
-    taken besides penstock's own.
+    one request: `max_body_bytes`, `max_header_bytes`, `max_url_bytes`, `head_seconds` for a head to come,
+    `body_seconds` for a body, `write_seconds` for a caller to take any of its answer, and of all: `max_requests` at a
+    time, of which a quarter is kept for those that read, and `anonymous_per_minute` triggers of public endpoints
+    without a token from each address, counted by each server process. `max_unfinished_runs` is how many runs of one
+    endpoint may be unfinished for the server to take another, without a limit unless given. `oidc` are the issuers of
+    OpenID Connect whose tokens are taken besides penstock's own.
     """
 
     host: str = "127.0.0.1"
@@ -34,7 +38,9 @@ class ServerOptions:
     max_header_bytes: int = 32_768
     max_url_bytes: int = 8_192
     max_requests: int = 1_000
+    head_seconds: float = 10.0
     body_seconds: float = 30.0
+    write_seconds: float = 60.0
     anonymous_per_minute: int = 60
     max_unfinished_runs: int | None = None
     oidc: tuple[OidcIssuer, ...] = field(default=(), validator=one_of_each)
@@ -70,6 +76,12 @@ def server_options(config: Config, flags: Mapping[str, Setting[object]]) -> Serv
     found: ServerOptions = structure_options(config, ("server",), {**config.server, **flags}, ServerOptions)
     if not 0 <= found.port <= 65_535:
         raise ConfigInvalid(f"server.port: there is no port {found.port}", code="value_invalid")
+    for name in ("head_seconds", "body_seconds", "write_seconds"):
+        if not 0 < getattr(found, name) < _LONGEST:
+            raise ConfigInvalid(
+                f"server.{name}: more than 0 and less than {_LONGEST}, got {getattr(found, name):g}",
+                code="value_invalid",
+            )
     if found.anonymous_per_minute < 1:
         raise ConfigInvalid(
             f"server.anonymous_per_minute: at least 1, got {found.anonymous_per_minute}; an endpoint is closed to "

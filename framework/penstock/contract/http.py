@@ -26,7 +26,8 @@ class HttpRequest:
     `headers` has lower-case names; a header that came twice has its values joined by `, `, and one that is UTF-8 is
     read as that. `base_url` is how the caller reaches this server, without a slash at the end. A coroutine does what
     blocks `in_thread`, and a body in pieces `aside`, in threads of its own kind, so that those who read for long hold
-    up nobody who asks for little.
+    up nobody who asks for little. Who waits for news has what there is when the server `is_stopping`, or `is_crowded`:
+    it has hardly room for another request.
     """
 
     method: str
@@ -37,6 +38,7 @@ class HttpRequest:
     base_url: str
     workspace: Workspace
     is_stopping: Callable[[], bool] = field(default=lambda: False)
+    is_crowded: Callable[[], bool] = field(default=lambda: False)
     in_thread: Callable[[Callable[[], Any]], Awaitable[Any]] | None = None
     aside: Callable[[Callable[[], Any]], Awaitable[Any]] | None = None
 
@@ -80,10 +82,11 @@ Triggers: TypeAlias = Callable[[Mapping[str, str], Mapping[str, tuple[str, ...]]
 class HttpRoute:
     """One path and method. `path` is like `/v1/runs/{id}`; `refuse` puts an error into the door's shape.
 
-    `open`: no token is asked for. `door` is what records say of who came in this way. `triggers` is of a route that
-    triggers an endpoint: given the parameters of the path and the query, it says which by name or id (None: the request
-    does not say); when that endpoint is public, no token is asked for either. `asks_target`: its function may wait for
-    a target, and is run in a thread of few so that one which hangs holds up nothing else.
+    `open`: no token is asked for, and its body has at most 64 KiB. `door` is what records say of who came in this way.
+    `triggers` is of a route that triggers an endpoint: given the parameters of the path and the query, it says which by
+    name or id (None: the request does not say); when that endpoint is public, no token is asked for either.
+    `asks_target`: its function may wait for a target, and is run in a thread of few so that one which hangs holds up
+    nothing else.
     """
 
     method: str

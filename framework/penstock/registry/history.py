@@ -69,8 +69,8 @@ def page(tx: Transaction, query: HistoryQuery) -> Page[HistoryRecord]:
     if query.by is not None:
         where.append("by = ?")
         values.append(query.by)
-    if query.subject is not None:
-        ids = _subjects(tx, query.subject)
+    ids = _asked(tx, query)
+    if ids is not None:
         where.append(f"subject_id IN ({', '.join('?' * len(ids))})")
         values.extend(ids)
     elif not query.runs:
@@ -80,14 +80,21 @@ def page(tx: Transaction, query: HistoryQuery) -> Page[HistoryRecord]:
     return page_of(rows, query.limit, history_record)
 
 
+def _asked(tx: Transaction, query: HistoryQuery) -> list[str] | None:
+    """The ids of what a query asks for, or None for everything. Raises NotFound."""
+    if query.endpoint is None:
+        return None if query.subject is None else _subjects(tx, query.subject)
+    found = _endpoints(tx, query.endpoint)
+    if not found:
+        raise endpoint_missing(tx, query.endpoint)
+    return found
+
+
 def _subjects(tx: Transaction, ref: str) -> list[str]:
     """The ids of what a reference names or once named. Raises NotFound."""
-    endpoint = find_endpoint(tx, ref, deleted=True)
-    if endpoint is not None:
-        return [endpoint["id"]]
-    once = _former_endpoints(tx, ref)
-    if once:
-        return once
+    endpoints = _endpoints(tx, ref)
+    if endpoints:
+        return endpoints
     published = find_published(tx, ref, deleted=True)
     if published:
         return [row["id"] for row in published]
@@ -95,6 +102,12 @@ def _subjects(tx: Transaction, ref: str) -> list[str]:
         return [need_run(tx, ref)["id"]]
     except NotFound:
         raise NotFound(f"the history knows no endpoint, published pipeline or run `{ref}`") from None
+
+
+def _endpoints(tx: Transaction, ref: str) -> list[str]:
+    """The ids of the endpoints that a reference names or, if it names none, once named."""
+    endpoint = find_endpoint(tx, ref, deleted=True)
+    return _former_endpoints(tx, ref) if endpoint is None else [endpoint["id"]]
 
 
 def _former_endpoints(tx: Transaction, name: str) -> list[str]:

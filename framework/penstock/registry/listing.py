@@ -96,6 +96,12 @@ def list_runs(tx: Transaction, query: RunQuery) -> Page[RunRecord]:
         if found is None:
             raise endpoint_missing(tx, query.endpoint)
         where["endpoint"] = found["seq"]
+    if query.published is not None:
+        # The name is given too, because the runs of one are found by an index.
+        row = tx.one("SELECT seq, name FROM published WHERE id = ?", query.published)
+        if row is None or query.pipeline not in (None, row["name"]):
+            return Page(items=())
+        where |= {"pipeline": row["name"], "published": row["seq"]}
     filters = "".join(f" AND r.{column} = ?" for column in where)
     values: list[object] = [before_of(query.before), *where.values()]
     if query.within is not None:

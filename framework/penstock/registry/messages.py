@@ -133,17 +133,21 @@ class RunQuery:
     experiment: str | None = None
     state: RunState | None = None
     pipeline: str | None = None
+    published: str | None = None
     limit: int = 50
     before: str | None = None
 
 
 @frozen(kw_only=True)
 class HistoryQuery:
-    """Which changes to list: from a time on, by an actor, of a subject; those of runs with `runs` or for a run."""
+    """Which changes to list: from a time on, by an actor, of a subject or of an endpoint; those of runs with `runs` or
+    for a run.
+    """
 
     since: datetime | None = None
     by: str | None = None
     subject: str | None = None
+    endpoint: str | None = None
     runs: bool = False
     limit: int = 50
     before: str | None = None

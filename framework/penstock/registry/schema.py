@@ -208,7 +208,6 @@ CREATE TABLE breakers (
     message TEXT NOT NULL
 ) WITHOUT ROWID;
 
-/* What happened, in order; nothing in it is ever changed or taken out. */
 /* Who may come in by HTTP, what for, and on which endpoints (a JSON list of ids, or NULL for all). */
 CREATE TABLE tokens (
     seq INTEGER PRIMARY KEY,
@@ -224,15 +223,18 @@ CREATE TABLE tokens (
 );
 CREATE UNIQUE INDEX tokens_live ON tokens (name) WHERE revoked IS NULL;
 
-/* Short-lived tokens that came from others. */
+/* Short-lived tokens that came from others, of each only so many. */
 CREATE TABLE sessions (
-    id TEXT PRIMARY KEY,
+    seq INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
     token INTEGER NOT NULL REFERENCES tokens (seq),
     secret_hash TEXT NOT NULL,
     expires INTEGER NOT NULL
-) WITHOUT ROWID;
+);
+CREATE INDEX sessions_token ON sessions (token);
 CREATE INDEX sessions_expires ON sessions (expires);
 
+/* What happened, in order; nothing in it is ever changed or taken out. */
 CREATE TABLE history (
     seq INTEGER PRIMARY KEY,
     at INTEGER NOT NULL,

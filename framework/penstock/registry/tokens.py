@@ -24,6 +24,11 @@ PREFIX = "penstock"
 SESSION_PREFIX = "penstocks"
 """What a short-lived one begins with."""
 
+SESSIONS = 1_000
+"""How many short-lived ones of a token there may be; past that the oldest is no more, so that who asks for one in a
+loop fills no disk.
+"""
+
 
 def create(
     tx: Transaction, name: str, scope: Scope, endpoints: Sequence[str] | None, expires: datetime | None, caller: Caller
@@ -71,6 +76,7 @@ def revoke(tx: Transaction, ref: str, caller: Caller) -> TokenRecord:
         raise NotFound(f"no token `{ref}` ({did_you_mean(ref, names) or 'there are none'})", code="token_not_found")
     if row["revoked"] is None:
         tx.run("UPDATE tokens SET revoked = ? WHERE seq = ?", tx.now, row["seq"])
+        tx.run("DELETE FROM sessions WHERE token = ?", row["seq"])
         record(tx, caller, "token_revoked", "token", row["id"], row["name"])
     return _record(tx.need("SELECT * FROM tokens WHERE seq = ?", row["seq"]), tx.now)
 
@@ -100,7 +106,7 @@ def verify(tx: Transaction, text: str) -> TokenRecord | None:
 def exchange(tx: Transaction, name: str, text: str, seconds: int) -> NewSession | None:
     """A short-lived token that holds what a token holds, for who has its name and its text; else None.
 
-    It ends with the token that it came from. Those that are over are forgotten.
+    It ends with the token that it came from. Those that are over are forgotten, and the oldest when there are too many.
     """
     found = verify(tx, text)
     if found is None or name not in (found.name, found.id) or not text.startswith(f"{PREFIX}_"):
@@ -110,13 +116,10 @@ def exchange(tx: Transaction, name: str, text: str, seconds: int) -> NewSession 
     if found.expires is not None:
         expires = min(expires, from_time(found.expires))
     session_id, secret = secrets.token_hex(8), secrets.token_urlsafe(32)
-    tx.run(
-        "INSERT INTO sessions (id, token, secret_hash, expires) SELECT ?, seq, ?, ? FROM tokens WHERE id = ?",
-        session_id,
-        _hash(secret),
-        expires,
-        found.id,
-    )
+    token = tx.need("SELECT seq FROM tokens WHERE id = ?", found.id)["seq"]
+    tx.insert("sessions", id=session_id, token=token, secret_hash=_hash(secret), expires=expires)
+    last = "SELECT seq FROM sessions WHERE token = ? ORDER BY seq DESC LIMIT 1 OFFSET ?"
+    tx.run(f"DELETE FROM sessions WHERE token = ? AND seq <= ({last})", token, token, SESSIONS)
     return NewSession(token=f"{SESSION_PREFIX}_{session_id}_{secret}", expires=to_time(expires))
 
 

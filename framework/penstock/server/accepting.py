@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
@@ -31,11 +31,11 @@ _IN_A_ROW = 20
 
 
 class Accepting:
-    """Does what decides something quickly. What may have to wait is done by `threads`, as everything else is."""
+    """Does what decides something quickly. What may have to wait is done `elsewhere`, as everything else is."""
 
-    def __init__(self, registry: Registry, threads: Threads) -> None:
+    def __init__(self, registry: Registry, elsewhere: Callable[[Callable[[], Any]], Awaitable[Any]]) -> None:
         self._registry = registry
-        self._threads = threads
+        self._elsewhere = elsewhere
         self._committing = Threads(1, "penstock-commit")
         self._quick = 0
         self._client: object = None
@@ -58,7 +58,7 @@ class Accepting:
         try:
             return await done
         except Elsewhere:
-            return await self._threads.do(work)
+            return await self._elsewhere(work)
 
     async def _rounds(self) -> None:
         """One commit after the other, for as long as there is something to do."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import re
 import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache, partial
+from functools import partial
 from inspect import isawaitable, iscoroutinefunction
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,12 +21,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from penstock.config import ServerOptions, is_loopback
 from penstock.contract.http import AnsweredRequest, HttpAnswer, HttpRequest, HttpRoute
-from penstock.errors import NotFound, PenstockError, PolicyRefused, RegistryError, TooManyRequests, UsageError
+from penstock.errors import NotFound, PenstockError, PolicyRefused, UsageError
 from penstock.records import Caller, Rights
 from penstock.server.accepting import Accepting
 from penstock.server.access import Gatekeeper, nobody
-from penstock.server.answers import problem
-from penstock.server.requests import base_url, headers, query, triggered
+from penstock.server.arriving import Arriving
+from penstock.server.places import READS, Places, Writers
+from penstock.server.requests import base_url, headers, query, take_absolute, triggered
+from penstock.server.shapes import Shapes, known
 from penstock.server.streaming import Streams
 from penstock.server.threads import Threads
 from penstock.workspace import Workspace
@@ -35,16 +36,18 @@ from penstock.workspace import Workspace
 _log = logging.getLogger("penstock.server")
 
 _THREADS = 32
-"""How many requests are worked on at once; the others wait for a thread, in the order they came."""
+"""How many requests that read are worked on at once, and how many that write; the others wait for a thread, in the
+order they came. Writing has its own, because all of them may wait for a locked registry.
+"""
 
 _SMALL = 65_536
 """How large, in bytes, the body of a request may be that the loop's own thread reads."""
 
 _ASKING = 16
-"""How many requests wait for targets at once."""
+"""How many requests wait for targets at once, to read and to write."""
 
-_DRAINED = 16 * 1_048_576
-"""How many bytes of a body that is too large are read and dropped: who still sends does not read the answer."""
+_OPEN_BODY = 65_536
+"""How many bytes a body may have, at the most, that is read whoever sends it."""
 
 _LOOK = Rights(scope="read")
 """What the function of an open route may on its own account: whom it lets in is its own business."""
@@ -61,16 +64,19 @@ class App:
         self._workspace = workspace
         self._gatekeeper = gatekeeper
         self._options = options
-        threads = Threads(_THREADS, "penstock-request")
-        self.in_thread = threads.do
+        self.in_thread = Threads(_THREADS, "penstock-read").do
+        self._writers = Writers(_THREADS)
         # A plugin that wraps verbs may take its time, and it sees what was decided once that is durable.
         quick = not workspace.services.plugins.wrap_verbs
-        self._accepting = Accepting(workspace.services.registry, threads) if quick else None
+        self._accepting = Accepting(workspace.services.registry, self._writers.do) if quick else None
         # Apart from those of all other requests: a target that hangs holds up only its like.
         self._asking = Threads(_ASKING, "penstock-asking").do
+        self._asking_to_write = Threads(_ASKING, "penstock-asking").do
+        self._places = Places(options.max_requests)
         self.streams = Streams()
         self._stopping = False
-        self._running = 0
+        routes = tuple(routes)
+        self._shapes = Shapes(routes)
         by_path: dict[str, list[HttpRoute]] = {}
         for route in routes:
             by_path.setdefault(route.path, []).append(route)
@@ -95,6 +101,7 @@ class App:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         given = [value for name, value in scope["headers"] if name == b"x-request-id"]
+        unasked = any(name == b"expect" for name, _ in scope["headers"])
         asked = given[0].decode("latin-1") if len(given) == 1 else ""
         scope["request_id"] = request_id = asked if _REQUEST_ID.fullmatch(asked) else str(uuid.uuid4())
         scope["app"] = self  # so that Starlette raises what it finds no route for
@@ -105,29 +112,33 @@ class App:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+                if unasked and not scope.get("penstock_body_asked"):
+                    # Who asks before sending a body was not told to, so whatever comes next is the body or is not.
+                    message["headers"].append((b"connection", b"close"))
             await send(message)
 
-        self._running += 1
+        self._places.enter(scope["method"])
         try:
+            take_absolute(scope)
             self._check_limits(scope)
             await self._router(scope, receive, sending)
         except ClientDisconnect:
             status = 499
         except Exception as raised:
-            error = _known(raised)
+            error = known(raised)
             if status:  # the answer has begun: nothing can be said any more, but that it is not whole
                 _log.warning("request %s broke off: %s", request_id, error)
                 raise
             scope["penstock_code"] = error.code
-            refused = _refused(scope, error, request_id)
+            refused = self._refused(scope, error, request_id)
             if isinstance(raised, HTTPException) and raised.headers:  # which methods are allowed
                 refused = evolve(refused, headers={**refused.headers, **raised.headers})
-            if error.code in ("body_timeout", "document_too_large", "http_invalid"):
+            if error.code in ("body_timeout", "http_invalid"):
                 # What still comes of the body is not read, so nothing else can be said on this connection.
                 refused = evolve(refused, headers={**refused.headers, "Connection": "close"})
             await self.streams.response(refused, head=scope["method"] == "HEAD")(scope, receive, sending)
         finally:
-            self._running -= 1
+            self._places.leave(scope["method"])
             took = time.perf_counter() - began
             facts = {
                 "request_id": request_id,
@@ -142,11 +153,12 @@ class App:
 
     def _check_limits(self, scope: Scope) -> None:
         options = self._options
+        if not scope["http_version"].startswith("1."):
+            raise UsageError("this server speaks HTTP/1.1", code="http_invalid")
         if {b"content-length", b"transfer-encoding"} <= {name for name, _ in scope["headers"]}:
             # A proxy before us may have read another length than we do, and what we take for a request be a body's end.
             raise UsageError("a body has a length or is chunked, not both", code="http_invalid")
-        if self._running > options.max_requests:
-            raise TooManyRequests(f"the server answers {options.max_requests} requests at a time; try again")
+        self._places.check(scope["method"])
         if len(scope.get("raw_path", b"")) + len(scope["query_string"]) > options.max_url_bytes:
             raise UsageError(f"the URL is longer than {options.max_url_bytes} bytes", code="url_too_long")
         if sum(len(name) + len(value) for name, value in scope["headers"]) > options.max_header_bytes:
@@ -161,6 +173,9 @@ class App:
                     "requests from pages of another origin are refused unless `server.allow_origins` names it",
                     code="origin_not_allowed",
                 )
+        if b"%2f" in scope["raw_path"].lower():
+            # No name has a slash, and who guards this path before us may read another one than we do.
+            raise NotFound("nothing is served at a path with an encoded slash", code="route_not_found")
 
     def _check_host(self, scope: Scope) -> None:
         """Without tokens, let in only who addressed this machine as such: a web page whose name was made to lead here
@@ -175,32 +190,31 @@ class App:
 
     async def answer(self, route: HttpRoute, request: Request) -> HttpAnswer:
         """Answer a request that a route was found for."""
-        request_id = request.scope["request_id"]
-        body = await self._body(request)
-
-        @cache  # what is begun on the loop may have to be done again in a thread
-        def caller() -> Caller:
-            if route.open:
-                return evolve(nobody(route.door, request_id), rights=_LOOK)
-            return self._gatekeeper.caller(
-                request.headers.getlist("authorization"),
-                route.door,
-                request_id,
-                triggers=partial(triggered, route, request),
-                address="" if request.client is None else request.client.host,
-            )
+        most = self._options.max_body_bytes
+        arriving = Arriving(request, min(most, _OPEN_BODY) if route.open else most)
+        await arriving.look()
+        writes = request.method not in READS
+        caller: Caller | None = None
+        if not arriving.whole or (writes and self._writers.busy):
+            # Who must not come in is not waited for, and waits for nobody.
+            caller = await self.in_thread(lambda: self._caller(route, request))
+        if not arriving.whole:
+            with self._places.sending():
+                await arriving.rest(self._options.body_seconds)
 
         def ready() -> HttpRequest:
-            request.scope["actor"] = caller().actor
+            nonlocal caller
+            caller = caller or self._caller(route, request)  # what is begun on the loop may be done again in a thread
             return HttpRequest(
                 method=request.method,
                 path=request.path_params,
                 query=query(request.scope["query_string"]),
                 headers=headers(request),
-                body=body,
+                body=arriving.body,
                 base_url=base_url(request.scope, self._options.public_url),
-                workspace=self._workspace.as_(caller()),
+                workspace=self._workspace.as_(caller),
                 is_stopping=lambda: self._stopping,
+                is_crowded=lambda: self._places.crowded,
                 in_thread=self.in_thread,
                 aside=self.streams.aside,
             )
@@ -211,40 +225,39 @@ class App:
             assert isawaitable(answered)
             found: HttpAnswer = await answered
             return found
-        done: HttpAnswer = await self._doing(route, request, body)(lambda: route.handler(ready()))
+        done: HttpAnswer = await self._doing(route, request, arriving)(lambda: route.handler(ready()))
         return done
 
-    def _doing(self, route: HttpRoute, request: Request, body: bytes) -> Callable[[Callable[[], Any]], Any]:
+    def _doing(self, route: HttpRoute, request: Request, arriving: Arriving) -> Callable[[Callable[[], Any]], Any]:
         """Where a request is worked on."""
+        writes = request.method not in READS
         if route.asks_target:
-            return self._asking
-        if route.triggers is None or self._accepting is None or len(body) > _SMALL:
+            return self._asking_to_write if writes else self._asking
+        if not writes:
             return self.in_thread
-        if self._gatekeeper.may_wait(request.headers.getlist("authorization")):
-            return self.in_thread
+        quick = self._accepting is not None and route.triggers is not None and len(arriving.body) <= _SMALL
+        if self._accepting is None or not quick or self._gatekeeper.may_wait(request.headers.getlist("authorization")):
+            return self._writers.do
         return partial(self._accepting.do, client=request.client)
 
-    async def _body(self, request: Request) -> bytes:
-        if request.method in ("GET", "HEAD"):
-            return b""
-        most = self._options.max_body_bytes
-        chunks: list[bytes] = []
-        size = 0
-        try:
-            async with asyncio.timeout(self._options.body_seconds):
-                async for chunk in request.stream():
-                    size += len(chunk)
-                    if size <= most:
-                        chunks.append(chunk)
-                    elif size > most + _DRAINED:
-                        break
-        except TimeoutError:
-            raise UsageError(
-                f"the body did not come within {self._options.body_seconds:g} s", code="body_timeout"
-            ) from None
-        if size > most:
-            raise UsageError(f"the body is larger than {most} bytes", code="document_too_large")
-        return b"".join(chunks)
+    def _caller(self, route: HttpRoute, request: Request) -> Caller:
+        request_id = request.scope["request_id"]
+        caller = evolve(nobody(route.door, request_id), rights=_LOOK)
+        if not route.open:
+            caller = self._gatekeeper.caller(
+                request.headers.getlist("authorization"),
+                route.door,
+                request_id,
+                triggers=partial(triggered, route, request),
+                address="" if request.client is None else request.client.host,
+            )
+        request.scope["actor"] = caller.actor
+        return caller
+
+    def _refused(self, scope: Scope, error: PenstockError, request_id: str) -> HttpAnswer:
+        """An error in the shape of the door that it came through."""
+        route: HttpRoute | None = scope.get("penstock_route")
+        return (self._shapes.at(scope["path"]) if route is None else route.refuse)(error, request_id)
 
 
 def _starlette_route(app: App, path: str, routes: Sequence[HttpRoute]) -> Route:
@@ -270,31 +283,6 @@ def _answered(scope: Scope, status: int, seconds: float) -> AnsweredRequest:
         code=scope.get("penstock_code", ""),
         seconds=seconds,
     )
-
-
-def _refused(scope: Scope, error: PenstockError, request_id: str) -> HttpAnswer:
-    """An error in the shape of the door that it came through."""
-    route: HttpRoute | None = scope.get("penstock_route")
-    return (problem if route is None else route.refuse)(error, request_id)
-
-
-def _known(error: Exception) -> PenstockError:
-    """The error of ours that an exception means; of a bug nothing is told but that it is one."""
-    if isinstance(error, PenstockError):
-        if isinstance(error, RegistryError):
-            # Where the file lies is nobody's business who comes in by HTTP; the log has it.
-            _log.error("%s", error)
-            return RegistryError("the registry cannot be used; the server's log says why", code=error.code)
-        return error
-    if isinstance(error, HTTPException):
-        if error.status_code == 405:
-            allow = (error.headers or {}).get("Allow", "")
-            return UsageError(f"this path takes {allow}", code="method_not_allowed")
-        if error.status_code == 404:
-            return NotFound("nothing is served at this path; `/openapi.json` lists what is", code="route_not_found")
-        return UsageError(error.detail)
-    _log.error("unexpected %s", type(error).__name__, exc_info=error)
-    return PenstockError(f"unexpected {type(error).__name__}; this is a bug, the server's log has the details")
 
 
 def _without_port(host: str) -> str:

@@ -40,32 +40,40 @@ def health_routes(services: Services, is_dispatching: Callable[[], bool] | None)
 
 
 class _Writability:
-    """Whether a decision can be written. Anybody may ask, so it is tried by one at a time and no more than once in a
-    while; who asks meanwhile gets what was found last, and holds up neither a writer nor a thread.
+    """Whether a decision can be written. Anybody may ask, so it is tried by one thread at a time and not more often
+    than once in a while. Who began that waits a little, and who asks meanwhile gets what was found last, so that a
+    locked registry holds up neither a writer nor who asks.
     """
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._trying = threading.Lock()
+        self._lock = threading.Lock()
         self._last = (0.0, "ok")
-        self._begun = 0.0
+        self._begun: float | None = None
 
     def word(self) -> str:
         """`ok`, or the code of what is wrong."""
-        if not self._trying.acquire(blocking=False):
-            late = time.monotonic() - self._begun > _PATIENCE
+        done = threading.Event()
+        with self._lock:
+            now = time.monotonic()
+            begins = self._begun is None and now - self._last[0] >= _FRESH
+            if begins:
+                self._begun = now
+                threading.Thread(target=self._try, args=(done,), name="penstock-health", daemon=True).start()
+        if begins:
+            done.wait(_PATIENCE)
+        with self._lock:
+            late = self._begun is not None and time.monotonic() - self._begun >= _PATIENCE
             return "registry_busy" if late else self._last[1]
-        try:
-            self._begun = time.monotonic()
-            if self._begun - self._last[0] >= _FRESH:
-                self._last = (self._begun, self._try())
-            return self._last[1]
-        finally:
-            self._trying.release()
 
-    def _try(self) -> str:
+    def _try(self, done: threading.Event) -> None:
+        word = "ok"
         try:
             self._services.registry.check_writable()
         except PenstockError as error:
-            return error.code
-        return "ok"
+            word = error.code
+        finally:
+            with self._lock:
+                assert self._begun is not None
+                self._last, self._begun = (self._begun, word), None
+            done.set()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
 from starlette.requests import Request
 from starlette.types import Scope
@@ -13,6 +13,22 @@ from penstock.contract.http import HttpRoute
 from penstock.errors import UsageError
 
 _HOST = re.compile(r"[A-Za-z0-9._-]{1,253}(:\d{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:\d{1,5})?")
+
+_ABSOLUTE = re.compile(rb"https?://([^/]*)(/.*)?", re.IGNORECASE | re.DOTALL)
+
+
+def take_absolute(scope: Scope) -> None:
+    """Read a target in absolute form, `http://host/path`, as the path at that host, whatever `Host` says (RFC 9112,
+    section 3.2.2). Raises UsageError.
+    """
+    found = _ABSOLUTE.fullmatch(scope["raw_path"])
+    if found is None:
+        return
+    host, path = found[1], found[2] or b"/"
+    if not _HOST.fullmatch(host.decode("latin-1")):
+        raise UsageError("the target of the request names no host", code="http_invalid")
+    scope["raw_path"], scope["path"] = path, unquote(path.decode("latin-1"))
+    scope["headers"] = [(b"host", host), *(pair for pair in scope["headers"] if pair[0] != b"host")]
 
 
 def triggered(route: HttpRoute, request: Request) -> str | None:

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import math
+import resource
 import signal
 import socket
+from asyncio import constants
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from penstock.config import Config, ServerOptions, is_loopback
 from penstock.errors import UsageError
 from penstock.server.access import Gatekeeper
-from penstock.server.answers import problem
 from penstock.server.app import App
 from penstock.server.health import health_routes
 from penstock.server.oauth import oauth_routes
 from penstock.server.openapi import openapi_routes
+from penstock.server.protocol import protocol
 from penstock.server.rest.routes import ROUTES
 from penstock.workspace import Workspace
 
@@ -31,29 +32,15 @@ if TYPE_CHECKING:
 DOORS = ("azureml_v1",)
 """Our own doors, which are served without being configured."""
 
-_DRAIN = 31
-"""Seconds that what was taken may go on at the end once its body is there: longer than a wait for a locked registry."""
+_BACKLOG, _AT_ONCE = 2048, 100
+"""How many connections may wait to be taken, and how many are taken before anything else is done: more could be opened
+in one go than there may be.
+"""
 
-
-class _Protocol(H11Protocol):
-    """HTTP as uvicorn speaks it, but that what is no HTTP is answered in our shape too.
-
-    Not by httptools: it loses the body of a request that offers to speak HTTP/2 (`Upgrade: h2c`), as Java's client
-    does with every first one.
-    """
-
-    def send_400_response(self, msg: str) -> None:
-        """Answer what cannot be read as HTTP, and close; in the middle of an answer there is nothing left to say."""
-        begun = self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete
-        if not begun:
-            refused = problem(UsageError("the request cannot be read as HTTP", code="http_invalid"), "")
-            assert isinstance(refused.body, bytes)
-            head = (
-                f"HTTP/1.1 400 Bad Request\r\nContent-Type: {refused.media_type}\r\n"
-                f"Content-Length: {len(refused.body)}\r\nConnection: close\r\n\r\n"
-            )
-            self.transport.write(head.encode() + refused.body)
-        self.transport.close()
+_DRAIN = 61
+"""Seconds that what was taken may go on at the end once its body is there: longer than the waits for a thread and for
+a locked registry.
+"""
 
 
 def serve(
@@ -86,9 +73,12 @@ def serve(
     routes = (*ROUTES, *openapi_routes(), *health, *oauth_routes(workspace.services), *contributed)
     app = App(workspace, routes, gatekeeper, options)
     listener = _bind(options.host, options.port)
+    # uvicorn passes no limit on, and what shakes no hand is no connection of ours yet.
+    constants.SSL_HANDSHAKE_TIMEOUT = options.head_seconds
     settings = uvicorn.Config(
         app,
-        http=_Protocol,
+        http=protocol(options, _most_connections()),
+        backlog=_AT_ONCE,
         ws="none",
         log_config=None,
         access_log=False,
@@ -125,6 +115,12 @@ def _oidc(options: ServerOptions) -> Oidc | None:
     return issuers
 
 
+def _most_connections() -> int:
+    """How many connections leave enough of the files that this process may have open for all else that it does."""
+    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return max(soft // 2, soft - 400)
+
+
 class _Server(uvicorn.Server):
     def __init__(self, settings: uvicorn.Config, app: App) -> None:
         super().__init__(settings)
@@ -151,6 +147,7 @@ async def _run(server: _Server, listener: socket.socket, ready: Callable[[], Non
     while not server.started and not serving.done():
         await asyncio.sleep(0.005)
     if not serving.done():
+        listener.listen(_BACKLOG)  # asyncio has set it to as many as it takes at once
         ready()
     await serving
 
@@ -166,6 +163,6 @@ def _bind(host: str, port: int) -> socket.socket:
         listener.close()
         why = error.strerror if isinstance(error, OSError) else "there is no such port"
         raise UsageError(f"cannot listen on {host}:{port}: {why}", code="address_unusable") from None
-    listener.listen(2048)
+    listener.listen(_BACKLOG)
     listener.setblocking(False)
     return listener

@@ -234,8 +234,8 @@ class Endpoints(Group):
 
     @verb("endpoint.history", "read", within="endpoint")
     def history(self, caller: Caller, ref: str, *, limit: int = 50, before: str | None = None) -> Page[HistoryRecord]:
-        """What happened to an endpoint, its versions and its pointer, newest first."""
-        return self._services.registry.history(HistoryQuery(subject=ref, limit=limit, before=before))
+        """What happened to an endpoint, its versions and its pointer, newest first. Raises NotFound."""
+        return self._services.registry.history(HistoryQuery(endpoint=ref, limit=limit, before=before))
 
     @verb("endpoint.at", "read", within="endpoint")
     def at(self, caller: Caller, ref: str, when: datetime) -> DefaultAt:

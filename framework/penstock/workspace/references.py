@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from attrs import frozen
 
 from penstock.errors import NotFound, UsageError
 from penstock.registry import Registry
+
+Kind: TypeAlias = Literal["endpoint", "published"]
+"""What can be triggered by a reference."""
 
 
 @frozen(kw_only=True)
@@ -38,13 +41,22 @@ def split_version(ref: str) -> tuple[str, str | None]:
 
 
 def locate(
-    registry: Registry, ref: str, version: str | None = None, *, replay: bool = False, runs: bool = False
+    registry: Registry,
+    ref: str,
+    version: str | None = None,
+    *,
+    replay: bool = False,
+    runs: bool = False,
+    only: Kind | None = None,
 ) -> Located:
     """Find what a reference names, in the one order.
 
     With `replay` what was deleted is found too: an idempotency key outlives what it was used on. With `runs` a run may
-    be meant. Raises NotFound, listing what exists, and UsageError for a version that is said twice, differently.
+    be meant. `only` says what is meant, and then the reference names nothing else. Raises NotFound, listing what
+    exists, and UsageError for a version that is said twice, differently.
     """
+    if only == "published":
+        return _located_published(registry, ref, replay=replay)
     name, pinned = split_version(ref)
     if pinned is not None and version is not None and pinned != version:
         raise UsageError(f"`{ref}` and version {version} are two versions: say one of them")
@@ -52,6 +64,10 @@ def locate(
     endpoint = registry.endpoints.identify(name)
     if endpoint:
         return Located(kind="endpoint", id=endpoint, version=version)
+    if only == "endpoint":
+        if replay and registry.endpoints.identify(name, deleted=True):
+            return Located(kind="endpoint", id=name, version=version)
+        return Located(kind="endpoint", id=registry.endpoints.get(name).id, version=version)
     try:
         published = registry.pipelines.get(ref).id
     except NotFound as error:
@@ -70,3 +86,12 @@ def locate(
     if ":" not in ref:
         registry.endpoints.get(name)  # raises with the endpoints that exist
     raise missing
+
+
+def _located_published(registry: Registry, ref: str, *, replay: bool) -> Located:
+    try:
+        return Located(kind="published", id=registry.pipelines.get(ref).id)
+    except NotFound:
+        if replay and registry.pipelines.known(ref):
+            return Located(kind="published", id=ref)
+        raise

@@ -5,7 +5,10 @@ from __future__ import annotations
 from attrs import frozen
 
 from penstock.registry import Resolution
-from penstock.workspace.references import Located
+from penstock.workspace.references import Kind, Located
+
+Asked = tuple[str, str | None, Kind | None]
+"""A reference, the version and the kind that were said with it."""
 
 _MOST = 1_000
 """How many are remembered; they are forgotten together."""
@@ -20,21 +23,21 @@ class Resolved:
 
 
 class ResolvedBefore:
-    """What was accepted last, by reference and version. Threads may share it."""
+    """What was accepted last, by what was asked for. Threads may share it."""
 
     def __init__(self) -> None:
-        self._found: dict[tuple[str, str | None], Resolved] = {}
+        self._found: dict[Asked, Resolved] = {}
 
-    def get(self, ref: str, version: str | None) -> Resolved | None:
+    def get(self, asked: Asked) -> Resolved | None:
         """What is remembered, or None."""
-        return self._found.get((ref, version))
+        return self._found.get(asked)
 
-    def remember(self, ref: str, version: str | None, found: Resolved) -> None:
+    def remember(self, asked: Asked, found: Resolved) -> None:
         """Keep what was accepted."""
         if len(self._found) >= _MOST:
             self._found.clear()
-        self._found[ref, version] = found
+        self._found[asked] = found
 
-    def forget(self, ref: str, version: str | None) -> None:
+    def forget(self, asked: Asked) -> None:
         """Look it up the next time."""
-        self._found.pop((ref, version), None)
+        self._found.pop(asked, None)

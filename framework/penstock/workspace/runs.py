@@ -28,7 +28,7 @@ from penstock.workspace.accepting import Submitted
 from penstock.workspace.artifacts import Artifact, find_artifact
 from penstock.workspace.logs import LogParts, read_logs
 from penstock.workspace.parameters import TriggerOptions
-from penstock.workspace.references import is_file
+from penstock.workspace.references import Kind, is_file
 from penstock.workspace.rights import within
 from penstock.workspace.verbs import Group, folder_of, verb
 
@@ -53,13 +53,14 @@ class Runs(Group):
         idempotency_key: str | None = None,
         target: str | None = None,
         deduplicate: bool = False,
+        only: Kind | None = None,
     ) -> Submitted:
         """Trigger an endpoint (`digits`, `digits@0`), a published pipeline, or a spec file as a trial run.
 
         Local paths among the parameters are relative to the caller's folder. `target` is for a file only. With
         `deduplicate` a request without a key is one that may be a repeat: within the endpoint's deduplication window it
-        is the run that it was before. Raises NotFound, GateClosed, ParameterInvalid, Conflict, TooManyRequests; then
-        nothing was accepted.
+        is the run that it was before. `only` says what the reference names, where that is known. Raises NotFound,
+        GateClosed, ParameterInvalid, Conflict, TooManyRequests; then nothing was accepted.
         """
         options = TriggerOptions(
             parameters={str(name): value for name, value in (parameters or {}).items()},
@@ -70,7 +71,7 @@ class Runs(Group):
             folder=None if caller.folder is None else Path.cwd() / caller.folder,
             deduplicate=deduplicate,
         )
-        if is_file(ref):
+        if only is None and is_file(ref):
             folder_of(caller, f"`{ref}`")
             if version is not None:
                 raise UsageError(f"`{ref}` is a spec file, which has no versions: leave the version out")
@@ -81,7 +82,7 @@ class Runs(Group):
                 f"(to move it there: `penstock publish --from {ref} --target {target}`)"
             )
         wanted = None if version is None else str(version)
-        return triggers.submit(self._services, caller, str(ref), wanted, options)
+        return triggers.submit(self._services, caller, str(ref), wanted, options, only=only)
 
     @verb("run.rerun", "submit", within="run")
     def rerun(
@@ -124,10 +125,14 @@ class Runs(Group):
         experiment: str | None = None,
         state: RunState | None = None,
         pipeline: str | None = None,
+        published: str | None = None,
         limit: int = 50,
         before: str | None = None,
     ) -> Page[RunRecord]:
-        """A page of runs, newest first; the unfinished ones on it are looked at, all together."""
+        """A page of runs, newest first; the unfinished ones on it are looked at, all together.
+
+        `pipeline` is a name, `published` the id of a published pipeline.
+        """
         if not self._services.exists:
             return Page(items=())
         query = RunQuery(
@@ -136,6 +141,7 @@ class Runs(Group):
             experiment=experiment,
             state=state,
             pipeline=pipeline,
+            published=published,
             limit=limit,
             before=before,
         )

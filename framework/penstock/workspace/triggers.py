@@ -26,20 +26,28 @@ from penstock.workspace.parameters import (
     declared_by,
     request_text,
 )
-from penstock.workspace.references import Located, locate, split_version
+from penstock.workspace.references import Kind, Located, locate, split_version
 from penstock.workspace.resolved import Resolved
 from penstock.workspace.services import Services
 
 
-def submit(services: Services, caller: Caller, ref: str, version: str | None, options: TriggerOptions) -> Submitted:
-    """Trigger what a reference names: an endpoint, a version of it or a published pipeline.
+def submit(
+    services: Services,
+    caller: Caller,
+    ref: str,
+    version: str | None,
+    options: TriggerOptions,
+    *,
+    only: Kind | None = None,
+) -> Submitted:
+    """Trigger what a reference names: an endpoint, a version of it or a published pipeline, or what `only` says.
 
     What it led to the last time is tried first: the parameters are checked against that, and the acceptance decides
     whether it still holds. If it does not, or anything is wrong, all is looked up; who is in a hurry leaves that to
     others (Elsewhere).
     """
-    key, hurry = options.idempotency_key, services.registry.in_a_hurry
-    known = services.resolved.get(ref, version)
+    key, hurry, before = options.idempotency_key, services.registry.in_a_hurry, (ref, version, only)
+    known = services.resolved.get(before)
     # A replay decides nothing, so nobody waits for a turn to decide; who is in a hurry never waits for one.
     if known is not None and (hurry or not (key and services.registry.runs.is_known(known.located.id, key))):
         request = _request(services, caller, ref, known.located, options)
@@ -48,18 +56,18 @@ def submit(services: Services, caller: Caller, ref: str, version: str | None, op
         except RegistryError:
             raise
         except (PenstockError, ResolutionChanged):
-            services.resolved.forget(ref, version)
+            services.resolved.forget(before)
     if hurry:
         raise Elsewhere
     while True:
-        found = locate(services.registry, ref, version, replay=key is not None)
+        found = locate(services.registry, ref, version, replay=key is not None, only=only)
         request = _request(services, caller, ref, found, options)
         try:
             done, resolution = accept(services, caller, request, options)
         except ResolutionChanged:  # the name leads elsewhere by now
             continue
         if resolution is not None:
-            services.resolved.remember(ref, version, Resolved(found, resolution))
+            services.resolved.remember(before, Resolved(found, resolution))
         return done
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from typing import Literal
 
 from attrs import evolve
 
 from penstock.codec import to_data
 from penstock.contract.http import HttpAnswer, HttpRequest
-from penstock.errors import NotFound, UsageError
+from penstock.errors import UsageError
 from penstock.records import RunRecord
 from penstock.server.answers import answer, location, page, problem
 from penstock.server.artifacts import OpenFolder, open_artifact
@@ -32,20 +33,17 @@ _SAFE = {"X-Content-Type-Options": "nosniff"}
 
 def submit_endpoint(request: HttpRequest, data: Data) -> HttpAnswer:
     """Trigger an endpoint, or the version that the body names: 201 with the run, 200 when its key has it already."""
-    name = request.path["name"]
-    if ":" in name:  # which would be a published pipeline
-        raise NotFound(f"no endpoint `{name}`", code="endpoint_not_found")
-    return _submitted(request, request.path["name"], data)
+    return _submitted(request, request.path["name"], data, "endpoint")
 
 
 def submit_published(request: HttpRequest, data: Data) -> HttpAnswer:
     """Trigger a published pipeline by its id."""
-    return _submitted(request, request.path["id"], data)
+    return _submitted(request, request.path["id"], data, "published")
 
 
-def _submitted(request: HttpRequest, ref: str, data: Data) -> HttpAnswer:
+def _submitted(request: HttpRequest, ref: str, data: Data, only: Literal["endpoint", "published"]) -> HttpAnswer:
     key = request.headers.get("idempotency-key")
-    done = request.workspace.runs.submit(ref, **data, idempotency_key=key, deduplicate=True)
+    done = request.workspace.runs.submit(ref, **data, idempotency_key=key, deduplicate=True, only=only)
     return _run(request, done)
 
 
@@ -85,7 +83,7 @@ async def get(request: HttpRequest, data: Data) -> HttpAnswer:
     while True:
         run: RunRecord = await request.in_thread(lambda: request.workspace.runs.get(request.path["id"]))
         left = deadline - time.monotonic()
-        if run.finished or left <= 0 or request.is_stopping():
+        if run.finished or left <= 0 or request.is_stopping() or request.is_crowded():
             return answer(run)
         await asyncio.sleep(min(pause, left))
         pause = min(_SLOW, pause * 1.3)

@@ -1,0 +1,83 @@
+"""How many requests may be at what at a time, so that those that wait for something leave room for all others."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from penstock.errors import RegistryError, TooManyRequests
+from penstock.registry.database import BUSY_SECONDS
+from penstock.server.threads import Threads
+
+READS = ("GET", "HEAD")
+"""The methods that change nothing."""
+
+
+class Places:
+    """The places of a server: of so many requests at a time, a quarter is kept for those that read."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._all, self._changing, self._sending = 0, 0, 0
+
+    @property
+    def crowded(self) -> bool:
+        """Whether who only waits for news should go, and come again."""
+        return self._all > self._most - self._most // 4
+
+    def enter(self, method: str) -> None:
+        """Count a request."""
+        self._all += 1
+        self._changing += method not in READS
+
+    def leave(self, method: str) -> None:
+        """Count it no more."""
+        self._all -= 1
+        self._changing -= method not in READS
+
+    def check(self, method: str) -> None:
+        """Raise TooManyRequests when a request that was counted has no place."""
+        if self._all > self._most or (method not in READS and self._changing > self._most - self._most // 4):
+            raise TooManyRequests(f"the server answers {self._most} requests at a time; try again")
+
+    @contextmanager
+    def sending(self) -> Iterator[None]:
+        """While a body is waited for. At most half of the places wait for one. Raises TooManyRequests."""
+        self._sending += 1
+        try:
+            if self._sending > max(1, self._most // 2):
+                raise TooManyRequests(f"the server waits for {self._most // 2} bodies at a time; try again")
+            yield
+        finally:
+            self._sending -= 1
+
+
+class Writers:
+    """Threads for what writes, apart from all others, because each of them may wait for a locked registry."""
+
+    def __init__(self, most: int) -> None:
+        self._threads = Threads(most, "penstock-write")
+        self._most = most
+        self._in_line = 0
+
+    @property
+    def busy(self) -> bool:
+        """Whether the next one has to wait."""
+        return self._in_line >= self._most
+
+    async def do(self, work: Callable[[], Any]) -> Any:
+        """Do what writes. Raises RegistryError `registry_busy` when its turn does not come in time."""
+        until = time.monotonic() + BUSY_SECONDS
+
+        def run() -> Any:
+            if time.monotonic() > until:
+                raise RegistryError("others have kept the registry busy for too long", code="registry_busy")
+            return work()
+
+        self._in_line += 1
+        try:
+            return await self._threads.do(run)
+        finally:
+            self._in_line -= 1
