@@ -173,6 +173,18 @@ def test_what_is_told_is_told_after_the_commit(registry, kit):
     assert seen == [False]
 
 
+def test_what_is_never_committed_is_taken_back(registry, kit):
+    kit.publish(registry, "a", endpoint="digits")
+    before = content(registry, kit)
+    close = change(kit, ("close", "digits", "why"))
+    with pytest.raises(ZeroDivisionError), registry.together() as together:
+        with together.here():
+            registry._decisions.make(close)
+        raise ZeroDivisionError
+    assert content(registry, kit) == before
+    registry._decisions.make(close)
+
+
 def test_who_is_in_a_hurry_waits_for_nobody(registry, kit):
     kit.publish(registry, "a", endpoint="digits")
     close = change(kit, ("close", "digits", "why"))

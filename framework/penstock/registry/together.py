@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from penstock.errors import RegistryError
 from penstock.registry.database import Database, Transaction, savepoint
@@ -36,6 +36,16 @@ class Together:
         self._held = ExitStack()
         self._last = 0
         self._after: list[Callable[[], None]] = []
+        self._committing = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Take back what was not committed, and leave the turn to others."""
+        if not self._committing:
+            self._connection = None
+            self._held.close()
 
     @contextmanager
     def here(self) -> Iterator[None]:
@@ -67,6 +77,7 @@ class Together:
         connection = self._connection
         if connection is None:
             return
+        self._committing = True
         with self._held:
             if not connection.in_transaction:  # SQLite took back all of it, on a full disk for one
                 raise RegistryError("the registry could not be written; nothing was changed, try again")

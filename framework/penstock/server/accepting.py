@@ -51,8 +51,8 @@ class Accepting:
         done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._jobs.append((work, done))
         if self._round is None and alone and self._is_quick:
-            together = self._registry.together()
-            self._answer(self._decide(together), *_timed(together))
+            with self._registry.together() as together:
+                self._answer(self._decide(together), *_timed(together))
         elif self._round is None:
             self._round = asyncio.create_task(self._rounds())
         try:
@@ -64,13 +64,14 @@ class Accepting:
         """One commit after the other, for as long as there is something to do."""
         try:
             while self._jobs:
-                together, decided = self._registry.together(), list[_Decided]()
-                while self._jobs and len(decided) < _MOST:
-                    decided += self._decide(together)
-                    for _ in range(_LOOKS):
-                        await asyncio.sleep(0)
-                commit = partial(_timed, together)
-                self._answer(decided, *(commit() if self._is_quick else await self._committing.do(commit)))
+                with self._registry.together() as together:
+                    decided = list[_Decided]()
+                    while self._jobs and len(decided) < _MOST:
+                        decided += self._decide(together)
+                        for _ in range(_LOOKS):
+                            await asyncio.sleep(0)
+                    commit = partial(_timed, together)
+                    self._answer(decided, *(commit() if self._is_quick else await self._committing.do(commit)))
         finally:
             self._round = None
 
@@ -84,7 +85,7 @@ class Accepting:
         jobs, self._jobs = self._jobs, []
         return [(done, answer) for work, done in jobs for answer in self._try(together, work, done)]
 
-    def _answer(self, decided: list[tuple[asyncio.Future[Any], Any]], seconds: float, failed: Exception | None) -> None:
+    def _answer(self, decided: list[_Decided], seconds: float, failed: Exception | None) -> None:
         self._quick = self._quick + 1 if seconds < _QUICK else 0
         for done, answer in decided:
             _tell(done, answer, failed)
@@ -96,8 +97,6 @@ class Accepting:
                 return [work()]
         except BaseException as error:
             _tell(done, None, error)
-            if not isinstance(error, Exception | Elsewhere):
-                raise
         return []
 
 
