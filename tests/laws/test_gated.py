@@ -44,6 +44,21 @@ def test_every_gate_on_every_way(harness):
         same(5, len(stage.ws.runs.list(limit=1000).items), expected, "the number of runs after refused triggers")
 
 
+def test_what_was_accepted_before(harness):
+    """Does a gate refuse also what the same caller triggered with success a moment ago, and let it through again?"""
+    with staged(harness) as stage:
+        accepted = 0
+        for gate in (ENDPOINT, VERSION, PIPELINE):
+            for what, passes, submit in list(stage.ways())[:3]:
+                submit()
+                stage.move(gate, open=False)
+                _refused(what, [code for code in passes if code == gate], "", submit)
+                stage.move(gate, open=True)
+                submit()
+                accepted += 2
+        same(5, len(stage.ws.runs.list(limit=1000).items), accepted, "the number of runs after refused triggers")
+
+
 def test_closed_says_by_whom(harness):
     """Does a refusal say since when the gate is closed, by whom and why, and does closing again keep that?"""
     with staged(harness) as stage:

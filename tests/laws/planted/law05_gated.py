@@ -38,11 +38,17 @@ def gates_are_looked_at_first():
     decided_before("INSERT INTO runs")
 
 
+def what_was_open_is_open():
+    """A trigger that names what was accepted before passes the gates of the version and of the published pipeline."""
+    rewritten(r"AND v\.gate_since IS NULL AND p\.gate_since IS NULL AND p\.seq", "AND p.seq")
+
+
 CASES = {
     closed_endpoints_pass_by_their_id: "every_gate_on_every_way",
     opening_the_endpoint_opens_its_versions: "every_gate_on_every_way",
     closing_closes_copies: "gates_of_copies",
     gates_are_closed_by_somebody: "closed_says_by_whom",
     closed_things_are_not_counted: "listings_leave_closed_out",
+    what_was_open_is_open: "what_was_accepted_before",
     gates_are_looked_at_first: "triggers_while_gates_move",
 }

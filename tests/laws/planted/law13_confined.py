@@ -60,9 +60,9 @@ def fingerprints_are_in_clear():
 def refusals_say_what_was_given():
     """A refusal of parameters says what was given."""
     from penstock.errors import ParameterInvalid
-    from penstock.workspace import triggers
+    from penstock.workspace import accepting
 
-    bind = triggers.bind_parameters
+    bind = accepting.bind_parameters
 
     def tell(snapshot, options, resolve):
         try:
@@ -71,7 +71,7 @@ def refusals_say_what_was_given():
             given = ", ".join(map(str, options.parameters.values()))
             raise ParameterInvalid(f"{error.message}, got {given}", details=error.details) from None
 
-    triggers.bind_parameters = tell
+    accepting.bind_parameters = tell
 
 
 def what_was_given_is_logged():
@@ -106,10 +106,10 @@ def reruns_take_the_value_of_before():
 
 def _bound(change):
     """Pass what a trigger's parameters are bound to through a function."""
-    from penstock.workspace import triggers
+    from penstock.workspace import accepting
 
-    bind = triggers.bind_parameters
-    triggers.bind_parameters = lambda *arguments: change(bind(*arguments))
+    bind = accepting.bind_parameters
+    accepting.bind_parameters = lambda *arguments: change(bind(*arguments))
 
 
 CASES = {
