@@ -64,15 +64,20 @@ class _Moved:
     ended: int
 
 
-@pytest.mark.parametrize(
-    "size",
-    [
-        pytest.param(_FEW, id="few"),
-        pytest.param(_MANY, id="many", marks=[pytest.mark.slow, pytest.mark.serial, pytest.mark.timeout(900)]),
-    ],
-)
-def test_servers_share_a_registry(harness, size):
+def test_servers_share_a_registry(harness):
     """Does no trigger of several servers pass a closed gate or miss the default, and is each run handed over once?"""
+    _shared(harness, _FEW)
+
+
+@pytest.mark.slow
+@pytest.mark.serial
+@pytest.mark.timeout(900)
+def test_many_servers_share_a_registry(harness):
+    """The same of more servers and thousands of triggers."""
+    _shared(harness, _MANY)
+
+
+def _shared(harness: Any, size: _Size) -> None:
     registry = harness.new_registry()
     file = harness.subject.config.home / f"{registry}.db"
     noted = harness.folder / f"{registry}.hand-overs"

@@ -52,7 +52,7 @@ def windows_are_one_for_all():
 
 def windows_begin_again_with_each_repeat():
     """A repeat within a deduplication window makes it longer."""
-    from penstock.registry import runs
+    from penstock.registry import lookup, runs
 
     real, first = runs._of_body, {}
 
@@ -60,7 +60,7 @@ def windows_begin_again_with_each_repeat():
         found = real(tx, request, row, scope)
         body = str(found.key).partition(":")[0]
         if found.known is None and body in first and tx.clock - first[body][1] < 1_000_000:
-            found = evolve(found, known=runs.get_run(tx, first[body][0]))
+            found = evolve(found, known=lookup.get_run(tx, first[body][0]))
         if found.known is not None:
             first[body] = (found.known.id, tx.clock)
         return found
