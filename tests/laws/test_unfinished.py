@@ -47,7 +47,7 @@ def test_so_many_unfinished_runs_and_no_more(harness):
         same(6, code_of(wrong), "parameter_invalid", "what is said first of a trigger that is wrong")
         again = partial(ws.runs.submit, "one", idempotency_key="k")
         same(6, code_of(again) or again().run.id, first.id, "a repeat, which is no other run")
-        for what, ref in (("another endpoint", "two"), ("what is published", str(first.published))):
+        for what, ref in (("another endpoint", "two"), ("what is published", f"{first.pipeline}:{first.label}")):
             same(6, code_of(partial(ws.runs.submit, ref)), "", f"the refusal of {what}, which has no such run")
         reply = ws.send("POST", "/v1/endpoints/one/runs", {})
         told = (reply.status, int(reply.headers.get("retry-after", 0)) > 0)
