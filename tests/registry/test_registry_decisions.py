@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from penstock.errors import PenstockError
-from penstock.registry import Elsewhere, Registry, endpoints, gates
-from penstock.registry.decisions import TOGETHER
+from penstock.registry import Registry, WouldBlock, endpoints, gates
+from penstock.registry.decisions import LARGEST_GROUP
 
 NAMES = ("digits", "letters", "words")
 
@@ -105,9 +105,9 @@ def test_decisions_that_share_a_commit_are_as_if_each_had_been_made_alone(tmp_pa
         assert [found[number] for number in range(len(works))] == expected
         assert content(waiting, kit) == content(alone, kit)
 
-        group, seen = together.together(), []
+        group, seen = together.group_commit(), []
         for work in works:
-            with group.here():
+            with group.joined():
                 seen.append(outcome(together._decisions.make, work))
         group.commit()
         assert seen == expected
@@ -122,7 +122,7 @@ def test_those_that_wait_share_one_commit(registry, kit, monkeypatch):
         begun.append(how)
         return begin(how)
 
-    works = [change(kit, ("close" if number % 2 else "open", "digits", "why")) for number in range(TOGETHER + 10)]
+    works = [change(kit, ("close" if number % 2 else "open", "digits", "why")) for number in range(LARGEST_GROUP + 10)]
     monkeypatch.setattr(registry._database, "begin", counted)
     with all_waiting(registry, works) as found:
         begun.clear()
@@ -145,12 +145,12 @@ def test_when_the_commit_fails_nothing_of_it_holds_and_everybody_is_told(registr
     assert set(found.values()) == {"registry_error"} and len(found) == 3
     assert content(registry, kit) == before
 
-    together, told = registry.together(), []
-    with together.here():
+    group, told = registry.group_commit(), []
+    with group.joined():
         registry._decisions.make(good)
         registry.after_commit(lambda: told.append("good"))
         registry._decisions.make(dangling)
-    assert outcome(together.commit) == "registry_error"
+    assert outcome(group.commit) == "registry_error"
     assert content(registry, kit) == before
     assert told == [], "what is told is durable"
     registry._decisions.make(good)
@@ -159,17 +159,17 @@ def test_when_the_commit_fails_nothing_of_it_holds_and_everybody_is_told(registr
 
 def test_what_is_told_is_told_after_the_commit(registry, kit):
     kit.publish(registry, "a", endpoint="digits")
-    together, seen = registry.together(), []
+    group, seen = registry.group_commit(), []
 
     def look():
         seen.append(Registry.open(registry._database.path, read_only=True).endpoints.get("digits").enabled)
 
-    with together.here():
-        assert registry.in_a_hurry
+    with group.joined():
+        assert registry.must_not_block
         registry._decisions.make(change(kit, ("close", "digits", "why")))
         registry.after_commit(look)
-    assert seen == [] and not registry.in_a_hurry
-    together.commit()
+    assert seen == [] and not registry.must_not_block
+    group.commit()
     assert seen == [False]
 
 
@@ -177,27 +177,27 @@ def test_what_is_never_committed_is_taken_back(registry, kit):
     kit.publish(registry, "a", endpoint="digits")
     before = content(registry, kit)
     close = change(kit, ("close", "digits", "why"))
-    with pytest.raises(ZeroDivisionError), registry.together() as together:
-        with together.here():
+    with pytest.raises(ZeroDivisionError), registry.group_commit() as group:
+        with group.joined():
             registry._decisions.make(close)
         raise ZeroDivisionError
     assert content(registry, kit) == before
     registry._decisions.make(close)
 
 
-def test_who_is_in_a_hurry_waits_for_nobody(registry, kit):
+def test_who_must_not_block_waits_for_nobody(registry, kit):
     kit.publish(registry, "a", endpoint="digits")
     close = change(kit, ("close", "digits", "why"))
 
-    def hurry():
-        with registry.together().here(), pytest.raises(Elsewhere):
+    def refused():
+        with registry.group_commit().joined(), pytest.raises(WouldBlock):
             registry._decisions.make(close)
 
     with registry.write():
-        hurry()  # a thread of this process decides
+        refused()  # a thread of this process decides
     other = sqlite3.connect(registry._database.path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    hurry()  # another process does
+    refused()  # another process does
     other.execute("ROLLBACK")
     other.close()
     registry._decisions.make(close)

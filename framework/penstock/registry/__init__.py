@@ -1,5 +1,6 @@
 """The registry: the truth about names, versions, pointers, gates and what was asked for, in one SQLite file."""
 
+from penstock.registry.group_commit import GroupCommit, WouldBlock
 from penstock.registry.messages import (
     CancelOutcome,
     CheckReport,
@@ -20,14 +21,13 @@ from penstock.registry.messages import (
     VersionOutcome,
 )
 from penstock.registry.registry import Registry
-from penstock.registry.together import Elsewhere, Together
 
 __all__ = [
     "CancelOutcome",
     "CheckReport",
     "Counts",
-    "Elsewhere",
     "GateOutcome",
+    "GroupCommit",
     "HistoryQuery",
     "MoveOutcome",
     "NewRun",
@@ -40,7 +40,7 @@ __all__ = [
     "Resolution",
     "ResolutionChanged",
     "RunQuery",
-    "Together",
     "TriggerRequest",
     "VersionOutcome",
+    "WouldBlock",
 ]

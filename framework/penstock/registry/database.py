@@ -87,7 +87,7 @@ class Database:
         self._connect = connect
         self._clock = clock
         self._free = [connect()]
-        self._hasty: list[sqlite3.Connection] = []
+        self._nonblocking: list[sqlite3.Connection] = []
         self._file = _identity(path)
         self._closed = False
         self._lock = threading.Lock()
@@ -120,20 +120,20 @@ class Database:
                 raise
 
     def decision(self, connection: sqlite3.Connection, last: int) -> Transaction:
-        """A decision on an open transaction; `last` is the time of the last change, see `last`."""
+        """A decision on an open transaction; `last` is the time of the last change, see `last_change`."""
         clock = self._clock()
         # Clocks jump; the history's times never go back, so that "at that time" has one answer.
         return Transaction(connection, max(clock, last + 1), clock)
 
     @staticmethod
-    def last(connection: sqlite3.Connection) -> int:
+    def last_change(connection: sqlite3.Connection) -> int:
         """The time of the last change."""
         row = connection.execute("SELECT at FROM history ORDER BY seq DESC LIMIT 1").fetchone()
         return int(row[0]) if row else 0
 
     @contextmanager
-    def connection(self, *, hasty: bool = False) -> Iterator[sqlite3.Connection]:
-        """A bare connection; a `hasty` one does not wait for other processes."""
+    def connection(self, *, nonblocking: bool = False) -> Iterator[sqlite3.Connection]:
+        """A bare connection; a `nonblocking` one does not wait for other processes."""
         if os.getpid() != self._pid:
             raise RegistryError(f"{self.path}: the registry was opened before a fork; open it again in this process")
         if _identity(self.path) != self._file:
@@ -144,13 +144,13 @@ class Database:
                 code="registry_replaced",
             )
         with translated(self.path):
-            kept = self._hasty if hasty else self._free
+            kept = self._nonblocking if nonblocking else self._free
             with self._lock:
                 if self._closed:
                     raise RegistryError(f"{self.path}: the registry is closed")
                 free = kept.pop() if kept else None
             connection = free or self._connect()
-            if hasty and free is None:
+            if nonblocking and free is None:
                 connection.execute("PRAGMA busy_timeout = 0")
             try:
                 yield connection
@@ -166,7 +166,7 @@ class Database:
         with self._lock:
             self._closed = True
             if os.getpid() == self._pid:
-                for kept in (self._free, self._hasty):
+                for kept in (self._free, self._nonblocking):
                     while kept:
                         kept.pop().close()
 

@@ -13,9 +13,9 @@ from attrs import define
 
 from penstock.errors import RegistryError
 from penstock.registry.database import BUSY_SECONDS, Database, Transaction, busy, savepoint, translated
-from penstock.registry.together import Together
+from penstock.registry.group_commit import GroupCommit
 
-TOGETHER = 64
+LARGEST_GROUP = 64
 """How many decisions share one commit at the most: other processes want their turn too."""
 
 T = TypeVar("T")
@@ -31,10 +31,10 @@ class _Decision:
     error: Exception | None = None
 
 
-class _Joined(threading.local):
-    """What the decisions of a thread are a part of."""
+class _OfThread(threading.local):
+    """The group whose commit the decisions of a thread are a part of."""
 
-    together: Together | None = None
+    group: GroupCommit | None = None
 
 
 class Decisions:
@@ -46,7 +46,7 @@ class Decisions:
         self._database = database
         self._turn = threading.Lock()
         self._waiting: deque[_Decision] = deque()
-        self.joined = _Joined()
+        self.of_thread = _OfThread()
 
     def make(self, work: Callable[[Transaction], T]) -> T:
         """What `work` decides: nobody else decides until it is committed, and then it survives power loss.
@@ -55,8 +55,8 @@ class Decisions:
         the turn, and each is answered after the commit. `work` may be done again when it was rolled back. Raises
         RegistryError `registry_read_only` or `registry_busy`; any exception leaves nothing behind.
         """
-        if self.joined.together is not None:
-            return self.joined.together.decide(work)
+        if self.of_thread.group is not None:
+            return self.of_thread.group.decide(work)
         mine = _Decision(work)
         self._waiting.append(mine)
         self._take_turn(mine)
@@ -78,7 +78,7 @@ class Decisions:
             raise busy(self._database.path)
         try:
             with self._database.begin("BEGIN IMMEDIATE") as connection:
-                yield self._database.decision(connection, self._database.last(connection))
+                yield self._database.decision(connection, self._database.last_change(connection))
         finally:
             self._turn.release()
 
@@ -88,14 +88,14 @@ class Decisions:
             version = int(tx.need("PRAGMA user_version")[0])
             tx.run(f"PRAGMA user_version = {version}")
 
-    def together(self) -> Together:
+    def group_commit(self) -> GroupCommit:
         """Decisions of this thread that share a commit; nothing is begun yet."""
-        return Together(self._database, self)
+        return GroupCommit(self._database, self)
 
     def after(self, work: Callable[[], None]) -> None:
         """Do something that raises nothing once what this thread has decided is committed, which it mostly is."""
-        if self.joined.together is not None:
-            self.joined.together.after(work)
+        if self.of_thread.group is not None:
+            self.of_thread.group.after(work)
         else:
             work()
 
@@ -126,14 +126,14 @@ class Decisions:
         """Those who have waited longest, or ours when it does not wait any more: who had taken it was interrupted."""
         if mine not in self._waiting:
             return [mine]
-        return [self._waiting.popleft() for _ in range(min(len(self._waiting), TOGETHER))]
+        return [self._waiting.popleft() for _ in range(min(len(self._waiting), LARGEST_GROUP))]
 
     def _make(self, decisions: Sequence[_Decision]) -> None:
         """Make decisions in one transaction; each has its outcome once that is committed."""
         try:
             self._check_writable()
             with self._database.begin("BEGIN IMMEDIATE") as connection:
-                last = self._database.last(connection)
+                last = self._database.last_change(connection)
                 for one in decisions:
                     one.answer, one.error = None, None
                     tx = self._database.decision(connection, last)

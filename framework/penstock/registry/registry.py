@@ -28,8 +28,8 @@ from penstock.registry import (
 from penstock.registry.database import Clock, Database, Transaction, system_clock
 from penstock.registry.decisions import Decisions
 from penstock.registry.file import copy, open_database
+from penstock.registry.group_commit import GroupCommit
 from penstock.registry.messages import CheckReport
-from penstock.registry.together import Together
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -194,14 +194,14 @@ class Registry(_Group):
         """
         return cls(open_database(path, create=create, read_only=read_only, clock=clock))
 
-    def together(self) -> Together:
+    def group_commit(self) -> GroupCommit:
         """Decisions of this thread that share a commit; nothing is begun yet."""
-        return self._decisions.together()
+        return self._decisions.group_commit()
 
     @property
-    def in_a_hurry(self) -> bool:
-        """Whether this thread must not wait for anything: it decides `Together`."""
-        return self._decisions.joined.together is not None
+    def must_not_block(self) -> bool:
+        """Whether this thread must not wait for anything: its decisions are part of a group commit."""
+        return self._decisions.of_thread.group is not None
 
     def after_commit(self, work: Callable[[], None]) -> None:
         """Do something that raises nothing once what this thread has decided is committed."""

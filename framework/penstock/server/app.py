@@ -23,9 +23,9 @@ from penstock.config import ServerOptions, is_loopback
 from penstock.contract.http import AnsweredRequest, HttpAnswer, HttpRequest, HttpRoute
 from penstock.errors import NotFound, PenstockError, PolicyRefused, UsageError
 from penstock.records import Caller, Rights
-from penstock.server.accepting import Accepting
 from penstock.server.access import Gatekeeper, nobody
 from penstock.server.arriving import Arriving
+from penstock.server.group_commits import GroupCommits
 from penstock.server.places import READS, Places, Writers
 from penstock.server.requests import base_url, headers, query, take_absolute, triggered
 from penstock.server.shapes import Shapes, known
@@ -68,7 +68,7 @@ class App:
         self._writers = Writers(_THREADS)
         # A plugin that wraps verbs may take its time, and it sees what was decided once that is durable.
         quick = not workspace.services.plugins.wrap_verbs
-        self._accepting = Accepting(workspace.services.registry, self._writers.do) if quick else None
+        self._group_commits = GroupCommits(workspace.services.registry, self._writers.do) if quick else None
         # Apart from those of all other requests: a target that hangs holds up only its like.
         self._asking = Threads(_ASKING, "penstock-asking").do
         self._asking_to_write = Threads(_ASKING, "penstock-asking").do
@@ -235,10 +235,12 @@ class App:
             return self._asking_to_write if writes else self._asking
         if not writes:
             return self.in_thread
-        quick = self._accepting is not None and route.triggers is not None and len(arriving.body) <= _SMALL
-        if self._accepting is None or not quick or self._gatekeeper.may_wait(request.headers.getlist("authorization")):
+        groups = self._group_commits
+        if groups is None or route.triggers is None or len(arriving.body) > _SMALL:
             return self._writers.do
-        return partial(self._accepting.do, client=request.client)
+        if self._gatekeeper.may_wait(request.headers.getlist("authorization")):
+            return self._writers.do
+        return partial(groups.do, client=request.client)
 
     def _caller(self, route: HttpRoute, request: Request) -> Caller:
         request_id = request.scope["request_id"]

@@ -13,7 +13,7 @@ from penstock.contract.run import BoundParameters
 from penstock.contract.target import Location
 from penstock.errors import PenstockError, one_line
 from penstock.records import Caller, FrozenSnapshot, RunRecord
-from penstock.registry import Elsewhere, NewRun, Resolution, ResolutionChanged, TriggerRequest, sensitive
+from penstock.registry import NewRun, Resolution, ResolutionChanged, TriggerRequest, WouldBlock, sensitive
 from penstock.workspace.parameters import TriggerOptions, bind_parameters, fingerprint
 from penstock.workspace.services import Services
 
@@ -51,11 +51,11 @@ def accept(
             return Submitted(run=resolution, replayed=True, warnings=()), None
         target = services.targets.open_frozen(resolution.placement)
         if bound is None:
-            resolve = _elsewhere if services.registry.in_a_hurry else target.resolve_location
+            resolve = _would_block if services.registry.must_not_block else target.resolve_location
             bound = bind_parameters(resolution.snapshot, options, resolve)
         new = _new_run(services, request, resolution, bound, options)
-        if new.keep is not None and services.registry.in_a_hurry:
-            raise Elsewhere
+        if new.keep is not None and services.registry.must_not_block:
+            raise WouldBlock
         try:
             with services.outbox.claimed(new.id):  # we hand it over, no other thread
                 run, replayed = runs.accept(request, resolution, new, caller)
@@ -95,9 +95,9 @@ def _accepted(services: Services, run: RunRecord) -> Submitted:
     return Submitted(run=now, replayed=False, warnings=(f"{waits}: {why}",) if why else ())
 
 
-def _elsewhere(location: Location) -> str:
+def _would_block(location: Location) -> str:
     """A backend may look at files, or break."""
-    raise Elsewhere
+    raise WouldBlock
 
 
 def _interrupted(services: Services, run_id: str) -> KeyboardInterrupt:

@@ -14,7 +14,7 @@ from penstock.registry import Registry
 from penstock.targets import discovery
 from penstock.targets.opened import OpenTargets
 from penstock.workspace.plugins import WorkspacePlugins
-from penstock.workspace.resolved import ResolvedBefore
+from penstock.workspace.resolution_cache import ResolutionCache
 
 if TYPE_CHECKING:
     from penstock.contract.http import HttpRoute
@@ -55,7 +55,7 @@ class Services:
         self.plugins = WorkspacePlugins(loaded)
         self.tell = self.plugins.tell
         self.targets = OpenTargets(config, loaded)
-        self.resolved = ResolvedBefore()
+        self.resolution_cache = ResolutionCache()
         self._lock = threading.RLock()
         self._registry: Registry | None = None
         self._outbox: Outbox | None = None

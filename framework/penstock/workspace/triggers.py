@@ -14,7 +14,7 @@ from attrs import evolve
 from penstock import codec, snapshot
 from penstock.errors import ParameterInvalid, PenstockError, Problem, RegistryError
 from penstock.records import Caller, RunRecord
-from penstock.registry import Elsewhere, ResolutionChanged, TriggerRequest, sensitive
+from penstock.registry import ResolutionChanged, TriggerRequest, WouldBlock, sensitive
 from penstock.snapshot import Snapshot
 from penstock.targets.facade import OpenTarget
 from penstock.workspace import publishing
@@ -27,7 +27,7 @@ from penstock.workspace.parameters import (
     request_text,
 )
 from penstock.workspace.references import Kind, Located, locate, split_version
-from penstock.workspace.resolved import Resolved
+from penstock.workspace.resolution_cache import Resolved
 from penstock.workspace.services import Services
 
 
@@ -44,10 +44,10 @@ def submit(
 
     What it led to the last time is tried first: the parameters are checked against that, and the acceptance decides
     whether it still holds. If it does not, or anything is wrong, all is looked up; who is in a hurry leaves that to
-    others (Elsewhere).
+    others (WouldBlock).
     """
-    key, hurry, before = options.idempotency_key, services.registry.in_a_hurry, (ref, version, only)
-    known = services.resolved.get(before)
+    key, hurry, before = options.idempotency_key, services.registry.must_not_block, (ref, version, only)
+    known = services.resolution_cache.get(before)
     # A replay decides nothing, so nobody waits for a turn to decide; who is in a hurry never waits for one.
     if known is not None and (hurry or not (key and services.registry.runs.is_known(known.located.id, key))):
         request = _request(services, caller, ref, known.located, options)
@@ -56,9 +56,9 @@ def submit(
         except RegistryError:
             raise
         except (PenstockError, ResolutionChanged):
-            services.resolved.forget(before)
+            services.resolution_cache.forget(before)
     if hurry:
-        raise Elsewhere
+        raise WouldBlock
     while True:
         found = locate(services.registry, ref, version, replay=key is not None, only=only)
         request = _request(services, caller, ref, found, options)
@@ -67,7 +67,7 @@ def submit(
         except ResolutionChanged:  # the name leads elsewhere by now
             continue
         if resolution is not None:
-            services.resolved.remember(before, Resolved(found, resolution))
+            services.resolution_cache.remember(before, Resolved(found, resolution))
         return done
 
 

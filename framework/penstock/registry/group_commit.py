@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Elsewhere(BaseException):
+class WouldBlock(BaseException):
     """What is asked for may have to wait, so nothing was decided: let a thread do all of it that may.
 
     No `Exception`, so that nobody takes it for an outcome.
     """
 
 
-class Together:
-    """Decisions that share a commit. Inside `here` the registry makes this thread's decisions a part of it.
+class GroupCommit:
+    """Decisions that share a commit. Inside `joined` the registry makes this thread's decisions a part of it.
 
     Nobody else decides from the first of them until `commit`, which another thread may call.
     """
@@ -48,18 +48,18 @@ class Together:
             self._held.close()
 
     @contextmanager
-    def here(self) -> Iterator[None]:
+    def joined(self) -> Iterator[None]:
         """Make what this thread decides a part of it."""
-        self._decisions.joined.together = self
+        self._decisions.of_thread.group = self
         try:
             yield
         finally:
-            self._decisions.joined.together = None
+            self._decisions.of_thread.group = None
 
     def decide(self, work: Callable[[Transaction], T]) -> T:
         """Make a decision, which holds once all are committed; one that fails leaves nothing behind.
 
-        Raises Elsewhere when it is not our turn to decide.
+        Raises WouldBlock when it is not our turn to decide.
         """
         connection = self._connection or self._begin()
         tx = self._database.decision(connection, self._last)
@@ -86,17 +86,17 @@ class Together:
             work()
 
     def _begin(self) -> sqlite3.Connection:
-        """Take the turn if it can be had at once. Raises Elsewhere."""
+        """Take the turn if it can be had at once. Raises WouldBlock."""
         with ExitStack() as held:
             if not self._decisions.try_turn(held):
-                raise Elsewhere
-            connection = held.enter_context(self._database.connection(hasty=True))
+                raise WouldBlock
+            connection = held.enter_context(self._database.connection(nonblocking=True))
             try:
                 connection.execute("BEGIN IMMEDIATE")
             except sqlite3.OperationalError:  # another process decides
-                raise Elsewhere from None
+                raise WouldBlock from None
             held.callback(_roll_back, connection)
-            self._last = self._database.last(connection)
+            self._last = self._database.last_change(connection)
             self._connection = connection
             self._held = held.pop_all()
         return connection

@@ -22,7 +22,7 @@ class Resolved:
     resolution: Resolution
 
 
-class ResolvedBefore:
+class ResolutionCache:
     """What was accepted last, by what was asked for. Threads may share it."""
 
     def __init__(self) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
-from penstock.registry import Elsewhere, Registry, Together
+from penstock.registry import GroupCommit, Registry, WouldBlock
 from penstock.server.threads import Threads
 
 _Job = tuple[Callable[[], Any], "asyncio.Future[Any]"]
@@ -30,12 +30,12 @@ _IN_A_ROW = 20
 """How many commits must have been quick for the next one to be made on the loop."""
 
 
-class Accepting:
-    """Does what decides something quickly. What may have to wait is done `elsewhere`, as everything else is."""
+class GroupCommits:
+    """Does on the loop what decides something quickly; what would block the loop is done `in_thread`."""
 
-    def __init__(self, registry: Registry, elsewhere: Callable[[Callable[[], Any]], Awaitable[Any]]) -> None:
+    def __init__(self, registry: Registry, in_thread: Callable[[Callable[[], Any]], Awaitable[Any]]) -> None:
         self._registry = registry
-        self._elsewhere = elsewhere
+        self._in_thread = in_thread
         self._committing = Threads(1, "penstock-commit")
         self._quick = 0
         self._client: object = None
@@ -51,26 +51,26 @@ class Accepting:
         done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._jobs.append((work, done))
         if self._round is None and alone and self._is_quick:
-            with self._registry.together() as together:
-                self._answer(self._decide(together), *_timed(together))
+            with self._registry.group_commit() as group:
+                self._answer(self._decide(group), *_timed(group))
         elif self._round is None:
             self._round = asyncio.create_task(self._rounds())
         try:
             return await done
-        except Elsewhere:
-            return await self._elsewhere(work)
+        except WouldBlock:
+            return await self._in_thread(work)
 
     async def _rounds(self) -> None:
         """One commit after the other, for as long as there is something to do."""
         try:
             while self._jobs:
-                with self._registry.together() as together:
+                with self._registry.group_commit() as group:
                     decided = list[_Decided]()
                     while self._jobs and len(decided) < _MOST:
-                        decided += self._decide(together)
+                        decided += self._decide(group)
                         for _ in range(_LOOKS):
                             await asyncio.sleep(0)
-                    commit = partial(_timed, together)
+                    commit = partial(_timed, group)
                     self._answer(decided, *(commit() if self._is_quick else await self._committing.do(commit)))
         finally:
             self._round = None
@@ -80,31 +80,31 @@ class Accepting:
         """Whether commits take so little time that no thread is woken for one."""
         return self._quick >= _IN_A_ROW
 
-    def _decide(self, together: Together) -> list[_Decided]:
+    def _decide(self, group: GroupCommit) -> list[_Decided]:
         """Do all jobs; what was decided is to be committed, and then answered."""
         jobs, self._jobs = self._jobs, []
-        return [(done, answer) for work, done in jobs for answer in self._try(together, work, done)]
+        return [(done, answer) for work, done in jobs for answer in self._try(group, work, done)]
 
     def _answer(self, decided: list[_Decided], seconds: float, failed: Exception | None) -> None:
         self._quick = self._quick + 1 if seconds < _QUICK else 0
         for done, answer in decided:
             _tell(done, answer, failed)
 
-    def _try(self, together: Together, work: Callable[[], Any], done: asyncio.Future[Any]) -> list[Any]:
+    def _try(self, group: GroupCommit, work: Callable[[], Any], done: asyncio.Future[Any]) -> list[Any]:
         """The answer to give after the commit; none when it is clear already that there is another."""
         try:
-            with together.here():
+            with group.joined():
                 return [work()]
         except BaseException as error:
             _tell(done, None, error)
         return []
 
 
-def _timed(together: Together) -> tuple[float, Exception | None]:
+def _timed(group: GroupCommit) -> tuple[float, Exception | None]:
     """Commit what was decided: how long it took, in seconds, and what stood in its way."""
     began, failed = time.perf_counter(), None
     try:
-        together.commit()
+        group.commit()
     except Exception as error:
         failed = error
     return time.perf_counter() - began, failed
