@@ -83,9 +83,6 @@ class Outbox:
 
         A target that others could not reach a moment ago is left alone.
         """
-        if self.wake is not None:
-            self.wake()
-            return None
         patience = PATIENCE if patience is None else patience
         breaker = self._registry.outbox.breaker(target)
         if breaker is not None:
@@ -246,10 +243,9 @@ class Outbox:
         self._registry.outbox.synced(owed.subject, owed.target, state.revision)
 
     def tell_accepted(self, run: RunRecord) -> None:
-        """Tell the plugins and the dispatcher of a run that is theirs from now on. Never raises."""
+        """Tell the plugins of a new run, and the dispatcher, whose it is from now on. Never raises."""
         self.tell_run(run)
-        if self.wake is not None:
-            self.wake()
+        self.give_time()
 
     def tell_run(self, run: RunRecord) -> None:
         """Tell the plugins that a run changed; of one that has ended nothing secret stays."""

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from penstock.registry import GroupCommit, Registry, WouldBlock
-from penstock.server.threads import Threads
+from penstock.server.threads import Threads, settle
 
 _Job = tuple[Callable[[], Any], "asyncio.Future[Any]"]
 
@@ -88,7 +88,7 @@ class GroupCommits:
     def _answer(self, decided: list[_Decided], seconds: float, failed: Exception | None) -> None:
         self._quick = self._quick + 1 if seconds < _QUICK else 0
         for done, answer in decided:
-            _tell(done, answer, failed)
+            settle(done, answer, failed)
 
     def _try(self, group: GroupCommit, work: Callable[[], Any], done: asyncio.Future[Any]) -> list[Any]:
         """The answer to give after the commit; none when it is clear already that there is another."""
@@ -96,7 +96,7 @@ class GroupCommits:
             with group.joined():
                 return [work()]
         except BaseException as error:
-            _tell(done, None, error)
+            settle(done, None, error)
         return []
 
 
@@ -108,12 +108,3 @@ def _timed(group: GroupCommit) -> tuple[float, Exception | None]:
     except Exception as error:
         failed = error
     return time.perf_counter() - began, failed
-
-
-def _tell(done: asyncio.Future[Any], answer: Any, error: BaseException | None) -> None:
-    if done.done():  # whoever asked is gone
-        return
-    if error is None:
-        done.set_result(answer)
-    else:
-        done.set_exception(error)

@@ -49,9 +49,14 @@ class Threads:
 
     def _tell(self, done: asyncio.Future[Any], answer: Any, error: BaseException | None) -> None:
         self._busy -= 1
-        if done.done():
-            return
-        if error is None:
-            done.set_result(answer)
-        else:
-            done.set_exception(error)
+        settle(done, answer, error)
+
+
+def settle(done: asyncio.Future[Any], answer: Any, error: BaseException | None) -> None:
+    """Tell whoever waits what came of it, unless nobody waits any more."""
+    if done.done():
+        return
+    if error is None:
+        done.set_result(answer)
+    else:
+        done.set_exception(error)
