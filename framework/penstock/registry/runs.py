@@ -39,9 +39,10 @@ def resolve(tx: Transaction, request: TriggerRequest) -> Resolution | RunRecord:
     return addressed.known or _resolve(tx, request, addressed.row, None)
 
 
-def is_known(tx: Transaction, endpoint_id: str, key: str) -> bool:
-    """Whether an idempotency key of known callers has a run of an endpoint."""
-    return tx.one("SELECT 1 FROM runs WHERE scope = ? AND key = ?", f"endpoint:{endpoint_id}", key) is not None
+def is_known(tx: Transaction, request: TriggerRequest) -> bool:
+    """Whether the idempotency key of a request has a run already of what it addresses by id."""
+    scope = _scope(request, request.ref)
+    return tx.one("SELECT 1 FROM runs WHERE scope = ? AND key = ?", scope, request.key) is not None
 
 
 def accept(
@@ -159,8 +160,7 @@ def _address(tx: Transaction, request: TriggerRequest) -> _Addressed:
     ):
         raise NotAuthenticated()
     if row is not None:
-        # Who is not known must not be able to take a key from who is, nor to learn what was done under it.
-        scope = f"{request.kind}:{row['id']}{':anonymous' if request.public else ''}"
+        scope = _scope(request, row["id"])
     if scope is None:
         return _Addressed(row)
     if request.key is None:
@@ -178,6 +178,12 @@ def _address(tx: Transaction, request: TriggerRequest) -> _Addressed:
             code="idempotency_conflict",
         )
     return _Addressed(row, scope, request.key, known)
+
+
+def _scope(request: TriggerRequest, addressed: str) -> str:
+    """Among which runs the key of a request is the only one: those of what it addresses, by id."""
+    # Who is not known must not be able to take a key from who is, nor to learn what was done under it.
+    return f"{request.kind}:{addressed}{':anonymous' if request.public else ''}"
 
 
 def _of_body(tx: Transaction, request: TriggerRequest, row: Row | None, scope: str) -> _Addressed:

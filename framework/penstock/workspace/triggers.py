@@ -43,31 +43,32 @@ def submit(
     """Trigger what a reference names: an endpoint, a version of it or a published pipeline, or what `only` says.
 
     What it led to the last time is tried first: the parameters are checked against that, and the acceptance decides
-    whether it still holds. If it does not, or anything is wrong, all is looked up; who is in a hurry leaves that to
-    others (WouldBlock).
+    whether it still holds. If it does not, or anything is wrong, all is looked up, unless this thread must not block:
+    then WouldBlock is raised.
     """
-    key, hurry, before = options.idempotency_key, services.registry.must_not_block, (ref, version, only)
-    known = services.resolution_cache.get(before)
-    # A replay decides nothing, so nobody waits for a turn to decide; who is in a hurry never waits for one.
-    if known is not None and (hurry or not (key and services.registry.runs.is_known(known.located.id, key))):
-        request = _request(services, caller, ref, known.located, options)
-        try:
-            return accept(services, caller, request, options, known=known.resolution)[0]
-        except RegistryError:
-            raise
-        except (PenstockError, ResolutionChanged):
-            services.resolution_cache.forget(before)
-    if hurry:
+    registry, cache, asked = services.registry, services.resolution_cache, (ref, version, only)
+    cached = cache.get(asked)
+    if cached is not None:
+        request = _request(services, caller, ref, cached.located, options)
+        # A replay decides nothing, so nobody waits for a turn to decide; who must not block never waits for one.
+        if registry.must_not_block or request.key is None or not registry.runs.is_known(request):
+            try:
+                return accept(services, caller, request, options, known=cached.resolution)[0]
+            except RegistryError:
+                raise
+            except (PenstockError, ResolutionChanged):
+                cache.forget(asked)
+    if registry.must_not_block:
         raise WouldBlock
     while True:
-        found = locate(services.registry, ref, version, replay=key is not None, only=only)
+        found = locate(registry, ref, version, replay=options.idempotency_key is not None, only=only)
         request = _request(services, caller, ref, found, options)
         try:
             done, resolution = accept(services, caller, request, options)
         except ResolutionChanged:  # the name leads elsewhere by now
             continue
         if resolution is not None:
-            services.resolution_cache.remember(before, Resolved(found, resolution))
+            cache.remember(asked, Resolved(found, resolution))
         return done
 
 
@@ -115,11 +116,12 @@ def submit_file(
 
 def submit_again(services: Services, caller: Caller, run: RunRecord, options: TriggerOptions) -> Submitted:
     """Run once more what a run resolved to; a trial's snapshot is put on its target again if it is gone."""
+    found = None
     if run.endpoint_id is not None:
         found = Located(kind="endpoint", id=run.endpoint_id, version=run.version)
-        return accept(services, caller, _request(services, caller, found.id, found, options), options)[0]
-    if run.published is not None:
+    elif run.published is not None:
         found = Located(kind="published", id=run.published)
+    if found is not None:
         return accept(services, caller, _request(services, caller, found.id, found, options), options)[0]
     request = _trial(services, run.pipeline, run.digest, options, run.target)
     known = services.registry.runs.replay(request)
