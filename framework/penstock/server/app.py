@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from inspect import isawaitable, iscoroutinefunction
 from typing import Any
-from urllib.parse import urlsplit
 
 from attrs import evolve
 from starlette.exceptions import HTTPException
@@ -19,18 +18,19 @@ from starlette.responses import Response
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from penstock.config import ServerOptions, is_loopback
+from penstock.config import ServerOptions
 from penstock.contract.http import AnsweredRequest, HttpAnswer, HttpRequest, HttpRoute
-from penstock.errors import NotFound, PenstockError, PolicyRefused, UsageError
+from penstock.errors import PenstockError
 from penstock.records import Caller, Rights
 from penstock.server.access import Gatekeeper, nobody
 from penstock.server.arriving import Arriving
 from penstock.server.group_commits import GroupCommits
-from penstock.server.places import READS, Places, Writers
+from penstock.server.limits import check
+from penstock.server.places import READS, Places
 from penstock.server.requests import base_url, headers, query, take_absolute, triggered
-from penstock.server.shapes import Shapes, known
+from penstock.server.shapes import Shapes, to_penstock_error
 from penstock.server.streaming import Streams
-from penstock.server.threads import Threads
+from penstock.server.threads import Threads, Writers
 from penstock.workspace import Workspace
 
 _log = logging.getLogger("penstock.server")
@@ -120,12 +120,13 @@ class App:
         self._places.enter(scope["method"])
         try:
             take_absolute(scope)
-            self._check_limits(scope)
+            check(scope, self._options, asks_token=self._gatekeeper.asks)
+            self._places.check(scope["method"])
             await self._router(scope, receive, sending)
         except ClientDisconnect:
             status = 499
         except Exception as raised:
-            error = known(raised)
+            error = to_penstock_error(raised)
             if status:  # the answer has begun: nothing can be said any more, but that it is not whole
                 _log.warning("request %s broke off: %s", request_id, error)
                 raise
@@ -150,43 +151,6 @@ class App:
             }
             _log.info("%s %s %s", scope["method"], scope["path"], status, extra={"facts": facts})
             self._workspace.services.tell("penstock_request_answered", _answered(scope, status, took))
-
-    def _check_limits(self, scope: Scope) -> None:
-        options = self._options
-        if not scope["http_version"].startswith("1."):
-            raise UsageError("this server speaks HTTP/1.1", code="http_invalid")
-        if {b"content-length", b"transfer-encoding"} <= {name for name, _ in scope["headers"]}:
-            # A proxy before us may have read another length than we do, and what we take for a request be a body's end.
-            raise UsageError("a body has a length or is chunked, not both", code="http_invalid")
-        self._places.check(scope["method"])
-        if len(scope.get("raw_path", b"")) + len(scope["query_string"]) > options.max_url_bytes:
-            raise UsageError(f"the URL is longer than {options.max_url_bytes} bytes", code="url_too_long")
-        if sum(len(name) + len(value) for name, value in scope["headers"]) > options.max_header_bytes:
-            raise UsageError(f"the headers are longer than {options.max_header_bytes} bytes", code="headers_too_large")
-        if not self._gatekeeper.asks:
-            self._check_host(scope)
-        origins = [value.decode("latin-1") for name, value in scope["headers"] if name == b"origin"]
-        own = base_url(scope, options.public_url)
-        for origin in origins:
-            if origin != own and origin not in options.allow_origins:
-                raise PolicyRefused(
-                    "requests from pages of another origin are refused unless `server.allow_origins` names it",
-                    code="origin_not_allowed",
-                )
-        if b"%2f" in scope["raw_path"].lower():
-            # No name has a slash, and who guards this path before us may read another one than we do.
-            raise NotFound("nothing is served at a path with an encoded slash", code="route_not_found")
-
-    def _check_host(self, scope: Scope) -> None:
-        """Without tokens, let in only who addressed this machine as such: a web page whose name was made to lead here
-        is of the same origin as what it asks, so its origin says nothing.
-        """
-        for host in (value.decode("latin-1") for name, value in scope["headers"] if name == b"host"):
-            if host != urlsplit(self._options.public_url or "").netloc and not is_loopback(_without_port(host)):
-                raise PolicyRefused(
-                    "without authentication this server is addressed as `localhost` or by a loopback address",
-                    code="origin_not_allowed",
-                )
 
     async def answer(self, route: HttpRoute, request: Request) -> HttpAnswer:
         """Answer a request that a route was found for."""
@@ -285,11 +249,6 @@ def _answered(scope: Scope, status: int, seconds: float) -> AnsweredRequest:
         code=scope.get("penstock_code", ""),
         seconds=seconds,
     )
-
-
-def _without_port(host: str) -> str:
-    name, _, port = host.rpartition(":")
-    return (name if name and port.isdigit() else host).removeprefix("[").removesuffix("]").lower()
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

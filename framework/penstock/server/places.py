@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
-from penstock.errors import RegistryError, TooManyRequests
-from penstock.registry.database import BUSY_SECONDS
-from penstock.server.threads import Threads
+from penstock.errors import TooManyRequests
 
 READS = ("GET", "HEAD")
 """The methods that change nothing."""
@@ -52,32 +48,3 @@ class Places:
             yield
         finally:
             self._sending -= 1
-
-
-class Writers:
-    """Threads for what writes, apart from all others, because each of them may wait for a locked registry."""
-
-    def __init__(self, most: int) -> None:
-        self._threads = Threads(most, "penstock-write")
-        self._most = most
-        self._in_line = 0
-
-    @property
-    def busy(self) -> bool:
-        """Whether the next one has to wait."""
-        return self._in_line >= self._most
-
-    async def do(self, work: Callable[[], Any]) -> Any:
-        """Do what writes. Raises RegistryError `registry_busy` when its turn does not come in time."""
-        until = time.monotonic() + BUSY_SECONDS
-
-        def run() -> Any:
-            if time.monotonic() > until:
-                raise RegistryError("others have kept the registry busy for too long", code="registry_busy")
-            return work()
-
-        self._in_line += 1
-        try:
-            return await self._threads.do(run)
-        finally:
-            self._in_line -= 1

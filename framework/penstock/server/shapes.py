@@ -35,7 +35,7 @@ class Shapes:
         return found[1]
 
 
-def known(error: Exception) -> PenstockError:
+def to_penstock_error(error: Exception) -> PenstockError:
     """The error of ours that an exception means; of a bug nothing is told but that it is one."""
     if isinstance(error, PenstockError):
         if isinstance(error, RegistryError):

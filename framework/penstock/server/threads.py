@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any
+
+from penstock.errors import RegistryError
+from penstock.registry.database import BUSY_SECONDS
 
 _Job = tuple[Callable[[], Any], asyncio.AbstractEventLoop, "asyncio.Future[Any]"]
 
@@ -50,6 +54,35 @@ class Threads:
     def _tell(self, done: asyncio.Future[Any], answer: Any, error: BaseException | None) -> None:
         self._busy -= 1
         settle(done, answer, error)
+
+
+class Writers:
+    """Threads for what writes, apart from all others, because each of them may wait for a locked registry."""
+
+    def __init__(self, most: int) -> None:
+        self._threads = Threads(most, "penstock-write")
+        self._most = most
+        self._in_line = 0
+
+    @property
+    def busy(self) -> bool:
+        """Whether the next one has to wait."""
+        return self._in_line >= self._most
+
+    async def do(self, work: Callable[[], Any]) -> Any:
+        """Do what writes. Raises RegistryError `registry_busy` when its turn does not come in time."""
+        until = time.monotonic() + BUSY_SECONDS
+
+        def run() -> Any:
+            if time.monotonic() > until:
+                raise RegistryError("others have kept the registry busy for too long", code="registry_busy")
+            return work()
+
+        self._in_line += 1
+        try:
+            return await self._threads.do(run)
+        finally:
+            self._in_line -= 1
 
 
 def settle(done: asyncio.Future[Any], answer: Any, error: BaseException | None) -> None:
