@@ -39,6 +39,9 @@ TOGETHER = (
     "tests/packaging/test_stranger.py::",
 )
 
+# Folders in which the tests of a file share a server: on several workers each would start its own.
+TOGETHER_BY_FILE = ("tests/azureml_v1/", "tests/metrics/", "tests/server/")
+
 # A stranger's suite is run where the stranger's distribution is installed.
 collect_ignore = ["distributions"]
 
@@ -73,13 +76,15 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Each test goes to the next worker that is free; those of one of TOGETHER go to one worker, and first of all."""
+    """Each test goes to the next worker that is free; those that belong together go to one worker, and first of all."""
     if config.option.dist != "load":
         return None
     from xdist.scheduler import LoadScopeScheduling
 
     class Scheduling(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
+            if nodeid.startswith(TOGETHER_BY_FILE):
+                return nodeid.partition("::")[0]
             return next((prefix for prefix in TOGETHER if nodeid.startswith(prefix)), nodeid)
 
     return Scheduling(config, log)

@@ -18,6 +18,8 @@ from urllib.parse import urlsplit
 
 from attrs import frozen
 
+from penstock.workspace import Workspace
+
 PENSTOCK = Path(sys.executable).with_name("penstock")
 
 
@@ -118,7 +120,7 @@ def penstock(folder: Path, *arguments: str) -> str:
     return done.stdout.strip()
 
 
-def token(folder: Path, name: str, scope: str, endpoints: Sequence[str] = ()) -> str:
+def token(folder: Path, name: str, scope: Any, endpoints: Sequence[str] | None = None) -> str:
     """A new token."""
-    named = [word for one in endpoints for word in ("--endpoint", one)]
-    return penstock(folder, "token", "create", name, "--scope", scope, *named, "-q")
+    with Workspace.open(folder, env={}, actor="ada") as workspace:
+        return workspace.tokens.create(name, scope=scope, endpoints=endpoints).token

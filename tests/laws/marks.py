@@ -19,6 +19,9 @@ by_type_only = pytest.mark.doors("python", "cli", "azureml_v1")
 at_one_moment = pytest.mark.doors("python", "http")
 """For calls at the same time: each answer is from one moment, which a wire that is asked twice is not."""
 
+in_one_process = pytest.mark.doors("python", "http", "azureml_v1")
+"""For questions about what a process remembers from one call to the next: each command is one of its own."""
+
 SHARES = {"python": 1.0, "http": 0.4}
 """How much of such calls each door makes: every group has a server there."""
 

@@ -8,7 +8,7 @@ from functools import partial
 from laws.ending import canceled_after
 from laws.error_codes import code_of, refusal
 from laws.handover import AtHandOver
-from laws.marks import python_only
+from laws.marks import in_one_process, python_only
 from laws.trigger_paths import ENDPOINT, PIPELINE, VERSION, Stage, staged
 
 from penstock.errors import TargetUnavailable
@@ -44,6 +44,7 @@ def test_every_gate_on_every_way(harness):
         same(5, len(stage.ws.runs.list(limit=1000).items), expected, "the number of runs after refused triggers")
 
 
+@in_one_process
 def test_what_was_accepted_before(harness):
     """Does a gate refuse also what the same caller triggered with success a moment ago, and let it through again?"""
     with staged(harness) as stage:

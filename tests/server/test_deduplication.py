@@ -11,6 +11,8 @@ from contextlib import closing
 
 import pytest
 
+from penstock.workspace import Workspace
+
 V1 = (
     "/pipelines/v1.0/subscriptions/s/resourceGroups/g"
     "/providers/Microsoft.MachineLearningServices/workspaces/w/PipelineRuns/PipelineEndpointSubmit/Name?name=again"
@@ -19,13 +21,14 @@ NEUTRAL = "/v1/endpoints/again/runs"
 
 
 @pytest.fixture
-def again(folder, serving):
+def again(folder):
     """The endpoint `again` with a window of an hour."""
-    serving.penstock(folder, "endpoint", "create", "again", "greet:1")
-    serving.penstock(folder, "endpoint", "deduplicate", "again", "--window", "1h")
-    yield
-    serving.penstock(folder, "endpoint", "disable", "again", "--cancel-runs")
-    serving.penstock(folder, "endpoint", "delete", "again")
+    with Workspace.open(folder, env={}, actor="ada") as workspace:
+        workspace.endpoints.create("again", "greet:1")
+        workspace.endpoints.deduplicate("again", 3600)
+        yield
+        workspace.endpoints.disable("again", cancel_runs=True)
+        workspace.endpoints.delete("again")
 
 
 def test_the_same_body_is_the_same_run_at_each_door(served, again, tokens):

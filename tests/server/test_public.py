@@ -22,24 +22,24 @@ ANYBODY = Caller(actor="anonymous", door="rest", request_id="1", rights=Rights(s
 
 
 @pytest.fixture
-def public(folder, serving):
-    """`hello` is public; afterwards it is not."""
-    serving.penstock(folder, "endpoint", "access", "hello", "--public")
-    yield json.loads(serving.penstock(folder, "endpoint", "show", "hello", "--json"))
-    serving.penstock(folder, "endpoint", "access", "hello", "--private")
+def public(folder):
+    """`hello`, which is public; afterwards it is not."""
+    with Workspace.open(folder, env={}, actor="ada") as workspace:
+        yield workspace.endpoints.access("hello", "public")
+        workspace.endpoints.access("hello", "private")
 
 
 def test_triggers_of_a_public_endpoint_are_taken_without_a_token_as_anonymous(served, public):
     made = served.call("POST", "/v1/endpoints/hello/runs", {"parameters": {"times": 2}})
     assert made.status == 201
     assert (made.json["by"], made.json["verified"], made.json["door"]) == ("anonymous", False, "rest")
-    pinned = served.call("POST", f"/v1/endpoints/{public['id']}/runs", {"version": 0})
+    pinned = served.call("POST", f"/v1/endpoints/{public.id}/runs", {"version": 0})
     assert (pinned.status, pinned.json["resolved_from"]) == (201, "pinned")
 
 
 @pytest.mark.parametrize("path", ["/Name?name=hello", "/Name?Name=hello&pipelineVersion=0", "/Id/{id}", "/Id/{id}/0"])
 def test_triggers_of_azure_ml_v1_are_too(served, public, path):
-    made = served.call("POST", V1 + path.format(id=public["id"]), {"ParameterAssignments": {"times": "3"}})
+    made = served.call("POST", V1 + path.format(id=public.id), {"ParameterAssignments": {"times": "3"}})
     assert made.status == 200, made.body
     assert served.call("POST", V1 + path.replace("hello", "hidden").format(id="0" * 8), {}).status == 401
 
@@ -63,7 +63,7 @@ def test_everything_else_about_it_stays_closed_as_of_one_that_is_not_there(serve
         assert served.call("GET", path).status == 401
     assert served.call("POST", f"/v1/runs/{run}/cancel").status == 401
     assert served.call("POST", f"/v1/runs/{run}/rerun").status == 401
-    published = public["versions"][0]["published"]
+    published = public.versions[0].published
     assert served.call("POST", f"/v1/pipelines/{published}/runs").status == 401
 
 
@@ -77,10 +77,11 @@ def test_a_token_that_is_wrong_is_refused_all_the_same(served, public):
     assert served.call("POST", "/v1/endpoints/hello/runs", {}, token="penstock_0_0").status == 401
 
 
-def test_the_gate_holds_for_everybody(served, public, folder, serving):
-    serving.penstock(folder, "endpoint", "disable", "hello", "--reason", "no more")
-    refused = served.call("POST", "/v1/endpoints/hello/runs", {})
-    serving.penstock(folder, "endpoint", "enable", "hello")
+def test_the_gate_holds_for_everybody(served, public, folder):
+    with Workspace.open(folder, env={}, actor="ada") as workspace:
+        workspace.endpoints.disable("hello", reason="no more")
+        refused = served.call("POST", "/v1/endpoints/hello/runs", {})
+        workspace.endpoints.enable("hello")
     assert (refused.status, refused.json["code"]) == (409, "endpoint_disabled")
 
 

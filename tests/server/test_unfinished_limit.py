@@ -16,14 +16,14 @@ LIMIT = {"PENSTOCK_SERVER_MAX_UNFINISHED_RUNS": "3"}
 @pytest.fixture
 def fresh(folder, serving):
     """A new endpoint, and two servers on one registry that take three unfinished runs of each."""
-    serving.penstock(folder, "endpoint", "create", "limited", "greet:1")
-    servers = [serving.Served(folder, "--no-dispatch", env=LIMIT) for _ in range(2)]
-    yield servers
-    for one in servers:
-        one.stop()
-    for run in Workspace.open(folder, env={}).runs.list(endpoint="limited", limit=100).items:
-        serving.penstock(folder, "run", "cancel", run.id, "--force")
-    serving.penstock(folder, "endpoint", "delete", "limited")
+    with Workspace.open(folder, env={}, actor="ada") as workspace:
+        workspace.endpoints.create("limited", "greet:1")
+        servers = [serving.Served(folder, "--no-dispatch", env=LIMIT) for _ in range(2)]
+        yield servers
+        for one in servers:
+            one.stop()
+        workspace.endpoints.disable("limited", cancel_runs=True)
+        workspace.endpoints.delete("limited")
 
 
 def test_however_many_race_no_more_are_accepted(fresh, tokens):
