@@ -156,10 +156,7 @@ class Outbox:
             if owed is None:
                 return
             done.append(owed)
-            error = self.try_now(owed)
-            if error is not None:
-                _log.info("%s of %s waits: %s", owed.kind, owed.subject, error)
-            if isinstance(error, TargetUnavailable):
+            if not self._reaches(owed):
                 return
 
     def _work(self, target: str) -> None:
@@ -171,11 +168,15 @@ class Outbox:
             if owed is None:
                 return
             tried.add(owed)
-            error = self.try_now(owed)
-            if error is not None:
-                _log.info("%s of %s waits: %s", owed.kind, owed.subject, error)
-            if isinstance(error, TargetUnavailable):
+            if not self._reaches(owed):
                 return
+
+    def _reaches(self, owed: Owed) -> bool:
+        """One try, of which the log says why it did not do; answers whether the target is there."""
+        error = self.try_now(owed)
+        if error is not None:
+            _log.info("%s of %s waits: %s", owed.kind, owed.subject, error)
+        return not isinstance(error, TargetUnavailable)
 
     def _do(self, owed: Owed) -> None:
         self.be_at_home()

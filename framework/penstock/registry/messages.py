@@ -98,14 +98,13 @@ class GateOutcome:
 class TriggerRequest:
     """One trigger. `kind` says what `ref` is: an endpoint, a published pipeline, or the name of a trial's pipeline.
 
-    `name` is what an endpoint was found by, which must still lead there when the run is accepted.
-    `digest` and `placement` are of a trial only. `key` is the idempotency key; on a replay
-    `is_same_request` is given the stored run and its fingerprint, and decides whether the request is the same (without
-    it, the key alone decides); it may read the registry, but not write it. `public`: the caller is nobody known, so
-    the endpoint must be public, and the key is one among those of unknown callers. `body` gives a
-    short text that stands for all that a request without a key asks for: within the endpoint's deduplication window the
-    same text is the same run.
-    `most_unfinished` is how many unfinished runs an endpoint may have with the new one.
+    `name` is what an endpoint was found by, which must still lead there when the run is accepted. `digest` and
+    `placement` are of a trial only. `key` is the idempotency key; on a replay `is_same_request` is given the stored run
+    and its fingerprint, and decides whether the request is the same (without it, the key alone decides); it may read
+    the registry, but not write it. `public`: the caller is nobody known, so the endpoint must be public, and the key is
+    one among those of unknown callers. `body` gives a short text that stands for all that a request without a key asks
+    for: within the endpoint's deduplication window the same text is the same run. `most_unfinished` is how many
+    unfinished runs an endpoint may have with the new one.
     """
 
     kind: Literal["endpoint", "published", "file"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from typing import Literal
 
 from attrs import evolve
 
@@ -18,6 +17,7 @@ from penstock.server.artifacts import OpenFolder, open_artifact
 from penstock.server.bodies import Data, flag, number, one
 from penstock.server.ranges import asked_range
 from penstock.workspace import LogPart, LogParts, Submitted
+from penstock.workspace.references import Kind
 
 LONGEST_WAIT = 60
 """How long, in seconds, a long poll may take."""
@@ -41,7 +41,7 @@ def submit_published(request: HttpRequest, data: Data) -> HttpAnswer:
     return _submitted(request, request.path["id"], data, "published")
 
 
-def _submitted(request: HttpRequest, ref: str, data: Data, only: Literal["endpoint", "published"]) -> HttpAnswer:
+def _submitted(request: HttpRequest, ref: str, data: Data, only: Kind) -> HttpAnswer:
     key = request.headers.get("idempotency-key")
     done = request.workspace.runs.submit(ref, **data, idempotency_key=key, deduplicate=True, only=only)
     return _run(request, done)
