@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 from itertools import combinations
 
 import pytest
 from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
+from hypothesis.errors import NoSuchExample
 
 from penstock.codec import canonical_json, checked
 from penstock.errors import ParameterInvalid
@@ -86,18 +88,17 @@ def test_values_are_inside_of_every_limit_or_outside_as_it_is_said(parameter, da
 @pytest.mark.parametrize("type_", TYPES)
 def test_parameters_have_every_limit_of_their_type_alone_and_beside_others(type_):
     legal = {name for name, types in ALL_LIMITS.items() if type_ in types}
+    wanted = legal | {"enum"} | {pair for pair in TOGETHER if set(pair) <= legal}
     seen = set()
 
-    @settings(max_examples=200, deadline=None, database=None, derandomize=True, phases=[Phase.generate])
-    @given(parameters((type_,)))
     def look(parameter):
         given_ = frozenset(name for name in ALL_LIMITS if getattr(parameter, name) not in (None, False))
         seen.update(given_, combinations(sorted(given_), 2), ["enum"] if parameter.enum else [])
         assert given_ <= legal
+        return wanted <= seen
 
-    look()
-    assert legal | {"enum"} <= seen
-    assert {pair for pair in TOGETHER if set(pair) <= legal} <= seen
+    _draw(parameters((type_,)), look, most=200)
+    assert wanted - seen == set()
 
 
 @pytest.mark.parametrize("parameter", LIMITS, ids=str)
@@ -165,8 +166,6 @@ def test_keys_have_the_oddities_that_are_allowed(wanted):
 def test_runnable_pipelines_have_every_shape():
     seen = Counter()
 
-    @settings(max_examples=100, deadline=None, database=None, derandomize=True, phases=[Phase.generate])
-    @given(runnable_pipelines("python", marks=True))
     def look(pipeline):
         sources = [text for step in pipeline.steps.values() for text in step.inputs.values()]
         read = Counter(text.split(".")[1] for text in sources if text.startswith("${{ steps."))
@@ -185,8 +184,9 @@ def test_runnable_pipelines_have_every_shape():
         seen["exit"] += any("exit" in step.command for step in pipeline.steps.values())
         for type_ in TYPES:
             seen[type_] += any(one.type == type_ for step in pipeline.steps.values() for one in step.outputs.values())
+        return all(seen.values())
 
-    look()
+    _draw(runnable_pipelines("python", marks=True), look, most=100)
     assert {shape for shape, count in seen.items() if not count} == set()
 
 
@@ -195,3 +195,10 @@ def test_every_key_of_a_step_is_drawn_and_held_to_the_backend():
     others = {"command", "description", "inputs", "outputs", "after"}
     assert {one.name for one in attributes(Step)} == step_keys().keys() | others
     assert {one.name for one in attributes(Defaults)} <= step_keys().keys()
+
+
+def _draw(strategy, enough, most):
+    """Draw the same each time, until that is enough."""
+    drawing = settings(max_examples=most, database=None, derandomize=True, phases=[Phase.generate])
+    with suppress(NoSuchExample):
+        find(strategy, enough, settings=drawing)

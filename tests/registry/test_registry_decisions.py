@@ -92,7 +92,7 @@ STEPS = st.tuples(
 
 
 @given(steps=st.lists(STEPS, min_size=2, max_size=8))
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_decisions_that_share_a_commit_are_as_if_each_had_been_made_alone(tmp_path_factory, kit, steps):
     """One after the other, by threads that wait together, and by one thread together."""
     works = [change(kit, step) for step in steps]
