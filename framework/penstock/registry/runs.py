@@ -10,22 +10,18 @@ from sqlite3 import Row
 
 from attrs import frozen
 
-from penstock.errors import Conflict, NotAuthenticated, NotFound, TooManyRequests
-from penstock.records import Caller, FrozenSnapshot, RunRecord
-from penstock.registry import outbox, snapshots
+from penstock.errors import Conflict, NotAuthenticated, TooManyRequests
+from penstock.records import Caller, RunRecord
+from penstock.registry import outbox, resolving, snapshots
 from penstock.registry.database import Transaction
-from penstock.registry.gates import refuse_endpoint, refuse_pipeline, refuse_version
 from penstock.registry.history import record
 from penstock.registry.lookup import (
-    endpoint_missing,
     find_endpoint,
     find_published,
-    need_published,
-    need_version,
     record_of,
 )
 from penstock.registry.messages import NewRun, Resolution, ResolutionChanged, TriggerRequest
-from penstock.registry.rows import BODY_SCOPE, RUNS, placement_of, publication_of, run_record, to_json
+from penstock.registry.rows import BODY_SCOPE, RUNS, run_record, to_json
 
 
 def replay(tx: Transaction, request: TriggerRequest) -> RunRecord | None:
@@ -36,7 +32,7 @@ def replay(tx: Transaction, request: TriggerRequest) -> RunRecord | None:
 def resolve(tx: Transaction, request: TriggerRequest) -> Resolution | RunRecord:
     """What a trigger resolves to now, or the run that its key has already. Raises NotFound, GateClosed, Conflict."""
     addressed = _address(tx, request)
-    return addressed.known or _resolve(tx, request, addressed.row, None)
+    return addressed.known or resolving.resolve(tx, request, addressed.row, None)
 
 
 def is_known(tx: Transaction, request: TriggerRequest) -> bool:
@@ -57,8 +53,8 @@ def accept(
     if addressed.known is not None:
         return addressed.known, True
     found = resolution
-    if not _still_holds(tx, request, addressed.row, resolution):
-        found = _resolve(tx, request, addressed.row, resolution.snapshot)
+    if not resolving.still_holds(tx, request, addressed.row, resolution):
+        found = resolving.resolve(tx, request, addressed.row, resolution.snapshot)
         if found.rows != resolution.rows:
             raise ResolutionChanged
     endpoint, version, published, publication = found.rows
@@ -210,93 +206,3 @@ def _of_body(tx: Transaction, request: TriggerRequest, row: Row | None, scope: s
     is_within = run is not None and abs(tx.clock - run["created"]) < window * 1_000_000
     known = record_of(tx, run) if run is not None and is_within else None
     return _Addressed(row, scope, f"{body}:{tx.now:020}", known)
-
-
-def _still_holds(tx: Transaction, request: TriggerRequest, addressed: Row | None, before: Resolution) -> bool:
-    """Whether an endpoint certainly resolves to what it did before, every gate being open; most do, and then it is not
-    resolved again.
-    """
-    endpoint, version, published, publication = before.rows
-    if request.kind != "endpoint" or addressed is None or addressed["seq"] != endpoint:
-        return False
-    if addressed["deleted"] is not None or addressed["gate_since"] is not None or addressed["name"] != before.endpoint:
-        return False
-    if before.version != (str(addressed["default_version"]) if request.version is None else request.version):
-        return False
-    found = tx.one(
-        """SELECT 1 FROM versions v JOIN published p ON p.seq = v.published WHERE v.endpoint = ? AND v.version = ?
-            AND v.gate_since IS NULL AND p.gate_since IS NULL AND p.seq = ? AND p.publication = ?""",
-        endpoint,
-        version,
-        published,
-        publication,
-    )
-    return found is not None
-
-
-def _resolve(
-    tx: Transaction, request: TriggerRequest, addressed: Row | None, known: FrozenSnapshot | None
-) -> Resolution:
-    """What a request resolves to; a snapshot that is `known` is not read again. Raises NotFound, GateClosed, Conflict
-    `ambiguous`.
-    """
-    if request.kind == "file":
-        place, digest = request.placement, request.digest
-        trial = None if place is None or digest is None else snapshots.find_for_trial(tx, digest, place)
-        if trial is None:
-            raise NotFound(
-                f"the snapshot {digest} of `{request.ref}` is not on its target any more; submit the file again",
-                code="snapshot_not_found",
-            )
-        return _resolution(tx, "file", trial, known, pipeline=request.ref)
-    if request.kind == "published":
-        published = need_published(tx, request.ref)
-        refuse_pipeline(published)
-        return _resolution(tx, "published", _publication(tx, published), known, published=published)
-    if addressed is None or addressed["deleted"] is not None:
-        raise endpoint_missing(tx, request.ref)
-    wanted = str(addressed["default_version"]) if request.version is None else request.version
-    version = need_version(tx, addressed, wanted)
-    refuse_endpoint(addressed)
-    published = refuse_version(tx, addressed, version)
-    how = "default" if request.version is None else "pinned"
-    return _resolution(
-        tx, how, _publication(tx, published), known, published=published, endpoint=addressed, version=version["version"]
-    )
-
-
-def _resolution(
-    tx: Transaction,
-    resolved_from: str,
-    publication: Row,
-    known: FrozenSnapshot | None,
-    *,
-    pipeline: str = "",
-    published: Row | None = None,
-    endpoint: Row | None = None,
-    version: int | None = None,
-) -> Resolution:
-    if known is None or known.digest != publication["digest"]:
-        known = snapshots.get(tx, publication["digest"])
-    return Resolution(
-        endpoint_id=None if endpoint is None else endpoint["id"],
-        endpoint=None if endpoint is None else endpoint["name"],
-        version=None if version is None else str(version),
-        resolved_from=resolved_from,
-        published=None if published is None else published["id"],
-        pipeline=pipeline if published is None else published["name"],
-        label=None if published is None else published["label"],
-        snapshot=known,
-        placement=placement_of(publication),
-        publication=publication_of(publication),
-        rows=(
-            None if endpoint is None else endpoint["seq"],
-            version,
-            None if published is None else published["seq"],
-            publication["seq"],
-        ),
-    )
-
-
-def _publication(tx: Transaction, published: Row) -> Row:
-    return tx.need("SELECT * FROM publications WHERE seq = ?", published["publication"])
