@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import re
 import threading
+import uuid
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from penstock.errors import TooManyRequests
+from penstock.records import Caller
+from penstock.registry import Registry
+from penstock.server.accepting import Accepting
 from penstock.workspace import Workspace
+
+CALLER = Caller(actor="ada", door="http", request_id="request-1")
 
 BODIES = st.fixed_dictionaries(
     {},
@@ -106,3 +115,85 @@ def test_what_was_accepted_before_is_not_taken_for_what_holds(served, tokens, fo
         assert trigger() == "endpoint_not_found"
         workspace.endpoints.rename("hallo", "hello")
         assert trigger() == ("hello", "1")
+
+
+class Gone(Exception):
+    """What a caller is refused with."""
+
+
+@pytest.fixture
+def registry(tmp_path):
+    with Registry.open(tmp_path / "registry.db") as opened:
+        yield opened
+
+
+def written(registry, told=None):
+    """Something to decide; where it is told of, once that is durable, is noted."""
+
+    def work():
+        registry.tokens.create(f"ada-{uuid.uuid4()}", "read", None, None, CALLER)
+        if told is not None:
+            registry.after_commit(lambda: told.append(threading.current_thread().name))
+
+    return work
+
+
+def accepting(registry):
+    async def elsewhere(work):
+        return await asyncio.to_thread(work)
+
+    return Accepting(registry, elsewhere)
+
+
+def test_those_that_are_refused_hold_up_nobody(registry):
+    """However many come without a pause, what was decided before them is committed."""
+
+    async def flood(doing):
+        def refused():
+            raise Gone
+
+        async def keep_on(number):
+            while not decided.done():
+                with contextlib.suppress(Gone):
+                    await doing.do(refused, client=number)
+
+        decided = asyncio.ensure_future(doing.do(written(registry), client="ada"))
+        await asyncio.sleep(0)
+        await asyncio.wait_for(asyncio.gather(decided, *(keep_on(number) for number in range(8))), 20)
+
+    asyncio.run(flood(accepting(registry)))
+
+
+def test_what_writes_nothing_says_nothing_of_the_disk(registry, monkeypatch):
+    """The loop waits for a disk that was quick, and not because nobody asked it for anything."""
+
+    async def ask(doing):
+        for number in range(40):
+            await doing.do(lambda: None, client=number)
+            await doing.do(lambda: registry._decisions.make(lambda tx: tx.need("SELECT 1")), client=number)
+        await doing.do(written(registry, told), client="ada")
+
+    told = []
+    monkeypatch.setattr("penstock.server.accepting._QUICK", 60.0)
+    asyncio.run(ask(accepting(registry)))
+    assert told == ["penstock-commit"]
+
+
+def test_without_a_thread_to_commit_by_nothing_is_decided_and_everybody_hears_of_it(registry, monkeypatch):
+    async def ask():
+        doing, start = accepting(registry), threading.Thread.start
+
+        def never(self):
+            raise RuntimeError("can't start new thread")
+
+        for begin in (never, start):
+            monkeypatch.setattr(threading.Thread, "start", begin)
+            asked = [doing.do(written(registry), client=number) for number in range(2)]
+            found.append(await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), 20))
+            held.append(len(registry.tokens.list()))
+
+    found, held = [], []
+    asyncio.run(ask())
+    assert [type(each) for each in found[0]] == [TooManyRequests] * 2
+    assert found[1] == [None, None]
+    assert held == [0, 2]

@@ -64,16 +64,24 @@ class Accepting:
         """One commit after the other, for as long as there is something to do."""
         try:
             while self._jobs:
-                with self._registry.together() as together:
-                    decided = list[_Decided]()
-                    while self._jobs and len(decided) < _MOST:
-                        decided += self._decide(together)
-                        for _ in range(_LOOKS):
-                            await asyncio.sleep(0)
-                    commit = partial(_timed, together)
-                    self._answer(decided, *(commit() if self._is_quick else await self._committing.do(commit)))
+                await self._one_round()
         finally:
             self._round = None
+
+    async def _one_round(self) -> None:
+        decided, done = list[_Decided](), 0
+        try:
+            with self._registry.together() as together:
+                # Those that decide nothing count too: however many come, what was decided is committed in time.
+                while self._jobs and done < _MOST:
+                    done += len(self._jobs)
+                    decided += self._decide(together)
+                    for _ in range(_LOOKS):
+                        await asyncio.sleep(0)
+                commit = partial(_timed, together)
+                self._answer(decided, *(commit() if self._is_quick else await self._committing.do(commit)))
+        except Exception as error:  # there was no thread, and so no commit
+            self._answer(decided, None, error)
 
     @property
     def _is_quick(self) -> bool:
@@ -85,8 +93,9 @@ class Accepting:
         jobs, self._jobs = self._jobs, []
         return [(done, answer) for work, done in jobs for answer in self._try(together, work, done)]
 
-    def _answer(self, decided: list[_Decided], seconds: float, failed: Exception | None) -> None:
-        self._quick = self._quick + 1 if seconds < _QUICK else 0
+    def _answer(self, decided: list[_Decided], seconds: float | None, failed: Exception | None) -> None:
+        if seconds is not None:  # else nothing was written, which says nothing of the disk
+            self._quick = self._quick + 1 if seconds < _QUICK else 0
         for done, answer in decided:
             _tell(done, answer, failed)
 
@@ -100,14 +109,14 @@ class Accepting:
         return []
 
 
-def _timed(together: Together) -> tuple[float, Exception | None]:
-    """Commit what was decided: how long it took, in seconds, and what stood in its way."""
-    began, failed = time.perf_counter(), None
+def _timed(together: Together) -> tuple[float | None, Exception | None]:
+    """Commit what was decided: how long it took to write it, in seconds, and what stood in its way."""
+    began, wrote, failed = time.perf_counter(), True, None
     try:
-        together.commit()
+        wrote = together.commit()
     except Exception as error:
         failed = error
-    return time.perf_counter() - began, failed
+    return time.perf_counter() - began if wrote else None, failed
 
 
 def _tell(done: asyncio.Future[Any], answer: Any, error: BaseException | None) -> None:
