@@ -87,7 +87,7 @@ class App:
         )
 
     def stop(self) -> None:
-        """Let whoever waits for news have what there is."""
+        """Let whoever waits for news have what there is, and whoever is answered send no more."""
         self._stopping = True
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -112,8 +112,9 @@ class App:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
-                if unasked and not scope.get("penstock_body_asked"):
-                    # Who asks before sending a body was not told to, so whatever comes next is the body or is not.
+                # Who asks before sending a body was not told to, so whatever comes next is the body or is not. And who
+                # is told of the end sends nothing more that nobody reads.
+                if self._stopping or (unasked and not scope.get("penstock_body_asked")):
                     message["headers"].append((b"connection", b"close"))
             await send(message)
 
