@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from penstock.errors import TooManyRequests
 from penstock.records import Caller
-from penstock.registry import Registry
+from penstock.registry import Registry, Together
 from penstock.server.accepting import Accepting
 from penstock.workspace import Workspace
 
@@ -127,22 +127,16 @@ def registry(tmp_path):
         yield opened
 
 
-def written(registry, told=None):
-    """Something to decide; where it is told of, once that is durable, is noted."""
-
-    def work():
-        registry.tokens.create(f"ada-{uuid.uuid4()}", "read", None, None, CALLER)
-        if told is not None:
-            registry.after_commit(lambda: told.append(threading.current_thread().name))
-
-    return work
+def written(registry):
+    """Something to decide."""
+    return lambda: registry.tokens.create(f"ada-{uuid.uuid4()}", "read", None, None, CALLER) and None
 
 
-def accepting(registry):
+def accepting(registry, **options):
     async def elsewhere(work):
         return await asyncio.to_thread(work)
 
-    return Accepting(registry, elsewhere)
+    return Accepting(registry, elsewhere, **options)
 
 
 def test_those_that_are_refused_hold_up_nobody(registry):
@@ -171,12 +165,18 @@ def test_what_writes_nothing_says_nothing_of_the_disk(registry, monkeypatch):
         for number in range(40):
             await doing.do(lambda: None, client=number)
             await doing.do(lambda: registry._decisions.make(lambda tx: tx.need("SELECT 1")), client=number)
-        await doing.do(written(registry, told), client="ada")
+        await doing.do(written(registry), client="ada")
 
-    told = []
+    threads, commit = [], Together.commit
+
+    def committed(self):
+        threads.append(threading.current_thread().name)
+        return commit(self)
+
     monkeypatch.setattr("penstock.server.accepting._QUICK", 60.0)
+    monkeypatch.setattr(Together, "commit", committed)
     asyncio.run(ask(accepting(registry)))
-    assert told == ["penstock-commit"]
+    assert threads[-1] == "penstock-commit"
 
 
 def test_without_a_thread_to_commit_by_nothing_is_decided_and_everybody_hears_of_it(registry, monkeypatch):
@@ -197,3 +197,25 @@ def test_without_a_thread_to_commit_by_nothing_is_decided_and_everybody_hears_of
     assert [type(each) for each in found[0]] == [TooManyRequests] * 2
     assert found[1] == [None, None]
     assert held == [0, 2]
+
+
+def test_whoever_is_told_and_takes_its_time_holds_up_one_answer(registry):
+    """A plugin may ask something of a machine that does not answer."""
+
+    async def ask():
+        doing, asked = accepting(registry, told=True), []
+        for number in range(3):
+            asked.append(asyncio.ensure_future(doing.do(hanging if number == 1 else written(registry), client=number)))
+            await asyncio.sleep(0.2)
+        seen.extend(each.done() for each in asked)
+        seen.append(len(registry.tokens.list()))
+        goes_on.set()
+        await asyncio.wait_for(asyncio.gather(*asked), 20)
+
+    def hanging():
+        written(registry)()
+        registry.after_commit(lambda: goes_on.wait(30))
+
+    seen, goes_on = [], threading.Event()
+    asyncio.run(ask())
+    assert seen == [True, False, True, 3]

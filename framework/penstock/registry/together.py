@@ -79,8 +79,13 @@ class Together:
         return answer
 
     def after(self, work: Callable[[], None]) -> None:
-        """Do something once all are committed; it raises nothing."""
+        """Do something once all are committed; it raises nothing. `commit` does it, unless it is taken before."""
         self._after.append(work)
+
+    def take_after(self) -> list[Callable[[], None]]:
+        """What was to be done after the commit: whoever takes it does it, and `commit` does not."""
+        taken, self._after = self._after, []
+        return taken
 
     def commit(self) -> bool:
         """Make what was decided last, if anything was. Answers whether anything had to be written.

@@ -5,8 +5,9 @@ and answered after one commit.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -15,7 +16,8 @@ from penstock.server.threads import Threads
 
 _Job = tuple[Callable[[], Any], "asyncio.Future[Any]"]
 
-_Decided = tuple["asyncio.Future[Any]", Any]
+_Decided = tuple["asyncio.Future[Any]", Any, list[Callable[[], None]]]
+"""Who waits for an answer, the answer, and what is to be done between the commit and that."""
 
 _MOST = 64
 """About how many share one commit at the most: others want their turn too."""
@@ -30,11 +32,24 @@ _IN_A_ROW = 20
 """How many commits must have been quick for the next one to be made on the loop."""
 
 
-class Accepting:
-    """Does what decides something quickly. What may have to wait is done `elsewhere`, as everything else is."""
+_TELLING = 32
+"""How many threads tell plugins of what was accepted, each of which may take its time."""
 
-    def __init__(self, registry: Registry, elsewhere: Callable[[Callable[[], Any]], Awaitable[Any]]) -> None:
+_log = logging.getLogger("penstock.server")
+
+
+class Accepting:
+    """Does what decides something quickly. What may have to wait is done `elsewhere`, as everything else is.
+
+    With `told` others are told of it, who may take their time: that holds up the answer to who asked, and nobody else.
+    """
+
+    def __init__(
+        self, registry: Registry, elsewhere: Callable[[Callable[[], Any]], Awaitable[Any]], *, told: bool = False
+    ) -> None:
         self._registry = registry
+        self._telling = Threads(_TELLING, "penstock-tell").do if told else None
+        self._tasks = set[asyncio.Task[None]]()
         self._elsewhere = elsewhere
         self._committing = Threads(1, "penstock-commit")
         self._quick = 0
@@ -91,19 +106,38 @@ class Accepting:
     def _decide(self, together: Together) -> list[_Decided]:
         """Do all jobs; what was decided is to be committed, and then answered."""
         jobs, self._jobs = self._jobs, []
-        return [(done, answer) for work, done in jobs for answer in self._try(together, work, done)]
+        return [decided for work, done in jobs for decided in self._try(together, work, done)]
 
     def _answer(self, decided: list[_Decided], seconds: float | None, failed: Exception | None) -> None:
         if seconds is not None:  # else nothing was written, which says nothing of the disk
             self._quick = self._quick + 1 if seconds < _QUICK else 0
-        for done, answer in decided:
-            _tell(done, answer, failed)
+        for one in decided:
+            done, answer, after = one
+            if failed is not None or not after:
+                _tell(done, answer, failed)
+            elif self._telling is None:
+                _do(after)
+                _tell(done, answer, None)
+            else:
+                task = asyncio.create_task(self._tell_others(one, self._telling))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
 
-    def _try(self, together: Together, work: Callable[[], Any], done: asyncio.Future[Any]) -> list[Any]:
+    async def _tell_others(self, decided: _Decided, do: Callable[[Callable[[], Any]], Awaitable[Any]]) -> None:
+        """Tell of what is durable whoever hears of it, and then answer."""
+        done, answer, after = decided
+        try:
+            await do(partial(_do, after))
+        except Exception as error:  # it holds all the same
+            _log.warning("nobody was told of what was accepted: %s", error)
+        finally:
+            _tell(done, answer, None)
+
+    def _try(self, together: Together, work: Callable[[], Any], done: asyncio.Future[Any]) -> list[_Decided]:
         """The answer to give after the commit; none when it is clear already that there is another."""
         try:
             with together.here():
-                return [work()]
+                return [(done, work(), together.take_after())]
         except BaseException as error:
             _tell(done, None, error)
         return []
@@ -117,6 +151,11 @@ def _timed(together: Together) -> tuple[float | None, Exception | None]:
     except Exception as error:
         failed = error
     return time.perf_counter() - began if wrote else None, failed
+
+
+def _do(works: Iterable[Callable[[], None]]) -> None:
+    for work in works:
+        work()
 
 
 def _tell(done: asyncio.Future[Any], answer: Any, error: BaseException | None) -> None:

@@ -68,7 +68,8 @@ class App:
         self._writers = Writers(_THREADS)
         # A plugin that wraps verbs may take its time, and it sees what was decided once that is durable.
         quick = not workspace.services.plugins.wrap_verbs
-        self._accepting = Accepting(workspace.services.registry, self._writers.do) if quick else None
+        registry, told = workspace.services.registry, workspace.services.plugins.hear_runs
+        self._accepting = Accepting(registry, self._writers.do, told=told) if quick else None
         # Apart from those of all other requests: a target that hangs holds up only its like.
         self._asking = Threads(_ASKING, "penstock-asking").do
         self._asking_to_write = Threads(_ASKING, "penstock-asking").do
