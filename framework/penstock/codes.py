@@ -170,7 +170,7 @@ dispatch_failed TargetRefused exit=11 http=502: The target refused the run, for 
 sensitive_lost TargetRefused: The sensitive values of a run are gone; submit it again.
 publication_damaged TargetRefused: What was published cannot be read at the target; publish it again.
 # Of the registry.
-registry_error RegistryError exit=12 http=500: The registry cannot be used; the message says why.
+registry_error RegistryError exit=12 http=503: The registry cannot be used; the message says why.
 registry_busy RegistryError http=503 retry=1: Somebody else writes the registry; try again.
 registry_copied RegistryError: This registry is a copy; it is for looking, and hands nothing over.
 registry_corrupt RegistryError: The registry file is damaged; put a backup in its place.
@@ -181,9 +181,9 @@ registry_newer RegistryError: The registry was written by a newer penstock; use 
 registry_older RegistryError: The registry is of a penstock too old to be read; move it away.
 registry_read_only RegistryError http=503: The registry, or a file beside it, cannot be written by this user.
 registry_replaced RegistryError http=503: The file was replaced or taken away while it was open; restart what has it.
-archive_corrupt RegistryError: An archive beside the registry is damaged; put a backup in its place.
-archive_missing RegistryError: An archive beside the registry is gone; put a backup in its place.
-archive_unpack RegistryError: An archive could not be unpacked where it is needed; see the disk there.
+archive_corrupt RegistryError http=500: An archive beside the registry is damaged; put a backup in its place.
+archive_missing RegistryError http=500: An archive beside the registry is gone; put a backup in its place.
+archive_unpack RegistryError http=500: An archive could not be unpacked where it is needed; see the disk there.
 # Of waiting, of what is plugged in, of policy.
 wait_timeout WaitTimeout exit=13 http=504: The run did not end in the time that was given; it goes on.
 backend_broken BackendBroken exit=14 http=500: A backend breaks the contract; the message names the hook.

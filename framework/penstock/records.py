@@ -33,11 +33,13 @@ class Rights:
     """What a caller may: a scope, on the endpoints it names by id, or on everything where `endpoints` is None.
 
     `public`: it is one of whom nothing is known, who may trigger the endpoints that are public and nothing else.
+    `token` is the id of a token of ours that gives them, as long as it is not revoked.
     """
 
     scope: Scope
     endpoints: frozenset[str] | None = None
     public: bool = False
+    token: str | None = None
 
     def holds(self, scope: Scope) -> bool:
         """Whether the scope is held."""

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
+import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from typing import Any
 
 from attrs import frozen
@@ -147,6 +151,35 @@ def test_a_token_may_what_its_scope_says(harness):
                 what = f"the answer to `{method} {path}` for a token with `{scope}`"
                 require(13, (reply.status < 300) == granted, f"{what} is {reply.status}, which needs `{needed}`")
                 require(13, granted or b"scope_missing" in reply.body, f"{what} does not say that a scope is missing")
+
+
+def test_a_revoked_token_triggers_nothing(harness):
+    """Is no run accepted by a token that was revoked while the trigger waited to be decided?"""
+    path = {
+        "http": "/v1/endpoints/one/runs",
+        "azureml_v1": f"{_WS}/PipelineRuns/PipelineEndpointSubmit/Name?name=one",
+    }[harness.door]
+    with _two(harness) as two:
+        registry, token, opened = two.admin.config.registry.value, two.tokens["submit"], threading.Barrier(3)
+
+        def trigger() -> list[int]:
+            with DOORS[harness.door](harness.subject, registry.stem) as door:
+                found = [door.send("POST", path, {}, token=token).status]
+                for _ in range(2):  # until the lock is taken
+                    opened.wait(harness.profile.patience)
+                return [*found, door.send("POST", path, {}, token=token).status]
+
+        with closing(sqlite3.connect(registry, isolation_level=None)) as other, ThreadPoolExecutor(2) as pool:
+            asked = [pool.submit(trigger) for _ in range(2)]
+            opened.wait(harness.profile.patience)
+            other.execute("BEGIN IMMEDIATE")
+            opened.wait(harness.profile.patience)
+            time.sleep(0.3)  # they are let in, and wait for the lock
+            other.execute("UPDATE tokens SET revoked = 1 WHERE scope = 'submit'")
+            other.execute("COMMIT")
+            before, found = zip(*(each.result() for each in asked), strict=True)
+        require(13, set(before) <= {200, 201}, "the token triggers nothing")
+        same(13, found, (401, 401), "the status of triggers whose token was revoked before they were decided")
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sqlite3
@@ -216,3 +217,82 @@ def test_who_stops_waiting_decides_nothing(registry, kit):
         assert len(registry._decisions._waiting) == begun
     registry._decisions.make(change(kit, ("access", "digits", "public")))
     assert registry.endpoints.get("digits").enabled
+
+
+def surrogate(tx):
+    tx.run("UPDATE endpoints SET description = ?", "\ud800")
+
+
+def damaged(tx):
+    json.loads("{")
+
+
+def misspelled(tx):
+    tx.run("UPDATE nothing SET description = ''")
+
+
+def taken_back(tx):
+    """What a full disk may do: SQLite takes back all of the transaction, and not the statement alone."""
+    tx.run("INSERT OR ROLLBACK INTO endpoints SELECT * FROM endpoints")
+
+
+@pytest.mark.parametrize("work", [surrogate, damaged, misspelled, taken_back])
+def test_what_goes_wrong_together_is_what_goes_wrong_alone(registry, kit, work):
+    kit.publish(registry, "a", endpoint="digits")
+    before = content(registry, kit)
+    alone = outcome(registry._decisions.make, work)
+    with registry.group_commit() as together, together.joined():
+        assert outcome(registry._decisions.make, work) == alone
+    assert content(registry, kit) == before
+
+
+def test_nothing_is_decided_in_a_group_that_sqlite_took_back(registry, kit):
+    """What came after it would be committed at once, though everybody is told that nothing was changed."""
+    kit.publish(registry, "a", endpoint="digits")
+    before = content(registry, kit)
+    close = change(kit, ("close", "digits", "why"))
+    together = registry.group_commit()
+    with together.joined():
+        assert outcome(registry._decisions.make, close) == "done"
+        assert outcome(registry._decisions.make, taken_back) == "registry_error"
+        assert outcome(registry._decisions.make, close) == "registry_error"
+    assert outcome(together.commit) == "registry_error"
+    assert content(registry, kit) == before
+    registry._decisions.make(close)
+
+
+def replaced(path):
+    """Put a copy in its place, as who restores a backup does."""
+    copy = path.with_name("copy.db")
+    copy.write_bytes(path.read_bytes())
+    os.replace(copy, path)
+
+
+def test_what_is_committed_to_a_file_that_was_replaced_meanwhile_is_an_error(tmp_path, kit):
+    path, told = tmp_path / "registry.db", []
+    close = change(kit, ("close", "digits", "why"))
+    with started(tmp_path, kit) as registry, registry.group_commit() as together:
+        with together.joined():
+            registry._decisions.make(close)
+            registry.after_commit(lambda: told.append("closed"))
+        replaced(path)
+        assert outcome(together.commit) == "registry_replaced"
+        assert told == []
+
+    def overtaken(tx):
+        close(tx)
+        replaced(path)
+
+    with Registry.open(path) as registry:
+        assert outcome(registry._decisions.make, overtaken) == "registry_replaced"
+
+
+def test_a_commit_says_whether_anything_had_to_be_written(registry, kit):
+    kit.publish(registry, "a", endpoint="digits")
+    works = {False: lambda tx: tx.need("SELECT 1"), True: change(kit, ("close", "digits", "why"))}
+    for wrote, work in works.items():
+        together = registry.group_commit()
+        with together.joined():
+            registry._decisions.make(work)
+        assert together.commit() is wrote
+    assert registry.group_commit().commit() is False

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import pytest
@@ -55,6 +57,26 @@ def test_a_revoked_token_is_refused_at_once(served, folder, serving) -> None:
     assert served.call("GET", "/v1/endpoints", token=token).status == 200
     serving.penstock(folder, "token", "revoke", "brief")
     assert served.call("GET", "/v1/endpoints", token=token).status == 401
+
+
+def test_what_waits_to_be_decided_when_its_token_is_revoked_is_refused(served, folder, serving) -> None:
+    """Who revokes a token finds no run of it in the history after that, however long a trigger waited for its turn."""
+    token = serving.token(folder, "waiting", "submit")
+    assert served.call("POST", "/v1/endpoints/hello/runs", {}, token=token).status == 201
+
+    def trigger(path: str) -> int:
+        return served.call("POST", f"/v1/endpoints/{path}/runs", {}, token=token).status
+
+    with (
+        closing(sqlite3.connect(folder / ".penstock/registry.db", isolation_level=None)) as other,
+        ThreadPoolExecutor(2) as pool,
+    ):
+        other.execute("BEGIN IMMEDIATE")
+        asked = pool.map(trigger, ["hello", "hidden"])
+        time.sleep(0.5)  # both were let in by then, and wait for the lock
+        other.execute("UPDATE tokens SET revoked = 1 WHERE name = 'waiting'")
+        other.execute("COMMIT")
+        assert list(asked) == [401, 401]
 
 
 def test_an_expired_token_is_refused(served, folder, serving) -> None:
@@ -303,8 +325,6 @@ def test_a_page_whose_name_leads_here_is_refused_where_no_token_is_asked_for(fol
 
 def test_who_has_no_token_waits_for_no_writer(served, folder, tokens) -> None:
     """Whoever asks for a short-lived token without one to give is refused without taking the lock of decisions."""
-    import time
-
     form = {"grant_type": "client_credentials", "client_id": "read", "client_secret": "penstock_0_0"}
     with closing(sqlite3.connect(folder / ".penstock/registry.db", isolation_level=None)) as connection:
         connection.execute("BEGIN IMMEDIATE")

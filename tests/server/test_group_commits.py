@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import re
 import threading
+import uuid
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from penstock.errors import TooManyRequests
+from penstock.records import Caller
+from penstock.registry import GroupCommit, Registry
+from penstock.server.group_commits import GroupCommits
 from penstock.workspace import Workspace
+
+CALLER = Caller(actor="ada", door="http", request_id="request-1")
 
 BODIES = st.fixed_dictionaries(
     {},
@@ -106,3 +115,107 @@ def test_what_was_accepted_before_is_not_taken_for_what_holds(served, tokens, fo
         assert trigger() == "endpoint_not_found"
         workspace.endpoints.rename("hallo", "hello")
         assert trigger() == ("hello", "1")
+
+
+class Gone(Exception):
+    """What a caller is refused with."""
+
+
+@pytest.fixture
+def registry(tmp_path):
+    with Registry.open(tmp_path / "registry.db") as opened:
+        yield opened
+
+
+def written(registry):
+    """Something to decide."""
+    return lambda: registry.tokens.create(f"ada-{uuid.uuid4()}", "read", None, None, CALLER) and None
+
+
+def accepting(registry, **options):
+    async def elsewhere(work):
+        return await asyncio.to_thread(work)
+
+    return GroupCommits(registry, elsewhere, **options)
+
+
+def test_those_that_are_refused_hold_up_nobody(registry):
+    """However many come without a pause, what was decided before them is committed."""
+
+    async def flood(doing):
+        def refused():
+            raise Gone
+
+        async def keep_on(number):
+            while not decided.done():
+                with contextlib.suppress(Gone):
+                    await doing.do(refused, client=number)
+
+        decided = asyncio.ensure_future(doing.do(written(registry), client="ada"))
+        await asyncio.sleep(0)
+        await asyncio.wait_for(asyncio.gather(decided, *(keep_on(number) for number in range(8))), 20)
+
+    asyncio.run(flood(accepting(registry)))
+
+
+def test_what_writes_nothing_says_nothing_of_the_disk(registry, monkeypatch):
+    """The loop waits for a disk that was quick, and not because nobody asked it for anything."""
+
+    async def ask(doing):
+        for number in range(40):
+            await doing.do(lambda: None, client=number)
+            await doing.do(lambda: registry._decisions.make(lambda tx: tx.need("SELECT 1")), client=number)
+        await doing.do(written(registry), client="ada")
+
+    threads, commit = [], GroupCommit.commit
+
+    def committed(self):
+        threads.append(threading.current_thread().name)
+        return commit(self)
+
+    monkeypatch.setattr("penstock.server.group_commits._QUICK", 60.0)
+    monkeypatch.setattr(GroupCommit, "commit", committed)
+    asyncio.run(ask(accepting(registry)))
+    assert threads[-1] == "penstock-commit"
+
+
+def test_without_a_thread_to_commit_by_nothing_is_decided_and_everybody_hears_of_it(registry, monkeypatch):
+    async def ask():
+        doing, start = accepting(registry), threading.Thread.start
+
+        def never(self):
+            raise RuntimeError("can't start new thread")
+
+        for begin in (never, start):
+            monkeypatch.setattr(threading.Thread, "start", begin)
+            asked = [doing.do(written(registry), client=number) for number in range(2)]
+            found.append(await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), 20))
+            held.append(len(registry.tokens.list()))
+
+    found, held = [], []
+    asyncio.run(ask())
+    assert [type(each) for each in found[0]] == [TooManyRequests] * 2
+    assert found[1] == [None, None]
+    assert held == [0, 2]
+
+
+def test_whoever_is_told_and_takes_its_time_holds_up_one_answer(registry):
+    """A plugin may ask something of a machine that does not answer."""
+
+    async def ask():
+        doing, asked = accepting(registry, told=True), []
+        for number in range(3):
+            asked.append(asyncio.ensure_future(doing.do(hanging if number == 1 else written(registry), client=number)))
+            await asyncio.sleep(0.2)
+        seen.extend(each.done() for each in asked)
+        seen.append(len(registry.tokens.list()))
+        goes_on.set()
+        await asyncio.wait_for(asyncio.gather(*asked), 20)
+
+    def hanging():
+        written(registry)()
+        registry.after_commit(lambda: goes_on.wait(30))
+
+    seen, goes_on = [], threading.Event()
+    asyncio.run(ask())
+    assert seen == [True, False, True, 3]

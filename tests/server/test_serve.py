@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import signal
 import socket
@@ -82,6 +83,42 @@ def test_an_end_answers_what_was_taken(folder, serving, tokens) -> None:
     assert seen[0].status == 200
     assert seen[0].json["state"] == "queued"
     assert time.monotonic() - began < 30
+
+
+def test_an_end_answers_what_was_sent_on_connections_that_were_kept(folder, serving, tokens) -> None:
+    """Who asks one thing after the other is told to come no more, and nothing that it sent before is dropped."""
+    server = serving.Served(folder, "--no-dispatch")
+    answered, dropped = [], []
+
+    def keep_on() -> None:
+        asking = http.client.HTTPConnection(server.host, server.port, timeout=60)
+        headers = {"Authorization": f"Bearer {tokens['submit']}"}
+        with closing(asking):
+            while True:
+                try:
+                    asking.connect()
+                except ConnectionRefusedError:  # by now there is no server
+                    return
+                while asking.sock is not None:
+                    try:
+                        asking.request("POST", "/v1/endpoints/hello/runs", b"{}", headers)
+                        reply = asking.getresponse()
+                        reply.read()
+                    except OSError as error:
+                        dropped.append(error)
+                        return
+                    answered.append(reply.status)
+
+    threads = [threading.Thread(target=keep_on) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    while len(answered) < 32:
+        time.sleep(0.01)
+    assert server.stop(signal.SIGTERM) == 0
+    for thread in threads:
+        thread.join(30)
+    assert set(answered) == {201}
+    assert dropped == []
 
 
 def test_health_needs_no_token(served) -> None:

@@ -117,6 +117,15 @@ def test_everything_wrong_is_said_at_once_and_nothing_else(trigger):
     json.dumps(refused.value.to_dict()).encode()
 
 
+def test_of_thousands_of_unknown_parameters_only_some_are_looked_for_among_the_known():
+    """Else one request keeps a processor for minutes."""
+    with pytest.raises(ParameterInvalid) as refused:
+        bind({"depth": 1, "layers": [1]} | {f"shufle{number:05}": True for number in range(5000)})
+    details = refused.value.details
+    assert len(details) == 5000 and {detail.code for detail in details} == {"parameter_unknown"}
+    assert 1 <= sum(bool(detail.hint) for detail in details) <= 20
+
+
 @given(accepted())
 def test_text_is_read_by_the_declared_type_to_the_same_values(chosen):
     bound = bind(chosen)

@@ -114,6 +114,7 @@ class Database:
             try:
                 yield connection
                 connection.execute("COMMIT")
+                self.check_in_place()
             except BaseException:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
@@ -136,13 +137,7 @@ class Database:
         """A bare connection; a `nonblocking` one does not wait for other processes."""
         if os.getpid() != self._pid:
             raise RegistryError(f"{self.path}: the registry was opened before a fork; open it again in this process")
-        if _identity(self.path) != self._file:
-            # What is decided in a file that has no name any more is lost, and its log lies beside the new one.
-            raise RegistryError(
-                f"{self.path}: the registry was replaced or taken away while it was open here, so nothing is written; "
-                "restart this process",
-                code="registry_replaced",
-            )
+        self.check_in_place()
         with translated(self.path):
             kept = self._nonblocking if nonblocking else self._free
             with self._lock:
@@ -160,6 +155,19 @@ class Database:
                         connection.close()
                     else:
                         kept.append(connection)
+
+    def check_in_place(self) -> None:
+        """Raise RegistryError `registry_replaced` when the file is not the one that was opened.
+
+        What is decided in a file that has no name any more is lost, and its log lies beside the new one. Asked after
+        a commit as well: who decides may have waited for the lock for long.
+        """
+        if _identity(self.path) != self._file:
+            raise RegistryError(
+                f"{self.path}: the registry was replaced or taken away while it was open here, so nothing is written; "
+                "restart this process",
+                code="registry_replaced",
+            )
 
     def close(self) -> None:
         """Close the connections; closing twice is closing once. One that is in use is closed when it is given back."""

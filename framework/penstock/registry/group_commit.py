@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from penstock.errors import RegistryError
-from penstock.registry.database import Database, Transaction, savepoint
+from penstock.registry.database import Database, Transaction, savepoint, translated
 
 if TYPE_CHECKING:
     from penstock.registry.decisions import Decisions
@@ -33,6 +33,8 @@ class GroupCommit:
         self._database = database
         self._decisions = decisions
         self._connection: sqlite3.Connection | None = None
+        self._lost: RegistryError | None = None
+        self._changes = 0
         self._held = ExitStack()
         self._last = 0
         self._after: list[Callable[[], None]] = []
@@ -59,31 +61,50 @@ class GroupCommit:
     def decide(self, work: Callable[[Transaction], T]) -> T:
         """Make a decision, which holds once all are committed; one that fails leaves nothing behind.
 
-        Raises WouldBlock when it is not our turn to decide.
+        Raises WouldBlock when it is not our turn to decide, and RegistryError, as do all after it and the commit when
+        SQLite took back all of it, on a full disk for one: what comes then would be a decision of its own.
         """
         connection = self._connection or self._begin()
+        if self._lost is not None:
+            raise self._lost
         tx = self._database.decision(connection, self._last)
-        with savepoint(connection):
-            answer = work(tx)
+        try:
+            with translated(self._database.path), savepoint(connection):
+                answer = work(tx)
+        except RegistryError as error:
+            if not connection.in_transaction:
+                self._lost = error
+            raise
         self._last = tx.now
         return answer
 
     def after(self, work: Callable[[], None]) -> None:
-        """Do something once all are committed; it raises nothing."""
+        """Do something once all are committed; it raises nothing. `commit` does it, unless it is taken before."""
         self._after.append(work)
 
-    def commit(self) -> None:
-        """Make what was decided last, if anything was. Raises RegistryError, and then nothing of it holds."""
+    def take_after(self) -> list[Callable[[], None]]:
+        """What was to be done after the commit: whoever takes it does it, and `commit` does not."""
+        taken, self._after = self._after, []
+        return taken
+
+    def commit(self) -> bool:
+        """Make what was decided last, if anything was. Answers whether anything had to be written.
+
+        Raises RegistryError, and then nothing of it holds.
+        """
         connection = self._connection
         if connection is None:
-            return
+            return False
         self._committing = True
         with self._held:
-            if not connection.in_transaction:  # SQLite took back all of it, on a full disk for one
-                raise RegistryError("the registry could not be written; nothing was changed, try again")
+            if self._lost is not None:
+                raise self._lost
+            wrote = connection.total_changes != self._changes
             connection.execute("COMMIT")
+            self._database.check_in_place()
         for work in self._after:
             work()
+        return wrote
 
     def _begin(self) -> sqlite3.Connection:
         """Take the turn if it can be had at once. Raises WouldBlock."""
@@ -97,7 +118,7 @@ class GroupCommit:
                 raise WouldBlock from None
             held.callback(_roll_back, connection)
             self._last = self._database.last_change(connection)
-            self._connection = connection
+            self._connection, self._changes = connection, connection.total_changes
             self._held = held.pop_all()
         return connection
 

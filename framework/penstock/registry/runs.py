@@ -22,6 +22,7 @@ from penstock.registry.lookup import (
 )
 from penstock.registry.messages import NewRun, Resolution, ResolutionChanged, TriggerRequest
 from penstock.registry.rows import BODY_SCOPE, RUNS, run_record, to_json
+from penstock.registry.tokens import refuse_revoked
 
 
 def replay(tx: Transaction, request: TriggerRequest) -> RunRecord | None:
@@ -46,9 +47,10 @@ def accept(
 ) -> tuple[RunRecord, bool]:
     """Accept a run, or return the one that the key has already (then the second value is true).
 
-    Raises ResolutionChanged when the trigger resolves to something else by now, NotFound, GateClosed, Conflict, and
-    TooManyRequests when the endpoint has as many unfinished runs as it may.
+    Raises ResolutionChanged when the trigger resolves to something else by now, NotFound, GateClosed, Conflict,
+    NotAuthenticated, and TooManyRequests when the endpoint has as many unfinished runs as it may.
     """
+    refuse_revoked(tx, caller)
     addressed = _address(tx, request)
     if addressed.known is not None:
         return addressed.known, True

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from sqlite3 import Row
 
-from penstock.errors import Conflict, NotFound, UsageError, did_you_mean
+from penstock.errors import Conflict, NotAuthenticated, NotFound, UsageError, did_you_mean
 from penstock.records import SCOPES, Caller, Scope, TokenRecord
 from penstock.registry.database import Transaction
 from penstock.registry.history import record
@@ -101,6 +101,13 @@ def verify(tx: Transaction, text: str) -> TokenRecord | None:
         return None
     found = _record(row, tx.clock)
     return found if found.state == "active" else None
+
+
+def refuse_revoked(tx: Transaction, caller: Caller) -> None:
+    """Raise NotAuthenticated when the token that a caller came in with was revoked while it waited to decide."""
+    token = None if caller.rights is None else caller.rights.token
+    if token is not None and tx.one("SELECT 1 FROM tokens WHERE id = ? AND revoked IS NULL", token) is None:
+        raise NotAuthenticated()
 
 
 def exchange(tx: Transaction, name: str, text: str, seconds: int) -> NewSession | None:

@@ -89,7 +89,7 @@ class Gatekeeper:
         if found is None:
             return None
         endpoints = None if found.endpoints is None else frozenset(found.endpoints)
-        return found.name, Rights(scope=found.scope, endpoints=endpoints)
+        return found.name, Rights(scope=found.scope, endpoints=endpoints, token=found.id)
 
     def _signed(self, token: str, request_id: str) -> tuple[str, Rights] | None:
         """Who has a token of an issuer; why nobody has it is for the log alone."""

@@ -68,7 +68,8 @@ class App:
         self._writers = Writers(_THREADS)
         # A plugin that wraps verbs may take its time, and it sees what was decided once that is durable.
         quick = not workspace.services.plugins.wrap_verbs
-        self._group_commits = GroupCommits(workspace.services.registry, self._writers.do) if quick else None
+        registry, told = workspace.services.registry, workspace.services.plugins.hear_runs
+        self._group_commits = GroupCommits(registry, self._writers.do, told=told) if quick else None
         # Apart from those of all other requests: a target that hangs holds up only its like.
         self._asking = Threads(_ASKING, "penstock-asking").do
         self._asking_to_write = Threads(_ASKING, "penstock-asking").do
@@ -87,7 +88,7 @@ class App:
         )
 
     def stop(self) -> None:
-        """Let whoever waits for news have what there is."""
+        """Let whoever waits for news have what there is, and whoever is answered send no more."""
         self._stopping = True
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -112,8 +113,9 @@ class App:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
-                if unasked and not scope.get("penstock_body_asked"):
-                    # Who asks before sending a body was not told to, so whatever comes next is the body or is not.
+                # Who asks before sending a body was not told to, so whatever comes next is the body or is not. And who
+                # is told of the end sends nothing more that nobody reads.
+                if self._stopping or (unasked and not scope.get("penstock_body_asked")):
                     message["headers"].append((b"connection", b"close"))
             await send(message)
 

@@ -5,8 +5,9 @@ and answered after one commit.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -15,7 +16,8 @@ from penstock.server.threads import Threads, settle
 
 _Job = tuple[Callable[[], Any], "asyncio.Future[Any]"]
 
-_Decided = tuple["asyncio.Future[Any]", Any]
+_Decided = tuple["asyncio.Future[Any]", Any, list[Callable[[], None]]]
+"""Who waits for an answer, the answer, and what is to be done between the commit and that."""
 
 _MOST = 64
 """About how many share one commit at the most: others want their turn too."""
@@ -30,11 +32,24 @@ _IN_A_ROW = 20
 """How many commits must have been quick for the next one to be made on the loop."""
 
 
-class GroupCommits:
-    """Does on the loop what decides something quickly; what would block the loop is done `in_thread`."""
+_TELLING = 32
+"""How many threads tell plugins of what was accepted, each of which may take its time."""
 
-    def __init__(self, registry: Registry, in_thread: Callable[[Callable[[], Any]], Awaitable[Any]]) -> None:
+_log = logging.getLogger("penstock.server")
+
+
+class GroupCommits:
+    """Does on the loop what decides something quickly; what would block the loop is done `in_thread`.
+
+    With `told` others are told of it, who may take their time: that holds up the answer to who asked, and nobody else.
+    """
+
+    def __init__(
+        self, registry: Registry, in_thread: Callable[[Callable[[], Any]], Awaitable[Any]], *, told: bool = False
+    ) -> None:
         self._registry = registry
+        self._telling = Threads(_TELLING, "penstock-tell").do if told else None
+        self._tasks = set[asyncio.Task[None]]()
         self._in_thread = in_thread
         self._committing = Threads(1, "penstock-commit")
         self._quick = 0
@@ -64,16 +79,24 @@ class GroupCommits:
         """One commit after the other, for as long as there is something to do."""
         try:
             while self._jobs:
-                with self._registry.group_commit() as group:
-                    decided = list[_Decided]()
-                    while self._jobs and len(decided) < _MOST:
-                        decided += self._decide(group)
-                        for _ in range(_LOOKS):
-                            await asyncio.sleep(0)
-                    commit = partial(_timed, group)
-                    self._answer(decided, *(commit() if self._is_quick else await self._committing.do(commit)))
+                await self._one_round()
         finally:
             self._round = None
+
+    async def _one_round(self) -> None:
+        decided, done = list[_Decided](), 0
+        try:
+            with self._registry.group_commit() as group:
+                # Those that decide nothing count too: however many come, what was decided is committed in time.
+                while self._jobs and done < _MOST:
+                    done += len(self._jobs)
+                    decided += self._decide(group)
+                    for _ in range(_LOOKS):
+                        await asyncio.sleep(0)
+                commit = partial(_timed, group)
+                self._answer(decided, *(commit() if self._is_quick else await self._committing.do(commit)))
+        except Exception as error:  # there was no thread, and so no commit
+            self._answer(decided, None, error)
 
     @property
     def _is_quick(self) -> bool:
@@ -83,28 +106,53 @@ class GroupCommits:
     def _decide(self, group: GroupCommit) -> list[_Decided]:
         """Do all jobs; what was decided is to be committed, and then answered."""
         jobs, self._jobs = self._jobs, []
-        return [(done, answer) for work, done in jobs for answer in self._try(group, work, done)]
+        return [decided for work, done in jobs for decided in self._try(group, work, done)]
 
-    def _answer(self, decided: list[_Decided], seconds: float, failed: Exception | None) -> None:
-        self._quick = self._quick + 1 if seconds < _QUICK else 0
-        for done, answer in decided:
-            settle(done, answer, failed)
+    def _answer(self, decided: list[_Decided], seconds: float | None, failed: Exception | None) -> None:
+        if seconds is not None:  # else nothing was written, which says nothing of the disk
+            self._quick = self._quick + 1 if seconds < _QUICK else 0
+        for one in decided:
+            done, answer, after = one
+            if failed is not None or not after:
+                settle(done, answer, failed)
+            elif self._telling is None:
+                _do(after)
+                settle(done, answer, None)
+            else:
+                task = asyncio.create_task(self._tell_others(one, self._telling))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
 
-    def _try(self, group: GroupCommit, work: Callable[[], Any], done: asyncio.Future[Any]) -> list[Any]:
+    async def _tell_others(self, decided: _Decided, do: Callable[[Callable[[], Any]], Awaitable[Any]]) -> None:
+        """Tell of what is durable whoever hears of it, and then answer."""
+        done, answer, after = decided
+        try:
+            await do(partial(_do, after))
+        except Exception as error:  # it holds all the same
+            _log.warning("nobody was told of what was accepted: %s", error)
+        finally:
+            settle(done, answer, None)
+
+    def _try(self, group: GroupCommit, work: Callable[[], Any], done: asyncio.Future[Any]) -> list[_Decided]:
         """The answer to give after the commit; none when it is clear already that there is another."""
         try:
             with group.joined():
-                return [work()]
+                return [(done, work(), group.take_after())]
         except BaseException as error:
             settle(done, None, error)
         return []
 
 
-def _timed(group: GroupCommit) -> tuple[float, Exception | None]:
-    """Commit what was decided: how long it took, in seconds, and what stood in its way."""
-    began, failed = time.perf_counter(), None
+def _timed(group: GroupCommit) -> tuple[float | None, Exception | None]:
+    """Commit what was decided: how long it took to write it, in seconds, and what stood in its way."""
+    began, wrote, failed = time.perf_counter(), True, None
     try:
-        group.commit()
+        wrote = group.commit()
     except Exception as error:
         failed = error
-    return time.perf_counter() - began, failed
+    return time.perf_counter() - began if wrote else None, failed
+
+
+def _do(works: Iterable[Callable[[], None]]) -> None:
+    for work in works:
+        work()

@@ -37,6 +37,9 @@ _BACKLOG, _AT_ONCE = 2048, 100
 in one go than there may be.
 """
 
+_LAST = 0.05
+"""Seconds for which those that were answered without a word of the end may still ask something."""
+
 _DRAIN = 61
 """Seconds that what was taken may go on at the end once its body is there: longer than the waits for a thread and for
 a locked registry.
@@ -139,6 +142,10 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Take no more, and answer what was taken; who reads no answer, or waits for a target, is left in the end."""
         self._app.stop()
+        for listening in self.servers:
+            listening.close()
+        # What is under way on a connection that was left open is read: a closed one would not even refuse it.
+        await asyncio.sleep(_LAST)
         await super().shutdown(sockets)
 
 

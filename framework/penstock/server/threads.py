@@ -10,7 +10,7 @@ from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any
 
-from penstock.errors import RegistryError
+from penstock.errors import RegistryError, TooManyRequests
 from penstock.registry.database import BUSY_SECONDS
 
 _Job = tuple[Callable[[], Any], asyncio.AbstractEventLoop, "asyncio.Future[Any]"]
@@ -29,12 +29,20 @@ class Threads:
         self._busy = 0  # told by the loop's thread alone
 
     async def do(self, work: Callable[[], Any]) -> Any:
-        """Do what blocks without holding up the others. Who is cancelled meanwhile leaves it behind."""
+        """Do what blocks without holding up the others. Who is cancelled meanwhile leaves it behind.
+
+        Raises TooManyRequests when the machine lets no thread be made and there is none yet.
+        """
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Any] = loop.create_future()
         if self._busy >= self._made < self._most:
-            self._made += 1
-            threading.Thread(target=self._run, name=self._name, daemon=True).start()
+            try:
+                threading.Thread(target=self._run, name=self._name, daemon=True).start()
+            except RuntimeError:  # too many processes and threads: who comes later may try again
+                if not self._made:
+                    raise TooManyRequests("the server can begin no thread for it now; try again") from None
+            else:
+                self._made += 1
         self._busy += 1
         self._jobs.put((work, loop, done))
         return await done

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+from itertools import zip_longest
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -20,6 +21,9 @@ from penstock.spec import Parameter, Value
 from penstock.spec.binding import bind
 from penstock.spec.parameters import HIDDEN
 from penstock.spec.values import RawValue, describe
+
+_HINTS = 20
+"""For how many unknown parameters of a request it is said what may have been meant."""
 
 _LONGEST_KEY = 255
 
@@ -69,10 +73,12 @@ def bind_parameters(snapshot: FrozenSnapshot, options: TriggerOptions, resolve: 
     """
     declared, given = declared_by(snapshot), options.parameters
     archived = archive_paths(snapshot)
+    unknown = [name for name in given if name not in declared]
+    # Looking for the nearest name takes its time, and a body may have thousands.
+    hints = [did_you_mean(name, declared) for name in unknown[:_HINTS]]
     problems = [
-        Problem("parameter_unknown", "the pipeline has no such parameter", (name,), hint=did_you_mean(name, declared))
-        for name in given
-        if name not in declared
+        Problem("parameter_unknown", "the pipeline has no such parameter", (name,), hint=hint)
+        for name, hint in zip_longest(unknown, hints, fillvalue="")
     ]
     sensitive: list[str] = []
     typed: dict[str, Value] = {}

@@ -34,6 +34,8 @@ class WorkspacePlugins:
             self._manager.add("plugin", name, plugin)
         self.wrap_verbs = bool(self._manager.hook.penstock_execute_verb.get_hookimpls())
         """Whether any of them wraps verbs."""
+        self.hear_runs = bool(self._manager.hook.penstock_run_changed.get_hookimpls())
+        """Whether any of them is told of runs."""
 
     def execute_verb(self, request: VerbRequest, execute: Callable[[], R]) -> R:
         """Run one verb inside the plugins that wrap it, and give back what `execute` answered or raised.

@@ -94,6 +94,13 @@ def bodies_are_logged():
     requested("POST", TRIGGERS, told)
 
 
+def tokens_are_looked_at_first():
+    """A token that is good when a trigger comes is good for as long as that waits."""
+    from penstock.registry import runs
+
+    runs.refuse_revoked = lambda tx, caller: None
+
+
 def _everywhere(real, other):
     """Put another function in the place of one, in every module that has it."""
     import sys
@@ -113,5 +120,6 @@ CASES = {
     what_is_not_yours_is_forbidden: ("http", "a_token_learns_nothing_of_the_rest"),
     public_is_looked_up_first: ("http", "public_is_decided_with_the_acceptance"),
     nobodys_keys_are_everybodys: ("azureml_v1", "public_is_its_triggers_and_nothing_else"),
+    tokens_are_looked_at_first: ("http", "a_revoked_token_triggers_nothing"),
     bodies_are_logged: ("http", "a_sensitive_value_is_its_runs_alone"),
 }
