@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -73,11 +74,25 @@ def test_the_first_screen_is_a_real_play():
     ]
 
 
-def test_the_five_lines(shell, digits):
-    five = blocks(section("penstock"), "sh")[0]
+@pytest.mark.usefixtures("serving")
+@pytest.mark.skipif(shutil.which("curl") is None, reason="the trigger by URL is sent with curl")
+def test_the_five_lines_and_the_trigger_by_url_after_them(shell, digits):
+    five, by_url = blocks(section("penstock"), "sh")
     assert len(five.splitlines()) == 5
-    said = shell(five, digits)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    assert "127.0.0.1:8642" in by_url
+    served = by_url.replace(":8642", f":{port}").replace("curl ", "curl -s -D head ").replace("serve &", "serve 2>log &")
+    ended = "trap 'kill $(jobs -p); wait' EXIT"
+    said = shell(f"{ended}\nexport PENSTOCK_SERVER_PORT={port}\n{five}{served}", digits)
     assert "digits@0" in said and "digits@1" in said and "dirty scanner" in said
+    assert (digits / "head").read_text().splitlines()[0].split()[1] == "201"
+    assert '"max_depth":12' in said and '"replayed":false' in said
+
+
+def test_the_kit_is_asked_for_a_target_that_init_makes(shell, project):
+    (asked,) = re.findall(r"^penstock conformance (\w+)", section("Conformance"), flags=re.M)
+    assert f'"{asked}"' in shell("rm penstock.yaml; penstock init; penstock target list --json")
 
 
 def test_your_own_pipeline(shell):
