@@ -12,6 +12,11 @@ from pathlib import Path
 import pytest
 
 from penstock import errors
+from penstock.config import build_plugin, load_config
+from penstock.contract.target import Location
+from penstock.targets.opened import OpenTargets
+from penstock_azureml_v1.hooks import AzuremlV1
+from penstock_azureml_v1.submissions import parameters_of
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -82,7 +87,9 @@ def test_the_five_lines_and_the_trigger_by_url_after_them(shell, digits):
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     assert "127.0.0.1:8642" in by_url
-    served = by_url.replace(":8642", f":{port}").replace("curl ", "curl -s -D head ").replace("serve &", "serve 2>log &")
+    served = (
+        by_url.replace(":8642", f":{port}").replace("curl ", "curl -s -D head ").replace("serve &", "serve 2>log &")
+    )
     ended = "trap 'kill $(jobs -p); wait' EXIT"
     said = shell(f"{ended}\nexport PENSTOCK_SERVER_PORT={port}\n{five}{served}", digits)
     assert "digits@0" in said and "digits@1" in said and "dirty scanner" in said
@@ -132,11 +139,26 @@ def test_the_exit_codes_are_those_of_the_errors():
 
 
 def test_the_configuration_is_valid(project):
-    from penstock.config import load_config
-
     (project / "penstock.yaml").write_text(blocks(section("Configuration"), "yaml")[0])
     config = load_config(project, env={"PENSTOCK_TARGETS_LAPTOP_SLOTS": "3"})
     assert config.targets["laptop"].options["slots"].value == 3
+
+
+def test_a_mapped_datastore_is_read_as_readme_configures_it(project):
+    """By a caller from another machine, who is refused everything else."""
+    (yaml,) = blocks(section("Come from Azure ML v1"), "yaml")
+    table = project / "blob" / "monday" / "table.csv"
+    table.parent.mkdir(parents=True)
+    table.write_text("monday")
+    (project / "penstock.yaml").write_text(yaml.replace("/data/blob", str(project / "blob")))
+    config = load_config(project, env={})
+    door = build_plugin(config, "azureml_v1", AzuremlV1)
+    named = {"DataStoreName": "workspaceblobstore", "RelativePath": "monday/table.csv"}
+    given = parameters_of({"DataPathAssignments": {"table": named}}, door)
+    target = OpenTargets(config).open(config.target.value)
+    assert target.resolve_location(Location(parameter="table", type="file", text=given["table"])) == str(table)
+    refused = target.resolve_location(Location(parameter="table", type="file", text=str(project / "penstock.yaml")))
+    assert refused.code == "location_refused"
 
 
 def test_the_tests_and_the_demo_are_set_up_by_the_same_line():
