@@ -13,8 +13,7 @@ import pytest
 
 from penstock import errors
 from penstock.config import build_plugin, load_config
-from penstock.contract.target import Location
-from penstock.targets.opened import OpenTargets
+from penstock.spec.values import OpenedPath
 from penstock_azureml_v1.hooks import AzuremlV1
 from penstock_azureml_v1.submissions import parameters_of
 
@@ -144,21 +143,14 @@ def test_the_configuration_is_valid(project):
     assert config.targets["laptop"].options["slots"].value == 3
 
 
-def test_a_mapped_datastore_is_read_as_readme_configures_it(project):
-    """By a caller from another machine, who is refused everything else."""
+def test_a_mapped_datastore_is_opened_as_readme_configures_it(project):
     (yaml,) = blocks(section("Come from Azure ML v1"), "yaml")
-    table = project / "blob" / "monday" / "table.csv"
-    table.parent.mkdir(parents=True)
-    table.write_text("monday")
     (project / "penstock.yaml").write_text(yaml.replace("/data/blob", str(project / "blob")))
-    config = load_config(project, env={})
-    door = build_plugin(config, "azureml_v1", AzuremlV1)
+    door = build_plugin(load_config(project, env={}), "azureml_v1", AzuremlV1)
     named = {"DataStoreName": "workspaceblobstore", "RelativePath": "monday/table.csv"}
     given = parameters_of({"DataPathAssignments": {"table": named}}, door)
-    target = OpenTargets(config).open(config.target.value)
-    assert target.resolve_location(Location(parameter="table", type="file", text=given["table"])) == str(table)
-    refused = target.resolve_location(Location(parameter="table", type="file", text=str(project / "penstock.yaml")))
-    assert refused.code == "location_refused"
+    assert given == {"table": OpenedPath(project / "blob" / "monday" / "table.csv")}
+    assert isinstance(given["table"], OpenedPath)
 
 
 def test_the_tests_and_the_demo_are_set_up_by_the_same_line():
