@@ -51,8 +51,8 @@ def _between(least: float, most: float, otherwise: str = "") -> Callable[[Any, A
 
     def check(_: Any, attribute: Attribute[Any], value: float | None) -> None:
         if value is not None and not least <= value <= most:
-            more = f"; {otherwise}" if otherwise else ""
-            raise ValueError(f"from {least:,} to {most:,}, got {value:,}{more}")
+            limit = f"at least {least}" if value < least else f"at most {most}"
+            raise ValueError(f"{limit}, got {value}" + (f"; {otherwise}" if otherwise else ""))
 
     return check
 
