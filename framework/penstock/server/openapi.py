@@ -12,9 +12,11 @@ from penstock.codec import answer_schema
 from penstock.contract.http import HttpAnswer, HttpRequest, HttpRoute
 from penstock.server.answers import PROBLEM, problem, to_json
 from penstock.server.bodies import Key, one, only
+from penstock.server.rest.calling import called_by
 from penstock.server.rest.routes import REST_ROUTES, RestRoute
 from penstock.spec import Parameter
 from penstock.workspace.endpoints import Signature
+from penstock.workspace.rights import token_needed
 
 Schema = dict[str, Any]
 
@@ -143,8 +145,11 @@ def _operation(route: RestRoute, definitions: Schema) -> Schema:
         "parameters": [*named, *queried, *headers],
         "responses": _responses(route, definitions),
     }
+    verb = called_by(route.handler)
+    operation["description"] = f"Needs {token_needed(verb.scope, verb.within)}."
+    operation["security"] = [{"bearer": [verb.scope]}]
     if route.triggers is not None:
-        operation["security"] = [{"bearer": []}, {}]  # a public endpoint's asks for no token
+        operation["security"].append({})  # a public endpoint's asks for no token
     if route.body is not None:
         schema = _body(route.body)
         operation["requestBody"] = {

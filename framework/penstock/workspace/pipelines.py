@@ -170,7 +170,7 @@ class Pipelines(Group):
         """Open the gate of a published pipeline. Raises Conflict `revision_changed`."""
         return move_gate(self._services, caller, "pipeline", ref, open=True, expect_revision=expect_revision)
 
-    @verb("pipeline.delete", "publish")
+    @verb("pipeline.delete", "admin")
     def delete(self, caller: Caller, ref: str) -> PublishedRecord:
         """Delete a published pipeline that nothing points to; its label is never given again.
 

@@ -1,0 +1,53 @@
+"""What each verb does, in the words of whoever asks for it: for refusals, and for the table of scopes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+ASKED: Mapping[str, str] = {
+    "workspace.status": "reading what is in the workspace",
+    "history.list": "reading the history of the workspace",
+    "registry.check": "checking the registry",
+    "registry.backup": "copying the registry",
+    "endpoint.create": "creating an endpoint",
+    "endpoint.add_version": "adding a version to an endpoint",
+    "endpoint.get": "reading an endpoint",
+    "endpoint.signature": "reading the parameters of an endpoint",
+    "endpoint.list": "listing endpoints",
+    "endpoint.set_default": "moving the default of an endpoint",
+    "endpoint.rollback": "rolling an endpoint back",
+    "endpoint.update": "changing an endpoint",
+    "endpoint.disable": "closing the gate of an endpoint",
+    "endpoint.enable": "opening the gate of an endpoint",
+    "endpoint.access": "opening an endpoint to everybody, or closing it again",
+    "endpoint.deduplicate": "setting the deduplication window of an endpoint",
+    "endpoint.rename": "renaming an endpoint",
+    "endpoint.delete": "deleting an endpoint",
+    "endpoint.history": "reading the history of an endpoint",
+    "endpoint.at": "reading what an endpoint would have run",
+    "pipeline.validate": "checking a pipeline",
+    "pipeline.publish": "publishing a pipeline",
+    "pipeline.publish_from": "publishing a pipeline",
+    "pipeline.get": "reading a published pipeline",
+    "pipeline.list": "listing published pipelines",
+    "pipeline.disable": "closing the gate of a published pipeline",
+    "pipeline.enable": "opening the gate of a published pipeline",
+    "pipeline.delete": "deleting a published pipeline",
+    "run.submit": "triggering an endpoint",
+    "run.submit_published": "triggering a published pipeline by its id",
+    "run.rerun": "running a run again",
+    "run.get": "reading a run",
+    "run.list": "listing runs",
+    "run.wait": "waiting for a run",
+    "run.cancel": "canceling a run",
+    "run.logs": "reading the logs of a run",
+    "run.outputs": "reading the outputs of a run",
+    "run.artifact": "downloading an artifact of a run",
+    "target.list": "listing targets",
+    "target.check": "checking a target",
+    "plugin.list": "listing plugins",
+    "token.create": "making a token",
+    "token.list": "listing tokens",
+    "token.revoke": "revoking a token",
+}
+"""What is asked for, by the name of its verb."""
