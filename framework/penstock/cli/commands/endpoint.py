@@ -75,6 +75,7 @@ def show(session: Session, name: str) -> None:
         behind = next((version.published for version in one.versions if version.version == one.default), None)
         default = None if behind is None else workspace.pipelines.get(behind)
         urls = trigger_urls(workspace.config, one, default)
+    closed = _CLOSED.get(one.refused or "")
     covered = "" if urls.native is None or urls.native.gated else " (not covered by our gates)"
     head = record(
         [
@@ -86,6 +87,7 @@ def show(session: Session, name: str) -> None:
             ("access", one.access),
             ("without a key", one.deduplication_window and _deduplication(one)),
             *gate_rows(one.enabled, one.gate),
+            ("refuses", f"triggers without a version: the {closed}" if closed else None),
             ("created", moment_text(one.created)),
             ("modified", moment_text(one.modified)),
             ("trigger", urls.trigger),
@@ -198,6 +200,10 @@ gate_commands(
 )
 
 
+_CLOSED = {"version_disabled": "default is disabled", "pipeline_disabled": "pipeline of the default is disabled"}
+"""What an endpoint that is open itself is closed by."""
+
+
 def _deduplication(one: EndpointRecord) -> str:
     if one.deduplication_window is None:
         return "each request by HTTP without a key is a new run"
@@ -207,7 +213,8 @@ def _deduplication(one: EndpointRecord) -> str:
 def _row(one: EndpointRecord) -> tuple[object, ...]:
     targets = " ".join(sorted({version.target for version in one.versions}))
     count = f"{len(one.versions)} (+{one.hidden_versions} closed)" if one.hidden_versions else len(one.versions)
-    return one.name, one.default or "none", count, state_text(one.enabled), targets, moment_text(one.modified)
+    state = _CLOSED.get(one.refused or "", state_text(one.enabled))
+    return one.name, one.default or "none", count, state, targets, moment_text(one.modified)
 
 
 def _version_row(one: VersionRecord, default: str | None) -> tuple[object, ...]:
