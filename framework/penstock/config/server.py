@@ -11,6 +11,9 @@ from penstock.config.model import Config, Setting
 from penstock.config.oidc import OidcIssuer, one_of_each
 from penstock.config.structuring import structure_options
 
+DOORS = ("azureml_v1",)
+"""Our own doors, plugins that the server has without being configured."""
+
 _LONGEST = 86_400
 """How long, in seconds, anything may be waited for."""
 
