@@ -26,7 +26,7 @@ V1 = "/pipelines/v1.0/subscriptions/s/resourceGroups/g/providers/Microsoft.Machi
 def page() -> str:
     """The page of the documentation: what it says above its table, and the table as it has to be."""
     head, rule, _ = PAGE.read_text().partition("|---|---|---|---|\n")
-    found: dict[Verb, list[str]] = {}
+    found: dict[Verb, list[str]] = {verb_of(Endpoints.signature): ["`GET /endpoints/{name}/openapi.json`"]}
     for route in REST_ROUTES:
         found.setdefault(called_by(route.handler), []).append(f"`{route.method} {route.path}`")
     rows = [

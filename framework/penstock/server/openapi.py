@@ -12,6 +12,7 @@ from penstock.codec import answer_schema
 from penstock.contract.http import HttpAnswer, HttpRequest, HttpRoute
 from penstock.server.answers import PROBLEM, problem, to_json
 from penstock.server.bodies import Key, one, only
+from penstock.server.documented import OTHER_PATHS
 from penstock.server.rest.calling import called_by
 from penstock.server.rest.routes import REST_ROUTES, RestRoute
 from penstock.spec import Parameter
@@ -68,6 +69,7 @@ def document(base_url: str) -> Schema:
     paths: dict[str, Schema] = {}
     for route in REST_ROUTES:
         paths.setdefault(f"/v1{route.path}", {})[route.method.lower()] = _operation(route, definitions)
+    paths |= OTHER_PATHS
     return _document(base_url, "penstock", version_of("penstock"), "The neutral API of penstock.", paths, definitions)
 
 

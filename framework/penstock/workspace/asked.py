@@ -29,6 +29,7 @@ ASKED: Mapping[str, str] = {
     "pipeline.publish": "publishing a pipeline",
     "pipeline.publish_from": "publishing a pipeline",
     "pipeline.get": "reading a published pipeline",
+    "pipeline.spec": "reading what a published pipeline does",
     "pipeline.list": "listing published pipelines",
     "pipeline.disable": "closing the gate of a published pipeline",
     "pipeline.enable": "opening the gate of a published pipeline",

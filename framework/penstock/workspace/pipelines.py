@@ -9,6 +9,7 @@ from pathlib import Path
 from attrs import asdict, frozen
 
 from penstock import snapshot
+from penstock.codec import from_canonical
 from penstock.errors import Problem
 from penstock.records import Caller, Page, PublishedRecord
 from penstock.registry import GateOutcome, PublishRequest
@@ -130,6 +131,12 @@ class Pipelines(Group):
     def get(self, caller: Caller, ref: str) -> PublishedRecord:
         """One published pipeline. Raises NotFound."""
         return self._services.registry.pipelines.get(ref)
+
+    @verb("pipeline.spec", "read")
+    def spec(self, caller: Caller, ref: str) -> Pipeline:
+        """What was published: the pipeline with its parameters and steps. Raises NotFound."""
+        pipelines = self._services.registry.pipelines
+        return from_canonical(pipelines.snapshot(pipelines.get(ref).digest).spec)
 
     @verb("pipeline.list", "read")
     def list(
