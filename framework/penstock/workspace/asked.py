@@ -43,6 +43,7 @@ ASKED: Mapping[str, str] = {
     "run.cancel": "canceling a run",
     "run.logs": "reading the logs of a run",
     "run.outputs": "reading the outputs of a run",
+    "run.artifacts": "reading which artifacts a run has",
     "run.artifact": "downloading an artifact of a run",
     "target.list": "listing targets",
     "target.check": "checking a target",

@@ -116,8 +116,11 @@ def rerun(request: HttpRequest, data: Data) -> HttpAnswer:
 
 @calls(Runs.outputs)
 def outputs(request: HttpRequest, data: Data) -> HttpAnswer:
-    """The outputs of a run that has ended."""
-    return answer({"id": request.path["id"], "outputs": request.workspace.runs.outputs(request.path["id"])})
+    """The outputs of a run that has ended, and in `artifacts` where those that are content are downloaded."""
+    run, runs = request.path["id"], request.workspace.runs
+    found = runs.outputs(run)
+    urls = {name: location(request, "runs", run, "outputs", name)["Location"] for name in runs.artifacts(run)}
+    return answer({"id": run, "outputs": found, "artifacts": urls})
 
 
 @calls(Runs.artifact)
