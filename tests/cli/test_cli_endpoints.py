@@ -29,6 +29,9 @@ def test_an_endpoint_that_refuses_every_trigger_says_so(greet, cli, closing, ref
     every = cli("endpoint", "list", "--all", "--json").ok().json["items"][0]
     assert every["refused"] == refused
     assert f"  {state}  " in cli("endpoint", "list", "--all").ok().out.splitlines()[1]
+    if refused == "version_disabled":  # no version is left to be listed, and still it says why
+        row = cli("endpoint", "list").ok().out.splitlines()[1]
+        assert "0 (+1 closed)" in row and f"  {state}  " in row
     shown = cli("endpoint", "show", "greet").ok().out
     assert (f"triggers without a version: the {state}" in shown) is (refused != "endpoint_disabled")
     assert refused in cli("submit", "greet", "--json").refused(7).out

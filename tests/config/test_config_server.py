@@ -42,6 +42,7 @@ def test_an_option_of_the_server_that_cannot_be_is_told_with_its_place(write, op
             server_options(load_config(write(text), env={k: v.strip("'") for k, v in env.items()}), {})
         assert str(raised.value).startswith(f"{place}: $.server.{option}: ")
         assert said in str(raised.value)
+        assert raised.value.code == "value_invalid"
 
 
 def test_a_public_url_may_have_a_port_and_a_path(write):
