@@ -65,7 +65,7 @@ def penstock_resolve_location(target: Target, location: Location) -> str | Probl
     """A path on this machine."""
     from penstock_local.locations import resolve
 
-    return resolve(location, target.options.data_roots)
+    return resolve(location, target.options.data_roots, target.name)
 
 
 @_hook

@@ -12,11 +12,11 @@ from penstock.contract.target import Location, Problem
 from penstock_local.machine import scheme_of
 
 
-def resolve(location: Location, data_roots: Sequence[Path]) -> str | Problem:
+def resolve(location: Location, data_roots: Sequence[Path], target: str) -> str | Problem:
     """The absolute path that steps will read, or why not.
 
     A caller on this machine may name any path, relative to its folder. Everybody else only absolute paths
-    below `data_roots`, links followed, and is not told what else exists.
+    below the `data_roots` of the target, links followed, and is not told what else exists.
     """
     scheme = scheme_of(location.text)
     if scheme not in ("", "file"):
@@ -25,9 +25,10 @@ def resolve(location: Location, data_roots: Sequence[Path]) -> str | Problem:
         path = _path_of_uri(location.text) if scheme else Path(location.text)
         if location.base is None:
             if not _is_below(path, data_roots):
-                roots = ", ".join(f"`{root}`" for root in data_roots)
-                hint = f"below {roots}" if roots else "below its `data_roots`, and it has none"
-                return _problem(location, "location_refused", f"from here this target reads only what lies {hint}")
+                roots = ", ".join(f"`{root}`" for root in data_roots) or "none yet"
+                key = f"`targets.{target}.data_roots` of penstock.yaml"
+                why = f"callers from elsewhere may name only what lies below the folders in {key}: {roots}"
+                return _problem(location, "location_refused", why)
             path = path.resolve()
         else:
             path = location.base.absolute() / path

@@ -142,7 +142,8 @@ class EndpointRecord:
 
     `hidden_versions` counts closed versions that a plain listing leaves out of `versions`. The triggers of one whose
     `access` is `public` are taken by HTTP without a token. Within `deduplication_window`, in seconds, of a run that
-    came by HTTP without an idempotency key, the same request is the same run; None: each is a new one.
+    came by HTTP without an idempotency key, the same request is the same run; None: each is a new one. `refused` is the
+    code that a trigger without a version is refused with because of a closed gate, whichever it is; None: none is.
     """
 
     id: str
@@ -154,6 +155,7 @@ class EndpointRecord:
     deduplication_window: int | None
     enabled: bool
     gate: Gate | None
+    refused: str | None
     versions: tuple[VersionRecord, ...]
     created: datetime
     modified: datetime

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 from penstock.codec import read_json
 from penstock.errors import ParameterInvalid, Problem, UsageError, did_you_mean
-from penstock.spec.values import RawValue, describe
+from penstock.spec.values import OpenedPath, RawValue, describe
 from penstock_azureml_v1.hooks import AzuremlV1
 
 _SECTION = "plugins.azureml_v1"
@@ -108,14 +108,15 @@ class _DataSet:
         """The path or URI that is configured for the data set."""
         if self.value.get("LiteralValue") is not None:
             return _DataPath(self.value["LiteralValue"]).resolve(door)
-        found = self.value.get("SavedDataSetReference") or self.value.get("DataSetReference")
-        if not isinstance(found, dict):
+        reference = self.value.get("SavedDataSetReference") or self.value.get("DataSetReference")
+        if not isinstance(reference, dict):
             raise _Unmapped("expected SavedDataSetReference, DataSetReference or LiteralValue", "parameter_type")
-        id_, name, version = (found.get(key) for key in ("Id", "Name", "Version"))
+        id_, name, version = (reference.get(key) for key in ("Id", "Name", "Version"))
         known = [str(one) for one in (id_, f"{name}:{version}" if name and version else None, name) if one]
         for one in known:
             if one in door.datasets:
-                return door.datasets[one]
+                found = door.datasets[one]
+                return OpenedPath(found) if os.path.isabs(found) else found  # noqa: PTH117  # a text, as a URI is
         asked = known[0] if known else "without an id"
         raise _Unmapped(f"the data set `{asked}` is not mapped: set `{_SECTION}.datasets.{asked}` to a path or URI")
 
@@ -135,7 +136,7 @@ def _beneath(root: str, relative: str) -> str:
     top = os.path.realpath(root)
     if whole != top and not whole.startswith(top.rstrip("/") + "/"):
         raise _Unmapped(f"`{relative[:80]}` leads out of its datastore")
-    return whole
+    return OpenedPath(whole)
 
 
 def _assigned(value: Any) -> Any:

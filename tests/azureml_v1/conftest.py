@@ -44,7 +44,7 @@ def folder(tmp_path_factory, engines_end) -> Iterator[Path]:
     (place / "secret.txt").write_text("secret")
     (place / "blob/link").symlink_to(place / "secret.txt")
     (place / "penstock.yaml").write_text(
-        f"targets:\n  laptop: {{backend: local, idle: 2s, slots: 4, data_roots: [{place / 'blob'}]}}\n"
+        f"targets:\n  laptop: {{backend: local, idle: 2s, slots: 4}}\n"
         "plugins:\n  azureml_v1:\n"
         f"    datastores: {{blob: {place / 'blob'}, cloud: 'gs://bucket/root'}}\n"
         f"    datasets: {{ds-1: {place / 'blob/monday/table.csv'}, 'sales:3': {place / 'blob/monday'}}}\n"

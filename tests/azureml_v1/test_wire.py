@@ -234,3 +234,19 @@ def test_the_run_history(served, call, key, ws, entity) -> None:
     asked = {"value": [{"runId": run}, {"runId": "nobody"}]}
     found = served.call("POST", f"{base}/experiments/h/runs:query", asked, token=key).json
     assert [one["runId"] for one in found["value"]] == [run]
+
+
+def test_what_is_mapped_is_open_to_this_door_and_to_a_rerun_and_to_nobody_else(call, served, key, folder) -> None:
+    forecast = call("GET", "/PipelineEndpoints/Name?name=forecast").json["Id"]
+    mapped = {"DataPathAssignments": {"table": {"DataStoreName": "blob", "RelativePath": "monday/table.csv"}}}
+    run = call("POST", f"/PipelineRuns/PipelineEndpointSubmit/Id/{forecast}", mapped).json["Id"]
+    again = served.call("POST", f"/v1/runs/{run}/rerun", {}, token=key)
+    assert (again.status, again.json["parameters"]["table"]) == (201, str(folder / "blob/monday/table.csv"))
+    named = {"table": str(folder / "blob/monday/table.csv")}
+    for refused in (
+        served.call("POST", "/v1/endpoints/forecast/runs", {"parameters": named}, token=key),
+        call("POST", f"/PipelineRuns/PipelineEndpointSubmit/Id/{forecast}", {"ParameterAssignments": named}),
+    ):
+        assert refused.status == 422
+        assert b"location_refused" in refused.body
+        assert b"`targets.laptop.data_roots` of penstock.yaml: none yet" in refused.body

@@ -8,6 +8,7 @@ import pty
 import re
 import select
 import signal
+import subprocess
 import time
 
 import pytest
@@ -164,6 +165,26 @@ def test_a_parameter_file_is_typed_and_its_errors_have_a_place(greet, project, c
     assert "gone.yaml" in cli("submit", "greet", "--params", "gone.yaml").refused(3).err
     assert "1,000,000 bytes" in cli("submit", "greet", "--params", "/dev/zero").refused(3).err
     assert cli("run", "list").ok().out == "no runs\n"
+
+
+def test_parameters_come_from_standard_input(greet, start):
+    """As a list of processes shows every `-p`."""
+
+    def submit(given: bytes, *more: str) -> tuple[int, bytes, bytes]:
+        process = start("submit", "greet", "--params", "-", "--json", *more, stdin=subprocess.PIPE)
+        out, err = process.communicate(given, timeout=60)
+        return process.returncode, out, err
+
+    status, out, _ = submit(b"name: typed\ntimes: 3\n", "-p", "times=4")
+    assert (status, json.loads(out)["parameters"]) == (0, {"name": "typed", "times": 4})
+    for given, expected, said in (
+        (b"times: 9\n", 5, "standard input:1:8: $.times: 9 is greater"),
+        (b"- 1\n", 3, "standard input:1:1"),
+        (b"\xff", 3, "standard input:1:1"),
+        (b"", 3, "standard input"),
+    ):
+        status, out, _ = submit(given)
+        assert (status, said in json.loads(out)["error"]["message"]) == (expected, True)
 
 
 def test_runs_are_listed_shown_and_rerun(steps, cli):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shlex
 
 import click
@@ -121,6 +122,20 @@ def test_an_argument_that_is_given_as_an_option_is_hinted_as_a_call_that_can_be_
                 head, *words = shlex.split(written)
                 assert head == "penstock" and tuple(words[: len(path)]) == path and "a b" in words
                 command.make_context("x", [*words[len(path) :], *needed(command)], obj=Session())
+
+
+def test_flags_that_say_different_things_of_one_are_refused_in_either_order(cli):
+    met = 0
+    for path, command in leaves(root):
+        flags = [one for one in command.params if isinstance(one, click.Option) and one.is_flag]
+        for one, other in itertools.permutations(flags, 2):
+            if one.name == other.name:
+                said = cli(*path, "x", one.opts[0], other.opts[0]).refused(2).err
+                assert f"`{one.opts[0]}` and `{other.opts[0]}` contradict each other" in said
+                met += 1
+    assert met
+    for window, off in (("--window", "5m"), ("--off",)), (("--off",), ("--window", "5m")):
+        assert "or `--off`" in cli("endpoint", "deduplicate", "x", *window, *off).refused(2).err
 
 
 def test_the_hints_name_options_and_commands_that_there_are():

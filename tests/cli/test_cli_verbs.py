@@ -211,7 +211,11 @@ def test_targets_say_where_each_value_comes_from(project, cli, monkeypatch):
 
 
 def test_plugins_are_listed(project, cli):
-    assert re.search(r"audit +penstock \S+ +not used", cli("plugin", "list").ok().out)
+    listed = cli("plugin", "list").ok().out
+    assert re.search(r"audit +penstock \S+ +not used", listed)
+    assert re.search(r"azureml_v1 +penstock \S+ +used by `serve`", listed)
+    (project / "penstock.yaml").write_text((project / "penstock.yaml").read_text() + "plugins: {azureml_v1: {}}\n")
+    assert re.search(r"azureml_v1 +penstock \S+ +used +penstock.yaml", cli("plugin", "list").ok().out)
     assert "audit" in cli("plugin", "list", "-q").ok().out.split()
 
 

@@ -232,6 +232,19 @@ def test_all_problems_come_at_once(write: Write) -> None:
         ("registry: 7\n", "penstock.yaml:1:11: $.registry: expected string"),
         ("targets:\n  laptop: local\n", "penstock.yaml:2:11: $.targets.laptop: expected object"),
         ("plugins: audit\n", "penstock.yaml:1:10: $.plugins: expected list or object"),
+        (
+            "plugins: {audit: , b: {}}\n",
+            "penstock.yaml:1:18: $.plugins.audit: expected object, got nothing (write `aud",
+        ),
+        (
+            "plugins: {audit: true}\n",
+            "penstock.yaml:1:18: $.plugins.audit: expected object, got boolean `true` (write `audit: {}` unless it",
+        ),
+        (
+            "plugins: [audit, {b: {c: 1}}]\n",
+            "penstock.yaml:1:18: $.plugins[1]: expected string, got object (write `[audit, metrics]`, or with "
+            "options of any `{audit: {}, metrics: {open: true}}`)",
+        ),
         ("- a\n", "penstock.yaml:1:1: expected object, got list"),
         ("target: a\ntarget: b\n", "penstock.yaml:2:1: $.target: the key `target` is there already, at 1:1"),
         ("targets:\n\tlaptop: {}\n", "penstock.yaml:2:1: $.targets: a tab cannot indent YAML (use spaces)"),

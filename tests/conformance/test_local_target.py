@@ -32,9 +32,9 @@ class TestLocal(Conformance):
         if len(outcomes) < len(CHECKS):
             pytest.skip("only a part of the kit was asked in this session")
         laws = tuple(result_of(law.number, outcomes) for law in LAWS)
-        shown = re.search(r"^\| law \| `laptop` \| \|\n(?:\|.*\n)+", README, flags=re.M)
+        shown = re.search(r"^\| law \| `local` \| \|\n(?:\|.*\n)+", README, flags=re.M)
         assert shown is not None
-        assert shown[0].splitlines() == markdown(Report(target="laptop", seed=harness.seed, laws=laws))
+        assert shown[0].splitlines() == markdown(Report(target="local", seed=harness.seed, laws=laws))
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,10 @@ from pathlib import Path
 import pytest
 
 from penstock import errors
+from penstock.config import build_plugin, load_config
+from penstock.spec.values import OpenedPath
+from penstock_azureml_v1.hooks import AzuremlV1
+from penstock_azureml_v1.submissions import parameters_of
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -73,11 +78,27 @@ def test_the_first_screen_is_a_real_play():
     ]
 
 
-def test_the_five_lines(shell, digits):
-    five = blocks(section("penstock"), "sh")[0]
+@pytest.mark.usefixtures("serving")
+@pytest.mark.skipif(shutil.which("curl") is None, reason="the trigger by URL is sent with curl")
+def test_the_five_lines_and_the_trigger_by_url_after_them(shell, digits):
+    five, by_url = blocks(section("penstock"), "sh")
     assert len(five.splitlines()) == 5
-    said = shell(five, digits)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    assert "127.0.0.1:8642" in by_url
+    served = (
+        by_url.replace(":8642", f":{port}").replace("curl ", "curl -s -D head ").replace("serve &", "serve 2>log &")
+    )
+    ended = "trap 'kill $(jobs -p); wait' EXIT"
+    said = shell(f"{ended}\nexport PENSTOCK_SERVER_PORT={port}\n{five}{served}", digits)
     assert "digits@0" in said and "digits@1" in said and "dirty scanner" in said
+    assert (digits / "head").read_text().splitlines()[0].split()[1] == "201"
+    assert '"max_depth":12' in said and '"replayed":false' in said
+
+
+def test_the_kit_is_asked_for_a_target_that_init_makes(shell, project):
+    (asked,) = re.findall(r"^penstock conformance (\w+)", section("Conformance"), flags=re.M)
+    assert f'"{asked}"' in shell("rm penstock.yaml; penstock init; penstock target list --json")
 
 
 def test_your_own_pipeline(shell):
@@ -117,11 +138,19 @@ def test_the_exit_codes_are_those_of_the_errors():
 
 
 def test_the_configuration_is_valid(project):
-    from penstock.config import load_config
-
     (project / "penstock.yaml").write_text(blocks(section("Configuration"), "yaml")[0])
     config = load_config(project, env={"PENSTOCK_TARGETS_LAPTOP_SLOTS": "3"})
     assert config.targets["laptop"].options["slots"].value == 3
+
+
+def test_a_mapped_datastore_is_opened_as_readme_configures_it(project):
+    (yaml,) = blocks(section("Come from Azure ML v1"), "yaml")
+    (project / "penstock.yaml").write_text(yaml.replace("/data/blob", str(project / "blob")))
+    door = build_plugin(load_config(project, env={}), "azureml_v1", AzuremlV1)
+    named = {"DataStoreName": "workspaceblobstore", "RelativePath": "monday/table.csv"}
+    given = parameters_of({"DataPathAssignments": {"table": named}}, door)
+    assert given == {"table": OpenedPath(project / "blob" / "monday" / "table.csv")}
+    assert isinstance(given["table"], OpenedPath)
 
 
 def test_the_tests_and_the_demo_are_set_up_by_the_same_line():

@@ -135,6 +135,7 @@ def test_a_token_may_what_its_scope_says(harness):
             ("publish", "POST", "/v1/endpoints/one/disable", {}),
             ("publish", "POST", "/v1/endpoints/one/enable", {}),
             ("publish", "PUT", "/v1/endpoints/one/default", {"version": "0"}),
+            ("admin", "PUT", "/v1/endpoints/one/access", {"access": "private"}),
         ),
         "azureml_v1": (
             ("read", "GET", f"{_WS}/PipelineEndpoints/Name?name=one", None),

@@ -186,7 +186,12 @@ def test_callers_from_elsewhere_see_only_what_lies_below_the_data_roots(places, 
     for text in ("in.csv", str(data / ".." / "out.csv"), str(data / "link"), "/etc/passwd", "/no/such", f"{data}2/x"):
         assert resolved(place, text) == "location_refused"
     assert resolved(place, str(data / "absent")) == "file_not_found"
-    assert resolved(places("other"), str(data / "in.csv")) == "location_refused"
+    closed = places("other")
+    assert resolved(closed, str(data / "in.csv")) == "location_refused"
+    for one, roots in ((place, f"`{data}`"), (closed, "none yet")):
+        asked = Location(parameter="table", type="file", text="/etc/passwd")
+        said = hooks.penstock_resolve_location(one.target, asked).message
+        assert said.endswith(f"`targets.{one.target.name}.data_roots` of penstock.yaml: {roots}")
 
 
 def endpoint(revision, *, deleted=False, default="0") -> EndpointState:

@@ -1,5 +1,7 @@
 """Laws 2, 3 and 5: counted versions, an explicit default, independent gates; and what targets should know."""
 
+import itertools
+
 import pytest
 
 from penstock.errors import Conflict, GateClosed, NotFound
@@ -86,6 +88,19 @@ def test_gates_are_independent_and_say_since_when_by_whom_and_why(registry, kit,
     assert kit.code(kit.submit, registry, three[1].id, kind="published") == "pipeline_disabled"
     assert kit.code(kit.submit, registry, three[0].id, kind="published") is None
     assert not registry.set_gate("endpoint", "digits", open=True, caller=kit.caller).changed
+
+
+@pytest.mark.parametrize("closed", [*itertools.product((False, True), repeat=3)])
+def test_an_endpoint_says_what_it_refuses_a_trigger_with(registry, kit, three, closed):
+    """In a listing too, which leaves the closed default out."""
+    gates = (("endpoint", "digits", None), ("version", "digits", "0"), ("pipeline", three[0].id, None))
+    for is_closed, (kind, ref, version) in zip(closed, gates, strict=True):
+        if is_closed:
+            registry.set_gate(kind, ref, version=version, open=False, caller=kit.caller)
+    refused = kit.code(kit.submit, registry)
+    assert registry.endpoints.get("digits").refused == refused
+    assert [one.refused for one in registry.endpoints.list(all=True).items] == [refused]
+    assert [one.refused for one in registry.endpoints.list().items] == ([] if closed[0] else [refused])
 
 
 def test_closing_a_gate_can_end_the_runs_that_came_through_it(registry, kit, three):

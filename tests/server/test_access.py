@@ -290,7 +290,7 @@ def test_what_is_no_more_of_ones_own_names_no_other_endpoint(served, folder, ser
 
     with Workspace.open(folder, env={}, actor="ada") as workspace:
         workspace.publish(folder / "greet.yaml", endpoint="brief")
-    token = serving.token(folder, "of-brief", "publish", ["brief"])
+    token = serving.token(folder, "of-brief", "admin", ["brief"])
     run = served.call("POST", "/v1/endpoints/brief/runs", {}, token=token).json["id"]
     served.call("POST", f"/v1/runs/{run}/cancel", {}, token=token)
     replies = [served.call(method, path.format("brief"), {}, token=token) for method, path in OWN[:3]]

@@ -106,6 +106,14 @@ def test_a_file_comes_as_it_is(get, run, live, tokens) -> None:
     assert (head.status, head.headers["content-length"], head.body) == (200, "1024", b"")
 
 
+def test_outputs_say_where_each_artifact_is_downloaded(get, run, live) -> None:
+    told = get(f"/v1/runs/{run}/outputs").json
+    assert set(told["outputs"]) == {"table", "folder", "count"}
+    assert told["artifacts"] == {name: f"{live.url}/v1/runs/{run}/outputs/{name}" for name in ("table", "folder")}
+    for url in told["artifacts"].values():
+        assert get(url.removeprefix(live.url)).status == 200
+
+
 def test_a_folder_comes_as_an_archive_of_what_is_in_it(get, run, tmp_path) -> None:
     reply = get(f"/v1/runs/{run}/outputs/folder")
     assert (reply.status, reply.headers["content-type"]) == (200, "application/x-tar")

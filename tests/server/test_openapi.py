@@ -7,6 +7,8 @@ import json
 import pytest
 from jsonschema import Draft202012Validator
 
+from penstock.server.health import health_routes
+from penstock.server.openapi import openapi_routes
 from penstock.server.rest.routes import ROUTES
 from penstock.workspace import Workspace
 
@@ -46,7 +48,11 @@ def parameters_of(document) -> dict:
 def test_the_document_names_every_route(served) -> None:
     document = served.call("GET", "/openapi.json").json
     named = {(method.upper(), path) for path, methods in document["paths"].items() for method in methods}
-    assert named == {(route.method, route.path) for route in ROUTES}
+    others = {route.path for route in (*openapi_routes(), *health_routes(None, None))}
+    assert named == {(route.method, route.path) for route in ROUTES} | {("GET", path) for path in others}
+    assert {path for path, methods in document["paths"].items() if methods.get("get", {}).get("security") == []} == {
+        "/openapi.json", "/healthz", "/readyz"
+    }  # fmt: skip
     assert document["openapi"].startswith("3.1")
 
 
@@ -100,7 +106,7 @@ def test_what_fits_the_schema_is_what_is_accepted(served, tokens, typed, given, 
 @pytest.mark.parametrize(
     "path",
     ["/endpoints", "/endpoints/{name}", "/endpoints/{name}/history", "/endpoints/{name}/versions/{version}", "/runs",
-     "/pipelines", "/targets", "/status", "/history", "/endpoints/{name}/runs"],
+     "/endpoints/{name}/openapi.json", "/pipelines", "/targets", "/status", "/history", "/endpoints/{name}/runs"],
 )  # fmt: skip
 def test_what_is_answered_fits_the_document(served, tokens, path) -> None:
     document = served.call("GET", "/openapi.json").json
@@ -108,3 +114,11 @@ def test_what_is_answered_fits_the_document(served, tokens, path) -> None:
     answer = served.call("GET", f"/v1{path}".format(name="hello", version="0"), token=tokens["admin"])
     assert answer.status == 200
     Draft202012Validator({**schema, "components": document["components"]}).validate(answer.json)
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+def test_health_is_answered_as_the_document_says(served, path) -> None:
+    schema = served.call("GET", "/openapi.json").json["paths"][path]["get"]["responses"]["200"]["content"]
+    answer = served.call("GET", path)
+    assert answer.status == 200
+    Draft202012Validator(schema["application/json"]["schema"]).validate(answer.json)

@@ -110,12 +110,18 @@ class RootGroup(Group):
 
 
 def _refuse_twice(command: click.Command, ctx: click.Context, args: Sequence[str]) -> None:
-    """Refuse an option that takes one value and is given more, of which click would keep the last without a word."""
+    """Refuse an option that takes one value and is given more, and flags that say different things of one: of both
+    click would keep the last without a word.
+    """
     _, _, given = command.make_parser(ctx).parse_args(args=list(args))
     for option in given:
         single = isinstance(option, click.Option) and not (option.multiple or option.is_flag or option.count)
         if single and given.count(option) > 1:
             raise click.UsageError(f"`{max(option.opts, key=len)}` is given twice, and takes one value", ctx)
+        rivals = [other for other in given if other.name == option.name and other is not option]
+        if rivals:
+            said = " and ".join(f"`{max(one.opts, key=len)}`" for one in (option, rivals[0]))
+            raise click.UsageError(f"{said} contradict each other: say one of them", ctx)
 
 
 def _foreign(own: Table) -> dict[str, str]:

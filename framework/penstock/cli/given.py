@@ -1,7 +1,8 @@
-"""Parameters as the command line gives them: `-p NAME=VALUE`, and `--params FILE`."""
+"""Parameters as the command line gives them: `-p NAME=VALUE`, and `--params FILE` or `--params -`."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -21,7 +22,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 def parameters(function: F) -> F:
     """`-p` and `--params` of a command, as `texts` and `file`."""
     file = click.option(
-        "--params", "file", type=options.FILE, metavar="FILE", help="Parameters as YAML or JSON; -p wins."
+        "--params",
+        "file",
+        type=options.FILE,
+        metavar="FILE",
+        help="Parameters as YAML or JSON, from standard input if `-`; -p wins.",
     )
     text = click.option(
         "-p", "--parameter", "texts", multiple=True, metavar="NAME=VALUE", help="Read by the declared type."
@@ -58,7 +63,11 @@ class Given:
 def _read(file: Path) -> Document:
     from penstock import codec
 
-    document = codec.load_document(file)
+    if str(file) == "-":
+        file = Path("standard input")
+        document = codec.load_document(file, sys.stdin.buffer)
+    else:
+        document = codec.load_document(file)
     wrong = [*document.problems]
     if not isinstance(document.data, dict):
         message = "expected names and values, like `max_depth: 8`"

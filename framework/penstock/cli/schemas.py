@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from penstock.cli.signature import ParameterShown
 from penstock.cli.urls import TriggerUrls
 from penstock.codec.schemas import DIALECT, Schema, answer_schema
 from penstock.config import ServerSetting
@@ -21,14 +22,14 @@ COMMANDS: Mapping[str, Any] = {
     "validate": {"files": [{"file": str, "name": str, "digest": str, "target": str, "warnings": tuple[Problem, ...]}]},
     "publish": Publishing,
     "pipeline list": Page[PublishedRecord],
-    "pipeline show": PublishedRecord,
+    "pipeline show": (PublishedRecord, {"parameters": tuple[ParameterShown, ...]}),
     "pipeline disable": GateOutcome,
     "pipeline enable": GateOutcome,
     "pipeline delete": PublishedRecord,
     "endpoint create": EndpointRecord,
     "endpoint add-version": VersionOutcome,
     "endpoint list": Page[EndpointRecord],
-    "endpoint show": (EndpointRecord, {"urls": TriggerUrls}),
+    "endpoint show": (EndpointRecord, {"urls": TriggerUrls, "parameters": tuple[ParameterShown, ...]}),
     "endpoint history": Page[HistoryRecord],
     "endpoint history --at": DefaultAt,
     "endpoint rename": EndpointRecord,

@@ -23,9 +23,10 @@ class NativeUrl:
 
 @frozen(kw_only=True)
 class TriggerUrls:
-    """The ways to trigger an endpoint over HTTP."""
+    """The ways to trigger an endpoint over HTTP, and the document of the first with the types of its parameters."""
 
     trigger: str
+    openapi: str
     azureml_v1: str
     native: NativeUrl | None
 
@@ -36,8 +37,10 @@ def trigger_urls(config: Config, endpoint: EndpointRecord, default: PublishedRec
     host = f"[{options.host}]" if ":" in options.host else options.host
     base = (options.public_url or f"http://{host}:{options.port}").rstrip("/")
     native = None if default is None else default.trigger_url
+    here = f"{base}/v1/endpoints/{quote(endpoint.name, safe='')}"
     return TriggerUrls(
-        trigger=f"{base}/v1/endpoints/{quote(endpoint.name, safe='')}/runs",
+        trigger=f"{here}/runs",
+        openapi=f"{here}/openapi.json",
         azureml_v1=f"{base}{_V1}/PipelineRuns/PipelineEndpointSubmit/Id/{endpoint.id}",
         native=None if native is None or default is None else NativeUrl(url=native, gated=default.gated),
     )

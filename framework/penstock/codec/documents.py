@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from codecs import BOM_UTF8
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from copy import deepcopy
 from pathlib import Path as FilePath
-from typing import Any
+from typing import Any, BinaryIO
 
 from penstock.codec.canonical_form import canonical
 from penstock.codec.details import located
@@ -24,11 +25,14 @@ _STUBS: Mapping[str, Any] = {"name": "-", "steps": {}, "command": ["-"]}
 """What stands in for a required key that cannot be read, so that the rest can still be checked."""
 
 
-def load_document(path: FilePath) -> Document:
-    """Read a YAML or JSON file. Raises SpecInvalid: `file_not_found`, `document_not_utf8`, what `read_yaml` says."""
+def load_document(path: FilePath, stream: BinaryIO | None = None) -> Document:
+    """Read a YAML or JSON file, or instead of it a stream, which `path` then names in errors.
+
+    Raises SpecInvalid: `file_not_found`, `document_not_utf8`, what `read_yaml` says.
+    """
     source = str(path)
     try:
-        with path.open("rb") as file:
+        with path.open("rb") if stream is None else nullcontext(stream) as file:
             data = file.read(_ENOUGH)
     except (OSError, ValueError) as error:
         why = (getattr(error, "strerror", None) or str(error)).lower()

@@ -3,7 +3,7 @@
 from penstock.config.model import Config, Setting, TargetConfig, WorkspaceDocument, workspace_schema
 from penstock.config.oidc import OidcIssuer, OidcScope, is_loopback, url_problem
 from penstock.config.reading import CONFIG_NAME, find_config, load_config
-from penstock.config.server import ServerOptions, ServerSetting, server_options, server_settings
+from penstock.config.server import DOORS, ServerOptions, ServerSetting, server_options, server_settings
 from penstock.config.structuring import (
     ConfiguredTarget,
     build_plugin,
@@ -16,6 +16,7 @@ from penstock.config.structuring import (
 
 __all__ = [
     "CONFIG_NAME",
+    "DOORS",
     "Config",
     "ConfiguredTarget",
     "OidcIssuer",

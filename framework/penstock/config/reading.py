@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -227,8 +228,22 @@ def _read(file: Path) -> tuple[Document | None, WorkspaceDocument]:
     except SpecInvalid as error:
         if error.code == "document_empty":
             return None, WorkspaceDocument()
-        raise ConfigInvalid(error.message, code=error.code, details=error.details) from None
+        details = [_hinted(detail) for detail in error.details]
+        message = str(details[0]) if len(details) == 1 else error.message
+        raise ConfigInvalid(message, code=error.code, details=details) from None
     return document, written
+
+
+def _hinted(detail: Problem) -> Problem:
+    """The problem with how plugins are written, where it is about one: a list of names, or a mapping to options."""
+    if detail.path[:1] != ("plugins",) or detail.code != "type_mismatch" or detail.hint:
+        return detail
+    name = detail.path[-1] if len(detail.path) > 1 else ""
+    if isinstance(name, int) or not name:
+        hint = "write `[audit, metrics]`, or with options of any `{audit: {}, metrics: {open: true}}`"
+    else:
+        hint = f"write `{name}: {{}}` unless it has options"
+    return replace(detail, hint=hint)
 
 
 def _is_plain(data: Any) -> bool:

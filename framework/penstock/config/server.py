@@ -2,18 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from attrs import field, fields, frozen
+from attrs import Attribute, field, fields, frozen
 
 from penstock.config.model import Config, Setting
 from penstock.config.oidc import OidcIssuer, one_of_each
 from penstock.config.structuring import structure_options
-from penstock.errors import ConfigInvalid
+
+DOORS = ("azureml_v1",)
+"""Our own doors, plugins that the server has without being configured."""
 
 _LONGEST = 86_400
 """How long, in seconds, anything may be waited for."""
+
+
+def _url(_: Any, attribute: Attribute[Any], value: str | None) -> None:
+    """Refuse what would be no URL in a `Location`."""
+    if value is not None and (problem := _url_problem(value)):
+        raise ValueError(f"{problem}, like `https://penstock.example`")
+
+
+def _origins(_: Any, attribute: Attribute[Any], value: Sequence[str]) -> None:
+    """Refuse what no browser sends as an `Origin`: it would allow nothing."""
+    for one in value:
+        problem = _url_problem(one) or ("an origin has no path" if "/" in one.split("://")[1] else None)
+        if problem:
+            raise ValueError(f"`{one}`: {problem}, like `https://pages.example`")
+
+
+def _url_problem(url: str) -> str | None:
+    from urllib.parse import urlsplit
+
+    if not url.isascii() or not url.isprintable() or " " in url:
+        return "a URL has only ASCII characters, and no spaces"
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return "this is not a URL"
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        return "write it with `https://` or `http://` and its host"
+    if not parts.hostname or parts.username is not None or "?" in url or "#" in url:
+        return "it has a host, no user, no query and no fragment"
+    return None
+
+
+def _between(least: float, most: float, otherwise: str = "") -> Callable[[Any, Attribute[Any], Any], None]:
+    """Refuse numbers outside of these two; `otherwise` says what to do instead."""
+
+    def check(_: Any, attribute: Attribute[Any], value: float | None) -> None:
+        if value is not None and not least <= value <= most:
+            limit = f"at least {least}" if value < least else f"at most {most}"
+            raise ValueError(f"{limit}, got {value}" + (f"; {otherwise}" if otherwise else ""))
+
+    return check
+
+
+def _seconds(_: Any, attribute: Attribute[Any], value: float) -> None:
+    if not 0 < value < _LONGEST:
+        raise ValueError(f"more than 0 and less than {_LONGEST} seconds, got {value:g}")
+
+
+_MANY = 2**31 - 1
+"""More than anything that is counted here may be."""
 
 
 @frozen(kw_only=True)
@@ -31,18 +84,20 @@ class ServerOptions:
     """
 
     host: str = "127.0.0.1"
-    port: int = 8642
-    public_url: str | None = None
-    allow_origins: Sequence[str] = ()
-    max_body_bytes: int = 1_048_576
-    max_header_bytes: int = 32_768
-    max_url_bytes: int = 8_192
-    max_requests: int = 1_000
-    head_seconds: float = 10.0
-    body_seconds: float = 30.0
-    write_seconds: float = 60.0
-    anonymous_per_minute: int = 60
-    max_unfinished_runs: int | None = None
+    port: int = field(default=8642, validator=_between(0, 65_535))
+    public_url: str | None = field(default=None, validator=_url)
+    allow_origins: Sequence[str] = field(default=(), validator=_origins)
+    max_body_bytes: int = field(default=1_048_576, validator=_between(1, _MANY))
+    max_header_bytes: int = field(default=32_768, validator=_between(1, _MANY))
+    max_url_bytes: int = field(default=8_192, validator=_between(1, _MANY))
+    max_requests: int = field(default=1_000, validator=_between(1, _MANY))
+    head_seconds: float = field(default=10.0, validator=_seconds)
+    body_seconds: float = field(default=30.0, validator=_seconds)
+    write_seconds: float = field(default=60.0, validator=_seconds)
+    anonymous_per_minute: int = field(
+        default=60, validator=_between(1, _MANY, "`penstock endpoint access NAME --private` asks for a token again")
+    )
+    max_unfinished_runs: int | None = field(default=None, validator=_between(1, _MANY, "leave it out for no limit"))
     oidc: tuple[OidcIssuer, ...] = field(default=(), validator=one_of_each)
 
 
@@ -73,24 +128,5 @@ def server_options(config: Config, flags: Mapping[str, Setting[object]]) -> Serv
 
     Raises ConfigInvalid with everything that is wrong, each with its place.
     """
-    found: ServerOptions = structure_options(config, ("server",), {**config.server, **flags}, ServerOptions)
-    if not 0 <= found.port <= 65_535:
-        raise ConfigInvalid(f"server.port: there is no port {found.port}", code="value_invalid")
-    for name in ("head_seconds", "body_seconds", "write_seconds"):
-        if not 0 < getattr(found, name) < _LONGEST:
-            raise ConfigInvalid(
-                f"server.{name}: more than 0 and less than {_LONGEST}, got {getattr(found, name):g}",
-                code="value_invalid",
-            )
-    if found.anonymous_per_minute < 1:
-        raise ConfigInvalid(
-            f"server.anonymous_per_minute: at least 1, got {found.anonymous_per_minute}; an endpoint is closed to "
-            "callers without a token by `penstock endpoint access NAME --private`",
-            code="value_invalid",
-        )
-    if found.max_unfinished_runs is not None and found.max_unfinished_runs < 1:
-        raise ConfigInvalid(
-            f"server.max_unfinished_runs: at least 1, got {found.max_unfinished_runs}; leave it out for no limit",
-            code="value_invalid",
-        )
-    return found
+    options: ServerOptions = structure_options(config, ("server",), {**config.server, **flags}, ServerOptions)
+    return options

@@ -104,7 +104,10 @@ def frozen_options(target: ConfiguredTarget) -> str:
 def structure_options(
     config: Config, prefix: tuple[str, ...], options: Mapping[str, Setting[Any]], cls: type[Any]
 ) -> Any:
-    """Options as an instance of an attrs class. Raises ConfigInvalid with all that is wrong, each with its place."""
+    """Options as an instance of an attrs class.
+
+    Raises ConfigInvalid with all that is wrong, each with its place; when all of it shares one code, with that.
+    """
     from penstock import codec
 
     data = {key: setting.value for key, setting in options.items()}
@@ -112,7 +115,8 @@ def structure_options(
         return codec.structure(data, cls, config.document, prefix)
     except SpecInvalid as error:
         details = [_from_variable(detail, len(prefix), options) for detail in error.details]
-        raise ConfigInvalid.of(details, ".".join(prefix)) from None
+        told = ConfigInvalid.of(details, ".".join(prefix))
+        raise ConfigInvalid(told.message, code=error.code, details=details) from None
 
 
 def _from_variable(detail: Problem, depth: int, options: Mapping[str, Setting[Any]]) -> Problem:

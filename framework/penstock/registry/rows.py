@@ -155,6 +155,10 @@ def version_record(row: Row) -> VersionRecord:
 def endpoint_record(row: Row, versions: Sequence[Row], *, all: bool = True) -> EndpointRecord:
     """A row of `endpoints` and its rows of VERSIONS in order; closed versions are only counted without `all`."""
     shown = [version for version in versions if all or version["gate_since"] is None]
+    gates = [("endpoint", row["gate_since"])]
+    for version in versions:
+        if version["version"] == row["default_version"]:
+            gates += [("version", version["gate_since"]), ("pipeline", version["p_since"])]
     return _read(
         EndpointRecord,
         row,
@@ -163,6 +167,7 @@ def endpoint_record(row: Row, versions: Sequence[Row], *, all: bool = True) -> E
         hidden_versions=len(versions) - len(shown),
         enabled=row["gate_since"] is None,
         gate=gate_of(row),
+        refused=next((f"{kind}_disabled" for kind, since in gates if since is not None), None),
     )
 
 

@@ -12,9 +12,12 @@ from penstock.codec import answer_schema
 from penstock.contract.http import HttpAnswer, HttpRequest, HttpRoute
 from penstock.server.answers import PROBLEM, problem, to_json
 from penstock.server.bodies import Key, one, only
+from penstock.server.documented import OTHER_PATHS
+from penstock.server.rest.calling import called_by
 from penstock.server.rest.routes import REST_ROUTES, RestRoute
 from penstock.spec import Parameter
 from penstock.workspace.endpoints import Signature
+from penstock.workspace.rights import token_needed
 
 Schema = dict[str, Any]
 
@@ -66,6 +69,7 @@ def document(base_url: str) -> Schema:
     paths: dict[str, Schema] = {}
     for route in REST_ROUTES:
         paths.setdefault(f"/v1{route.path}", {})[route.method.lower()] = _operation(route, definitions)
+    paths |= OTHER_PATHS
     return _document(base_url, "penstock", version_of("penstock"), "The neutral API of penstock.", paths, definitions)
 
 
@@ -143,8 +147,11 @@ def _operation(route: RestRoute, definitions: Schema) -> Schema:
         "parameters": [*named, *queried, *headers],
         "responses": _responses(route, definitions),
     }
+    verb = called_by(route.handler)
+    operation["description"] = f"Needs {token_needed(verb.scope, verb.within)}."
+    operation["security"] = [{"bearer": [verb.scope]}]
     if route.triggers is not None:
-        operation["security"] = [{"bearer": []}, {}]  # a public endpoint's asks for no token
+        operation["security"].append({})  # a public endpoint's asks for no token
     if route.body is not None:
         schema = _body(route.body)
         operation["requestBody"] = {

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
-from penstock.config import Config, ServerOptions, is_loopback
+from penstock.config import DOORS, Config, ServerOptions, is_loopback
 from penstock.errors import UsageError
 from penstock.server.access import Gatekeeper
 from penstock.server.app import App
@@ -28,9 +28,6 @@ from penstock.workspace import Workspace
 
 if TYPE_CHECKING:
     from penstock.server.oidc import Oidc
-
-DOORS = ("azureml_v1",)
-"""Our own doors, which are served without being configured."""
 
 _BACKLOG, _AT_ONCE = 2048, 100
 """How many connections may wait to be taken, and how many are taken before anything else is done: more could be opened

@@ -56,6 +56,10 @@ class RawValue(str):
     """A value given as text, to be read by its declared type: what `-p name=value` means."""
 
 
+class OpenedPath(str):
+    """A path of this machine that its configuration opened, whoever calls; only a door's own code makes one."""
+
+
 def normalise(type_: Type, value: Any) -> Value:
     """The value as its type holds it: a whole number given for `number` becomes a float, a tuple a list.
 

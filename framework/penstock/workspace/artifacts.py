@@ -47,6 +47,16 @@ def find_artifact(services: Services, run: RunRecord, name: str) -> Artifact:
     return Artifact(name=name, type=types[name], path=path)
 
 
+def artifact_names(services: Services, run: RunRecord) -> tuple[str, ...]:
+    """The outputs of a run whose content lies on this machine."""
+    types = output_types(from_canonical(services.registry.pipelines.snapshot(run.digest).spec))
+    return tuple(
+        name
+        for name, reported in run.outputs.items()
+        if types.get(name) in ("file", "directory") and isinstance(reported, str) and _local(reported) is not None
+    )
+
+
 def _local(reported: str) -> Path | None:
     """The absolute path that a backend's word for an artifact means here, if it means one."""
     if "://" in reported:

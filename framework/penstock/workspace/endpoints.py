@@ -10,13 +10,13 @@ from attrs import frozen
 
 from penstock.codec import from_canonical
 from penstock.contract.hooks import Event
-from penstock.errors import NotFound, PolicyRefused
+from penstock.errors import NotFound
 from penstock.records import Access, Caller, DefaultAt, EndpointRecord, HistoryRecord, Page
 from penstock.registry import GateOutcome, HistoryQuery, MoveOutcome, VersionOutcome
 from penstock.spec import Pipeline
 from penstock.workspace.gates import gate_event, look_at_unfinished, move_gate
 from penstock.workspace.references import split_version
-from penstock.workspace.rights import within
+from penstock.workspace.rights import scope_missing, within
 from penstock.workspace.verbs import Group, verb
 
 
@@ -144,10 +144,9 @@ class Endpoints(Group):
         the revision that the caller expects, and what each change raises.
         """
         registry = self._services.registry
-        if (name is not None or add_versions) and within(caller) is not None:
-            raise PolicyRefused(
-                "names and published pipelines are not for who was given some endpoints only", code="scope_missing"
-            )
+        for asked, more in ((name is not None, "endpoint.rename"), (bool(add_versions), "endpoint.add_version")):
+            if asked and within(caller) is not None:
+                raise scope_missing(caller, more, "publish", None)
         before = registry.endpoints.get(ref)
         record = registry.endpoints.update(
             before.id,
@@ -224,7 +223,7 @@ class Endpoints(Group):
         """Give an endpoint another name; its id stays. Raises Conflict `name_taken`."""
         return self._changed(self._services.registry.endpoints.rename(ref, name, caller))
 
-    @verb("endpoint.delete", "publish", within="endpoint")
+    @verb("endpoint.delete", "admin", within="endpoint")
     def delete(self, caller: Caller, ref: str) -> EndpointRecord:
         """Delete an endpoint. Raises Conflict `in_use` while a run of it is unfinished."""
         registry = self._services.registry

@@ -20,7 +20,7 @@ from penstock.records import FrozenSnapshot
 from penstock.spec import Parameter, Value
 from penstock.spec.binding import bind
 from penstock.spec.parameters import HIDDEN
-from penstock.spec.values import RawValue, describe
+from penstock.spec.values import OpenedPath, RawValue, describe
 
 _HINTS = 20
 """For how many unknown parameters of a request it is said what may have been meant."""
@@ -105,8 +105,10 @@ def bind_parameters(snapshot: FrozenSnapshot, options: TriggerOptions, resolve: 
         elif name not in given and bound.value in archived:
             bundled[name] = bound.value
         else:
-            # The publisher's own default may be anywhere on the machine; a caller's value only where it may look.
-            folder = options.folder if name in given else Path("/")
+            # The publisher's own default may be anywhere on the machine, and so may what is configured for callers; a
+            # caller's value only where it may look.
+            anywhere = name not in given or isinstance(given[name], OpenedPath)
+            folder = Path("/") if anywhere else options.folder
             answer = resolve(location_of(name, parameter, bound.value, folder))
             if isinstance(answer, Problem):
                 problems.append(Problem(answer.code, answer.message, (name,)))

@@ -9,6 +9,7 @@ from pathlib import Path
 from attrs import asdict, frozen
 
 from penstock import snapshot
+from penstock.codec import from_canonical
 from penstock.errors import Problem
 from penstock.records import Caller, Page, PublishedRecord
 from penstock.registry import GateOutcome, PublishRequest
@@ -131,6 +132,12 @@ class Pipelines(Group):
         """One published pipeline. Raises NotFound."""
         return self._services.registry.pipelines.get(ref)
 
+    @verb("pipeline.spec", "read")
+    def spec(self, caller: Caller, ref: str) -> Pipeline:
+        """What was published: the pipeline with its parameters and steps. Raises NotFound."""
+        pipelines = self._services.registry.pipelines
+        return from_canonical(pipelines.snapshot(pipelines.get(ref).digest).spec)
+
     @verb("pipeline.list", "read")
     def list(
         self, caller: Caller, *, all: bool = False, limit: int = 50, before: str | None = None, name: str | None = None
@@ -170,7 +177,7 @@ class Pipelines(Group):
         """Open the gate of a published pipeline. Raises Conflict `revision_changed`."""
         return move_gate(self._services, caller, "pipeline", ref, open=True, expect_revision=expect_revision)
 
-    @verb("pipeline.delete", "publish")
+    @verb("pipeline.delete", "admin")
     def delete(self, caller: Caller, ref: str) -> PublishedRecord:
         """Delete a published pipeline that nothing points to; its label is never given again.
 

@@ -7,13 +7,29 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
+from attrs import frozen
+
 from penstock.errors import NotAuthenticated, NotFound, PenstockError, PolicyRefused
-from penstock.records import Caller, Scope
+from penstock.records import Caller, Rights, Scope
+from penstock.workspace.asked import ASKED
 from penstock.workspace.references import split_version
 from penstock.workspace.services import Services
 
 Within: TypeAlias = Literal["endpoint", "run", "listing"]
 """How a verb keeps a caller to some endpoints: its first argument names one or a run of one, or it lists just those."""
+
+
+@frozen
+class Verb:
+    """What a verb is called, the scope that it needs, and how a caller of some endpoints is kept to them."""
+
+    name: str
+    scope: Scope
+    within: Within | None
+
+
+SUBMIT_PUBLISHED = Verb("run.submit_published", "submit", None)
+"""Triggering what `run.submit` is told to be a published pipeline: who was given endpoints has none of these."""
 
 
 def confine(services: Services, caller: Caller, name: str, scope: Scope, within: Within | None, ref: object) -> object:
@@ -30,16 +46,10 @@ def confine(services: Services, caller: Caller, name: str, scope: Scope, within:
         if name != "run.submit":
             raise NotAuthenticated()
         return ref
-    if not rights.holds(scope):
-        raise PolicyRefused(
-            f"`{name}` needs the scope `{scope}`, and {caller.actor} has `{rights.scope}`", code="scope_missing"
-        )
+    if not rights.holds(scope) or (within is None and rights.endpoints is not None):
+        raise scope_missing(caller, name, scope, within)
     if rights.endpoints is None or within == "listing":
         return ref
-    if within is None:
-        raise PolicyRefused(
-            f"`{name}` is not for who was given some endpoints only, as {caller.actor} was", code="scope_missing"
-        )
     text = str(ref)
     if within == "run":
         if not services.registry.runs.is_within(text, rights.endpoints):
@@ -50,6 +60,21 @@ def confine(services: Services, caller: Caller, name: str, scope: Scope, within:
     if found is None:
         raise NotFound(f"no endpoint `{endpoint}`", code="endpoint_not_found")
     return found if version is None else f"{found}@{version}"
+
+
+def scope_missing(caller: Caller, name: str, scope: Scope, within: Within | None) -> PolicyRefused:
+    """The refusal of a verb that needs another token, and which."""
+    rights = caller.rights or Rights(scope="admin")
+    some = " on some endpoints only" if rights.endpoints is not None else ""
+    return PolicyRefused(
+        f"{ASKED.get(name, name)} needs {token_needed(scope, within)}; {caller.actor} has `{rights.scope}`{some}",
+        code="scope_missing",
+    )
+
+
+def token_needed(scope: Scope, within: Within | None) -> str:
+    """Which token a verb needs: one of a scope, and for all endpoints unless the verb is of one."""
+    return f"a token with the scope `{scope}`" + (", made without `--endpoint`" if within is None else "")
 
 
 def without_names(caller: Caller, within: Within | None, ref: object, error: PenstockError) -> PenstockError:

@@ -25,7 +25,7 @@ from penstock.registry import CancelOutcome, Owed, RunQuery
 from penstock.spec import Value
 from penstock.workspace import triggers
 from penstock.workspace.accepting import Submitted
-from penstock.workspace.artifacts import Artifact, find_artifact
+from penstock.workspace.artifacts import Artifact, artifact_names, find_artifact
 from penstock.workspace.logs import LogParts, read_logs
 from penstock.workspace.parameters import TriggerOptions
 from penstock.workspace.references import Kind, is_file
@@ -235,11 +235,13 @@ class Runs(Group):
 
     @verb("run.outputs", "read", within="run")
     def outputs(self, caller: Caller, ref: str) -> dict[str, Value]:
-        """The outputs of a run that succeeded: typed values, artifacts as a path or URI.
-
-        Raises Conflict `run_not_finished` before the run has ended.
-        """
+        """The outputs of an ended run: values, artifacts as a path or URI. Raises Conflict `run_not_finished`."""
         return dict(self._ended(ref).outputs)
+
+    @verb("run.artifacts", "read", within="run")
+    def artifacts(self, caller: Caller, ref: str) -> tuple[str, ...]:
+        """The names of the outputs that `artifact` finds on this machine. Raises Conflict `run_not_finished`."""
+        return artifact_names(self._services, self._ended(ref))
 
     @verb("run.artifact", "read", within="run")
     def artifact(self, caller: Caller, ref: str, name: str) -> Artifact:

@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import Attribute, fields, frozen
 
-from penstock.config import target_config
+from penstock.config import DOORS, target_config
 from penstock.contract.target import Health
 from penstock.errors import PenstockError
 from penstock.records import Caller
@@ -44,11 +44,14 @@ class TargetStatus:
 
 @frozen(kw_only=True)
 class PluginStatus:
-    """One installed or configured plugin. `origin` is where the configuration names it."""
+    """One installed or configured plugin. `origin` is where the configuration names it; `served` is one that `penstock
+    serve` has all the same, unless told.
+    """
 
     name: str
     distribution: str | None
     enabled: bool
+    served: bool
     origin: str | None
 
 
@@ -74,7 +77,13 @@ class Targets(Group):
         enabled = self._services.config.plugins
         origins = dict.fromkeys(enabled.value, enabled.origin)
         return tuple(
-            PluginStatus(name=name, distribution=found, enabled=name in origins, origin=origins.get(name))
+            PluginStatus(
+                name=name,
+                distribution=found,
+                enabled=name in origins,
+                served=name in DOORS and name not in origins,
+                origin=origins.get(name),
+            )
             for name, found in sorted(discovery.names("plugin").items())
         )
 

@@ -15,12 +15,14 @@ from penstock.contract.hooks import VerbRequest
 from penstock.errors import NotFound, UsageError
 from penstock.records import Caller, Scope
 from penstock.spec import Pipeline
-from penstock.workspace.rights import Within, confine, without_names
+from penstock.workspace.rights import SUBMIT_PUBLISHED, Verb, Within, confine, without_names
 from penstock.workspace.services import Services
 
 P = ParamSpec("P")
 R = TypeVar("R")
 G = TypeVar("G", bound="Group")
+
+_VERBS: dict[Callable[..., Any], Verb] = {}
 
 
 class Group:
@@ -40,6 +42,8 @@ def verb(
     is what a caller with `Rights` needs, `within` how one who was given some endpoints is kept to them; without it
     the verb is not for such a caller. Besides its own errors a verb raises PolicyRefused `scope_missing`.
     """
+
+    known = Verb(name, scope, within)
 
     def decorate(method: Callable[Concatenate[G, Caller, P], R]) -> Callable[Concatenate[G, P], R]:
         code = method.__code__
@@ -65,7 +69,8 @@ def verb(
                 if caller.rights is None:
                     return method(self, caller, *args, **kwargs)
                 subject = named.get(positional[0]) if positional else None
-                allowed = confine(self._services, caller, name, scope, within, subject)
+                told = SUBMIT_PUBLISHED if named.get("only") == "published" else known
+                allowed = confine(self._services, caller, told.name, told.scope, told.within, subject)
                 if within in (None, "listing"):
                     return method(self, caller, *args, **kwargs)
                 rest: dict[str, Any] = {**named, positional[0]: allowed}
@@ -78,12 +83,18 @@ def verb(
             return answer
 
         functools.update_wrapper(call, method)
+        _VERBS[call] = known
         shown = inspect.signature(method)  # what `help` shows is what can be called: without the caller
         me, _, *others = shown.parameters.values()
         call.__signature__ = shown.replace(parameters=[me, *others])  # type: ignore[attr-defined]  # known to `inspect`
         return call
 
     return decorate
+
+
+def verb_of(method: Callable[..., Any]) -> Verb:
+    """The verb that a method is."""
+    return _VERBS[method]
 
 
 def folder_of(caller: Caller, what: str) -> Path:

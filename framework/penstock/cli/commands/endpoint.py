@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from shlex import quote
 
 import click
 
@@ -67,14 +68,17 @@ def list_(session: Session, every: bool, limit: int, before: str | None) -> None
 @endpoint.command()
 @click.argument("name")
 def show(session: Session, name: str) -> None:
-    """Show one endpoint and all its versions."""
-    from penstock.cli.urls import trigger_urls  # no other command needs them
+    """Show one endpoint, all its versions, and the parameters of the default."""
+    from penstock.cli.signature import body_text, parameters_of, parameters_table  # few commands need them
+    from penstock.cli.urls import trigger_urls
 
     with session.workspace() as workspace:
         one = workspace.endpoints.get(name)
         behind = next((version.published for version in one.versions if version.version == one.default), None)
         default = None if behind is None else workspace.pipelines.get(behind)
         urls = trigger_urls(workspace.config, one, default)
+        parameters = parameters_of(workspace.endpoints.signature(one.id).pipeline)
+    closed = _CLOSED.get(one.refused or "")
     covered = "" if urls.native is None or urls.native.gated else " (not covered by our gates)"
     head = record(
         [
@@ -86,19 +90,21 @@ def show(session: Session, name: str) -> None:
             ("access", one.access),
             ("without a key", one.deduplication_window and _deduplication(one)),
             *gate_rows(one.enabled, one.gate),
+            ("refuses", f"triggers without a version: the {closed}" if closed else None),
             ("created", moment_text(one.created)),
             ("modified", moment_text(one.modified)),
             ("trigger", urls.trigger),
+            ("openapi", urls.openapi),
             ("azureml v1", urls.azureml_v1),
             ("native", urls.native and f"{urls.native.url}{covered}"),
         ]
     )
     token = "" if one.access == "public" else "-H 'Authorization: Bearer TOKEN' "
-    curl = f"curl -X POST {token}-d '{{}}' {urls.trigger}"
+    curl = f"curl -X POST {token}-d {quote(body_text(parameters))} {urls.trigger}"
     columns = ("VERSION", "PIPELINE", "TARGET", "STATE", "CREATED", "PUBLISHED ID")
     versions = Table(columns, [_version_row(version, one.default) for version in one.versions])
-    data = {**to_data(one), "urls": to_data(urls)}
-    session.output.answer(data, [head, "", versions, "", curl], [one.id])
+    data = {**to_data(one), "urls": to_data(urls), "parameters": to_data(parameters)}
+    session.output.answer(data, [head, "", versions, *parameters_table(parameters), "", curl], [one.id])
 
 
 @endpoint.command()
@@ -198,6 +204,10 @@ gate_commands(
 )
 
 
+_CLOSED = {"version_disabled": "default is disabled", "pipeline_disabled": "pipeline of the default is disabled"}
+"""What an endpoint that is open itself is closed by."""
+
+
 def _deduplication(one: EndpointRecord) -> str:
     if one.deduplication_window is None:
         return "each request by HTTP without a key is a new run"
@@ -207,7 +217,8 @@ def _deduplication(one: EndpointRecord) -> str:
 def _row(one: EndpointRecord) -> tuple[object, ...]:
     targets = " ".join(sorted({version.target for version in one.versions}))
     count = f"{len(one.versions)} (+{one.hidden_versions} closed)" if one.hidden_versions else len(one.versions)
-    return one.name, one.default or "none", count, state_text(one.enabled), targets, moment_text(one.modified)
+    state = _CLOSED.get(one.refused or "", state_text(one.enabled))
+    return one.name, one.default or "none", count, state, targets, moment_text(one.modified)
 
 
 def _version_row(one: VersionRecord, default: str | None) -> tuple[object, ...]:

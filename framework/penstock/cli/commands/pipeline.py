@@ -10,6 +10,7 @@ from penstock.cli.options import paging
 from penstock.cli.session import Session
 from penstock.cli.tables import record
 from penstock.cli.times import moment_text
+from penstock.codec import to_data
 from penstock.records import PublishedRecord
 
 _UNGATED = "(our gates do not cover it)"
@@ -37,9 +38,12 @@ def list_(session: Session, every: bool, limit: int, before: str | None, name: s
 @pipeline.command()
 @click.argument("ref")
 def show(session: Session, ref: str) -> None:
-    """Show one published pipeline."""
+    """Show one published pipeline and its parameters."""
+    from penstock.cli.signature import parameters_of, parameters_table  # few commands need them
+
     with session.workspace() as workspace:
         one = workspace.pipelines.get(ref)
+        parameters = parameters_of(workspace.pipelines.spec(one.id))
     table = record(
         [
             ("id", one.id),
@@ -57,7 +61,8 @@ def show(session: Session, ref: str) -> None:
             ("modified", moment_text(one.modified)),
         ]
     )
-    session.output.answer(one, [table], [one.id])
+    data = {**to_data(one), "parameters": to_data(parameters)}
+    session.output.answer(data, [table, *parameters_table(parameters)], [one.id])
 
 
 gate_commands(

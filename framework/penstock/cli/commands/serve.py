@@ -15,7 +15,7 @@ import click
 from penstock.cli.click_ext import Command, Group
 from penstock.cli.session import Session, require_extra
 from penstock.cli.tables import Table
-from penstock.config import Setting, server_options, server_settings
+from penstock.config import DOORS, Setting, server_options, server_settings
 from penstock.errors import UsageError
 
 if TYPE_CHECKING:
@@ -45,7 +45,6 @@ def serve(
     Prints one line with the URL when it is ready to answer, and logs to standard error.
     """
     require_extra("server", "the server", "starlette", "uvicorn", "h11", "joserfc")
-    from penstock.server.serving import DOORS
     from penstock.server.serving import serve as run
 
     if (tls_cert is None) != (tls_key is None):

@@ -63,7 +63,15 @@ def list_plugins(session: Session) -> None:
     """List installed plugins, and which of them this workspace uses."""
     with session.workspace() as workspace:
         found = workspace.targets.plugins()
-    rows = [(one.name, one.distribution, "used" if one.enabled else "not used", one.origin) for one in found]
+    rows = [
+        (
+            one.name,
+            one.distribution,
+            "used" if one.enabled else "used by `serve`" if one.served else "not used",
+            one.origin,
+        )
+        for one in found
+    ]
     body = Table(("PLUGIN", "FROM PACKAGE", "STATE", "SET BY"), rows) if rows else "no plugins"
     session.output.answer({"items": found}, [body], [one.name for one in found])
 

@@ -7,8 +7,11 @@ from penstock.contract.http import HttpAnswer, HttpRequest
 from penstock.errors import NotFound, UsageError
 from penstock.server.answers import answer, location, page
 from penstock.server.bodies import Data, expected_revision, flag, number, one
+from penstock.server.rest.calling import calls
+from penstock.workspace.endpoints import Endpoints
 
 
+@calls(Endpoints.list)
 def list_all(request: HttpRequest, data: Data) -> HttpAnswer:
     """A page of endpoints, newest first; closed ones only with `all`."""
     found = request.workspace.endpoints.list(
@@ -17,6 +20,7 @@ def list_all(request: HttpRequest, data: Data) -> HttpAnswer:
     return page(request, "/v1/endpoints", found)
 
 
+@calls(Endpoints.create)
 def create(request: HttpRequest, data: Data) -> HttpAnswer:
     """Create an endpoint with a published pipeline as version 0, its default."""
     made = request.workspace.endpoints.create(
@@ -28,33 +32,39 @@ def create(request: HttpRequest, data: Data) -> HttpAnswer:
     return answer(made, 201, location(request, "endpoints", made.name))
 
 
+@calls(Endpoints.get)
 def get(request: HttpRequest, data: Data) -> HttpAnswer:
     """One endpoint with all its versions."""
     return answer(request.workspace.endpoints.get(request.path["name"]))
 
 
+@calls(Endpoints.update)
 def update(request: HttpRequest, data: Data) -> HttpAnswer:
     """Change several things of an endpoint at once; what is not given stays. `If-Match` is its ETag."""
     expected = expected_revision(request)
     return answer(request.workspace.endpoints.update(request.path["name"], **data, expect_revision=expected))
 
 
+@calls(Endpoints.delete)
 def delete(request: HttpRequest, data: Data) -> HttpAnswer:
     """Delete an endpoint that no unfinished run came through."""
     return answer(request.workspace.endpoints.delete(request.path["name"]))
 
 
+@calls(Endpoints.disable)
 def disable(request: HttpRequest, data: Data) -> HttpAnswer:
     """Close the gate of an endpoint or of one version. `If-Match` is the endpoint's ETag."""
     expected = expected_revision(request)
     return answer(request.workspace.endpoints.disable(_gated(request), **data, expect_revision=expected))
 
 
+@calls(Endpoints.enable)
 def enable(request: HttpRequest, data: Data) -> HttpAnswer:
     """Open the gate of an endpoint or of one version. `If-Match` is the endpoint's ETag."""
     return answer(request.workspace.endpoints.enable(_gated(request), expect_revision=expected_revision(request)))
 
 
+@calls(Endpoints.set_default)
 def set_default(request: HttpRequest, data: Data) -> HttpAnswer:
     """Move the default; `expect` is the version that it is believed to be, `If-Match` the endpoint's ETag."""
     endpoints, expected = request.workspace.endpoints, expected_revision(request)
@@ -62,24 +72,28 @@ def set_default(request: HttpRequest, data: Data) -> HttpAnswer:
     return answer(endpoints.set_default(name, data["version"], expect=expect, expect_revision=expected))
 
 
+@calls(Endpoints.access)
 def access(request: HttpRequest, data: Data) -> HttpAnswer:
     """Take triggers from everybody (`public`), or from who has a token (`private`). `If-Match` is the ETag."""
     expected = expected_revision(request)
     return answer(request.workspace.endpoints.access(request.path["name"], data["access"], expect_revision=expected))
 
 
+@calls(Endpoints.deduplicate)
 def deduplicate(request: HttpRequest, data: Data) -> HttpAnswer:
     """Let the same request without an `Idempotency-Key` be the same run within a window. `If-Match` is the ETag."""
     endpoints, expected = request.workspace.endpoints, expected_revision(request)
     return answer(endpoints.deduplicate(request.path["name"], data["window"], expect_revision=expected))
 
 
+@calls(Endpoints.deduplicate)
 def end_deduplication(request: HttpRequest, data: Data) -> HttpAnswer:
     """Let every request without an `Idempotency-Key` be a new run. `If-Match` is the endpoint's ETag."""
     endpoints, expected = request.workspace.endpoints, expected_revision(request)
     return answer(endpoints.deduplicate(request.path["name"], None, expect_revision=expected))
 
 
+@calls(Endpoints.rollback)
 def rollback(request: HttpRequest, data: Data) -> HttpAnswer:
     """Take the last move of the default back; `expect` is the version that it is believed to be."""
     expect = None if "expect" not in data else str(data["expect"])
@@ -87,6 +101,7 @@ def rollback(request: HttpRequest, data: Data) -> HttpAnswer:
     return answer(endpoints.rollback(request.path["name"], expect=expect, expect_revision=expected))
 
 
+@calls(Endpoints.history)
 def history(request: HttpRequest, data: Data) -> HttpAnswer:
     """What happened to an endpoint, newest first."""
     name = request.path["name"]
@@ -96,6 +111,7 @@ def history(request: HttpRequest, data: Data) -> HttpAnswer:
     return page(request, f"/v1/endpoints/{name}/history", found)
 
 
+@calls(Endpoints.at)
 def at(request: HttpRequest, data: Data) -> HttpAnswer:
     """What a trigger without a version would have run at a time."""
     text = one(request, "time")
@@ -104,6 +120,7 @@ def at(request: HttpRequest, data: Data) -> HttpAnswer:
     return answer(request.workspace.endpoints.at(request.path["name"], read_time(text)))
 
 
+@calls(Endpoints.add_version)
 def add_version(request: HttpRequest, data: Data) -> HttpAnswer:
     """Add a published pipeline as the next version; what the endpoint has already is not added again."""
     expect = data.get("expect")
@@ -117,6 +134,7 @@ def add_version(request: HttpRequest, data: Data) -> HttpAnswer:
     return answer(outcome, 201 if outcome.added else 200, where)
 
 
+@calls(Endpoints.get)
 def version(request: HttpRequest, data: Data) -> HttpAnswer:
     """One version of an endpoint."""
     found = request.workspace.endpoints.get(request.path["name"])

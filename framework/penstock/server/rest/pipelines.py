@@ -5,8 +5,11 @@ from __future__ import annotations
 from penstock.contract.http import HttpAnswer, HttpRequest
 from penstock.server.answers import answer, location, page
 from penstock.server.bodies import Data, expected_revision, flag, number, one
+from penstock.server.rest.calling import calls
+from penstock.workspace.pipelines import Pipelines
 
 
+@calls(Pipelines.list)
 def list_all(request: HttpRequest, data: Data) -> HttpAnswer:
     """A page of published pipelines, newest first; closed ones only with `all`."""
     found = request.workspace.pipelines.list(
@@ -18,6 +21,7 @@ def list_all(request: HttpRequest, data: Data) -> HttpAnswer:
     return page(request, "/v1/pipelines", found)
 
 
+@calls(Pipelines.publish_from)
 def publish_from(request: HttpRequest, data: Data) -> HttpAnswer:
     """Publish the snapshot behind `from` (an endpoint, a version, a published pipeline or a run) once more."""
     source = data.pop("from")
@@ -25,16 +29,19 @@ def publish_from(request: HttpRequest, data: Data) -> HttpAnswer:
     return answer(done, 201 if done.created else 200, location(request, "pipelines", done.published.id))
 
 
+@calls(Pipelines.get)
 def get(request: HttpRequest, data: Data) -> HttpAnswer:
     """One published pipeline."""
     return answer(request.workspace.pipelines.get(request.path["id"]))
 
 
+@calls(Pipelines.delete)
 def delete(request: HttpRequest, data: Data) -> HttpAnswer:
     """Delete a published pipeline that nothing points to."""
     return answer(request.workspace.pipelines.delete(request.path["id"]))
 
 
+@calls(Pipelines.disable)
 def disable(request: HttpRequest, data: Data) -> HttpAnswer:
     """Close the gate of a published pipeline."""
     return answer(
@@ -42,6 +49,7 @@ def disable(request: HttpRequest, data: Data) -> HttpAnswer:
     )
 
 
+@calls(Pipelines.enable)
 def enable(request: HttpRequest, data: Data) -> HttpAnswer:
     """Open the gate of a published pipeline."""
     return answer(request.workspace.pipelines.enable(request.path["id"], expect_revision=expected_revision(request)))

@@ -243,7 +243,12 @@ REST_ROUTES: tuple[RestRoute, ...] = (
     ),
     RestRoute("POST", "/runs/{id}/cancel", runs.cancel, CancelOutcome, body={"reason": TEXT}),
     RestRoute("POST", "/runs/{id}/rerun", runs.rerun, _SUBMITTED, body={"parameters": OBJECT}, made=True, keyed=True),
-    RestRoute("GET", "/runs/{id}/outputs", runs.outputs, {"id": str, "outputs": Mapping[str, Any]}),
+    RestRoute(
+        "GET",
+        "/runs/{id}/outputs",
+        runs.outputs,
+        {"id": str, "outputs": Mapping[str, Any], "artifacts": Mapping[str, str]},
+    ),
     RestRoute("GET", "/runs/{id}/outputs/{name}", runs.artifact, None, ranged=True),
     RestRoute("GET", "/runs/{id}/logs/{step}", runs.logs, None, {"follow": _FLAG}, ranged=True, asks_target=True),
     RestRoute("GET", "/targets", admin.targets, {"items": [admin.TARGET]}),

@@ -16,8 +16,11 @@ from penstock.server.answers import answer, location, page, problem
 from penstock.server.artifacts import OpenFolder, open_artifact
 from penstock.server.bodies import Data, flag, number, one
 from penstock.server.ranges import asked_range
+from penstock.server.rest.calling import calls
 from penstock.workspace import LogPart, LogParts, Submitted
 from penstock.workspace.references import Kind
+from penstock.workspace.rights import SUBMIT_PUBLISHED
+from penstock.workspace.runs import Runs
 
 LONGEST_WAIT = 60
 """How long, in seconds, a long poll may take."""
@@ -31,11 +34,13 @@ _SAFE = {"X-Content-Type-Options": "nosniff"}
 """No browser makes a page of what a step wrote."""
 
 
+@calls(Runs.submit)
 def submit_endpoint(request: HttpRequest, data: Data) -> HttpAnswer:
     """Trigger an endpoint, or the version that the body names: 201 with the run, 200 when its key has it already."""
     return _submitted(request, request.path["name"], data, "endpoint")
 
 
+@calls(SUBMIT_PUBLISHED)
 def submit_published(request: HttpRequest, data: Data) -> HttpAnswer:
     """Trigger a published pipeline by its id."""
     return _submitted(request, request.path["id"], data, "published")
@@ -52,11 +57,13 @@ def _run(request: HttpRequest, done: Submitted) -> HttpAnswer:
     return answer(data, 200 if done.replayed else 201, location(request, "runs", done.run.id))
 
 
+@calls(Runs.list)
 def list_all(request: HttpRequest, data: Data) -> HttpAnswer:
     """A page of runs, newest first, that fit the query."""
     return _page(request, "/v1/runs", one(request, "endpoint"))
 
 
+@calls(Runs.list)
 def list_of_endpoint(request: HttpRequest, data: Data) -> HttpAnswer:
     """A page of the runs that came through an endpoint, newest first."""
     name = request.path["name"]
@@ -75,6 +82,7 @@ def _page(request: HttpRequest, path: str, endpoint: str | None) -> HttpAnswer:
     return page(request, path, found)
 
 
+@calls(Runs.get)
 async def get(request: HttpRequest, data: Data) -> HttpAnswer:
     """One run; with `?wait=SECONDS` as soon as it has ended, or as it is when the time is over."""
     wait = number(request, "wait", 0, most=LONGEST_WAIT)
@@ -89,11 +97,13 @@ async def get(request: HttpRequest, data: Data) -> HttpAnswer:
         pause = min(_SLOW, pause * 1.3)
 
 
+@calls(Runs.cancel)
 def cancel(request: HttpRequest, data: Data) -> HttpAnswer:
     """Ask a run to end."""
     return answer(request.workspace.runs.cancel(request.path["id"], **data))
 
 
+@calls(Runs.rerun)
 def rerun(request: HttpRequest, data: Data) -> HttpAnswer:
     """Run again what a run resolved to, with the same parameters; the body gives the sensitive ones again."""
     return _run(
@@ -104,11 +114,16 @@ def rerun(request: HttpRequest, data: Data) -> HttpAnswer:
     )
 
 
+@calls(Runs.outputs)
 def outputs(request: HttpRequest, data: Data) -> HttpAnswer:
-    """The outputs of a run that has ended."""
-    return answer({"id": request.path["id"], "outputs": request.workspace.runs.outputs(request.path["id"])})
+    """The outputs of a run that has ended, and in `artifacts` where those that are content are downloaded."""
+    run, runs = request.path["id"], request.workspace.runs
+    found = runs.outputs(run)
+    urls = {name: location(request, "runs", run, "outputs", name)["Location"] for name in runs.artifacts(run)}
+    return answer({"id": run, "outputs": found, "artifacts": urls})
 
 
+@calls(Runs.artifact)
 def artifact(request: HttpRequest, data: Data) -> HttpAnswer:
     """Download an artifact output: a file as it is, a directory as a tar archive."""
     found = request.workspace.runs.artifact(request.path["id"], request.path["name"])
@@ -118,6 +133,7 @@ def artifact(request: HttpRequest, data: Data) -> HttpAnswer:
     return _ranged(request, opened.length, str(opened.length), opened.pieces, _named(found.name))
 
 
+@calls(Runs.logs)
 def logs(request: HttpRequest, data: Data) -> HttpAnswer:
     """What a step wrote so far, as bytes; with `?follow=true` as it comes, until the run has ended."""
     follow = flag(request, "follow")
