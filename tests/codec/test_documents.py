@@ -76,7 +76,8 @@ steps:
 outputs:
   accuracy: "${{ steps.train.outputs.acc }}"
 """)
-    assert str(error) == "f.yaml: 15 problems"
+    assert error.message == "f.yaml: 15 problems"
+    assert str(error) == f"f.yaml: 15 problems: {'; '.join(map(str, error.details[:3]))}; and 12 more"
     assert [(detail.where.removeprefix("f.yaml:"), detail.code) for detail in error.details] == [
         ("1:1", "missing_key"),
         ("1:13", "api_version_unknown"),

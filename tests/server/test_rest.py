@@ -90,6 +90,7 @@ def test_parameters_are_refused_all_at_once(admin, made) -> None:
     reply = admin("POST", f"/v1/endpoints/{made}/runs", {"parameters": {"times": 9, "nmae": "x", "name": 5}})
     assert (reply.status, reply.json["code"]) == (422, "parameter_invalid")
     assert {one["path"] for one in reply.json["details"]} == {"$.times", "$.nmae", "$.name"}
+    assert all(f"{one['path']}: {one['message']}" in reply.json["detail"] for one in reply.json["details"])
 
 
 def test_no_file_of_the_server_can_be_named(admin, made, folder) -> None:
