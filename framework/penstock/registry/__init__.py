@@ -1,5 +1,6 @@
 """The registry: the truth about names, versions, pointers, gates and what was asked for, in one SQLite file."""
 
+from penstock.registry.file import copied
 from penstock.registry.messages import (
     CancelOutcome,
     CheckReport,
@@ -43,4 +44,5 @@ __all__ = [
     "Together",
     "TriggerRequest",
     "VersionOutcome",
+    "copied",
 ]
