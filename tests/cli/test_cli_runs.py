@@ -218,7 +218,7 @@ def test_a_run_can_be_canceled(steps, cli):
 
 def test_waiting_can_give_up(steps, cli):
     one = cli("submit", "steps", "-p", "seconds=60", "-q").ok().out.strip()
-    assert "it goes on" in cli("run", "wait", one, "--timeout", "0.2").refused(13).err
+    assert "it goes on" in cli("run", "wait", one, "--timeout", "200ms").refused(13).err
     error = cli("run", "wait", one, "--timeout", "100ms", "--json").refused(13).json["error"]
     assert error["code"] == "wait_timeout"
     cli("run", "cancel", one).ok()

@@ -60,7 +60,10 @@ def _usage(error: click.ClickException) -> str:
 
         hint = option_hint(error.option_name, context)
         return f"`{context.command_path}` has no option `{error.option_name}` ({hint})"
-    return error.format_message()
+    said = error.format_message()
+    if isinstance(error, click.MissingParameter):
+        return " ".join(said.split())  # click lists the choices on lines of their own
+    return said
 
 
 def _unexpected(error: BaseException) -> PenstockError:

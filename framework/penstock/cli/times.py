@@ -28,12 +28,12 @@ def read_moment(_: click.Context, param: click.Parameter, text: str | None) -> d
 
 
 def read_duration(_: click.Context, param: click.Parameter, text: str | None) -> float | None:
-    """Read an option's duration in seconds: `30s`, `2h`, or a plain number of seconds."""
+    """Read an option's duration in seconds: `30s`, `2h`. A number alone could be of any unit, and is refused."""
     if text is None:
         return None
     try:
-        return seconds_of(float(text) if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text) else text)
-    except (ValueError, OverflowError) as error:
+        return seconds_of(text)
+    except ValueError as error:
         raise click.BadParameter(str(error), param=param) from None
 
 

@@ -84,7 +84,7 @@ def show(session: Session, name: str) -> None:
             ("tags", ", ".join(f"{key}={value}" for key, value in one.tags.items())),
             ("default", one.default or "none"),
             ("access", one.access),
-            ("without a key", one.deduplication_window and _deduplication(one)),
+            ("deduplication", one.deduplication_window and _deduplication(one)),
             *gate_rows(one.enabled, one.gate),
             ("created", moment_text(one.created)),
             ("modified", moment_text(one.modified)),
@@ -175,7 +175,7 @@ def access(session: Session, name: str, access_: Access | None) -> None:
 
 @endpoint.command()
 @click.argument("name")
-@click.option("--window", callback=read_duration, metavar="TIME", help="How long it is the same run, like 10m.")
+@click.option("--window", callback=read_duration, metavar="DURATION", help="How long it is the same run, like 10m.")
 @click.option("--off", is_flag=True, help="Let each be a new run, as at first.")
 def deduplicate(session: Session, name: str, window: float | None, off: bool) -> None:
     """Let the same request by HTTP be the same run for a while.
@@ -183,7 +183,7 @@ def deduplicate(session: Session, name: str, window: float | None, off: bool) ->
     It is for callers that send no idempotency key and try again: with a key, a request is one run for ever.
     """
     if (window is None) is not off:
-        raise UsageError("say `--window TIME` or `--off`")
+        raise UsageError("say `--window DURATION` or `--off`")
     with session.workspace() as workspace:
         one = workspace.endpoints.deduplicate(name, window)
     session.output.answer(one, [f"{one.name}: {_deduplication(one)}"], [one.id])

@@ -71,7 +71,8 @@ def access(request: HttpRequest, data: Data) -> HttpAnswer:
 def deduplicate(request: HttpRequest, data: Data) -> HttpAnswer:
     """Let the same request without an `Idempotency-Key` be the same run within a window. `If-Match` is the ETag."""
     endpoints, expected = request.workspace.endpoints, expected_revision(request)
-    return answer(endpoints.deduplicate(request.path["name"], data["window"], expect_revision=expected))
+    window = data["deduplication_window"]
+    return answer(endpoints.deduplicate(request.path["name"], window, expect_revision=expected))
 
 
 def end_deduplication(request: HttpRequest, data: Data) -> HttpAnswer:

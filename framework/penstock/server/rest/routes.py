@@ -171,7 +171,7 @@ REST_ROUTES: tuple[RestRoute, ...] = (
         "/endpoints/{name}/deduplication",
         endpoints.deduplicate,
         EndpointRecord,
-        body={"window": SECONDS.needed},
+        body={"deduplication_window": SECONDS.needed},
         revised=True,
     ),
     RestRoute("DELETE", "/endpoints/{name}/deduplication", endpoints.end_deduplication, EndpointRecord, revised=True),
