@@ -179,6 +179,13 @@ def test_the_history_tells_who_did_what(two, cli, monkeypatch):
     assert head.split() == ["WHEN", "ACTION", "SUBJECT", "CHANGE", "BY", "DOOR", "REASON"]
     assert "grace (self-declared)" in newest and newest.endswith("audit") and " cli " in newest
     assert "0 -> 1" in moved
+    published = cli("history").ok()
+    assert max(map(len, published.out.splitlines())) < 200
+    assert all(
+        one["to"] in published.out or one["to"][:19] + "…" in published.out
+        for one in cli("history", "--json").json["items"]
+        if one["to"]
+    )
     data = cli("history", "--by", "grace", "--json").ok().json
     assert {one["by"] for one in data["items"]} == {"grace"} and len(data["items"]) == 2
     assert {"seq", "at", "action", "kind", "subject", "from", "to", "reason", "by", "verified", "door"} <= set(
@@ -208,6 +215,15 @@ def test_targets_say_where_each_value_comes_from(project, cli, monkeypatch):
     assert cli("target", "list", "-q").ok().out == "laptop\nspare\n"
     assert cli("target", "check").ok().out.startswith("laptop: ok\n")
     assert cli("target", "check", "spare", "--json").ok().json["ok"] is True
+
+
+def test_what_is_wrong_with_a_target_is_whole_below_the_table(project, cli):
+    file = project / "penstock.yaml"
+    file.write_text(file.read_text().replace("spare: {backend: local", "spare: {slotz: 2, backend: local"))
+    answer = cli("target", "list").ok().out
+    problem = next(one["problem"] for one in cli("target", "list", "--json").json["items"] if one["problem"])
+    assert len(problem) > 60 and f"\nspare: {problem}\n" in answer
+    assert problem not in answer.splitlines()[2]
 
 
 def test_plugins_are_listed(project, cli):
