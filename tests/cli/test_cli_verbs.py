@@ -195,6 +195,19 @@ def test_the_history_tells_who_did_what(two, cli, monkeypatch):
     assert cli("history", "--since", "2999-01-01").ok().out == "no changes\n"
 
 
+def test_the_history_tells_why_the_default_moved(two, cli):
+    cli("endpoint", "set-default", "greet", "1", "--reason", "the median").ok()
+    assert (
+        cli("endpoint", "rollback", "greet", "--expect", "0", "--json").refused(8).json["error"]["code"]
+        == "default_changed"
+    )
+    cli("endpoint", "rollback", "greet", "--expect", "1", "--reason", "nobody asked for it").ok()
+    rows = cli("endpoint", "history", "greet", "--json").ok().json["items"]
+    assert [(one["action"], one["reason"]) for one in rows[:2]] == [
+        ("default_rolled_back", "nobody asked for it"), ("default_moved", "the median"),
+    ]  # fmt: skip
+
+
 def test_the_history_answers_what_would_have_run(two, cli):
     one = cli("endpoint", "history", "greet", "--at", "2999-01-01").ok()
     assert len(one.out.splitlines()) == 1 and "greet" in one.out

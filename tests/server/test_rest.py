@@ -109,7 +109,8 @@ def test_the_default_moves_and_goes_back(admin, made) -> None:
     assert (wrong.status, wrong.json["code"]) == (409, "default_changed")
     moved = admin("PUT", f"{path}/default", {"version": "1", "expect": "0"})
     assert (moved.status, moved.json["endpoint"]["default"]) == (200, "1")
-    assert admin("POST", f"{path}/rollback").json["to"] == "0"
+    assert admin("POST", f"{path}/rollback", {"expect": 1, "reason": "too late"}).json["to"] == "0"
+    assert admin("GET", f"{path}/history").json["items"][0]["reason"] == "too late"
     assert admin("POST", f"{path}/rollback").json["code"] == "nothing_to_roll_back"
     actions = [one["action"] for one in admin("GET", f"{path}/history").json["items"]]
     assert actions[:2] == ["default_rolled_back", "default_moved"]

@@ -138,10 +138,11 @@ def delete(session: Session, name: str) -> None:
 @click.argument("name")
 @click.argument("version", metavar="V")
 @click.option("--expect", metavar="VERSION", help="Move only if this is the default now.")
-def set_default(session: Session, name: str, version: str, expect: str | None) -> None:
+@click.option("--reason", default="", help="Why; kept in the history.")
+def set_default(session: Session, name: str, version: str, expect: str | None, reason: str) -> None:
     """Move the default to a version."""
     with session.workspace() as workspace:
-        outcome = workspace.endpoints.set_default(name, version, expect=expect)
+        outcome = workspace.endpoints.set_default(name, version, expect=expect, reason=reason)
     was = "" if outcome.from_ is None else f", was {outcome.from_}"
     line = f"{outcome.endpoint.name}@{outcome.to} is now the default{was}"
     if not outcome.moved:
@@ -151,10 +152,12 @@ def set_default(session: Session, name: str, version: str, expect: str | None) -
 
 @endpoint.command()
 @click.argument("name")
-def rollback(session: Session, name: str) -> None:
+@click.option("--expect", metavar="VERSION", help="Roll back only if this is the default now.")
+@click.option("--reason", default="", help="Why; kept in the history.")
+def rollback(session: Session, name: str, expect: str | None, reason: str) -> None:
     """Take back the last move of the default."""
     with session.workspace() as workspace:
-        outcome = workspace.endpoints.rollback(name)
+        outcome = workspace.endpoints.rollback(name, expect=expect, reason=reason)
     line = f"{outcome.endpoint.name} is rolled back from {outcome.from_} to {outcome.to}"
     session.output.answer(outcome, [line], [outcome.to])
 

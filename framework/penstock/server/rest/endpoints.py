@@ -58,8 +58,7 @@ def enable(request: HttpRequest, data: Data) -> HttpAnswer:
 def set_default(request: HttpRequest, data: Data) -> HttpAnswer:
     """Move the default; `expect` is the version that it is believed to be, `If-Match` the endpoint's ETag."""
     endpoints, expected = request.workspace.endpoints, expected_revision(request)
-    name, expect = request.path["name"], data.get("expect")
-    return answer(endpoints.set_default(name, data["version"], expect=expect, expect_revision=expected))
+    return answer(endpoints.set_default(request.path["name"], **data, expect_revision=expected))
 
 
 def access(request: HttpRequest, data: Data) -> HttpAnswer:
@@ -83,9 +82,8 @@ def end_deduplication(request: HttpRequest, data: Data) -> HttpAnswer:
 
 def rollback(request: HttpRequest, data: Data) -> HttpAnswer:
     """Take the last move of the default back; `expect` is the version that it is believed to be."""
-    expect = None if "expect" not in data else str(data["expect"])
     endpoints, expected = request.workspace.endpoints, expected_revision(request)
-    return answer(endpoints.rollback(request.path["name"], expect=expect, expect_revision=expected))
+    return answer(endpoints.rollback(request.path["name"], **data, expect_revision=expected))
 
 
 def history(request: HttpRequest, data: Data) -> HttpAnswer:

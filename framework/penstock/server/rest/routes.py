@@ -152,11 +152,16 @@ REST_ROUTES: tuple[RestRoute, ...] = (
         "/endpoints/{name}/default",
         endpoints.set_default,
         MoveOutcome,
-        body={"version": VERSION.needed, "expect": VERSION},
+        body={"version": VERSION.needed, "expect": VERSION, "reason": TEXT},
         revised=True,
     ),
     RestRoute(
-        "POST", "/endpoints/{name}/rollback", endpoints.rollback, MoveOutcome, body={"expect": VERSION}, revised=True
+        "POST",
+        "/endpoints/{name}/rollback",
+        endpoints.rollback,
+        MoveOutcome,
+        body={"expect": VERSION, "reason": TEXT},
+        revised=True,
     ),
     RestRoute(
         "PUT",
