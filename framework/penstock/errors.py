@@ -183,7 +183,7 @@ class NotFound(PenstockError):
 class GateClosed(PenstockError):
     """A closed gate refused: `endpoint_disabled`, `version_disabled` or `pipeline_disabled`.
 
-    `since`, `by` and `reason` say since when it is closed, by whom and why.
+    `since`, `by` and `reason` say since when it is closed, by whom and why; `subject` is a reference to what it is of.
     """
 
     def __init__(
@@ -194,8 +194,10 @@ class GateClosed(PenstockError):
         since: datetime | None = None,
         by: str = "",
         reason: str = "",
+        subject: str = "",
     ) -> None:
         super().__init__(message, code=code)
+        self.subject = subject
         self.since = since
         self.by = by
         self.reason = reason

@@ -87,7 +87,16 @@ def test_a_terminal_gets_colour_unless_nobody_wants_it(monkeypatch):
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0, "0.0s"), (2.14, "2.1s"), (59.97, "1m 00s"), (192, "3m 12s"), (3599.9, "1h 00m"), (7320, "2h 02m")],
+    [
+        (0, "0ms"),
+        (0.0304, "30ms"),
+        (0.0996, "0.1s"),
+        (2.14, "2.1s"),
+        (59.97, "1m 00s"),
+        (192, "3m 12s"),
+        (3599.9, "1h 00m"),
+        (7320, "2h 02m"),
+    ],
 )
 def test_spans_read_well(seconds, text):
     from datetime import timedelta

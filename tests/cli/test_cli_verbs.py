@@ -315,3 +315,10 @@ def test_a_token_that_is_not_there_is_named(cli, project):
     answer = cli("token", "revoke", "corn", "--json").refused(6)
     assert answer.json["error"]["code"] == "token_not_found"
     assert "did you mean `cron`?" in answer.json["error"]["message"]
+
+
+def test_a_token_that_is_revoked_again_was_revoked_already(cli, project):
+    cli("token", "create", "cron", "--scope", "read").ok()
+    identity = cli("token", "list", "-q").ok().out.strip()
+    assert cli("token", "revoke", "cron").ok().out == "cron is revoked: nobody comes in by it any more\n"
+    assert cli("token", "revoke", identity).ok().out == "cron is already revoked: nobody comes in by it any more\n"

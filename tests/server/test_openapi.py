@@ -108,3 +108,19 @@ def test_what_is_answered_fits_the_document(served, tokens, path) -> None:
     answer = served.call("GET", f"/v1{path}".format(name="hello", version="0"), token=tokens["admin"])
     assert answer.status == 200
     Draft202012Validator({**schema, "components": document["components"]}).validate(answer.json)
+
+
+def test_a_token_is_optional_only_for_who_triggers_a_public_endpoint(served, tokens, typed, folder, serving) -> None:
+    path = "/v1/endpoints/typed/openapi.json"
+
+    def asked() -> list:
+        document = served.call("GET", path, token=tokens["read"]).json
+        trigger = document["paths"]["/v1/endpoints/typed/runs"]["post"]
+        return trigger.get("security", document["security"])
+
+    assert asked() == [{"bearer": []}]
+    serving.penstock(folder, "endpoint", "access", "typed", "--public")
+    try:
+        assert asked() == [{"bearer": []}, {}]
+    finally:
+        serving.penstock(folder, "endpoint", "access", "typed", "--private")

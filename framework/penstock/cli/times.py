@@ -43,10 +43,12 @@ def moment_text(moment: datetime | None) -> str:
 
 
 def span_text(start: datetime | None, end: datetime | None) -> str:
-    """How long something took, or takes until now: `2.1s`, `3m 12s`, `1h 02m`; nothing before it started."""
+    """How long something took, or takes until now: `30ms`, `2.1s`, `3m 12s`, `1h 02m`; nothing before it started."""
     if start is None:
         return ""
     seconds = max(0.0, ((end or datetime.now(UTC)) - start).total_seconds())
+    if seconds < 0.0995:
+        return f"{seconds * 1000:.0f}ms"
     if seconds < 59.95:
         return f"{seconds:.1f}s"
     whole = round(seconds)

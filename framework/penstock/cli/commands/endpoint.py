@@ -31,7 +31,7 @@ def endpoint() -> None:
 @click.argument("name")
 @click.argument("published")
 @click.option("--description", default="", help="What it is for.")
-@click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE", help="A tag of the endpoint; may be repeated.")
+@click.option("--tag", "tags", multiple=True, metavar="NAME=VALUE", help="A tag of the endpoint; may be repeated.")
 def create(session: Session, name: str, published: str, description: str, tags: tuple[str, ...]) -> None:
     """Create an endpoint with a published pipeline as version 0, its default."""
     tagged = pairs(tags, "--tag")

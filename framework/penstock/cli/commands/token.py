@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import cast
 
 import click
@@ -58,9 +58,11 @@ def list_(session: Session, every: bool) -> None:
 @click.argument("name")
 def revoke(session: Session, name: str) -> None:
     """Revoke a token by name or id, for good."""
+    begun = datetime.now(UTC)
     with session.workspace() as workspace:
         one = workspace.tokens.revoke(name)
-    session.output.answer(one, [f"{one.name} is revoked: nobody comes in by it any more"], [one.id])
+    already = "already " if one.revoked is not None and one.revoked < begun else ""
+    session.output.answer(one, [f"{one.name} is {already}revoked: nobody comes in by it any more"], [one.id])
 
 
 def _row(one: TokenRecord, names: dict[str, str]) -> tuple[object, ...]:
