@@ -22,16 +22,15 @@ def _paths(value: Sequence[Path | str] | None) -> tuple[Path, ...]:
 class LocalOptions:
     """Options of a `local` target.
 
-    `root`: the folder of queue, archives and runs; without it, one below the workspace's state folder.
-    `slots`: how many cores' worth of steps run at once; without it, the machine's CPUs.
-    `pass_env`: names of environment variables that a run takes along from whoever submits it.
-    `data_roots`: folders below which callers that are not on this machine may name files.
-    `strict`: refuse at publish what would otherwise be a warning.
-    `grace`: seconds (or text like `10s`) between TERM and KILL when a step is canceled or timed out.
-    `idle`: seconds that the engine waits for more work before it ends itself.
+    `root` is the folder of queue, archives and runs; without it, one below the workspace's state folder. `slots` is how
+    many cores' worth of steps run at once; without it, the machine's CPUs. `pass_env` are names of environment
+    variables that a run takes along from whoever submits it. `data_roots` are folders below which callers that are not
+    on this machine may name files. With `strict`, what would otherwise be a warning is refused at publish. `grace` is
+    the time between TERM and KILL when a step is canceled or timed out, in seconds or text like `10s`. `idle` is how
+    long the engine waits for more work before it ends itself, in seconds or text like `10s`.
 
-    Only `root` is the target's identity; every other option takes effect at once, published pipelines included. One
-    engine serves a root: it goes by the `slots`, `grace` and `idle` of the target that submitted or canceled last.
+    Only the root is the target's identity; every other option takes effect at once, published pipelines included. One
+    engine serves a root: it goes by the slots, grace and idle time of the target that submitted or canceled last.
     """
 
     root: Path | None = field(default=None, metadata={"identity": True})

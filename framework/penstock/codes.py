@@ -172,7 +172,7 @@ publication_damaged TargetRefused: What was published cannot be read at the targ
 # Of the registry.
 registry_error RegistryError exit=12 http=503: The registry cannot be used; the message says why.
 registry_busy RegistryError http=503 retry=1: Somebody else writes the registry; try again.
-registry_copied RegistryError: This registry is a copy; it is for looking, and hands nothing over.
+registry_copied RegistryError: This registry is a copy; it is for looking, and takes and hands over nothing.
 registry_corrupt RegistryError: The registry file is damaged; put a backup in its place.
 registry_disk_full RegistryError http=503: The disk is full; free some space.
 registry_missing RegistryError: There is no registry there, and a verb that only reads makes none.

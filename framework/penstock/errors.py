@@ -87,8 +87,15 @@ class Problem:
         }
 
 
+_TOLD = 3
+"""How many details the line of an error holds."""
+
+
 class PenstockError(Exception):
-    """Root of the tree. `str(error)` is the one line a person reads; it never holds a traceback or a secret."""
+    """Root of the tree. `str(error)` is the one line a person reads; it never holds a traceback or a secret.
+
+    `message` is its beginning, which counts several `details` where `str(error)` says them.
+    """
 
     code: str = KINDS["PenstockError"].code
     exit_code: int = KINDS["PenstockError"].exit_code
@@ -111,10 +118,24 @@ class PenstockError(Exception):
             self.code = code
         self.exit_code, self.http_status, self.retry_after = ending(self._kind, self.code)
 
+    @property
+    def untold(self) -> tuple[Problem, ...]:
+        """The details that `message` does not hold already: all of them, unless there is just one that it repeats."""
+        only = self.details[0] if len(self.details) == 1 else None
+        if only is not None and all(part in self.message for part in (only.message, only.where, only.hint)):
+            return ()
+        return self.details
+
+    def __str__(self) -> str:
+        """The message and what is wrong in detail, on one line: the first few details, and how many more there are."""
+        told = "; ".join(str(detail) for detail in self.untold[:_TOLD])
+        more = len(self.untold) - _TOLD
+        return self.message + (f": {told}" if told else "") + (f"; and {more} more" if more > 0 else "")
+
     def to_dict(self) -> dict[str, Any]:
         """The one error shape of every door: `{"error": {"code", "message", "details"}}`."""
         details = [detail.to_dict() for detail in self.details]
-        return {"error": {"code": self.code, "message": self.message, "details": details}}
+        return {"error": {"code": self.code, "message": str(self), "details": details}}
 
 
 class RunFailed(PenstockError):
@@ -126,7 +147,7 @@ class UsageError(PenstockError):
 
 
 class _Detailed(PenstockError):
-    """An error made of details: the line is the only detail, or counts them."""
+    """An error made of details: the message is the only detail, or counts them."""
 
     @classmethod
     def of(cls, details: Iterable[Problem], subject: str = "") -> Self:
@@ -162,7 +183,7 @@ class NotFound(PenstockError):
 class GateClosed(PenstockError):
     """A closed gate refused: `endpoint_disabled`, `version_disabled` or `pipeline_disabled`.
 
-    `since`, `by` and `reason` say since when it is closed, by whom and why.
+    `since`, `by` and `reason` say since when it is closed, by whom and why; `subject` is a reference to what it is of.
     """
 
     def __init__(
@@ -173,8 +194,10 @@ class GateClosed(PenstockError):
         since: datetime | None = None,
         by: str = "",
         reason: str = "",
+        subject: str = "",
     ) -> None:
         super().__init__(message, code=code)
+        self.subject = subject
         self.since = since
         self.by = by
         self.reason = reason

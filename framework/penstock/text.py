@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 
+def with_article(word: str) -> str:
+    """A word of ours with `a` or `an` before it, as it is spoken."""
+    return f"{'an' if word[:1] in tuple('aeio') else 'a'} {word}"
+
+
 def printable(text: str) -> str:
     """The text on one line and harmless to a terminal: line breaks and control characters are escaped."""
     if text.isprintable():

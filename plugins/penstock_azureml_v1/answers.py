@@ -40,7 +40,7 @@ def refuse(error: PenstockError, request_id: str) -> HttpAnswer:
     ]
     told = {
         "Code": error.code,
-        "Message": error.message,
+        "Message": str(error),
         "Target": None,
         "Details": details,
         "InnerError": {"Code": error.code, "InnerError": None},

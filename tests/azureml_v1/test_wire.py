@@ -123,6 +123,7 @@ def test_errors_have_the_shape_that_clients_read(call, entity) -> None:
     error = reply.json["Error"]
     assert (reply.status, error["Code"]) == (422, "parameter_invalid")
     assert {one["Code"] for one in error["Details"]} == {"parameter_type", "parameter_unknown"}
+    assert all(one["Message"] in error["Message"] for one in error["Details"])
     assert reply.json["Correlation"]["RequestId"] == reply.headers["x-request-id"]
     missing = call("GET", "/PipelineEndpoints/Name?Name=nobody")
     assert (missing.status, missing.json["Error"]["Code"]) == (404, "endpoint_not_found")

@@ -120,12 +120,21 @@ def test_everything_wrong_with_the_parameters_is_said_at_once(two, cli):
     assert [one["path"] for one in details] == ["$.nme", "$.times"]
 
 
-@pytest.mark.parametrize("value", ["nan", "inf", "-Infinity", "1e999"])
-def test_no_number_is_not_a_number(project, cli, value):
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("nan", "NaN is not a value"),
+        *(
+            (value, "infinity, or a number that is too large, is not a value")
+            for value in ("inf", "-Infinity", "1e999")
+        ),
+    ],
+)
+def test_no_number_is_not_a_number(project, cli, value, said):
     text = (project / "greet.yaml").read_text().replace("  times:", "  rate: {type: number, default: 1.0}\n  times:")
     (project / "greet.yaml").write_text(text)
     cli("publish", "greet.yaml", "--endpoint", "greet").ok()
-    assert "NaN and infinity are not values" in cli("submit", "greet", "-p", f"rate={value}").refused(5).err
+    assert said in cli("submit", "greet", "-p", f"rate={value}").refused(5).err
 
 
 def test_bytes_that_are_no_text_are_refused(two, cli):
@@ -149,11 +158,21 @@ def test_a_closed_gate_says_since_when_by_whom_and_why(two, cli, monkeypatch, cl
     cli(*close.split(), "--reason", "wrong labels").ok()
     before = state(cli)
     answer = cli(*trigger.split()).refused(7)
-    assert len(answer.err.splitlines()) == 1
+    assert answer.err.splitlines()[1:] in [
+        [f"to open it: penstock {close.replace('disable', 'enable')}{target}"] for target in ("", "@laptop")
+    ]
     for said in ("ada", "wrong labels", "20"):
         assert said in answer.err
     assert cli(*trigger.split(), "--json").refused(7).json["error"]["code"] == code
     assert state(cli) == before
+
+
+def test_no_message_has_a_hole(two, cli):
+    for words in (["submit", "greet@"], ["endpoint", "rename", "greet", "greet"], ["endpoint", "disable", "greet@"]):
+        assert "  " not in cli(*words).err.replace("\n  ", "")
+    cli("endpoint", "create", "second", "greet:1").ok()
+    taken = cli("endpoint", "rename", "second", "greet").refused(8).err
+    assert taken == "error: there is an endpoint `greet` already; take another name\n"
 
 
 def test_a_burnt_and_a_frozen_label_are_refused(two, cli):

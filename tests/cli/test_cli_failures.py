@@ -8,6 +8,8 @@ from pathlib import Path
 
 import click
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from penstock.cli.commands import admin
 from penstock.errors import ParameterInvalid, Problem, WaitTimeout
@@ -81,7 +83,19 @@ def test_details_stand_on_lines_of_their_own(cli, broken):
         "  $.dept: the pipeline has no such parameter (did you mean `depth`?)",
         "  p.yaml:2:8: $.trees: expected integer, got string x",
     ]
-    assert [one["where"] for one in cli("status", "--json").json["error"]["details"]] == [None, "p.yaml:2:8"]
+    told = cli("status", "--json").json["error"]
+    assert [one["where"] for one in told["details"]] == [None, "p.yaml:2:8"]
+    assert told["message"] == f"parameters: 2 problems: {'; '.join(map(str, details))}"
+
+
+@given(st.lists(st.text(max_size=20).filter(str.strip), min_size=2, max_size=9))
+def test_the_line_of_an_error_says_the_first_details_and_how_many_more(messages):
+    details = [Problem("value_invalid", message, ("a",)) for message in messages]
+    line = str(ParameterInvalid.of(details, "parameters"))
+    said = "; ".join(str(one) for one in details[:3])
+    more = f"; and {len(details) - 3} more" if len(details) > 3 else ""
+    assert line == f"parameters: {len(details)} problems: {said}{more}"
+    assert line.isprintable()
 
 
 def test_one_detail_is_not_said_twice(cli, broken):

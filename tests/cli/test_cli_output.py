@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from penstock.cli.output import Output
 from penstock.cli.tables import Table, record
@@ -34,6 +36,18 @@ def test_columns_align_and_nothing_is_cut():
     assert head.index("STATE") == first.index("enabled") == 302
     assert second == wide
     assert third.index("disabled") == 300  # two characters that are two cells wide each
+
+
+@given(st.lists(st.tuples(*[st.text(st.sampled_from("ab {"), max_size=130)] * 3), min_size=1, max_size=4))
+def test_a_cell_of_many_words_pushes_no_column_away(rows):
+    table = Table(("ONE", "TWO", "THREE"), rows)
+    for row, shown in zip(rows, table.rows, strict=True):
+        assert shown[2] == row[2]
+        for cell, cut in zip(row, shown[:2], strict=False):
+            wide = len(cell) > 60 and " " in cell
+            assert len(cut) <= 60 and cell.startswith(cut[:-1]) and cut[-1] == "…" if wide else cut == cell
+    assert plain(table).endswith("is whole in --json\n") is table.is_short is (table.rows != rows)
+    assert Table((), [row[:2] for row in rows]).rows == [row[:2] for row in rows]
 
 
 def test_a_record_leaves_out_what_is_not_there():
@@ -73,7 +87,16 @@ def test_a_terminal_gets_colour_unless_nobody_wants_it(monkeypatch):
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0, "0.0s"), (2.14, "2.1s"), (59.97, "1m 00s"), (192, "3m 12s"), (3599.9, "1h 00m"), (7320, "2h 02m")],
+    [
+        (0, "0ms"),
+        (0.0304, "30ms"),
+        (0.0996, "0.1s"),
+        (2.14, "2.1s"),
+        (59.97, "1m 00s"),
+        (192, "3m 12s"),
+        (3599.9, "1h 00m"),
+        (7320, "2h 02m"),
+    ],
 )
 def test_spans_read_well(seconds, text):
     from datetime import timedelta

@@ -29,8 +29,8 @@ endpoint show
 endpoint history --at
 endpoint rename
 endpoint delete
-endpoint set-default --expect
-endpoint rollback
+endpoint set-default --expect --reason
+endpoint rollback --expect --reason
 endpoint access --public --private
 endpoint deduplicate --window --off
 endpoint disable --reason --cancel-runs

@@ -138,6 +138,32 @@ def test_flags_that_say_different_things_of_one_are_refused_in_either_order(cli)
         assert "or `--off`" in cli("endpoint", "deduplicate", "x", *window, *off).refused(2).err
 
 
+def test_what_a_call_lacks_is_said_on_one_line_that_a_person_can_read(cli):
+    for path, command in leaves(root):
+        lacking = [one for one in command.params if one.required]
+        for one in lacking:
+            others = [word for other in lacking if other is not one for word in said_of(other)]
+            line = cli(*path, *others).refused(2).err.splitlines()[0]
+            assert line.startswith("error: Missing ") and "\\" not in line
+            assert all(choice in line for choice in getattr(one.type, "choices", ()))
+
+
+def test_a_duration_has_a_unit_in_every_option(cli):
+    asked = [(path, command, one) for path, command in leaves(root) for one in command.params
+             if one.metavar == "DURATION"]  # fmt: skip
+    assert {(*path, one.name) for path, _, one in asked} == {
+        ("endpoint", "deduplicate", "window"), ("run", "wait", "timeout"), ("token", "create", "expires"),
+    }  # fmt: skip
+    for path, command, option in asked:
+        required = [word for other in command.params if other.required for word in said_of(other)]
+        for text in ("10", "1.5", "-1s", "10 m", ""):
+            assert "is not a duration" in cli(*path, *required, option.opts[0], text).refused(2).err
+
+
+def said_of(one):
+    return ["x"] if isinstance(one, click.Argument) else [one.opts[0], one.type.choices[0]]
+
+
 def test_the_hints_name_options_and_commands_that_there_are():
     commands = {" ".join(path): {word for one in command.params for word in one.opts} for path, command in leaves(root)}
     assert set(hints._SYNONYMS.values()) <= set.union(*commands.values())

@@ -179,6 +179,13 @@ def test_the_history_tells_who_did_what(two, cli, monkeypatch):
     assert head.split() == ["WHEN", "ACTION", "SUBJECT", "CHANGE", "BY", "DOOR", "REASON"]
     assert "grace (self-declared)" in newest and newest.endswith("audit") and " cli " in newest
     assert "0 -> 1" in moved
+    published = cli("history").ok()
+    assert max(map(len, published.out.splitlines())) < 200
+    assert all(
+        one["to"] in published.out or one["to"][:19] + "…" in published.out
+        for one in cli("history", "--json").json["items"]
+        if one["to"]
+    )
     data = cli("history", "--by", "grace", "--json").ok().json
     assert {one["by"] for one in data["items"]} == {"grace"} and len(data["items"]) == 2
     assert {"seq", "at", "action", "kind", "subject", "from", "to", "reason", "by", "verified", "door"} <= set(
@@ -186,6 +193,19 @@ def test_the_history_tells_who_did_what(two, cli, monkeypatch):
     )
     assert cli("history", "--since", "2h", "--json").ok().json["items"]
     assert cli("history", "--since", "2999-01-01").ok().out == "no changes\n"
+
+
+def test_the_history_tells_why_the_default_moved(two, cli):
+    cli("endpoint", "set-default", "greet", "1", "--reason", "the median").ok()
+    assert (
+        cli("endpoint", "rollback", "greet", "--expect", "0", "--json").refused(8).json["error"]["code"]
+        == "default_changed"
+    )
+    cli("endpoint", "rollback", "greet", "--expect", "1", "--reason", "nobody asked for it").ok()
+    rows = cli("endpoint", "history", "greet", "--json").ok().json["items"]
+    assert [(one["action"], one["reason"]) for one in rows[:2]] == [
+        ("default_rolled_back", "nobody asked for it"), ("default_moved", "the median"),
+    ]  # fmt: skip
 
 
 def test_the_history_answers_what_would_have_run(two, cli):
@@ -208,6 +228,15 @@ def test_targets_say_where_each_value_comes_from(project, cli, monkeypatch):
     assert cli("target", "list", "-q").ok().out == "laptop\nspare\n"
     assert cli("target", "check").ok().out.startswith("laptop: ok\n")
     assert cli("target", "check", "spare", "--json").ok().json["ok"] is True
+
+
+def test_what_is_wrong_with_a_target_is_whole_below_the_table(project, cli):
+    file = project / "penstock.yaml"
+    file.write_text(file.read_text().replace("spare: {backend: local", "spare: {slotz: 2, backend: local"))
+    answer = cli("target", "list").ok().out
+    problem = next(one["problem"] for one in cli("target", "list", "--json").json["items"] if one["problem"])
+    assert len(problem) > 60 and f"\nspare: {problem}\n" in answer
+    assert problem not in answer.splitlines()[2]
 
 
 def test_plugins_are_listed(project, cli):
@@ -290,3 +319,10 @@ def test_a_token_that_is_not_there_is_named(cli, project):
     answer = cli("token", "revoke", "corn", "--json").refused(6)
     assert answer.json["error"]["code"] == "token_not_found"
     assert "did you mean `cron`?" in answer.json["error"]["message"]
+
+
+def test_a_token_that_is_revoked_again_was_revoked_already(cli, project):
+    cli("token", "create", "cron", "--scope", "read").ok()
+    identity = cli("token", "list", "-q").ok().out.strip()
+    assert cli("token", "revoke", "cron").ok().out == "cron is revoked: nobody comes in by it any more\n"
+    assert cli("token", "revoke", identity).ok().out == "cron is already revoked: nobody comes in by it any more\n"

@@ -76,7 +76,8 @@ steps:
 outputs:
   accuracy: "${{ steps.train.outputs.acc }}"
 """)
-    assert str(error) == "f.yaml: 15 problems"
+    assert error.message == "f.yaml: 15 problems"
+    assert str(error) == f"f.yaml: 15 problems: {'; '.join(map(str, error.details[:3]))}; and 12 more"
     assert [(detail.where.removeprefix("f.yaml:"), detail.code) for detail in error.details] == [
         ("1:1", "missing_key"),
         ("1:13", "api_version_unknown"),
@@ -207,3 +208,13 @@ def test_a_type_that_is_none_is_told_of_a_pipeline_made_in_python_too(wrong):
     pipeline = Pipeline(name="a", parameters={"x": Parameter(wrong, default="b")}, steps={"s": Step(command="run")})
     with pytest.raises(SpecInvalid, match=r"\$\.parameters\.x\.type: expected one of `string`"):
         checked(pipeline)
+
+
+def test_types_by_their_names_elsewhere_are_hinted():
+    text = "apiVersion: penstock/v1\nkind: Pipeline\nname: x\nsteps: {a: {command: [b]}}\nparameters:\n"
+    text += "  a: {type: float}\n  b: string\n  c: Dict\n  d: {type: bool}\n  e: int\n"
+    with pytest.raises(SpecInvalid) as refused:
+        parse_pipeline(text)
+    assert [one.hint for one in refused.value.details] == [
+        "write `number`", "write `{type: string}`", "", "write `boolean`", "write `{type: integer}`",
+    ]  # fmt: skip

@@ -360,3 +360,9 @@ def test_the_schema_in_specs_is_the_one_of_the_types() -> None:
     file = Path(__file__).parents[2] / "specs" / "schema" / "workspace.schema.json"
     written = json.dumps(workspace_schema(), indent=2, ensure_ascii=False) + "\n"
     assert file.read_text() == written, "write it again from `penstock.config.workspace_schema()`"
+
+
+@pytest.mark.parametrize("option", ["SLOTS", "PASS_ENV", "NO_SUCH"])
+def test_a_variable_of_another_target_is_hinted_with_its_option(tmp_path: Path, option: str) -> None:
+    error = refused(tmp_path, env={f"PENSTOCK_TARGETS_LAPTOP_{option}": "2"})
+    assert f"did you mean `PENSTOCK_TARGETS_LOCAL_{option}`?" in str(error)

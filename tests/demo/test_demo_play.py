@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from penstock import codec
 from penstock.workspace import Workspace
 
 
@@ -189,3 +190,13 @@ def test_the_demo_is_made_of_the_example():
     folder = source()
     found = {str(file.relative_to(folder)) for file in folder.rglob("*") if file.suffix in (".py", ".yaml")}
     assert found == set(FILES)
+
+
+def test_what_is_copied_names_no_schema_that_is_not_there(tmp_path):
+    from penstock.cli.demo_acts import lay_out
+
+    lay_out(tmp_path)
+    lay_out(tmp_path)  # which finds its own files
+    for file in tmp_path.glob("*.yaml"):
+        assert "$schema" not in file.read_text()
+    assert codec.load_pipeline(tmp_path / "pipeline.yaml").name == "digits"

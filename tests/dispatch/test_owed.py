@@ -185,9 +185,8 @@ def test_a_copy_tells_no_target_anything(ws, far, folder, other_spec, all_due):
     (copy.parent / ".penstock").mkdir()  # as a plugin makes it that writes there
     far.calls.clear()
     with Workspace.open(folder, flags={"registry": str(copy)}, actor="bo") as copied:
-        copied.endpoints.update("away", description="as the copy has it")
-        copied.endpoints.enable("away")
-        copied.submit("away")
+        with pytest.raises(RegistryError, match="copied here"):
+            copied.endpoints.enable("away")
         copied.runs.list()
     assert far.calls == []
 

@@ -308,7 +308,7 @@ def test_runs_are_listed_newest_first_by_what_they_have(registry, kit, run):
     assert len(kit.runs(registry, experiment="trials", endpoint=run.endpoint_id).items) == 5
     assert kit.runs(registry, experiment="nothing").items == ()
     assert kit.code(kit.runs, registry, endpoint="nothing") == "endpoint_not_found"
-    assert kit.code(kit.runs, registry, state="asleep") == "usage_error"
+    assert kit.code(kit.runs, registry, state="asleep") == "value_invalid"
     registry.runs.request_cancel(other.id, kit.caller)
     registry.endpoints.delete("letters", kit.caller)
     assert [one.id for one in kit.runs(registry, endpoint="letters").items] == [other.id]

@@ -98,13 +98,14 @@ def test_it_is_durable_and_just_after_the_window_comes_a_new_run(folder, serving
 def test_it_is_set_shown_and_ended_over_http_too(served, again, tokens, folder, serving):
     path, token = "/v1/endpoints/again/deduplication", tokens["publish"]
     assert "within 1h" in serving.penstock(folder, "endpoint", "show", "again")
-    done = served.call("PUT", path, {"window": 90}, token=token)
+    done = served.call("PUT", path, {"deduplication_window": 90}, token=token)
     assert (done.status, done.json["deduplication_window"]) == (200, 90)
     stale = served.call("DELETE", path, token=token, headers={"If-Match": '"1"'})
     assert (stale.status, stale.json["code"]) == (412, "revision_changed")
-    assert served.call("PUT", path, {"window": 0}, token=token).json["code"] == "value_invalid"
-    assert served.call("PUT", path, {"window": "10m"}, token=token).json["code"] == "type_mismatch"
-    assert served.call("PUT", path, {"window": 9}, token=tokens["submit"]).status == 403
+    assert served.call("PUT", path, {"deduplication_window": 0}, token=token).json["code"] == "value_invalid"
+    text = served.call("PUT", path, {"deduplication_window": "10m"}, token=token).json
+    assert text["code"] == "type_mismatch" and "a whole number of seconds" in text["detail"]
+    assert served.call("PUT", path, {"deduplication_window": 9}, token=tokens["submit"]).status == 403
     ended = served.call("DELETE", path, token=token, headers={"If-Match": done.headers["etag"]})
     assert (ended.status, ended.json["deduplication_window"]) == (200, None)
     told = [served.call("POST", NEUTRAL, {}, token=tokens["submit"]).json["id"] for _ in range(2)]

@@ -122,3 +122,19 @@ def test_health_is_answered_as_the_document_says(served, path) -> None:
     answer = served.call("GET", path)
     assert answer.status == 200
     Draft202012Validator(schema["application/json"]["schema"]).validate(answer.json)
+
+
+def test_a_token_is_optional_only_for_who_triggers_a_public_endpoint(served, tokens, typed, folder, serving) -> None:
+    path = "/v1/endpoints/typed/openapi.json"
+
+    def asked() -> list:
+        document = served.call("GET", path, token=tokens["read"]).json
+        trigger = document["paths"]["/v1/endpoints/typed/runs"]["post"]
+        return trigger.get("security", document["security"])
+
+    assert asked() == [{"bearer": ["submit"]}]
+    serving.penstock(folder, "endpoint", "access", "typed", "--public")
+    try:
+        assert asked() == [{"bearer": ["submit"]}, {}]
+    finally:
+        serving.penstock(folder, "endpoint", "access", "typed", "--private")

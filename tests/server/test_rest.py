@@ -86,10 +86,19 @@ def test_a_key_is_what_was_meant_in_either_encoding(admin, made, sent, kept) -> 
     assert (run.status, run.json["idempotency_key"]) == (201, kept)
 
 
+def test_two_keys_are_refused_rather_than_made_a_third_one(served, serving, tokens, made) -> None:
+    head = f"POST /v1/endpoints/{made}/runs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {tokens['admin']}\r\n"
+    keys = "Idempotency-Key: a\r\nidempotency-key: b\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}"
+    reply = serving.answer_to(served, (head + keys).encode())
+    assert (reply.status, reply.json["code"]) == (400, "usage_error")
+    assert "`Idempotency-Key` more than once" in reply.json["detail"]
+
+
 def test_parameters_are_refused_all_at_once(admin, made) -> None:
     reply = admin("POST", f"/v1/endpoints/{made}/runs", {"parameters": {"times": 9, "nmae": "x", "name": 5}})
     assert (reply.status, reply.json["code"]) == (422, "parameter_invalid")
     assert {one["path"] for one in reply.json["details"]} == {"$.times", "$.nmae", "$.name"}
+    assert all(f"{one['path']}: {one['message']}" in reply.json["detail"] for one in reply.json["details"])
 
 
 def test_no_file_of_the_server_can_be_named(admin, made, folder) -> None:
@@ -108,7 +117,8 @@ def test_the_default_moves_and_goes_back(admin, made) -> None:
     assert (wrong.status, wrong.json["code"]) == (409, "default_changed")
     moved = admin("PUT", f"{path}/default", {"version": "1", "expect": "0"})
     assert (moved.status, moved.json["endpoint"]["default"]) == (200, "1")
-    assert admin("POST", f"{path}/rollback").json["to"] == "0"
+    assert admin("POST", f"{path}/rollback", {"expect": 1, "reason": "too late"}).json["to"] == "0"
+    assert admin("GET", f"{path}/history").json["items"][0]["reason"] == "too late"
     assert admin("POST", f"{path}/rollback").json["code"] == "nothing_to_roll_back"
     actions = [one["action"] for one in admin("GET", f"{path}/history").json["items"]]
     assert actions[:2] == ["default_rolled_back", "default_moved"]
@@ -172,7 +182,7 @@ def test_what_the_server_keeps_to_itself(admin, folder) -> None:
         ("GET", "/v1/runs?limt=3", 400, "unknown_key"),
         ("GET", "/v1/runs?limit=0", 400, "value_invalid"),
         ("GET", "/v1/runs?limit=1&limit=2", 400, "usage_error"),
-        ("GET", "/v1/runs?state=sleeping", 400, "usage_error"),
+        ("GET", "/v1/runs?state=sleeping", 400, "value_invalid"),
         ("GET", "/v1/endpoints/hello/at?time=noon", 400, "time_invalid"),
         ("GET", "/v1/endpoints/hello/versions/9", 404, "version_not_found"),
         ("GET", "/v1/runs/00000000", 404, "run_not_found"),

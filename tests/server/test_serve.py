@@ -15,13 +15,17 @@ from contextlib import closing
 import pytest
 
 
-@pytest.mark.parametrize("options", [("--host", "0.0.0.0", "--no-auth"), ("--tls-cert", "x.pem")])
-def test_what_is_not_safe_is_refused(folder, serving, options) -> None:
+@pytest.mark.parametrize(("options", "said"), [
+    (("--host", "0.0.0.0", "--no-auth"), "only this machine may be served"),
+    (("--tls-cert", "x.pem"), "give both"),
+    (("--tls-cert", "x.pem", "--tls-key", "y.pem"), "`x.pem` cannot be read: no such file or directory"),
+])  # fmt: skip
+def test_what_is_not_safe_is_refused(folder, serving, options, said) -> None:
     done = subprocess.run(
         [serving.PENSTOCK, "serve", "--port", "0", *options], cwd=folder, capture_output=True, text=True
     )
     assert done.returncode == 2
-    assert done.stderr.startswith("error: ")
+    assert done.stderr.startswith("error: ") and said in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -286,3 +286,18 @@ def test_text_is_read_by_the_declared_type_only_when_it_is_said_to_be_text():
 @given(st.lists(st.integers() | hostile_text(), max_size=5))
 def test_lists_are_json(value):
     assert json.loads(render("list", value)) == value
+
+
+@given(st.integers(-(10**6), 10**6), st.booleans())
+def test_a_limit_that_is_broken_is_told_with_the_value_as_it_was_given(value, as_text):
+    below = Parameter(type="number", minimum=value + 1)
+    (problem,) = bind(below, RawValue(f"{value}") if as_text else value).problems
+    assert problem.message == f"{value} is less than the minimum {value + 1}"
+
+
+def test_an_empty_value_is_told_in_words():
+    named = Parameter(type="string", pattern="^a", enum=("a",))
+    for value, shown in (("", "an empty text"), ("  ", "a blank text"), ("b", "b")):
+        assert [one.message for one in bind(named, value).problems] == [
+            f"{shown} is none of a", f"{shown} does not match the pattern `^a`",
+        ]  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
@@ -51,6 +52,11 @@ def answer_page(
 def by_whom(actor: str, verified: bool) -> str:
     """Who did something; a name that nobody checked is marked."""
     return actor if verified else f"{actor} (self-declared)"
+
+
+def short_digest(text: str) -> str:
+    """A text with the start of each digest in it, which is enough to compare by eye."""
+    return re.sub(r"\b(sha256:[0-9a-f]{12})[0-9a-f]{52}\b", "\\1\N{HORIZONTAL ELLIPSIS}", text)
 
 
 def state_text(enabled: bool) -> str:

@@ -37,7 +37,7 @@ def lay_out(folder: Path) -> None:
     """Put the demo's files into a folder. Raises UsageError rather than write over a file that differs."""
     try:
         for name in FILES:
-            place, data = folder / name, (source() / name).read_bytes()
+            place, data = folder / name, _without_modeline((source() / name).read_bytes())
             if not place.exists():
                 place.parent.mkdir(parents=True, exist_ok=True)
                 place.write_bytes(data)
@@ -51,6 +51,11 @@ def lay_out(folder: Path) -> None:
             f"cannot lay out the demo in {folder}: {error.strerror or error}; choose another folder with --folder",
             code="file_unwritable",
         ) from None
+
+
+def _without_modeline(data: bytes) -> bytes:
+    """A file without the line that tells editors where its schema is, which is not where the file is copied to."""
+    return data.partition(b"\n")[2] if data.startswith(b"# yaml-language-server:") else data
 
 
 class Acts:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import traceback
 
 import click
 
 from penstock.cli.output import Output
-from penstock.errors import PenstockError, RegistryError, UsageError, did_you_mean
+from penstock.errors import GateClosed, PenstockError, RegistryError, UsageError, did_you_mean
 
 
 def report(error: BaseException, output: Output) -> int:
@@ -30,6 +31,9 @@ def report(error: BaseException, output: Output) -> int:
     hint = ""
     if isinstance(error, click.UsageError) and error.ctx is not None:
         hint = f"see: {error.ctx.command_path} --help"
+    if isinstance(known, GateClosed) and known.subject:
+        noun = "pipeline" if known.code == "pipeline_disabled" else "endpoint"
+        hint = f"to open it: penstock {noun} enable {shlex.quote(known.subject)}"
     output.failure(known, hint)
     return known.exit_code
 
@@ -60,7 +64,10 @@ def _usage(error: click.ClickException) -> str:
 
         hint = option_hint(error.option_name, context)
         return f"`{context.command_path}` has no option `{error.option_name}` ({hint})"
-    return error.format_message()
+    said = error.format_message()
+    if isinstance(error, click.MissingParameter):
+        return " ".join(said.split())  # click lists the choices on lines of their own
+    return said
 
 
 def _unexpected(error: BaseException) -> PenstockError:

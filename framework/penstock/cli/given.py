@@ -63,15 +63,18 @@ class Given:
 def _read(file: Path) -> Document:
     from penstock import codec
 
-    if str(file) == "-":
-        file = Path("standard input")
-        document = codec.load_document(file, sys.stdin.buffer)
-    else:
-        document = codec.load_document(file)
+    try:
+        if str(file) == "-":
+            file = Path("standard input")
+            document = codec.load_document(file, sys.stdin.buffer)
+        else:
+            document = codec.load_document(file)
+    except SpecInvalid as error:
+        raise ParameterInvalid(error.message, code=error.code, details=error.details) from None
     wrong = [*document.problems]
     if not isinstance(document.data, dict):
         message = "expected names and values, like `max_depth: 8`"
         wrong.append(Problem("type_mismatch", message, where=document.position(())))
     if wrong:
-        raise SpecInvalid.of(wrong, str(file))
+        raise ParameterInvalid.of(wrong, str(file))
     return document

@@ -92,7 +92,7 @@ class Output:
             return
         sys.stdout.flush()
         print(f"{paint('error:', 'red', sys.stderr)} {printable(error.message)}", file=sys.stderr)
-        for detail in error.details if not _says_it_all(error) else ():
+        for detail in error.untold:
             print(f"  {printable(str(detail))}", file=sys.stderr)
         if hint:
             print(printable(hint), file=sys.stderr)
@@ -121,12 +121,6 @@ def paint(text: str, colour: str, stream: TextIO) -> str:
     import click
 
     return click.style(text, fg=colour, bold=True)
-
-
-def _says_it_all(error: PenstockError) -> bool:
-    """Whether the error's line already holds its only detail."""
-    only = error.details[0] if len(error.details) == 1 else None
-    return only is not None and all(part in error.message for part in (only.message, only.where, only.hint))
 
 
 def _print_json(data: Any) -> None:

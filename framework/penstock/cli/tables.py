@@ -22,18 +22,33 @@ STYLES: Mapping[str, str] = {
 """How a cell that is exactly this word is painted in a terminal."""
 
 
+_MORE = "\N{HORIZONTAL ELLIPSIS}"
+_WIDEST = 60
+"""How wide prose in a table is at the most, unless it stands in the last column, where it pushes nothing away."""
+
+
 class Table:
-    """Columns and rows of text. Without columns it is a record: two columns, a key and its value."""
+    """Columns and rows of text. Without columns it is a record: two columns, a key and its value.
+
+    A cell of several words is shortened where it would push other columns away; a path or an id never is.
+    """
 
     def __init__(self, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         self.columns = tuple(columns)
-        self.rows = [tuple("" if cell is None else printable(str(cell)) for cell in row) for row in rows]
+        whole = [tuple("" if cell is None else printable(str(cell)) for cell in row) for row in rows]
+        self.rows = [(*map(_shortened, row[:-1]), row[-1]) for row in whole] if columns else whole
+        self.is_short = self.rows != whole
 
     def print(self, stream: TextIO, *, rich: bool) -> None:
-        """Print the table. Nothing is cut or folded; a terminal wraps lines that are too wide for it."""
+        """Print the table. No line is cut or folded; a terminal wraps those that are too wide for it."""
         if rich:
             self._print_rich(stream)
-            return
+        else:
+            self._print_plain(stream)
+        if self.is_short:
+            stream.write(f"what ends in {_MORE} is whole in --json\n")
+
+    def _print_plain(self, stream: TextIO) -> None:
         lines = [*([self.columns] if self.columns else []), *self.rows]
         widths = self._widths()
         for line in lines:
@@ -69,6 +84,12 @@ class Table:
 def record(pairs: Iterable[tuple[str, object]]) -> Table:
     """A table of keys and values; pairs whose value is None or empty text are left out."""
     return Table((), [pair for pair in pairs if pair[1] not in (None, "")])
+
+
+def _shortened(text: str) -> str:
+    if len(text) <= _WIDEST or " " not in text:
+        return text
+    return f"{text[: _WIDEST - 1].rstrip()}{_MORE}"
 
 
 def _width(text: str) -> int:

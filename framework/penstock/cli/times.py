@@ -28,12 +28,12 @@ def read_moment(_: click.Context, param: click.Parameter, text: str | None) -> d
 
 
 def read_duration(_: click.Context, param: click.Parameter, text: str | None) -> float | None:
-    """Read an option's duration in seconds: `30s`, `2h`, or a plain number of seconds."""
+    """Read an option's duration in seconds: `30s`, `2h`. A number alone could be of any unit, and is refused."""
     if text is None:
         return None
     try:
-        return seconds_of(float(text) if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text) else text)
-    except (ValueError, OverflowError) as error:
+        return seconds_of(text)
+    except ValueError as error:
         raise click.BadParameter(str(error), param=param) from None
 
 
@@ -43,10 +43,12 @@ def moment_text(moment: datetime | None) -> str:
 
 
 def span_text(start: datetime | None, end: datetime | None) -> str:
-    """How long something took, or takes until now: `2.1s`, `3m 12s`, `1h 02m`; nothing before it started."""
+    """How long something took, or takes until now: `30ms`, `2.1s`, `3m 12s`, `1h 02m`; nothing before it started."""
     if start is None:
         return ""
     seconds = max(0.0, ((end or datetime.now(UTC)) - start).total_seconds())
+    if seconds < 0.0995:
+        return f"{seconds * 1000:.0f}ms"
     if seconds < 59.95:
         return f"{seconds:.1f}s"
     whole = round(seconds)

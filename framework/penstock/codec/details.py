@@ -15,6 +15,7 @@ from cattrs.errors import (
 
 from penstock.codec import shapes
 from penstock.errors import Problem, did_you_mean
+from penstock.spec.command import CommandInvalid
 
 if TYPE_CHECKING:
     from penstock.codec.reading import Document
@@ -54,6 +55,8 @@ def details_of(error: BaseException) -> list[Problem]:
         return [detail for inner in error.exceptions for detail in _of_item(inner)]
     if not isinstance(error, ValueError | TypeError):
         raise error  # a mistake in code is none of the document's
+    if isinstance(error, CommandInvalid) and error.details:
+        return list(error.details)
     message = str(error.args[0]) if error.args else type(error).__name__
     code = getattr(error, "code", None)
     return [Problem(code if isinstance(code, str) else "value_invalid", message, hint=getattr(error, "hint", ""))]

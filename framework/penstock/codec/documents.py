@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from codecs import BOM_UTF8
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import Any, BinaryIO
 
@@ -16,6 +17,7 @@ from penstock.codec.reading import Document, read_yaml
 from penstock.codec.structuring import structure
 from penstock.errors import Path, Problem, SpecInvalid, did_you_mean
 from penstock.spec import API_VERSION, Pipeline
+from penstock.spec.command import COMMAND_CODES, readable
 from penstock.spec.problems import check
 from penstock.spec.values import describe
 
@@ -57,9 +59,12 @@ def parse_pipeline(text: str, source: str = "<text>") -> Pipeline:
     return pipeline_in(read_yaml(text, source, read_on=True))
 
 
-def pipeline_in(document: Document) -> Pipeline:
-    """The checked pipeline in a document that was read. Raises SpecInvalid with all its problems."""
-    return _build(document.data, document)
+def pipeline_in(document: Document, more: Callable[[Pipeline], Iterable[Problem]] | None = None) -> Pipeline:
+    """The checked pipeline in a document that was read. Raises SpecInvalid with all its problems.
+
+    Where there are any, `more` adds what else is wrong with as much of the pipeline as can be read.
+    """
+    return _build(document.data, document, more)
 
 
 def pipeline_of(data: Mapping[str, Any]) -> Pipeline:
@@ -72,9 +77,13 @@ def checked(pipeline: Pipeline) -> Pipeline:
     return pipeline_of(canonical(pipeline))
 
 
-def _build(data: Any, document: Document | None) -> Pipeline:
+def _build(
+    data: Any, document: Document | None, more: Callable[[Pipeline], Iterable[Problem]] | None = None
+) -> Pipeline:
     pipeline, details = _read(data)
     written = document.problems if document else ()
+    if more is not None and pipeline is not None and (written or details):
+        details += more(pipeline)
     if written or details or pipeline is None:
         raise SpecInvalid.of([*written, *located(details, document)], document.source if document else "")
     return pipeline
@@ -106,7 +115,10 @@ def _read(data: Any) -> tuple[Pipeline | None, list[Problem]]:
                 return None, details
             met |= found
             unread |= {place for detail in error.details if (place := _cut(body, detail)) is not None}
-    return pipeline, details + check(pipeline, unread=unread)
+    # What stands in for a command is one argument, which the document does not have.
+    commands = {detail.path for detail in details if detail.code in COMMAND_CODES}
+    more = check(pipeline, unread=unread)
+    return pipeline, details + [replace(one, path=one.path[:-1]) if one.path[:-1] in commands else one for one in more]
 
 
 def _header(data: Mapping[str, Any], key: str, code: str, known: Iterable[str]) -> list[Problem]:
@@ -127,6 +139,12 @@ def _cut(body: dict[str, Any], detail: Problem) -> Path | None:
         if isinstance(parent, dict):
             parent[str(last)] = deepcopy(_STUBS[str(last)])
             return detail.path
+    if detail.code in COMMAND_CODES and last == "command":
+        # Its other placeholders can be checked, whatever its arguments are.
+        parent = _inside(body, tuple(above))
+        if isinstance(parent, dict) and isinstance(text := parent.get("command"), str):
+            parent["command"] = [readable(text) or "-"]
+        return None
     path = detail.path[:-1] if detail.code == "missing_key" else detail.path
     while path:
         parent = _inside(body, path[:-1])

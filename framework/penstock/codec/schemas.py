@@ -81,19 +81,25 @@ def object_schema(properties: Schema, required: typing.Iterable[str], descriptio
 def _written_object(cls: type, definitions: Schema) -> Schema:
     """An object as a document writes it."""
     attrs.resolve_types(cls)
-    doc = inspect.getdoc(cls) or ""
+    doc = _as_written(cls, inspect.getdoc(cls) or "")
     fields = {shapes.key_of(cls, field.name): field for field in attrs.fields(cls) if field.init}
     properties = {
-        key: {**_about(doc, field), **type_schema(shapes.written_type(field), definitions, _written_object)}
+        key: {**_about(doc, key, field), **type_schema(shapes.written_type(field), definitions, _written_object)}
         for key, field in fields.items()
     }
     return object_schema(properties, [key for key, field in fields.items() if field.default is attrs.NOTHING], doc)
 
 
-def _about(doc: str, field: attrs.Attribute[Any]) -> Schema:
+def _as_written(cls: type, doc: str) -> str:
+    """What a class says of its attributes, with the keys that documents have for them."""
+    names = {field.name for field in attrs.fields(cls)}
+    return re.sub(r"`(\w+)`", lambda found: f"`{shapes.key_of(cls, found[1])}`" if found[1] in names else found[0], doc)
+
+
+def _about(doc: str, key: str, field: attrs.Attribute[Any]) -> Schema:
     """What an editor shows for a key: the sentences of the class that name it, and the default."""
-    sentences = re.split(r"(?<=[.:])\s+(?=[A-Z`])", " ".join(doc.split()))
-    told = " ".join(sentence for sentence in sentences if f"`{field.name}`" in sentence)
+    sentences = re.split(r"(?<=\.)\s+(?=[A-Z`])", " ".join(doc.split()))
+    told = " ".join(sentence for sentence in sentences if f"`{key}`" in sentence)
     about: Schema = {"description": told} if told else {}
     if isinstance(field.default, bool | int | float):
         about["default"] = field.default

@@ -17,7 +17,7 @@ from cattrs.gen import make_dict_structure_fn, override
 from penstock.codec import shapes
 from penstock.codec.details import Mismatch, details_of, located
 from penstock.errors import BackendBroken, Path, SpecInvalid, did_you_mean
-from penstock.spec.values import describe
+from penstock.spec.values import ELSEWHERE, TYPES, describe
 
 if TYPE_CHECKING:
     from penstock.codec.reading import Document
@@ -63,10 +63,14 @@ def _attrs_hook(cls: type) -> Hook:
     )
 
     short = shapes.short_field(cls)
+    names = {field.name for field in attrs.fields(cls)}
 
     def hook(data: Any, _: Any) -> Any:
         if short is not None and shapes.is_plain(data, short.type):
             data = {shapes.key_of(cls, short.name): data}
+        if isinstance(data, str) and data in (*TYPES, *ELSEWHERE) and "type" in names:
+            hint = f"write `{{type: {ELSEWHERE.get(data, data)}}}`"
+            raise Mismatch(f"expected object, got {describe(data)}", hint=hint)
         return build(_mapping(data), cls)
 
     return hook
@@ -149,7 +153,7 @@ def _scalar(data: Any, type_: type) -> Any:
         word = shapes.WORDS[type_]
         raise Mismatch(f"expected {word}, got {describe(data)}", hint=_hint(data, type_))
     if isinstance(data, float) and not (-float("inf") < data < float("inf")):
-        raise Mismatch("NaN and infinity are not values")
+        raise Mismatch("NaN, infinity and what is too large for a number are not values")
     return data
 
 
@@ -178,6 +182,8 @@ def _literal_hook(type_: Any) -> Hook:
                 return data
         shown = ", ".join(f"`{member}`" for member in members)
         hint = did_you_mean(data, [str(member) for member in members]) if isinstance(data, str) else ""
+        if isinstance(data, str) and ELSEWHERE.get(data.lower()) in members:
+            hint = f"write `{ELSEWHERE[data.lower()]}`"
         raise Mismatch(f"expected one of {shown}, got {describe(data)}", hint="" if hint.startswith("known") else hint)
 
     return hook

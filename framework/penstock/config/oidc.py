@@ -87,8 +87,8 @@ class OidcScope:
     """What a token may that has a value in a claim.
 
     `claim` is the name of the claim (`roles`, `groups`, `scp`, `appid`), or the way to one that lies deeper
-    (`realm_access.roles`). `value` is the text that the claim is or lists; `scp` and `scope` list by spaces. `scope` is
-    what that allows, on the `endpoints` that are named here, by name or id, or on all.
+    (`realm_access.roles`). `value` is the text that the claim is or lists, by spaces in scp. `scope` is what that
+    allows, on the `endpoints` that are named here, by name or id, or on all.
     """
 
     claim: str = field(validator=_said)

@@ -177,7 +177,8 @@ class _Reading:
             if len(named) == 1 and option:
                 found.setdefault(named[0], {})[option] = Setting(self._scalar(variable), variable)
                 continue
-            hint = did_you_mean(variable, (f"{each}OPTION" for each in spelled))
+            meant = option if start else option.removeprefix("penstock_targets_").partition("_")[2]
+            hint = did_you_mean(variable, (f"{each}{meant.upper() or 'OPTION'}" for each in spelled))
             message = "the variable names no option of a target"
             if len(named) > 1:
                 hint = "use other names"

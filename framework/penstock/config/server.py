@@ -74,13 +74,14 @@ class ServerOptions:
     """How the server serves.
 
     `host` and `port` are where it listens; port 0 takes a free one. `public_url` is how callers reach it, when that is
-    through a proxy. `allow_origins` are the origins of web pages that may call it, none unless given. The limits are of
-    one request: `max_body_bytes`, `max_header_bytes`, `max_url_bytes`, `head_seconds` for a head to come,
-    `body_seconds` for a body, `write_seconds` for a caller to take any of its answer, and of all: `max_requests` at a
-    time, of which a quarter is kept for those that read, and `anonymous_per_minute` triggers of public endpoints
-    without a token from each address, counted by each server process. `max_unfinished_runs` is how many runs of one
-    endpoint may be unfinished for the server to take another, without a limit unless given. `oidc` are the issuers of
-    OpenID Connect whose tokens are taken besides penstock's own.
+    through a proxy. `allow_origins` are the origins of web pages that may call it, none unless given. A request may
+    have a body of `max_body_bytes`, a head of `max_header_bytes` and a URL of `max_url_bytes`. `head_seconds` is how
+    long its head may take to come, `body_seconds` how long its body, and `write_seconds` how long a caller may take
+    none of its answer. `max_requests` are worked on at a time, of which a quarter is kept for those that read.
+    `anonymous_per_minute` is how many triggers of public endpoints are taken without a token from each address, counted
+    by each server process. `max_unfinished_runs` is how many runs of one endpoint may be unfinished for the server to
+    take another, without a limit unless given. `oidc` are the issuers of OpenID Connect whose tokens are taken besides
+    penstock's own.
     """
 
     host: str = "127.0.0.1"

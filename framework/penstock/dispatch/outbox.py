@@ -17,9 +17,9 @@ from penstock.contract.hooks import Event
 from penstock.contract.run import Failure, RunRequest
 from penstock.dispatch.backoff import RETRY_MISCONFIGURED, Patience, pause_after
 from penstock.dispatch.retire import retire
-from penstock.errors import PenstockError, RegistryError, TargetRefused, TargetUnavailable
+from penstock.errors import PenstockError, TargetRefused, TargetUnavailable
 from penstock.records import RunRecord
-from penstock.registry import Owed, Registry, sensitive
+from penstock.registry import Owed, Registry, copied, sensitive
 from penstock.targets.opened import OpenTargets
 
 _log = logging.getLogger("penstock")
@@ -135,11 +135,7 @@ class Outbox:
     def be_at_home(self) -> None:
         """Raise RegistryError `registry_copied` when this registry lies apart from its state."""
         if not (self._home / "archives").is_dir():
-            raise RegistryError(
-                f"this registry was copied here without its state ({self._home / 'archives'} is missing): "
-                "it can be looked at, but its runs can only be followed from where they were submitted",
-                code="registry_copied",
-            )
+            raise copied(self._home / "archives")
 
     def work_on(self, target: str, seconds: float = BUDGET) -> bool:
         """Do what a target is owed for about so many seconds, sharing the work with other dispatchers.

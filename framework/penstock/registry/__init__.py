@@ -1,5 +1,6 @@
 """The registry: the truth about names, versions, pointers, gates and what was asked for, in one SQLite file."""
 
+from penstock.registry.file import copied
 from penstock.registry.group_commit import GroupCommit, WouldBlock
 from penstock.registry.messages import (
     CancelOutcome,
@@ -43,4 +44,5 @@ __all__ = [
     "TriggerRequest",
     "VersionOutcome",
     "WouldBlock",
+    "copied",
 ]

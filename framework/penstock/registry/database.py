@@ -84,6 +84,12 @@ class Database:
     def __init__(self, path: Path, connect: Callable[[], sqlite3.Connection], *, read_only: bool, clock: Clock) -> None:
         self.path = path
         self.read_only = read_only
+        self.refusal: Callable[[], RegistryError] = lambda: RegistryError(
+            f"{path}: the registry is read-only for this user, so nothing can be changed; "
+            "check the permissions of the file and its folder",
+            code="registry_read_only",
+        )
+        """The error for whoever wants to write where it is `read_only`."""
         self._connect = connect
         self._clock = clock
         self._free = [connect()]

@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 
 from attrs import define
 
-from penstock.errors import RegistryError
 from penstock.registry.database import BUSY_SECONDS, Database, Transaction, busy, savepoint, translated
 from penstock.registry.group_commit import GroupCommit
 
@@ -160,8 +159,4 @@ class Decisions:
 
     def _check_writable(self) -> None:
         if self._database.read_only:
-            raise RegistryError(
-                f"{self._database.path}: the registry is read-only for this user, so nothing can be changed; "
-                "check the permissions of the file and its folder",
-                code="registry_read_only",
-            )
+            raise self._database.refusal()

@@ -22,22 +22,29 @@ def set_default(
     *,
     expect: str | None = None,
     expect_revision: int | None = None,
+    reason: str = "",
 ) -> MoveOutcome:
-    """Move the default to a version.
+    """Move the default to a version; `reason` is recorded with the move.
 
     Raises Conflict `default_changed`, `revision_changed`, GateClosed, NotFound.
     """
     endpoint = need_endpoint(tx, ref)
     check_revision(f"endpoint `{endpoint['name']}`", endpoint, expect_revision)
     check_expected(endpoint, expect)
-    moved = move(tx, endpoint, need_version(tx, endpoint, version), caller)
+    moved = move(tx, endpoint, need_version(tx, endpoint, version), caller, reason)
     return _outcome(tx, endpoint, int(version), moved)
 
 
 def rollback(
-    tx: Transaction, ref: str, caller: Caller, *, expect: str | None = None, expect_revision: int | None = None
+    tx: Transaction,
+    ref: str,
+    caller: Caller,
+    *,
+    expect: str | None = None,
+    expect_revision: int | None = None,
+    reason: str = "",
 ) -> MoveOutcome:
-    """Take the last move of the default back.
+    """Take the last move of the default back; `reason` is recorded with it.
 
     Raises Conflict `nothing_to_roll_back`, `default_changed`, `revision_changed`, GateClosed.
     """
@@ -53,11 +60,11 @@ def rollback(
         )
     refuse_version(tx, endpoint, need_version(tx, endpoint, str(top["version"])))
     tx.run("DELETE FROM default_stack WHERE endpoint = ? AND position = ?", endpoint["seq"], top["position"])
-    _point(tx, endpoint, top["version"], caller, "default_rolled_back")
+    _point(tx, endpoint, top["version"], caller, "default_rolled_back", reason)
     return _outcome(tx, endpoint, top["version"], True)
 
 
-def move(tx: Transaction, endpoint: Row, version: Row, caller: Caller) -> bool:
+def move(tx: Transaction, endpoint: Row, version: Row, caller: Caller, reason: str = "") -> bool:
     """Move the default to a row of `versions`; false when it is there already. Raises GateClosed."""
     if version["version"] == endpoint["default_version"]:
         return False
@@ -69,7 +76,7 @@ def move(tx: Transaction, endpoint: Row, version: Row, caller: Caller) -> bool:
         endpoint["default_version"],
         endpoint["seq"],
     )
-    _point(tx, endpoint, version["version"], caller, "default_moved")
+    _point(tx, endpoint, version["version"], caller, "default_moved", reason)
     return True
 
 
@@ -83,11 +90,11 @@ def check_expected(endpoint: Row, expect: str | None) -> None:
         )
 
 
-def _point(tx: Transaction, endpoint: Row, version: int, caller: Caller, action: str) -> None:
+def _point(tx: Transaction, endpoint: Row, version: int, caller: Caller, action: str, reason: str) -> None:
     tx.run("UPDATE endpoints SET default_version = ? WHERE seq = ?", version, endpoint["seq"])
     outbox.endpoint_changed(tx, endpoint["seq"])
-    before = str(endpoint["default_version"])
-    record(tx, caller, action, "endpoint", endpoint["id"], endpoint["name"], from_=before, to=str(version))
+    before, about = str(endpoint["default_version"]), (endpoint["id"], endpoint["name"])
+    record(tx, caller, action, "endpoint", *about, from_=before, to=str(version), reason=reason)
 
 
 def _outcome(tx: Transaction, before: Row, version: int, moved: bool) -> MoveOutcome:

@@ -171,7 +171,7 @@ def rename(tx: Transaction, ref: str, name: str, caller: Caller) -> EndpointReco
     endpoint = need_endpoint(tx, ref)
     if name != endpoint["name"]:
         check_endpoint_name(name)
-        _refuse_taken(tx, name)
+        _refuse_taken(tx, name, "take another name")
         tx.run("UPDATE endpoints SET name = ? WHERE seq = ?", name, endpoint["seq"])
         outbox.endpoint_changed(tx, endpoint["seq"])
         record(tx, caller, "endpoint_renamed", "endpoint", endpoint["id"], name, from_=endpoint["name"], to=name)
@@ -229,14 +229,12 @@ def delete(tx: Transaction, ref: str, caller: Caller) -> EndpointRecord:
     return last
 
 
-def _refuse_taken(tx: Transaction, name: str) -> None:
+def _refuse_taken(tx: Transaction, name: str, advice: str = "add a version to it, or take another name") -> None:
     # An id as a name would make a reference mean two endpoints.
     if tx.one("SELECT 1 FROM endpoints WHERE name = ? AND deleted IS NULL", name) or tx.one(
         "SELECT 1 FROM endpoints WHERE id = ?", name
     ):
-        raise Conflict(
-            f"there is an endpoint `{name}` already; add a version to it, or take another name", code="name_taken"
-        )
+        raise Conflict(f"there is an endpoint `{name}` already; {advice}", code="name_taken")
 
 
 def _version_of(tx: Transaction, endpoint: Row, published: Row) -> Row | None:

@@ -272,6 +272,18 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def copied(state: Path) -> RegistryError:
+    """The RegistryError for a registry that lies apart from its state, a folder that a workspace has before it decides.
+
+    It is a copy, and what is decided in a copy is lost to the original, or comes alive when the copy is put back.
+    """
+    return RegistryError(
+        f"this registry was copied here without its state ({state} is missing): it is for looking; what follows or "
+        "changes something is for the original, or for the copy once it is back in its place",
+        code="registry_copied",
+    )
+
+
 def not_writable(path: Path, error: OSError) -> RegistryError:
     """The RegistryError for a file or folder that could not be written."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):

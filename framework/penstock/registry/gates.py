@@ -79,7 +79,7 @@ def set_gate(
 
 def refuse_endpoint(endpoint: Row) -> None:
     """Raise GateClosed `endpoint_disabled` when the gate of a row of `endpoints` is closed."""
-    _refuse("endpoint_disabled", f"endpoint `{endpoint['name']}`", endpoint)
+    _refuse("endpoint_disabled", f"endpoint `{endpoint['name']}`", endpoint, endpoint["name"])
 
 
 def refuse_version(tx: Transaction, endpoint: Row, version: Row) -> Row:
@@ -87,7 +87,11 @@ def refuse_version(tx: Transaction, endpoint: Row, version: Row) -> Row:
 
     Raises GateClosed `version_disabled` or `pipeline_disabled` when the gate of either is closed.
     """
-    _refuse("version_disabled", f"version {version['version']} of endpoint `{endpoint['name']}`", version)
+    what, ref = (
+        f"version {version['version']} of endpoint `{endpoint['name']}`",
+        f"{endpoint['name']}@{version['version']}",
+    )
+    _refuse("version_disabled", what, version, ref)
     published = tx.need("SELECT * FROM published WHERE seq = ?", version["published"])
     refuse_pipeline(published)
     return published
@@ -95,10 +99,11 @@ def refuse_version(tx: Transaction, endpoint: Row, version: Row) -> Row:
 
 def refuse_pipeline(published: Row) -> None:
     """Raise GateClosed `pipeline_disabled` when the gate of a row of `published` is closed."""
-    _refuse("pipeline_disabled", f"published pipeline `{published_ref(published)}`", published)
+    ref = published_ref(published)
+    _refuse("pipeline_disabled", f"published pipeline `{ref}`", published, ref)
 
 
-def _refuse(code: str, what: str, row: Row) -> None:
+def _refuse(code: str, what: str, row: Row, ref: str) -> None:
     gate = gate_of(row)
     if gate is not None:
         why = f": {gate.reason}" if gate.reason else ", who gave no reason"
@@ -109,4 +114,5 @@ def _refuse(code: str, what: str, row: Row) -> None:
             since=gate.since,
             by=gate.by,
             reason=gate.reason,
+            subject=ref,
         )

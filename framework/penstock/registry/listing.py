@@ -86,7 +86,9 @@ def list_endpoints(
 def list_runs(tx: Transaction, query: RunQuery) -> Page[RunRecord]:
     """A page of runs, of a deleted endpoint too. Raises NotFound for an unknown endpoint, UsageError for a state."""
     if query.state is not None and query.state not in RUN_STATES:
-        raise UsageError(f"`{query.state}` is not a state of runs; they are {', '.join(RUN_STATES)}")
+        raise UsageError(
+            f"`{query.state}` is not a state of runs; they are {', '.join(RUN_STATES)}", code="value_invalid"
+        )
     wanted = {"experiment": query.experiment, "state": query.state, "pipeline": query.pipeline}
     where: dict[str, object] = {column: value for column, value in wanted.items() if value is not None}
     if query.endpoint is not None:

@@ -96,7 +96,8 @@ def need_version(tx: Transaction, endpoint: Row, version: str) -> Row:
     if found is None:
         last = endpoint["next_version"] - 1
         known = "it has only 0" if last == 0 else f"it has 0 to {last}"
-        raise NotFound(f"endpoint `{endpoint['name']}` has no version {version} ({known})", code="version_not_found")
+        said = version.strip() or "without a number"
+        raise NotFound(f"endpoint `{endpoint['name']}` has no version {said} ({known})", code="version_not_found")
     return found
 
 

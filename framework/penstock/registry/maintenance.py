@@ -131,6 +131,11 @@ def _structure(connection: sqlite3.Connection) -> list[str]:
     return found
 
 
+def is_empty(tx: Transaction) -> bool:
+    """Whether nothing was ever decided here."""
+    return not tx.need("SELECT EXISTS (SELECT 1 FROM history) OR EXISTS (SELECT 1 FROM tokens)")[0]
+
+
 def counts(tx: Transaction) -> Counts:
     """How much there is, and how much still waits for a target."""
     runs: dict[str, int] = dict.fromkeys(RUN_STATES, 0)

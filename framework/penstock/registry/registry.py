@@ -8,6 +8,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
+from penstock.errors import RegistryError
 from penstock.registry import (
     default_version,
     endpoints,
@@ -175,6 +176,7 @@ class Registry(_Group):
     set_gate = writes(gates.set_gate)
     history = reads(history.page)
     counts = reads(maintenance.counts)
+    is_empty = reads(maintenance.is_empty)
 
     def __init__(self, database: Database) -> None:
         super().__init__(database, Decisions(database))
@@ -214,6 +216,11 @@ class Registry(_Group):
     def check_writable(self) -> None:
         """Write something that changes nothing, as durably as a decision. Raises RegistryError when that cannot be."""
         self._decisions.rewrite()
+
+    def only_look(self, refusal: Callable[[], RegistryError]) -> None:
+        """Refuse every decision from now on with this error."""
+        self._database.refusal = refusal
+        self._database.read_only = True
 
     def check(self) -> CheckReport:
         """Check the whole file: SQLite's structures, references, and the laws."""

@@ -47,7 +47,7 @@ def problem(error: PenstockError, request_id: str) -> HttpAnswer:
         "type": f"urn:penstock:error:{error.code}",
         "title": error.code.replace("_", " "),
         "status": error.http_status,
-        "detail": error.message,
+        "detail": str(error),
         "code": error.code,
         "details": [detail.to_dict() for detail in error.details],
         "request_id": request_id,

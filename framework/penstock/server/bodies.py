@@ -16,11 +16,14 @@ from penstock.text import printable
 
 @frozen
 class Key:
-    """A key of a body: the types that it takes, the JSON Schema that says so, and whether it must be there."""
+    """A key of a body: the types that it takes, the JSON Schema that says so, whether it must be there, and what errors
+    call what it takes, by its types unless given.
+    """
 
     types: tuple[type, ...]
     schema: Mapping[str, Any]
     required: bool = False
+    called: str = ""
 
     @property
     def needed(self) -> Key:
@@ -35,7 +38,11 @@ EXPERIMENT = Key((str,), {"type": "string", "minLength": 1, "maxLength": 255, "p
 FLAG = Key((bool,), {"type": "boolean"})
 VERSION = Key((str, int), {"type": ["string", "integer"], "description": "The number of a version, like `0`."})
 ACCESS = Key((str,), {"type": "string", "enum": ["private", "public"]})
-SECONDS = Key((int,), {"type": "integer", "minimum": 1, "maximum": 604_800, "description": "In seconds."})
+SECONDS = Key(
+    (int,),
+    {"type": "integer", "minimum": 1, "maximum": 604_800, "description": "In seconds."},
+    called="a whole number of seconds, like 600",
+)
 TAGS = Key((dict,), {"type": "object", "additionalProperties": {"type": "string"}})
 OBJECT = Key((dict,), {"type": "object"})
 
@@ -60,7 +67,7 @@ def read_object(request: HttpRequest, keys: Mapping[str, Key]) -> Data:
             )
         types = keys[key].types
         if value is not None and (not isinstance(value, types) or (isinstance(value, bool) and bool not in types)):
-            names = " or ".join(_JSON_NAMES[each] for each in types)
+            names = keys[key].called or " or ".join(_JSON_NAMES[each] for each in types)
             raise UsageError(f"`{key}` is {names}, got {describe(value)}", code="type_mismatch")
         if keys[key] == TAGS and isinstance(value, dict):
             _check_tags(key, value)

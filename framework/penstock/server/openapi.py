@@ -85,6 +85,8 @@ def endpoint_document(base_url: str, found: Signature, *, pinned: bool) -> Schem
             operation = _operation(route, definitions)
             operation["parameters"] = [one for one in operation["parameters"] if one["name"] != "name"]
             operation["operationId"] = "trigger"
+            if found.endpoint.access != "public":
+                operation["security"].remove({})
             body = operation["requestBody"]["content"]["application/json"]["schema"]
             parameters = parameters_schema(found.pipeline.parameters)
             body["properties"]["parameters"] = parameters

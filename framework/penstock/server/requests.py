@@ -54,9 +54,11 @@ def query(text: bytes) -> Mapping[str, tuple[str, ...]]:
 
 
 def headers(request: Request) -> Mapping[str, str]:
-    """The headers that routes may see, by lower-case name."""
+    """The headers that routes may see, by lower-case name. Raises UsageError for two idempotency keys."""
     found: dict[str, str] = {}
     for name, value in request.headers.items():
+        if name == "idempotency-key" and name in found:  # joined, they would be a third one
+            raise UsageError("the request has `Idempotency-Key` more than once; say it once")
         if name != "authorization":  # the gatekeeper's alone
             value = _as_utf8(value)
             found[name] = f"{found[name]}, {value}" if name in found else value

@@ -14,11 +14,15 @@ from penstock.snapshot.types import Archive, Snapshot
 if TYPE_CHECKING:
     from penstock.snapshot.members import extract
     from penstock.snapshot.stored import archive_data, load, verify
-    from penstock.snapshot.taking import take
+    from penstock.snapshot.taking import lacking, take
 
-_HOME_OF = {"archive_data": "stored", "extract": "members", "load": "stored", "take": "taking", "verify": "stored"}
+_HOME_OF = {
+    **dict.fromkeys(("archive_data", "load", "verify"), "stored"),
+    **dict.fromkeys(("lacking", "take"), "taking"),
+    "extract": "members",
+}
 
-__all__ = ["Archive", "Snapshot", "archive_data", "extract", "load", "take", "verify"]
+__all__ = ["Archive", "Snapshot", "archive_data", "extract", "lacking", "load", "take", "verify"]
 
 
 def __getattr__(name: str) -> Any:

@@ -97,7 +97,28 @@ def is_bundled(path: str) -> bool:
     return not PurePath(path).is_absolute() and not _URI.match(path)
 
 
+def lacking(pipeline: Pipeline, folder: Path) -> Iterator[Problem]:
+    """What a pipeline names in `folder` and is not there, or not what it should be, each at its key.
+
+    It is for a pipeline in which more is wrong: `take` finds all that cannot travel.
+    """
+    root = Path(os.path.realpath(folder))
+    for bundled in _bundled_paths(pipeline):
+        try:
+            _real(bundled, root)
+        except NotBundled as error:
+            yield Problem(error.code, str(error), bundled.key, hint=error.hint)
+
+
 def _files(bundled: _BundledPath, root: Path, store: Path) -> list[Found]:
+    real = _real(bundled, root)
+    if bundled.kind == "file":
+        return [Found(checked_name(PurePath(os.path.normpath(bundled.path)).name, ""), real)]
+    return files_in(real, store)
+
+
+def _real(bundled: _BundledPath, root: Path) -> Path:
+    """The file or folder of a path, behind its links. Raises NotBundled."""
     path = bundled.path
     plain = PurePath(os.path.normpath(path))
     if plain.is_absolute() or plain.parts[:1] == (os.pardir,):
@@ -110,11 +131,10 @@ def _files(bundled: _BundledPath, root: Path, store: Path) -> list[Found]:
     if bundled.kind == "file":
         if real.is_dir():
             raise NotBundled("not_a_file", f"`{path}` is a folder", "write `type: directory`")
-        return [Found(checked_name(source.name, ""), real)]
-    if not real.is_dir():
+    elif not real.is_dir():
         hint = "write `type: file`" if bundled.kind == "directory" else "code is a folder"
         raise NotBundled("not_a_folder", f"`{path}` is a file", hint)
-    return files_in(real, store)
+    return real
 
 
 def _near(source: Path) -> str:

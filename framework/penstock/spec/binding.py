@@ -46,12 +46,15 @@ def bind(parameter: Parameter, value: Value) -> Bound:
     except ValueInvalid as error:
         message = f"expected {parameter.type}, got something else" if parameter.sensitive else str(error)
         return Bound(value, "", (Problem(error.code, message),))
-    broken = tuple(Problem(code, message) for code, message in _broken_limits(parameter, typed, text))
+    shown = (
+        HIDDEN if parameter.sensitive else short(value).strip() or ("an empty text" if value == "" else "a blank text")
+    )
+    broken = tuple(Problem(code, message) for code, message in _broken_limits(parameter, typed, text, shown))
     return Bound(typed, text, broken)
 
 
-def _broken_limits(parameter: Parameter, value: Value, text: str) -> Iterator[tuple[str, str]]:
-    p, shown = parameter, HIDDEN if parameter.sensitive else short(value)
+def _broken_limits(p: Parameter, value: Value, text: str, shown: str) -> Iterator[tuple[str, str]]:
+    """What a value breaks, with codes; `shown` is the value as it was given."""
     if p.enum is not None and not any(_is_written(p.type, item, text) for item in p.enum):
         yield "parameter_enum", f"{shown} is none of {', '.join(short(item) for item in p.enum)}"
     if isinstance(value, int | float) and not isinstance(value, bool):

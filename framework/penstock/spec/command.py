@@ -7,26 +7,29 @@ second argument, a placeholder or shell code.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from attrs import frozen
 
-from penstock.errors import SpecInvalid
+from penstock.errors import Problem, SpecInvalid
 
 _MARK = re.compile(r"\$\$\{\{|\$\{\{")
+_BROKEN = re.compile(r"\$\{\{(?:[^{}\n]*\}\}|\s*[^\s{}]*)")
 _INSIDE = re.compile(r"\s*([a-z]+(?:\.[A-Za-z0-9_][A-Za-z0-9_-]*)+)\s*\}\}")
 _OPERATORS = "|&;<>()`"
 _EXPANDED = re.compile(r"[A-Za-z_{(?@*#$!0-9-]")
 _BLANK = " \t\r\n"
 _SHELL_HINT = "a command is not run by a shell; for shell features write `[bash, -c, ...]`"
+COMMAND_CODES = frozenset({"command_invalid", "placeholder_invalid", "shell_operator"})
+"""Codes of what is wrong with a command that cannot be read."""
 _LINE_HINT = "end the line before it with a backslash, use `>` instead of `|`, or write `[bash, -c, ...]`"
 
 
 class CommandInvalid(SpecInvalid, ValueError):
-    """A command or placeholder that cannot be read. `code` is stable."""
+    """A command or placeholder that cannot be read. `code` is stable; `details` are there if there are several."""
 
-    def __init__(self, message: str, code: str) -> None:
-        super().__init__(message, code=code)
+    def __init__(self, message: str, code: str, details: Iterable[Problem] = ()) -> None:
+        super().__init__(message, code=code, details=details)
 
 
 @frozen
@@ -41,8 +44,11 @@ class Reference:
         return f"${{{{ {'.'.join((self.scope, *self.names))} }}}}"
 
 
-def pieces(text: str) -> Iterator[str | Reference]:
-    """Cut a text into literal parts and references; `$${{` is the literal `${{`. Raises CommandInvalid."""
+def pieces(text: str, wrong: list[CommandInvalid] | None = None) -> Iterator[str | Reference]:
+    """Cut a text into literal parts and references; `$${{` is the literal `${{`. Raises CommandInvalid.
+
+    With `wrong`, what would be raised is added to that instead, and left out.
+    """
     position = 0
     for found in _MARK.finditer(text):
         if found.start() < position:
@@ -55,11 +61,12 @@ def pieces(text: str) -> Iterator[str | Reference]:
             continue
         inside = _INSIDE.match(text, found.end())
         if not inside:
-            shown = text[found.start() : found.start() + 40]
-            raise CommandInvalid(
-                f"`{shown}` is not a placeholder: write `${{{{ parameters.name }}}}`, or `$${{{{` for the text itself",
-                "placeholder_invalid",
-            )
+            broken = _broken(text, found.start())
+            if wrong is None:
+                raise _no_placeholder(broken)
+            wrong.append(_no_placeholder(broken))
+            position = found.start() + len(broken)
+            continue
         scope, *names = inside[1].split(".")
         yield Reference(scope, tuple(names))
         position = inside.end()
@@ -67,9 +74,30 @@ def pieces(text: str) -> Iterator[str | Reference]:
         yield text[position:]
 
 
-def references(text: str) -> list[Reference]:
-    """The references in a text, in order. Raises CommandInvalid."""
-    return [piece for piece in pieces(text) if isinstance(piece, Reference)]
+def _broken(text: str, start: int) -> str:
+    """A placeholder that cannot be read: up to its braces, or its first word when they are missing."""
+    found = _BROKEN.match(text, start)
+    assert found is not None
+    return found[0]
+
+
+def _no_placeholder(broken: str) -> CommandInvalid:
+    shown = broken if len(broken) <= 40 else f"{broken[:37]}..."
+    return CommandInvalid(
+        f"`{shown}` is not a placeholder: write `${{{{ parameters.name }}}}`, or `$${{{{` for the text itself",
+        "placeholder_invalid",
+    )
+
+
+def references(text: str, wrong: list[CommandInvalid] | None = None) -> list[Reference]:
+    """The references in a text, in order. Raises CommandInvalid; `wrong` as for `pieces`."""
+    return [piece for piece in pieces(text, wrong) if isinstance(piece, Reference)]
+
+
+def readable(text: str) -> str:
+    """A text without the placeholders in it that cannot be read."""
+    kept = pieces(text, [])
+    return "".join(str(piece) if isinstance(piece, Reference) else piece.replace("${{", "$${{") for piece in kept)
 
 
 def sole_reference(text: str) -> Reference | None:
@@ -87,8 +115,9 @@ def split(text: str) -> tuple[str, ...]:
     """Split a command line into arguments as a POSIX shell splits words, placeholders kept whole.
 
     Quotes and backslashes work as in a shell. Pipes, redirections, lists, substitutions and variables are
-    refused with code `shell_operator`: nothing would interpret them. Raises CommandInvalid.
+    refused with code `shell_operator`: nothing would interpret them. Raises CommandInvalid with all that is wrong.
     """
+    wrong: list[CommandInvalid] = []
     words: list[str] = []
     word: _Word | None = None
     quote = ""
@@ -99,7 +128,7 @@ def split(text: str) -> tuple[str, ...]:
         taken = _placeholder_at(text, position)
         if taken:
             word = word or _Word()
-            word.placeholder(taken)
+            wrong += word.placeholder(taken)
             position += len(taken)
             continue
         if char == "\\" and quote != "'":
@@ -108,7 +137,7 @@ def split(text: str) -> tuple[str, ...]:
             if escaped == "\n":
                 continue
             if not escaped:
-                raise CommandInvalid("the command ends in a backslash", "command_invalid")
+                wrong.append(CommandInvalid("the command ends in a backslash", "command_invalid"))
             word = word or _Word()
             word.literal("\\" + escaped if quote == '"' and escaped not in '$`"\\' else escaped)
             continue
@@ -119,19 +148,34 @@ def split(text: str) -> tuple[str, ...]:
             quote, word = char, word or _Word()
         elif quote == "" and char in _BLANK:
             if char == "\n" and (words or word) and position < end:
-                raise CommandInvalid(f"a line of its own would be another command: {_LINE_HINT}", "shell_operator")
+                message = f"a line of its own would be another command: {_LINE_HINT}"
+                wrong.append(CommandInvalid(message, "shell_operator"))
             if word is not None:
                 words.append(word.finish())
             word = None
         else:
-            _refuse_shell(text, position - 1, quote)
+            wrong += _shell(text, position - 1, quote)
             word = word or _Word()
             word.literal(char)
     if quote:
-        raise CommandInvalid(f"the command has an unclosed {quote} quote", "command_invalid")
+        wrong.append(CommandInvalid(f"the command has an unclosed {quote} quote", "command_invalid"))
+    _refuse(wrong)
     if word is not None:
         words.append(word.finish())
     return tuple(words)
+
+
+def _refuse(wrong: list[CommandInvalid]) -> None:
+    """Raise what was found: each placeholder that cannot be read, and of a shell's words the first stands for all."""
+    found = list(
+        {(one.code, "" if one.code == "shell_operator" else one.message): one for one in reversed(wrong)}.values()
+    )
+    found.reverse()
+    if len(found) == 1:
+        raise found[0]
+    if found:
+        details = [Problem(one.code, one.message) for one in found]
+        raise CommandInvalid(f"{len(found)} problems", found[0].code, details)
 
 
 class _Word:
@@ -144,11 +188,16 @@ class _Word:
     def literal(self, text: str) -> None:
         self._open.append(text)
 
-    def placeholder(self, text: str) -> None:
+    def placeholder(self, text: str) -> Iterator[CommandInvalid]:
+        """Add a placeholder, or the escape of one; what is wrong with it."""
         self._close()
-        if text.startswith("${{") and self._done and self._done[-1].endswith("$"):
-            # `$` + `${{` is the escape, so this argument has no spelling.
-            raise CommandInvalid(f"`$` directly before `{text}` would make it literal text", "placeholder_invalid")
+        if text.startswith("${{"):
+            if not _INSIDE.match(text, 3):
+                yield _no_placeholder(text)
+            elif self._done and self._done[-1].endswith("$"):
+                # `$` + `${{` is the escape, so this argument has no spelling.
+                message = f"`$` directly before `{text}` would make it literal text"
+                yield CommandInvalid(message, "placeholder_invalid")
         self._done.append(text)
 
     def finish(self) -> str:
@@ -168,16 +217,15 @@ def _placeholder_at(text: str, position: int) -> str:
         return text[position : inside.end()] if inside else "$${{"
     if text.startswith("${{", position):
         inside = _INSIDE.match(text, position + 3)
-        if inside:
-            return text[position : inside.end()]
-        list(pieces(text[position:]))  # raises with the message for a broken placeholder
+        return text[position : inside.end()] if inside else _broken(text, position)
     return ""
 
 
-def _refuse_shell(text: str, position: int, quote: str) -> None:
+def _shell(text: str, position: int, quote: str) -> Iterator[CommandInvalid]:
+    """What a shell would make of a character, which nobody here does."""
     char, after = text[position], text[position + 1 : position + 2]
     if (quote == "" and char in _OPERATORS) or (quote != "'" and char == "`"):
-        raise CommandInvalid(f"`{char}` has no meaning here: {_SHELL_HINT}", "shell_operator")
+        yield CommandInvalid(f"`{char}` has no meaning here: {_SHELL_HINT}", "shell_operator")
     if quote != "'" and char == "$" and (_EXPANDED.match(after) or (quote == "" and after in ("'", '"'))):
         shown = text[position : position + 12].split()[0]
-        raise CommandInvalid(f"`{shown}` would not be expanded: {_SHELL_HINT}", "shell_operator")
+        yield CommandInvalid(f"`{shown}` would not be expanded: {_SHELL_HINT}", "shell_operator")

@@ -43,10 +43,13 @@ _LIMIT = {KEY: Key(written=_limit)}
 class Parameter(Shown):
     """One parameter of a pipeline: its type, its default and its JSON-Schema limits.
 
-    Without a default the parameter is required. Limits count characters (`min_length`), items (`min_items`)
-    or properties, and apply only to the types JSON Schema gives them to. `pattern` is found anywhere in the text, in
-    the dialect of RE2. The value of a `sensitive` parameter is shown to nobody and kept only for as long as its run
-    needs it; every trigger and rerun gives it.
+    `type` is what its values are. `default` is the value of a trigger that gives none; without it the parameter is
+    required. `description` is for people. The value of a `sensitive` parameter is shown to nobody and kept only for as
+    long as its run needs it; every trigger and rerun gives it. `enum` lists the values that there may be. A number or
+    integer is at least `minimum` and at most `maximum`, more than `exclusive_minimum` and less than
+    `exclusive_maximum`, and a multiple of `multiple_of`. A text, path or URI has from `min_length` to `max_length`
+    characters, and `pattern` is found anywhere in it, in the dialect of RE2. A list has from `min_items` to `max_items`
+    items, all different with `unique_items`. An object has from `min_properties` to `max_properties` properties.
     """
 
     type: Type = field(kw_only=False)
@@ -81,7 +84,11 @@ class Parameter(Shown):
 
 @frozen(kw_only=True, repr=False)
 class Output(Shown):
-    """One thing a step writes: an artifact (`file`, `directory`) or a typed value, as text in a file."""
+    """One thing a step writes: an artifact (`file`, `directory`) or a typed value, as text in a file.
+
+    `type` is what it is, and all that has to be said: `mean: number` is short for `mean: {type: number}`. `description`
+    is for people.
+    """
 
     type: Type = field(kw_only=False, metadata={KEY: Key(short=True)})
     description: str = ""

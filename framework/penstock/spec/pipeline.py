@@ -21,7 +21,13 @@ _OUTPUTS = {KEY: Key(links=("steps",), named=True)}
 
 @frozen(kw_only=True, repr=False)
 class Pipeline(Shown):
-    """A backend-neutral pipeline: parameters, steps, outputs. The document's `kind` is `Pipeline`."""
+    """A backend-neutral pipeline: parameters, steps, outputs. The document's `kind` is `Pipeline`.
+
+    `name` is what it is published under unless another name is said. `description` is for people. `parameters` are what
+    a trigger may say, by name. `defaults` are what steps inherit that do not say it themselves. `steps` are its
+    processes, by name. `outputs` are what a run of it shows, by name: each an output of a step, like
+    `${{ steps.train.outputs.accuracy }}`.
+    """
 
     name: str = field(metadata={KEY: Key(own_rules=True)})
     description: str = ""

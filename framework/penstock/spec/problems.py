@@ -62,11 +62,10 @@ class _Check:
 
     def _filled(self, text: str, name: str, step: Step) -> list[Problem]:
         """What is wrong with a text whose placeholders are filled when the step runs."""
-        try:
-            found = references(text)
-        except CommandInvalid as error:
-            return [Problem(error.code, str(error))]
-        return _distinct(problem for reference in found for problem in self._fillable(reference, name, step))
+        wrong: list[CommandInvalid] = []
+        found = references(text, wrong)
+        broken = [Problem(error.code, str(error)) for error in wrong]
+        return _distinct((*broken, *(one for reference in found for one in self._fillable(reference, name, step))))
 
     def _fillable(self, reference: Reference, name: str, step: Step) -> Iterator[Problem]:
         match reference:

@@ -30,7 +30,10 @@ def _outputs(value: Mapping[Any, str | Output] | None) -> dict[str, Output]:
 
 @frozen(kw_only=True, repr=False)
 class Retry(Shown):
-    """How often a step is tried and how long to wait in between. `delay` is in seconds or text like `10s`."""
+    """How often a step is tried and how long to wait in between.
+
+    `attempts` is how often at the most, the first time included. `delay` is in seconds or text like `10s`.
+    """
 
     attempts: int = 1
     delay: float = field(default=0.0, converter=seconds_of, metadata=DURATION)
@@ -38,7 +41,10 @@ class Retry(Shown):
 
 @frozen(kw_only=True, repr=False)
 class Resources(Shown):
-    """What a step asks of the machine: `cpu` in cores, `memory` in bytes or text like `4Gi`, `gpu` in devices."""
+    """What a step asks of the machine.
+
+    `cpu` is in cores, `memory` in bytes or text like `4Gi`, `gpu` in devices.
+    """
 
     cpu: float | None = field(default=None, converter=cores_of)
     memory: int | None = field(default=None, converter=bytes_of, metadata=SIZE)
@@ -47,7 +53,13 @@ class Resources(Shown):
 
 @frozen(kw_only=True, repr=False)
 class Defaults(Shown):
-    """What steps inherit when they do not say it themselves."""
+    """What steps inherit when they do not say it themselves.
+
+    `code` is a folder relative to the spec; a step starts in a working copy of it. `image` is the container image,
+    where a target has containers. `env` are variables of the environment, which a step's own are put over. `resources`
+    are what a step asks of the machine. `retry` says how often a step is tried; once unless given. `timeout` is how
+    long it may take, in seconds or text like `2h`.
+    """
 
     code: str | None = field(default=None, metadata=_CODE)
     image: str | None = None
@@ -61,8 +73,13 @@ class Defaults(Shown):
 class Step(Shown):
     """One process: an argument list, what it reads and what it writes.
 
-    `command` given as one string is split once into arguments, placeholders kept whole. `code` is a folder
-    relative to the spec; the process starts in a working copy of it. `timeout` is in seconds or text like `2h`.
+    `command` given as one string is split once into arguments, placeholders kept whole. `description` is for people.
+    `inputs` are what it reads, by name: each exactly one placeholder of a parameter or of another step's output.
+    `outputs` are what it writes, by name, each to the path that replaces its placeholder. `env` are variables of its
+    environment, which may hold placeholders. `after` names steps that end first although nothing of theirs is read.
+    `code` is a folder relative to the spec; the process starts in a working copy of it. `image` is the container image,
+    where a target has containers. `resources` are what it asks of the machine. `retry` says how often it is tried; once
+    unless given. `timeout` is how long it may take, in seconds or text like `2h`.
     """
 
     command: tuple[str, ...] = field(converter=_command, metadata=_FILLED)

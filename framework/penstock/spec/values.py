@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeAlias
 
 from penstock.text import printable
@@ -17,6 +17,16 @@ Type: TypeAlias = Literal["string", "integer", "number", "boolean", "list", "obj
 """The types of parameters and outputs."""
 
 TYPES: tuple[Type, ...] = ("string", "integer", "number", "boolean", "list", "object", "file", "directory")
+ELSEWHERE: Mapping[str, Type] = {
+    **dict.fromkeys(("float", "double", "decimal"), "number"),
+    **dict.fromkeys(("int", "long"), "integer"),
+    **dict.fromkeys(("str", "text"), "string"),
+    **dict.fromkeys(("array", "sequence", "tuple"), "list"),
+    **dict.fromkeys(("dict", "map", "mapping"), "object"),
+    **dict.fromkeys(("folder", "dir", "path"), "directory"),
+    "bool": "boolean",
+}
+"""What other languages call our types."""
 ARTIFACT_TYPES: frozenset[str] = frozenset({"file", "directory"})
 """Types that are a path or URI to content; every other type is a value with a text form."""
 
@@ -92,8 +102,7 @@ def text_of(type_: Type, value: Value) -> str:
         elif type_ == "boolean":
             text = "true" if value else "false"
         elif type_ == "number":
-            if not math.isfinite(value):
-                raise ValueInvalid("NaN and infinity are not values", "parameter_not_finite")
+            _check_finite(value)
             text = repr(value)
         else:
             text = str(value)
@@ -169,8 +178,8 @@ def json_text(value: Any) -> str:
 def _check_nested(value: Any, depth: int = 0) -> None:
     if depth > MAX_DEPTH:
         raise ValueInvalid(f"the value is nested more than {MAX_DEPTH} deep", "parameter_too_large")
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ValueInvalid("NaN and infinity are not values", "parameter_not_finite")
+    if isinstance(value, float):
+        _check_finite(value)
     if isinstance(value, str) and "\0" in value:
         raise ValueInvalid("the text holds a NUL character, which no argument can carry", "parameter_text")
     if isinstance(value, dict):
@@ -186,6 +195,13 @@ def _check_nested(value: Any, depth: int = 0) -> None:
         raise ValueInvalid(f"{describe(value)} has no JSON form")
 
 
+def _check_finite(value: float) -> None:
+    if math.isnan(value):
+        raise ValueInvalid("NaN is not a value", "parameter_not_finite")
+    if math.isinf(value):
+        raise ValueInvalid("infinity, or a number that is too large, is not a value", "parameter_not_finite")
+
+
 def describe(value: Any) -> str:
     """A value in an error message: its type and, when it is short enough to help, itself."""
     names = {bool: "boolean", int: "integer", float: "number", str: "string", list: "list", dict: "object"}
@@ -194,7 +210,9 @@ def describe(value: Any) -> str:
 
 
 def short(value: Any) -> str:
-    """A value in an error message, cut to 40 characters."""
+    """A value in an error message, cut to 40 characters; a whole number without `.0`."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        value = int(value)
     try:
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=True, default=str)
     except (ValueError, RecursionError):

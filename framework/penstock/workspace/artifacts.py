@@ -11,6 +11,7 @@ from penstock.codec import from_canonical
 from penstock.dispatch.reports import output_types
 from penstock.errors import NotFound, TargetUnsupported, UsageError, did_you_mean
 from penstock.records import RunRecord
+from penstock.text import with_article
 from penstock.workspace.services import Services
 
 
@@ -35,7 +36,8 @@ def find_artifact(services: Services, run: RunRecord, name: str) -> Artifact:
         raise NotFound(f"run {run.id} has no output `{name}` ({hint})", code="output_not_found")
     if types[name] not in ("file", "directory"):
         raise UsageError(
-            f"the output `{name}` is a {types[name]}, which is in the run itself and is no file", code="output_is_value"
+            f"the output `{name}` is {with_article(types[name])}, which is in the run itself and is no file",
+            code="output_is_value",
         )
     reported = run.outputs[name]
     path = _local(reported) if isinstance(reported, str) else None

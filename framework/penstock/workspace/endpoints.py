@@ -99,27 +99,42 @@ class Endpoints(Group):
         *,
         expect: str | int | None = None,
         expect_revision: int | None = None,
+        reason: str = "",
     ) -> MoveOutcome:
         """Move the default, only if it is `expect`, or the endpoint's revision the expected one, when that is said.
+        `reason` is kept in the history.
 
         Raises Conflict, GateClosed, NotFound.
         """
-        expected = None if expect is None else str(expect)
-        endpoints = self._services.registry.endpoints
-        outcome = endpoints.set_default(ref, str(version), caller, expect=expected, expect_revision=expect_revision)
+        outcome = self._services.registry.endpoints.set_default(
+            ref,
+            str(version),
+            caller,
+            expect=None if expect is None else str(expect),
+            expect_revision=expect_revision,
+            reason=reason,
+        )
         self._changed(outcome.endpoint, moved=outcome.moved)
         return outcome
 
     @verb("endpoint.rollback", "publish", within="endpoint")
     def rollback(
-        self, caller: Caller, ref: str, *, expect: str | None = None, expect_revision: int | None = None
+        self,
+        caller: Caller,
+        ref: str,
+        *,
+        expect: str | int | None = None,
+        expect_revision: int | None = None,
+        reason: str = "",
     ) -> MoveOutcome:
-        """Take the last move of the default back, if the default or the revision is what is expected.
+        """Take the last move of the default back, if the default or the revision is what is expected. `reason` is kept
+        in the history.
 
         Raises Conflict `nothing_to_roll_back`, `default_changed`, `revision_changed`, GateClosed.
         """
         endpoints = self._services.registry.endpoints
-        outcome = endpoints.rollback(ref, caller, expect=expect, expect_revision=expect_revision)
+        expected = None if expect is None else str(expect)
+        outcome = endpoints.rollback(ref, caller, expect=expected, expect_revision=expect_revision, reason=reason)
         self._changed(outcome.endpoint, moved=True)
         return outcome
 

@@ -244,14 +244,14 @@ class Endpoint:
         self.record = outcome.endpoint
         return outcome.version
 
-    def set_default(self, version: str | int, *, expect: str | int | None = None) -> Endpoint:
+    def set_default(self, version: str | int, *, expect: str | int | None = None, reason: str = "") -> Endpoint:
         """Move the default, only if it is `expect` when that is said."""
-        self.record = self._workspace.endpoints.set_default(self.id, version, expect=expect).endpoint
+        self.record = self._workspace.endpoints.set_default(self.id, version, expect=expect, reason=reason).endpoint
         return self
 
-    def rollback(self, *, expect: str | None = None) -> Endpoint:
-        """Take the last move of the default back."""
-        self.record = self._workspace.endpoints.rollback(self.id, expect=expect).endpoint
+    def rollback(self, *, expect: str | int | None = None, reason: str = "") -> Endpoint:
+        """Take the last move of the default back, only if it is `expect` when that is said."""
+        self.record = self._workspace.endpoints.rollback(self.id, expect=expect, reason=reason).endpoint
         return self
 
     def disable(self, version: str | None = None, *, reason: str = "", cancel_runs: bool = False) -> Endpoint:

@@ -21,6 +21,7 @@ from penstock.spec import Parameter, Value
 from penstock.spec.binding import bind
 from penstock.spec.parameters import HIDDEN
 from penstock.spec.values import OpenedPath, RawValue, describe
+from penstock.text import with_article
 
 _HINTS = 20
 """For how many unknown parameters of a request it is said what may have been meant."""
@@ -87,7 +88,7 @@ def bind_parameters(snapshot: FrozenSnapshot, options: TriggerOptions, resolve: 
     bundled: dict[str, str] = {}
     for name, parameter in declared.items():
         if name not in given and parameter.required:
-            hint = f"a {parameter.type}" + (f": {parameter.description}" if parameter.description else "")
+            hint = with_article(parameter.type) + (f": {parameter.description}" if parameter.description else "")
             code, message = "parameter_missing", "a value is required"
             if parameter.sensitive and options.rerun_of is not None:
                 code, message = "sensitive_missing", "its value was not kept; a rerun has to give it again"

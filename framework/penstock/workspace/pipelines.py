@@ -110,6 +110,7 @@ class Pipelines(Group):
         So a version moves to another target, or a trial run becomes a published pipeline, with the same
         digest. The rest is as for `publish`. Raises NotFound, TargetUnsupported, Conflict.
         """
+        self._services.refuse_copy()
         taken, own_name = publishing.snapshot_behind(self._services, ref)
         opened = self._services.targets.open(target)
         warnings = publishing.validate(opened, caller, Source(pipeline=taken.pipeline, folder=Path("/")))

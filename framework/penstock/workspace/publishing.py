@@ -62,7 +62,9 @@ def load(source: Path | str | Pipeline, caller: Caller, folder: Path | None = No
     path = folder_of(caller, f"`{source}`") / named
     # The document is called what the caller calls it.
     document = codec.load_document(named if caller.folder == Path() else path)
-    return Source(pipeline=codec.pipeline_in(document), folder=path.resolve().parent, document=document)
+    beside = path.resolve().parent
+    pipeline = codec.pipeline_in(document, lambda found: snapshot.lacking(found, beside))
+    return Source(pipeline=pipeline, folder=beside, document=document)
 
 
 def _without_files(pipeline: Pipeline, caller: Caller) -> Pipeline:

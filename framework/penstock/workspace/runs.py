@@ -256,7 +256,7 @@ class Runs(Group):
         if not run.finished:
             stale = f" as far as is known ({run.stale})" if run.stale else ""
             raise Conflict(
-                f"run {run.id} is {run.state}{stale} and has no outputs yet; wait with `penstock run wait {run.id}`",
+                f"run {run.id} is {run.state}{stale} and has no outputs yet; it has them once it has ended",
                 code="run_not_finished",
             )
         return run

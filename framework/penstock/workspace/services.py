@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from penstock.config import Config, build_plugin, plugin_place
 from penstock.errors import RegistryError
 from penstock.records import Placement
-from penstock.registry import Registry
+from penstock.registry import Registry, copied
 from penstock.targets import discovery
 from penstock.targets.opened import OpenTargets
 from penstock.workspace.plugins import WorkspacePlugins
@@ -114,6 +115,11 @@ class Services:
         """Make the registry and the state folder where they are missing. Raises RegistryError."""
         self._open(create=True)
 
+    def refuse_copy(self) -> None:
+        """Raise RegistryError `registry_copied` in a copy, before anything else is found to be missing."""
+        if self._is_copy(self.registry):
+            raise copied(self.store)
+
     def retiring_held_off(self, placement: Placement) -> AbstractContextManager[None]:
         """See `penstock.dispatch.retire`."""
         from penstock.dispatch.retire import retiring_held_off
@@ -141,11 +147,15 @@ class Services:
                         code="registry_missing",
                     )
                 self._registry = Registry.open(path, create=create)
+                if self._is_copy(self._registry):
+                    self._registry.only_look(partial(copied, self.store))
             if create:
                 self._make_state_folder()
             return self._registry
 
     def _make_state_folder(self) -> None:
+        """Make what lies beside a registry. Raises RegistryError, also `registry_copied`, for a copy has nothing."""
+        self.refuse_copy()
         try:
             for folder in (self.home, self.store):
                 folder.mkdir(mode=0o700, exist_ok=True)
@@ -154,6 +164,10 @@ class Services:
                 f"{self.store} cannot be made ({error.strerror}); nothing was changed, check the folder's permissions",
                 code="registry_read_only",
             ) from None
+
+    def _is_copy(self, registry: Registry) -> bool:
+        """Whether the registry lies apart from its state, which a workspace has before it decides anything."""
+        return not self.store.is_dir() and not registry.is_empty()
 
     def _is_there(self) -> bool:
         path = self.config.registry.value

@@ -127,6 +127,7 @@ def submit_again(services: Services, caller: Caller, run: RunRecord, options: Tr
     known = services.registry.runs.replay(request)
     if known is not None:
         return Submitted(run=known, replayed=True, warnings=())
+    services.refuse_copy()
     taken = publishing.load_snapshot(services, run.digest)
     return _accept_trial(services, caller, services.targets.open(run.target), taken, request, options)
 

@@ -59,7 +59,7 @@ BY_HTTP = ("http", "azureml_v1")
 
 LEFT_OUT: dict[str, dict[str, tuple[str, ...]]] = {
     "python": {},
-    "cli": dict.fromkeys(("publish", "publish_from", "add_version", "rollback"), ("expect",)),
+    "cli": dict.fromkeys(("publish", "publish_from", "add_version"), ("expect",)),
     "http": {},
     "azureml_v1": {},
 }

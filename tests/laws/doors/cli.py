@@ -136,8 +136,8 @@ class _Endpoints(_Group):
     def set_default(self, ref: str, version: str, *, expect: str | None = None) -> MoveOutcome:
         return self._call(MoveOutcome, "endpoint", "set-default", ref, str(version), *_options({"expect": expect}))
 
-    def rollback(self, ref: str, *, expect: None = None) -> MoveOutcome:
-        return self._call(MoveOutcome, "endpoint", "rollback", ref)
+    def rollback(self, ref: str, *, expect: str | None = None) -> MoveOutcome:
+        return self._call(MoveOutcome, "endpoint", "rollback", ref, *_options({"expect": expect}))
 
     def disable(self, ref: str, **asked: Any) -> GateOutcome:
         return self._call(GateOutcome, "endpoint", "disable", ref, *_options(asked))

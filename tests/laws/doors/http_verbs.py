@@ -95,7 +95,7 @@ class Endpoints(_Group):
         path = f"/endpoints/{url(ref)}/deduplication"
         if window is None:
             return self._ask(EndpointRecord, "DELETE", path)
-        return self._ask(EndpointRecord, "PUT", path, {"window": window})
+        return self._ask(EndpointRecord, "PUT", path, {"deduplication_window": window})
 
     def rename(self, ref: str, name: str) -> EndpointRecord:
         return self._ask(EndpointRecord, "PATCH", f"/endpoints/{url(ref)}", {"name": name})

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from penstock.cli.answers import answer_page, by_whom
+from penstock.cli.answers import answer_page, by_whom, short_digest
 from penstock.cli.click_ext import Command, Group
 from penstock.cli.options import FILE, paging
 from penstock.cli.output import Output
@@ -68,7 +68,7 @@ def answer_history(output: Output, page: Page[HistoryRecord]) -> None:
 
 
 def _row(one: HistoryRecord) -> tuple[object, ...]:
-    change = " -> ".join(part for part in (one.from_, one.to) if part is not None)
+    change = " -> ".join(short_digest(part) for part in (one.from_, one.to) if part is not None)
     who = by_whom(one.by, one.verified)
     subject = f"{one.subject} {one.subject_id[:8]}" if one.kind == "run" else one.subject
     return moment_text(one.happened), one.action, subject, change, who, one.door, one.reason

@@ -32,7 +32,7 @@ def endpoint() -> None:
 @click.argument("name")
 @click.argument("published")
 @click.option("--description", default="", help="What it is for.")
-@click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE", help="A tag of the endpoint; may be repeated.")
+@click.option("--tag", "tags", multiple=True, metavar="NAME=VALUE", help="A tag of the endpoint; may be repeated.")
 def create(session: Session, name: str, published: str, description: str, tags: tuple[str, ...]) -> None:
     """Create an endpoint with a published pipeline as version 0, its default."""
     tagged = pairs(tags, "--tag")
@@ -88,7 +88,7 @@ def show(session: Session, name: str) -> None:
             ("tags", ", ".join(f"{key}={value}" for key, value in one.tags.items())),
             ("default", one.default or "none"),
             ("access", one.access),
-            ("without a key", one.deduplication_window and _deduplication(one)),
+            ("deduplication", one.deduplication_window and _deduplication(one)),
             *gate_rows(one.enabled, one.gate),
             ("refuses", f"triggers without a version: the {closed}" if closed else None),
             ("created", moment_text(one.created)),
@@ -144,10 +144,11 @@ def delete(session: Session, name: str) -> None:
 @click.argument("name")
 @click.argument("version", metavar="V")
 @click.option("--expect", metavar="VERSION", help="Move only if this is the default now.")
-def set_default(session: Session, name: str, version: str, expect: str | None) -> None:
+@click.option("--reason", default="", help="Why; kept in the history.")
+def set_default(session: Session, name: str, version: str, expect: str | None, reason: str) -> None:
     """Move the default to a version."""
     with session.workspace() as workspace:
-        outcome = workspace.endpoints.set_default(name, version, expect=expect)
+        outcome = workspace.endpoints.set_default(name, version, expect=expect, reason=reason)
     was = "" if outcome.from_ is None else f", was {outcome.from_}"
     line = f"{outcome.endpoint.name}@{outcome.to} is now the default{was}"
     if not outcome.moved:
@@ -157,10 +158,12 @@ def set_default(session: Session, name: str, version: str, expect: str | None) -
 
 @endpoint.command()
 @click.argument("name")
-def rollback(session: Session, name: str) -> None:
+@click.option("--expect", metavar="VERSION", help="Roll back only if this is the default now.")
+@click.option("--reason", default="", help="Why; kept in the history.")
+def rollback(session: Session, name: str, expect: str | None, reason: str) -> None:
     """Take back the last move of the default."""
     with session.workspace() as workspace:
-        outcome = workspace.endpoints.rollback(name)
+        outcome = workspace.endpoints.rollback(name, expect=expect, reason=reason)
     line = f"{outcome.endpoint.name} is rolled back from {outcome.from_} to {outcome.to}"
     session.output.answer(outcome, [line], [outcome.to])
 
@@ -181,7 +184,7 @@ def access(session: Session, name: str, access_: Access | None) -> None:
 
 @endpoint.command()
 @click.argument("name")
-@click.option("--window", callback=read_duration, metavar="TIME", help="How long it is the same run, like 10m.")
+@click.option("--window", callback=read_duration, metavar="DURATION", help="How long it is the same run, like 10m.")
 @click.option("--off", is_flag=True, help="Let each be a new run, as at first.")
 def deduplicate(session: Session, name: str, window: float | None, off: bool) -> None:
     """Let the same request by HTTP be the same run for a while.
@@ -189,7 +192,7 @@ def deduplicate(session: Session, name: str, window: float | None, off: bool) ->
     It is for callers that send no idempotency key and try again: with a key, a request is one run for ever.
     """
     if (window is None) is not off:
-        raise UsageError("say `--window TIME` or `--off`")
+        raise UsageError("say `--window DURATION` or `--off`")
     with session.workspace() as workspace:
         one = workspace.endpoints.deduplicate(name, window)
     session.output.answer(one, [f"{one.name}: {_deduplication(one)}"], [one.id])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from penstock.cli.answers import short_digest
 from penstock.cli.click_ext import Command
 from penstock.cli.options import FILE, target
 from penstock.cli.session import Session
@@ -43,7 +44,7 @@ def publish(
     one = outcome.published
     session.output.warn(_problem_text(problem) for problem in outcome.warnings)
     verb = "published" if outcome.created else "already published"
-    lines = [f"{verb} {one.name}:{one.label} on {one.target} ({_short_digest(one.digest)})"]
+    lines = [f"{verb} {one.name}:{one.label} on {one.target} ({short_digest(one.digest)})"]
     if outcome.endpoint is not None:
         version = f"{outcome.endpoint.name}@{outcome.version}"
         added = "added" if outcome.version_added else "was there already"
@@ -77,7 +78,7 @@ def validate(session: Session, files: tuple[Path, ...], target: str | None) -> N
                 continue
             name, steps = found.pipeline.name, len(found.pipeline.steps)
             size = f"{steps} step{'' if steps == 1 else 's'}"
-            lines.append(f"{file}: {name}, {size}, runs on {found.target} ({_short_digest(found.digest)})")
+            lines.append(f"{file}: {name}, {size}, runs on {found.target} ({short_digest(found.digest)})")
             session.output.warn(f"{file}: {_problem_text(problem)}" for problem in found.warnings)
             digests.append(found.digest)
             same = {"digest": found.digest, "target": found.target, "warnings": found.warnings}
@@ -95,11 +96,6 @@ def validate(session: Session, files: tuple[Path, ...], target: str | None) -> N
         for detail in error.details or (Problem(error.code, error.message, where=str(file)),)
     ]
     raise SpecInvalid(f"{len(wrong)} of {len(files)} files are not valid", details=details)
-
-
-def _short_digest(digest: str) -> str:
-    """The start of a digest, enough to compare by eye."""
-    return f"{digest[:19]}…"
 
 
 def _problem_text(problem: Problem) -> str:

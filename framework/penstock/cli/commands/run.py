@@ -119,7 +119,7 @@ def show(session: Session, ref: str) -> None:
 
 @run.command()
 @click.argument("ref", metavar="ID")
-@click.option("--timeout", callback=read_duration, metavar="TIME", help="Give up waiting after this long, like 10m.")
+@click.option("--timeout", callback=read_duration, metavar="DURATION", help="Give up waiting after so long, like 10m.")
 def wait(session: Session, ref: str, timeout: float | None) -> None:
     """Wait until a run has ended; exit 1 unless it succeeded. Ctrl-C leaves the run alone."""
     with session.workspace() as workspace:

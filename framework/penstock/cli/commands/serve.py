@@ -97,8 +97,10 @@ def _ready(output: Output, url: str) -> None:
 
 
 def _readable(path: Path) -> Path:
-    if not path.is_file() or not os.access(path, os.R_OK):
-        raise UsageError(f"{path} cannot be read")
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise UsageError(f"`{path}` cannot be read: {(error.strerror or type(error).__name__).lower()}") from None
     return path
 
 

@@ -19,7 +19,7 @@ from penstock.errors import ParameterInvalid
 @parameters
 @click.option("--experiment", metavar="NAME", help="The name that groups runs; else the endpoint's.")
 @click.option("--description", default="", help="What this run is for.")
-@click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE", help="A tag of the run; may be repeated.")
+@click.option("--tag", "tags", multiple=True, metavar="NAME=VALUE", help="A tag of the run; may be repeated.")
 @options.idempotency_key
 @options.target
 @options.wait

@@ -34,6 +34,8 @@ def list_(session: Session) -> None:
         for name, option in one.options.items()
     ]
     blocks: list[str | Table] = [table]
+    if table.is_short:
+        blocks += [f"{one.name}: {one.problem}" for one in found if not one.available]
     if options:
         blocks += ["", Table(("TARGET", "OPTION", "VALUE", "SET BY", "A CHANGE TAKES EFFECT"), options)]
     session.output.answer({"items": found}, blocks, [one.name for one in found])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import cast
 
 import click
@@ -10,10 +10,8 @@ import click
 from penstock.cli.click_ext import Group
 from penstock.cli.session import Session
 from penstock.cli.tables import Table
-from penstock.cli.times import moment_text
-from penstock.errors import UsageError
+from penstock.cli.times import moment_text, read_duration
 from penstock.records import SCOPES, Scope, TokenRecord
-from penstock.spec.quantity import seconds_of
 
 
 @click.group(cls=Group)
@@ -25,15 +23,20 @@ def token() -> None:
 @click.argument("name")
 @click.option("--scope", type=click.Choice(SCOPES), required=True, help="Each scope holds those before it.")
 @click.option("--endpoint", "endpoints", multiple=True, metavar="E", help="Only for this endpoint; may be repeated.")
-@click.option("--expires", metavar="TIME", help="How long it lives, like 90d or 12h; for ever unless given.")
-def create(session: Session, name: str, scope: str, endpoints: tuple[str, ...], expires: str | None) -> None:
+@click.option(
+    "--expires",
+    callback=read_duration,
+    metavar="DURATION",
+    help="How long it lives, like 90d or 12h; for ever unless given.",
+)
+def create(session: Session, name: str, scope: str, endpoints: tuple[str, ...], expires: float | None) -> None:
     """Make a token, and show it this once."""
     with session.workspace() as workspace:
         made = workspace.tokens.create(
             name,
             scope=cast(Scope, scope),
             endpoints=endpoints or None,
-            expires_in=None if expires is None else _span(expires),
+            expires_in=None if expires is None else timedelta(seconds=expires),
         )
     lines = [made.token, f"it is shown this once; send it as `Authorization: Bearer {made.token[:16]}...`"]
     session.output.answer(made, lines, [made.token])
@@ -55,19 +58,14 @@ def list_(session: Session, every: bool) -> None:
 @click.argument("name")
 def revoke(session: Session, name: str) -> None:
     """Revoke a token by name or id, for good."""
+    begun = datetime.now(UTC)
     with session.workspace() as workspace:
         one = workspace.tokens.revoke(name)
-    session.output.answer(one, [f"{one.name} is revoked: nobody comes in by it any more"], [one.id])
+    already = "already " if one.revoked is not None and one.revoked < begun else ""
+    session.output.answer(one, [f"{one.name} is {already}revoked: nobody comes in by it any more"], [one.id])
 
 
 def _row(one: TokenRecord, names: dict[str, str]) -> tuple[object, ...]:
     endpoints = "all" if one.endpoints is None else ", ".join(names.get(each, each) for each in one.endpoints)
     expires = "never" if one.expires is None else moment_text(one.expires)
     return (one.name, one.scope, endpoints, one.state, expires, moment_text(one.created), one.id)
-
-
-def _span(text: str) -> timedelta:
-    try:
-        return timedelta(seconds=seconds_of(text))
-    except ValueError as error:
-        raise UsageError(f"--expires: {error}", code="time_invalid") from None

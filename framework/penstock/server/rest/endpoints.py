@@ -68,8 +68,7 @@ def enable(request: HttpRequest, data: Data) -> HttpAnswer:
 def set_default(request: HttpRequest, data: Data) -> HttpAnswer:
     """Move the default; `expect` is the version that it is believed to be, `If-Match` the endpoint's ETag."""
     endpoints, expected = request.workspace.endpoints, expected_revision(request)
-    name, expect = request.path["name"], data.get("expect")
-    return answer(endpoints.set_default(name, data["version"], expect=expect, expect_revision=expected))
+    return answer(endpoints.set_default(request.path["name"], **data, expect_revision=expected))
 
 
 @calls(Endpoints.access)
@@ -83,7 +82,8 @@ def access(request: HttpRequest, data: Data) -> HttpAnswer:
 def deduplicate(request: HttpRequest, data: Data) -> HttpAnswer:
     """Let the same request without an `Idempotency-Key` be the same run within a window. `If-Match` is the ETag."""
     endpoints, expected = request.workspace.endpoints, expected_revision(request)
-    return answer(endpoints.deduplicate(request.path["name"], data["window"], expect_revision=expected))
+    window = data["deduplication_window"]
+    return answer(endpoints.deduplicate(request.path["name"], window, expect_revision=expected))
 
 
 @calls(Endpoints.deduplicate)
@@ -96,9 +96,8 @@ def end_deduplication(request: HttpRequest, data: Data) -> HttpAnswer:
 @calls(Endpoints.rollback)
 def rollback(request: HttpRequest, data: Data) -> HttpAnswer:
     """Take the last move of the default back; `expect` is the version that it is believed to be."""
-    expect = None if "expect" not in data else str(data["expect"])
     endpoints, expected = request.workspace.endpoints, expected_revision(request)
-    return answer(endpoints.rollback(request.path["name"], expect=expect, expect_revision=expected))
+    return answer(endpoints.rollback(request.path["name"], **data, expect_revision=expected))
 
 
 @calls(Endpoints.history)

@@ -152,11 +152,16 @@ REST_ROUTES: tuple[RestRoute, ...] = (
         "/endpoints/{name}/default",
         endpoints.set_default,
         MoveOutcome,
-        body={"version": VERSION.needed, "expect": VERSION},
+        body={"version": VERSION.needed, "expect": VERSION, "reason": TEXT},
         revised=True,
     ),
     RestRoute(
-        "POST", "/endpoints/{name}/rollback", endpoints.rollback, MoveOutcome, body={"expect": VERSION}, revised=True
+        "POST",
+        "/endpoints/{name}/rollback",
+        endpoints.rollback,
+        MoveOutcome,
+        body={"expect": VERSION, "reason": TEXT},
+        revised=True,
     ),
     RestRoute(
         "PUT",
@@ -171,7 +176,7 @@ REST_ROUTES: tuple[RestRoute, ...] = (
         "/endpoints/{name}/deduplication",
         endpoints.deduplicate,
         EndpointRecord,
-        body={"window": SECONDS.needed},
+        body={"deduplication_window": SECONDS.needed},
         revised=True,
     ),
     RestRoute("DELETE", "/endpoints/{name}/deduplication", endpoints.end_deduplication, EndpointRecord, revised=True),
