@@ -98,7 +98,10 @@ class _Pipelines(_Group):
         return self._call(Publishing, "publish", "--from", ref, *_options(asked))
 
     def get(self, ref: str) -> PublishedRecord:
-        return self._call(PublishedRecord, "pipeline", "show", ref)
+        shown = self._call(dict, "pipeline", "show", ref)
+        shown.pop("parameters")
+        found: PublishedRecord = read(PublishedRecord, shown)
+        return found
 
     def list(self, *, name: str | None = None, **asked: Any) -> Page[PublishedRecord]:
         return self._call(Page[PublishedRecord], "pipeline", "list", *_options({"name": name, **_paging(asked)}))
@@ -126,7 +129,8 @@ class _Endpoints(_Group):
 
     def get(self, ref: str) -> EndpointRecord:
         shown = self._call(dict, "endpoint", "show", ref)
-        assert shown.pop("urls").keys() == {"trigger", "azureml_v1", "native"}
+        assert shown.pop("urls").keys() == {"trigger", "openapi", "azureml_v1", "native"}
+        shown.pop("parameters")
         found: EndpointRecord = read(EndpointRecord, shown)
         return found
 
