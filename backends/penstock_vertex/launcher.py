@@ -30,7 +30,7 @@ import functools
 import re
 from pathlib import Path
 
-_SCRIPTS = Path(__file__).with_name("scripts")
+_HERE = Path(__file__).parent
 
 
 @functools.cache
@@ -42,9 +42,9 @@ def command() -> tuple[str, ...]:
 @functools.cache
 def text() -> str:
     """The launcher, without what is there for people only."""
-    shell = (_SCRIPTS / "launcher.sh").read_text(encoding="utf-8")
-    lines = [line.strip() for line in shell.splitlines()]
-    program = (_SCRIPTS / "outputs.py").read_text(encoding="utf-8")
+    shell = (_HERE / "launcher.sh").read_text(encoding="utf-8")
+    lines = [line.partition(" # ")[0].strip() for line in shell.splitlines()]
+    program = (_HERE / "launcher_outputs.py").read_text(encoding="utf-8")
     program = re.sub(r'^ *""".*?"""\n', "", program, flags=re.DOTALL | re.MULTILINE)
     program = "\n".join(re.sub("  # noqa.*", "", line) for line in program.splitlines() if line.strip())
     return "\n".join((f"_outputs='{program}'", *(line for line in lines if line and not line.startswith("#")))) + "\n"

@@ -11,36 +11,58 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 JOB = "penstock-0f8c7a52"
-VARIABLES = {"X": "expanded", "HOME": "/expanded", "AIP_MODEL_DIR": "gs://expanded/"}
+VARIABLES = {"X": "expanded", "x": "expanded", "HOME": "/", "AIP_MODEL_DIR": "gs://expanded/"}
 """What a service has set before a container's own expansion."""
 
-SHELLS = [
-    pytest.param(("dash",), id="dash"),
-    pytest.param(("busybox", "sh"), id="busybox"),
-    pytest.param(("bash", "--posix"), id="bash"),
-]
+TOOLS = (
+    "base64",
+    "cat",
+    "cmp",
+    "cp",
+    "env",
+    "expr",
+    "mkdir",
+    "mktemp",
+    "rm",
+    "sleep",
+    "tail",
+    "tar",
+    "tr",
+    "true",
+    "wc",
+)
+"""What the launcher uses where there is no Python."""
 
 
-def shell_path(shell: Sequence[str], folder: Path, tools: Sequence[str] | None = None) -> str:
-    """A PATH on which `sh` is that shell; with `tools`, only they are there besides. Skips a shell that is missing."""
-    program = shutil.which(shell[0])
+def image(folder: Path, shell: str, tools: Iterable[str] | None = TOOLS) -> str | None:
+    """The PATH of an image with a shell (`dash`, `bash` or `busybox`) and these tools, or those of this machine.
+
+    Busybox brings its own. None where the shell or a tool is not installed here.
+    """
+    program = shutil.which(shell)
     if program is None:
-        pytest.skip(f"`{shell[0]}` is not installed here")
-    folder.mkdir(exist_ok=True)
-    started = folder / "sh"
-    if not started.exists():
-        started.write_text(f'#!{shutil.which("dash") or "/bin/sh"}\nexec {" ".join((program, *shell[1:]))} "$@"\n')
-        started.chmod(0o755)
-        for tool in tools or ():
-            (folder / tool).symlink_to(shutil.which(tool) or tool)
-    return str(folder) if tools is not None else f"{folder}{os.pathsep}{os.environ['PATH']}"
+        return None
+    folder.mkdir()
+    if shell == "busybox":
+        subprocess.run([program, "--install", "-s", folder], check=True)
+    else:
+        (folder / "sh").symlink_to(program)
+    if tools is None:
+        (folder / "python3").symlink_to(sys.executable)
+        return f"{folder}{os.pathsep}{os.environ['PATH']}"
+    for tool in tools:
+        found = shutil.which(tool)
+        if found is None:
+            return None
+        if not (folder / tool).exists():
+            (folder / tool).symlink_to(found)
+    return str(folder)
 
 
 def kubernetes(text: str, variables: Mapping[str, str] = VARIABLES) -> str:
@@ -53,28 +75,31 @@ def kubernetes(text: str, variables: Mapping[str, str] = VARIABLES) -> str:
 
 
 def filled(text: str, values: Mapping[str, str]) -> str:
-    """What the IR's placeholders stand for, in one pass. Raises KeyError for one that is not known."""
-    return re.sub(r"\{\{\$\.?(.*?)\}\}", lambda found: values[found[1]], text)
+    """A text with the IR's placeholders replaced, also in what replaced one. Raises KeyError for an unknown one."""
+    while found := re.search(r"\{\{\$\.?(.*?)\}\}", text, re.DOTALL):
+        text = text[: found.start()] + values[found[1]] + text[found.end() :]
+    return text
 
 
 class Container:
-    """What one task of a compiled pipeline runs in. `values` are its inputs, by the name that the IR has for them."""
+    """What one task of a compiled pipeline runs in; `folder` becomes all that it sees of Google."""
 
     def __init__(self, document: bytes, task: str, folder: Path) -> None:
-        self.spec: dict[str, Any] = json.loads(document)["spec"]
-        self.component = self.spec["components"][f"comp-{task}"]
-        self.container = self.spec["deploymentSpec"]["executors"][f"exec-{task}"]["container"]
+        spec = json.loads(document)["spec"]
+        self.component = spec["components"][f"comp-{task}"]
+        self.container = spec["deploymentSpec"]["executors"][f"exec-{task}"]["container"]
         self.task = task
         self.gcs = folder / "gcs"
         self.made = folder / "made"
-        (self.gcs / "acme").mkdir(parents=True, exist_ok=True)
-        self.made.mkdir(exist_ok=True)
+        self.scratch = folder / "scratch"
+        for each in (self.gcs / "acme" / "p" / "code", self.made, self.scratch):
+            each.mkdir(parents=True, exist_ok=True)
 
-    def command(self, values: Mapping[str, str], artifacts: Mapping[str, Path] | None = None) -> list[str]:
+    def command(self, values: Mapping[str, str], artifacts: Mapping[str, Path]) -> list[str]:
         """Command and args as the container's process gets them."""
         known = {"pipeline_job_name": JOB}
         known |= {f"inputs.parameters['{name}']": text for name, text in values.items()}
-        known |= {f"inputs.artifacts['{name}'].path": str(path) for name, path in (artifacts or {}).items()}
+        known |= {f"inputs.artifacts['{name}'].path": str(path) for name, path in artifacts.items()}
         outputs = self.component.get("outputDefinitions", {})
         for name in outputs.get("parameters", {}):
             known[f"outputs.parameters['{name}'].output_file"] = str(self.made / "values" / name)
@@ -86,27 +111,24 @@ class Container:
     def start(
         self,
         path: str,
-        values: Mapping[str, str],
+        values: Mapping[str, str] | None = None,
         artifacts: Mapping[str, Path] | None = None,
-        **more: Any,
+        env: Mapping[str, str] | None = None,
     ) -> subprocess.Popen[bytes]:
-        """Start the container's process, `sh` being the first on the path."""
-        command = self.command(values, artifacts)
-        environment = {
-            "PATH": path,
-            "PENSTOCK_GCS": str(self.gcs),
-            **VARIABLES,
-            "LANG": "C.UTF-8",
-            **more.pop("env", {}),
-        }
-        executable = shutil.which(command[0], path=path)
+        """Start the container's process, with what is on the path as its image."""
+        command = self.command(values or {}, artifacts or {})
+        known = {"PATH": path, "PENSTOCK_GCS": str(self.gcs), "TMPDIR": str(self.scratch), "LANG": "C.UTF-8"}
         return subprocess.Popen(
-            command, executable=executable, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **more
+            command,
+            executable=shutil.which(command[0], path=path),
+            env={**VARIABLES, **known, **(env or {})},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
         )
 
-    def run(self, path: str, values: Mapping[str, str], artifacts: Mapping[str, Path] | None = None) -> tuple[int, str]:
+    def run(self, path: str, **more: Any) -> tuple[int, str]:
         """Run it to its end: exit status and log."""
-        process = self.start(path, values, artifacts)
+        process = self.start(path, **more)
         log, _ = process.communicate(timeout=60)
         return process.returncode, log.decode(errors="backslashreplace")
 

@@ -167,17 +167,16 @@ cd "$_base/work" || broken 'cannot enter the working folder'
 # A shell makes what it runs beside itself deaf to INT and QUIT; only `env` of newer systems undoes that.
 _env=`command -v env` && "$_env" --default-signal=INT,QUIT true 2>/dev/null || _env=
 _sh=`command -v sh`
-_run='trap ": >\"\$0\"" EXIT; exec "$@"'
+# It leaves a file when the program cannot be started: for most shells that is an end like any other.
+_run='trap ": >\"\$0\"" EXIT; shopt -s execfail 2>/dev/null; exec "$@"; _code=$?; : >"$0"; exit "$_code"'
 (
   trap - TERM
   export TMPDIR="$_base/tmp"
   for _name in $_names; do
     eval "export $_name=\"\$_env_$_name\""
   done
-  if [ -n "$_env" ]; then
-    exec "$_env" --default-signal=INT,QUIT "$_sh" -c "$_run" "$_base/unstarted" "$@"
-  fi
-  trap ': >"$_base/unstarted"' EXIT
+  set -- "$_sh" -c "$_run" "$_base/unstarted" "$@"
+  [ -z "$_env" ] || set -- "$_env" --default-signal=INT,QUIT "$@"
   exec "$@"
 ) </dev/null &
 _child=$!
@@ -200,7 +199,7 @@ if [ -n "$_limit" ]; then
   _watch=$!
 fi
 _again=
-wait "$_child"
+wait "$_child" 2>/dev/null # a shell would say how it ended, in the log of the program
 _code=$?
 while [ -n "$_again" ]; do
   _again=
@@ -261,7 +260,8 @@ done
 by_hand() {
   _name=$1
   [ `wc -c <"$3"` -le 65536 ] || wrong output_invalid ': the value is more than 65,536 bytes of text'
-  tr -d '\000' <"$3" | cmp -s - "$3" || wrong output_invalid ': the text holds a NUL character, which no argument can carry'
+  [ `LC_ALL=C tr -d '\001-\177' <"$3" | wc -c` -eq 0 ] ||
+    wrong output_invalid ': the image has no Python to read more than ASCII with'
   _text=`cat "$3"; echo x`
   _text=${_text%x} _sign=
   if [ "$2" != string ]; then

@@ -1,6 +1,6 @@
 """Runs in a step's container: makes each value that the step wrote its one text, and hands it on.
 
-    outputs.py NAME TYPE FROM TO [NAME TYPE FROM TO ...]
+    launcher_outputs.py NAME TYPE FROM TO [NAME TYPE FROM TO ...]
 
 It says what `penstock.spec.values.read_output` says, once more, because no image has penstock in it, and on any
 Python from 3.4 on with nothing but its standard library. It stands in a shell's single quotes, between two expanders
