@@ -4,7 +4,7 @@
 
 set -f
 _gcs=${PENSTOCK_GCS:-/gcs}
-_report= _base= _child= _stop= _again= _word= _names= _values= _artifacts= _limit= _python=
+_report= _base= _child= _stop= _again= _word= _values= _artifacts= _limit= _python=
 
 # tell CODE EXIT MESSAGE: leaves the report of this attempt, where there is a place for it.
 tell() {
@@ -98,6 +98,11 @@ trap stop TERM
 trap clean EXIT
 _base=`mktemp -d` && mkdir "$_base/work" "$_base/tmp" "$_base/out" "$_base/in" || broken 'cannot make a working folder'
 
+# `env` sets the variables and a shell starts the program; it leaves a file when it cannot, which most shells take for an
+# end like any other.
+_env=`command -v env` && _sh=`command -v sh` || broken 'the image has no env'
+_run='trap ": >\"\$0\"" EXIT; shopt -s execfail 2>/dev/null; exec "$@"; _code=$?; : >"$0"; exit "$_code"'
+
 # Words are read from the front, and finished arguments put behind `end`.
 set -- "$@" end
 while [ "$1" != end ]; do
@@ -106,6 +111,7 @@ while [ "$1" != end ]; do
     decode "${1#=}"
     shift
     set -- "$@" "$_text"
+    _program=${_program-$_text}
     ;;
   text)
     decode "$2"
@@ -123,12 +129,16 @@ while [ "$1" != end ]; do
   arg)
     shift
     set -- "$@" "$_word"
-    _word=
+    _program=${_program-$_word} _word=
     ;;
   env)
-    eval "_env_$2=\$_word"
-    _names="$_names $2" _word=
+    set -- "$@" "$2=$_word"
+    _word=
     shift 2
+    ;;
+  run)
+    shift
+    set -- "$@" "$_sh" -c "$_run" "$_base/unstarted"
     ;;
   file)
     decode "$3"
@@ -165,19 +175,14 @@ cd "$_base/work" || broken 'cannot enter the working folder'
 [ -z "$_stop" ] || fail canceled "" 'it was canceled' 143
 
 # A shell makes what it runs beside itself deaf to INT and QUIT; only `env` of newer systems undoes that.
-_env=`command -v env` && "$_env" --default-signal=INT,QUIT true 2>/dev/null || _env=
-_sh=`command -v sh`
-# It leaves a file when the program cannot be started: for most shells that is an end like any other.
-_run='trap ": >\"\$0\"" EXIT; shopt -s execfail 2>/dev/null; exec "$@"; _code=$?; : >"$0"; exit "$_code"'
+set -- -- "TMPDIR=$_base/tmp" "$@"
+if "$_env" --default-signal=INT,QUIT true 2>/dev/null; then
+  set -- --default-signal=INT,QUIT "$@"
+fi
 (
   trap - TERM
-  export TMPDIR="$_base/tmp"
-  for _name in $_names; do
-    eval "export $_name=\"\$_env_$_name\""
-  done
-  set -- "$_sh" -c "$_run" "$_base/unstarted" "$@"
-  [ -z "$_env" ] || set -- "$_env" --default-signal=INT,QUIT "$@"
-  exec "$@"
+  trap ': >"$_base/unstarted"' EXIT
+  exec "$_env" "$@"
 ) </dev/null &
 _child=$!
 [ -z "$_stop" ] || stop
@@ -214,7 +219,7 @@ if [ -e "$_base/late" ]; then
   fail step_timeout "$_code" "took longer than $_limit s" "$_code"
 fi
 [ -z "$_stop" ] || fail canceled "$_code" 'it was canceled' 143
-[ ! -e "$_base/unstarted" ] || fail step_not_started "" "could not start \`$1\`" "$_code"
+[ ! -e "$_base/unstarted" ] || fail step_not_started "" "could not start \`$_program\`" "$_code"
 [ "$_code" -eq 0 ] || fail step_failed "$_code" "exited with code $_code" "$_code"
 
 # wrong CODE WHAT: the program ended well, and the output _name is not what was declared.

@@ -128,6 +128,15 @@ def test_every_text_reaches_the_program_as_it_is(containers, path, three):
     assert said == [first, second, f"{third} {first}{second}", "", first + third, "expanded"]
 
 
+def test_no_variable_of_a_step_is_one_of_the_launcher(container, path):
+    names = ["_base", "_env", "_sh", "_run", "_word", "_text", "_child", "_env_A", "A", "PATH", "TMPDIR", "IFS", "_"]
+    code = "import json, os, sys; json.dump({n: os.environ[n] for n in sys.argv[2:]}, open(sys.argv[1], 'w'))"
+    step = program(code, "${{ outputs.it }}", *names[:-2], outputs={"it": "file"}, env={n: f"of {n}" for n in names})
+    one = container(step)
+    assert one.run(path) == (0, "")
+    assert json.loads((one.made / "content" / "it").read_text()) == {name: f"of {name}" for name in names[:-2]}
+
+
 def report(container) -> AttemptReport:
     return read_report(container.reports()[-1])
 
