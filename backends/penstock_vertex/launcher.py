@@ -9,8 +9,7 @@ element of its own, and whatever an expander could touch is encoded (see `wire`)
     input NUMBER                    the same, with the local path of an input
     output NAME                     the same, with the local path of an output
     arg                             it ends, and was an argument
-    env NAME                        it ends, and was the variable NAME
-    run                             what follows is the command
+    env NAME                        it ends, and was the variable NAME; variables come before the command
     file NUMBER VALUE               an input is what a `file` or `directory` parameter names
     path NUMBER PATH                an input is what another step wrote
     code PATH                       the archive that is unpacked into the working folder, without `gs://`

@@ -4,7 +4,7 @@
 
 set -f
 _gcs=${PENSTOCK_GCS:-/gcs}
-_report= _base= _child= _stop= _again= _word= _values= _artifacts= _limit= _python=
+_report= _base= _child= _stop= _again= _word= _values= _artifacts= _limit= _python= _path=$PATH
 
 # tell CODE EXIT MESSAGE: leaves the report of this attempt, where there is a place for it.
 tell() {
@@ -91,6 +91,17 @@ begin() {
   tell running "" ""
 }
 
+# can_start: whether there is such a program, in the working folder or on the PATH of the step.
+can_start() {
+  case $_program in */*) [ -f "$_program" ] && [ -x "$_program" ]; return ;; esac
+  _path=$_path:
+  while [ -n "$_path" ]; do
+    _file=${_path%%:*}/$_program _path=${_path#*:}
+    [ -f "$_file" ] && [ -x "$_file" ] && return
+  done
+  return 1
+}
+
 _unbase='import base64, sys; sys.stdout.buffer.write(base64.b64decode(sys.stdin.read()))'
 _untar='import sys, tarfile; tarfile.open(sys.argv[1]).extractall(sys.argv[2])'
 
@@ -98,20 +109,22 @@ trap stop TERM
 trap clean EXIT
 _base=`mktemp -d` && mkdir "$_base/work" "$_base/tmp" "$_base/out" "$_base/in" || broken 'cannot make a working folder'
 
-# `env` sets the variables and a shell starts the program; it leaves a file when it cannot, which most shells take for an
-# end like any other.
 _env=`command -v env` && _sh=`command -v sh` || broken 'the image has no env'
-_run='trap ": >\"\$0\"" EXIT; shopt -s execfail 2>/dev/null; exec "$@"; _code=$?; : >"$0"; exit "$_code"'
 
 # Words are read from the front, and finished arguments put behind `end`.
 set -- "$@" end
 while [ "$1" != end ]; do
   case $1 in
-  =*)
-    decode "${1#=}"
+  =* | arg)
+    if [ "$1" = arg ]; then _text=$_word; else decode "${1#=}"; fi
     shift
+    if [ -z "${_program+there}" ]; then
+      _program=$_text
+      # `env` would take such a program for a variable.
+      case $_program in *=*) set -- "$@" "$_sh" -c 'exec "$@"' "$_sh" ;; esac
+    fi
     set -- "$@" "$_text"
-    _program=${_program-$_text}
+    _word=
     ;;
   text)
     decode "$2"
@@ -126,19 +139,11 @@ while [ "$1" != end ]; do
     _word=$_word$_base/out/$2
     shift 2
     ;;
-  arg)
-    shift
-    set -- "$@" "$_word"
-    _program=${_program-$_word} _word=
-    ;;
   env)
     set -- "$@" "$2=$_word"
+    [ "$2" != PATH ] || _path=$_word
     _word=
     shift 2
-    ;;
-  run)
-    shift
-    set -- "$@" "$_sh" -c "$_run" "$_base/unstarted"
     ;;
   file)
     decode "$3"
@@ -181,7 +186,6 @@ if "$_env" --default-signal=INT,QUIT true 2>/dev/null; then
 fi
 (
   trap - TERM
-  trap ': >"$_base/unstarted"' EXIT
   exec "$_env" "$@"
 ) </dev/null &
 _child=$!
@@ -219,7 +223,7 @@ if [ -e "$_base/late" ]; then
   fail step_timeout "$_code" "took longer than $_limit s" "$_code"
 fi
 [ -z "$_stop" ] || fail canceled "$_code" 'it was canceled' 143
-[ ! -e "$_base/unstarted" ] || fail step_not_started "" "could not start \`$_program\`" "$_code"
+case $_code in 126 | 127) can_start || fail step_not_started "" "could not start \`$_program\`" "$_code" ;; esac
 [ "$_code" -eq 0 ] || fail step_failed "$_code" "exited with code $_code" "$_code"
 
 # wrong CODE WHAT: the program ended well, and the output _name is not what was declared.

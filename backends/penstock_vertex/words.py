@@ -57,7 +57,6 @@ def words_of(pipeline: Pipeline, name: str, archives: Mapping[str, Archive], sta
     for variable, text in sorted(step.env.items()):
         yield from _composed(text, numbers)
         yield from ("env", variable)
-    yield "run"
     for text in step.command:
         literal = _literal(text)
         if literal is not None:

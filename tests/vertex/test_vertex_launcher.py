@@ -129,12 +129,13 @@ def test_every_text_reaches_the_program_as_it_is(containers, path, three):
 
 
 def test_no_variable_of_a_step_is_one_of_the_launcher(container, path):
-    names = ["_base", "_env", "_sh", "_run", "_word", "_text", "_child", "_env_A", "A", "PATH", "TMPDIR", "IFS", "_"]
+    names = ["_base", "_env", "_sh", "_run", "_word", "_text", "_child", "_env_A", "A", "PATH", "TMPDIR", "IFS"]
+    names += ["a-b", "ü", "1", "A B", "-i"]
     code = "import json, os, sys; json.dump({n: os.environ[n] for n in sys.argv[2:]}, open(sys.argv[1], 'w'))"
-    step = program(code, "${{ outputs.it }}", *names[:-2], outputs={"it": "file"}, env={n: f"of {n}" for n in names})
+    step = program(code, "${{ outputs.it }}", *names, outputs={"it": "file"}, env={n: f"of {n}" for n in names})
     one = container(step)
     assert one.run(path) == (0, "")
-    assert json.loads((one.made / "content" / "it").read_text()) == {name: f"of {name}" for name in names[:-2]}
+    assert json.loads((one.made / "content" / "it").read_text()) == {name: f"of {name}" for name in names}
 
 
 def report(container) -> AttemptReport:
@@ -227,10 +228,24 @@ def test_a_program_that_fails_gives_its_exit_code_and_nothing_more(container, pa
 
 
 def test_a_program_that_cannot_be_started_is_told_apart(container, path):
-    one = container(Step(command=["./there is none", "x"]))
-    status, log = one.run(path)
-    assert status == 127 and "there is none" in log
-    assert report(one) == AttemptReport(code="step_not_started", message="could not start `./there is none`")
+    for name in ("./there is none", "there=is none", "none"):
+        one = container(Step(command=[name, "x"], env={"PATH": "/nowhere:"}))
+        status, log = one.run(path)
+        assert status == 127 and name in log
+        assert report(one) == AttemptReport(code="step_not_started", message=f"could not start `{name}`")
+    one = container(program("import sys; sys.exit(127)"))
+    assert one.run(path) == (127, "")
+    assert report(one).code == "step_failed"
+
+
+def test_a_program_may_have_any_name(container, path, tmp_path):
+    for name in ("a=b", "-a", "a b"):
+        (tmp_path / name).write_text(f"#!{sys.executable} -S\nimport sys; sys.exit(7)")
+        (tmp_path / name).chmod(0o700)
+        one = container(
+            Step(command=["${{ parameters.name }}"], env={"PATH": str(tmp_path)}), {"name": Parameter("string")}
+        )
+        assert one.run(path, values={"p_name": name}) == (7, "")
 
 
 WRONG = {
