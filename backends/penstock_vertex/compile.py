@@ -176,10 +176,11 @@ def _task(pipeline: Pipeline, name: str, needs: list[str]) -> _Node:
 
 def _container(options: VertexOptions, pipeline: Pipeline, name: str, archives: Mapping[str, Archive]) -> _Node:
     step = pipeline.effective(name)
+    code = code_object(archives[step.code].digest) if step.code is not None else None
     node: _Node = {
         "image": step.image or options.image,
         "command": launcher.command(),
-        "args": list(words_of(pipeline, name, archives, options.staging)),
+        "args": list(words_of(pipeline, name, options.staging, code)),
     }
     resources = _resources(options, step)
     return {**node, "resources": resources} if resources else node

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 
-from penstock.snapshot import Archive
 from penstock.spec import Pipeline, Step, graph
 from penstock.spec.command import Reference, pieces, references, sole_reference
 from penstock.spec.values import ARTIFACT_TYPES
 from penstock_vertex.names import task_name
-from penstock_vertex.staging import REPORTS, RUNS, code_object, object_path
+from penstock_vertex.staging import REPORTS, RUNS, object_path
 from penstock_vertex.wire import encode_value
 
 JOB_NAME = "{{$.pipeline_job_name}}"
@@ -31,29 +30,33 @@ def parameters_of(step: Step) -> list[str]:
     return sorted({found.names[0] for found in _mentioned(step) if found.scope == "parameters"})
 
 
-def words_of(pipeline: Pipeline, name: str, archives: Mapping[str, Archive], staging: str) -> Iterator[str]:
-    """What the launcher is told of one step, as it stands in the IR; `launcher` says what each word means."""
+def words_of(pipeline: Pipeline, name: str, staging: str, code: str | None) -> Iterator[str]:
+    """What the launcher is told of one step, as it stands in the IR; `launcher` says what each word means.
+
+    `code` is the path below staging of the archive that its code lies in.
+    """
     step = pipeline.effective(name)
     types = graph.input_types(pipeline, name)
     yield from ("report", object_path(staging, RUNS), JOB_NAME, f"{REPORTS}/{task_name(name)}")
-    if step.code is not None:
-        yield from ("code", object_path(staging, code_object(archives[step.code].digest)))
+    if code is not None:
+        yield from ("code", object_path(staging, code))
     if step.timeout is not None:
         yield from ("limit", format(Decimal(repr(step.timeout)).normalize(), "f"))
     read = {found.names[0] for found in _mentioned(step) if found.scope == "inputs"}
-    numbers = {key: str(number) for number, key in enumerate(sorted(read)) if types[key] in ARTIFACT_TYPES}
+    content = [key for key in sorted(read) if types[key] in ARTIFACT_TYPES]
+    numbers = dict(zip(content, map(str, range(len(content))), strict=True))
     for key, number in numbers.items():
         source = sole_reference(step.inputs[key])
         if source and source.scope == "parameters":
             yield from ("file", number, _parameter(input_key(key)))
         else:
             yield from ("path", number, f"{{{{$.inputs.artifacts['{input_key(key)}'].path}}}}")
-    for number, (key, output) in enumerate(sorted(step.outputs.items())):
+    for place, (key, output) in enumerate(sorted(step.outputs.items())):
         if output.is_artifact:
-            place = f"{{{{$.outputs.artifacts['{key}'].path}}}}"
+            yield from ("artifact", str(place), key, output.type, f"{{{{$.outputs.artifacts['{key}'].path}}}}")
         else:
-            place = f"{{{{$.outputs.parameters['{key}'].output_file}}}}"
-        yield from ("artifact" if output.is_artifact else "value", str(number), key, output.type, place)
+            file = f"{{{{$.outputs.parameters['{key}'].output_file}}}}"
+            yield from ("value", str(place), key, output.type, file)
     for variable, text in sorted(step.env.items()):
         yield from _composed(text, numbers)
         yield from ("env", variable)
