@@ -24,7 +24,9 @@ def check(target: Target) -> Health:
         ok = False
     try:
         missing = vertex.permissions()
-        lines.append(f"staging: {options.staging} lacks {', '.join(missing)}" if missing else f"staging: {options.staging}")
+        lines.append(
+            f"staging: {options.staging} lacks {', '.join(missing)}" if missing else f"staging: {options.staging}"
+        )
         ok = ok and not missing
     except PenstockError as error:
         lines.append(str(error))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import frozen
 
 from penstock.errors import PenstockError, TargetRefused, TargetUnavailable
+from penstock_vertex.staging import split_uri
 
 if TYPE_CHECKING:
     from google.cloud.aiplatform_v1 import PipelineJob
@@ -121,7 +122,9 @@ class Vertex:
         with translated(f"`{self.uri(path)}` cannot be read", self.options):
             try:
                 blob = self._bucket.blob(self._prefix + path)
-                data: bytes = blob.download_as_bytes(start=start or None, end=None if end is None else end - 1, **self._once)
+                data: bytes = blob.download_as_bytes(
+                    start=start or None, end=None if end is None else end - 1, **self._once
+                )
                 return data
             except NotFound:
                 return None
@@ -145,12 +148,12 @@ class Vertex:
         """Those of the permissions that we need on the bucket which we do not have."""
         needed = ["storage.objects.create", "storage.objects.get"]
         with translated(f"the bucket `{self._bucket.name}` cannot be asked", self.options):
-            held = self._bucket.test_iam_permissions(needed, timeout=self.options.timeout)
+            held = self._bucket.test_iam_permissions(needed, timeout=self.options.poll_timeout)
         return [name for name in needed if name not in held]
 
     @property
     def _once(self) -> dict[str, Any]:
-        return {"timeout": self.options.timeout, "retry": None}
+        return {"timeout": self.options.poll_timeout, "retry": None}
 
 
 @lru_cache(maxsize=32)
@@ -178,8 +181,8 @@ def connect(options: VertexOptions) -> Vertex:
             credentials=credentials,
             client_options=None if options.storage_endpoint is None else {"api_endpoint": options.storage_endpoint},
         )
-    bucket, _, prefix = options.staging.removeprefix("gs://").partition("/")
-    return Vertex(options, jobs, files.bucket(bucket), f"{prefix.rstrip('/')}/" if prefix else "")
+    bucket, prefix = split_uri(options.staging)
+    return Vertex(options, jobs, files.bucket(bucket), f"{prefix}/" if prefix else "")
 
 
 def _written(job: PipelineJob) -> Job:

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
         RunOutputs,
         RunRef,
         RunReport,
-        RunReports,
         RunRequest,
         Submission,
     )
@@ -50,9 +49,10 @@ def penstock_validate_pipeline(target: Target, pipeline: Pipeline) -> Sequence[P
 @_hook
 def penstock_compile_pipeline(target: Target, snapshot: Snapshot) -> Compiled:
     """KFP IR, with the launcher in it."""
-    from penstock_vertex.compile import compile_snapshot
+    from penstock.contract.target import Compiled
+    from penstock_vertex.compile import MEDIA_TYPE, compile_pipeline
 
-    return compile_snapshot(target.options, snapshot)
+    return Compiled(media_type=MEDIA_TYPE, data=compile_pipeline(target.options, snapshot))
 
 
 @_hook
@@ -66,7 +66,7 @@ def penstock_publish_pipeline(target: Target, snapshot: Snapshot, compiled: Comp
 @_hook
 def penstock_resolve_location(target: Target, location: Location) -> str | Problem:
     """A URI of Cloud Storage."""
-    from penstock_vertex.validate import resolve_location
+    from penstock_vertex.locations import resolve_location
 
     return resolve_location(location)
 

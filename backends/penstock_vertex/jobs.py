@@ -12,9 +12,10 @@ from penstock.contract.target import Target
 from penstock.errors import NotFound, TargetRefused
 from penstock_vertex import reading
 from penstock_vertex.client import Vertex, connect
-from penstock_vertex.names import task_name
 from penstock_vertex.options import VertexOptions
-from penstock_vertex.values import encode_value
+from penstock_vertex.reports import AttemptReport, read_report
+from penstock_vertex.staging import reports_folder
+from penstock_vertex.wire import encode_value
 
 _MOST = 100
 """How many jobs are listed in one call, which is as many as Google gives."""
@@ -113,6 +114,15 @@ def _need(vertex: Vertex, run: str) -> Mapping[str, Any]:
 def _report(vertex: Vertex, job: Mapping[str, Any] | None) -> RunReport | Absent:
     if job is None:
         return Absent()
-    name = job["name"].rpartition("/")[2]
-    ends = {step: vertex.get(f"runs/{name}/{task_name(step)}.end") for step in reading.failed_steps(job)}
-    return reading.run_report(job, {step: data.decode() for step, data in ends.items() if data is not None})
+    folder = reports_folder(job["name"].rpartition("/")[2], "")
+    attempts: dict[str, int] = {}
+    for path, _ in vertex.files(folder):
+        task, _, number = path.removeprefix(folder).partition("/")
+        if number.isdigit():
+            attempts[task] = max(attempts.get(task, 0), int(number))
+    last: dict[str, AttemptReport] = {}
+    for task in reading.failed_tasks(job):
+        data = vertex.get(f"{folder}{task}/{attempts[task]}") if task in attempts else None
+        if data is not None:
+            last[task] = read_report(data)
+    return reading.run_report(job, attempts, last)

@@ -23,7 +23,7 @@ def read(target: Target, run: RunRef, step: str, offset: int) -> LogChunk:
     if job is None:
         raise NotFound(f"this target does not know the run `{run.id}`", code="run_not_found")
     # What ended by now has written everything.
-    states = {one.name: one.state for one in reading.run_report(job, {}).steps}
+    states = {one.name: one.state for one in reading.run_report(job, {}, {}).steps}
     if step not in states:
         raise NotFound(f"the run `{run.id}` has no step `{step}` on this target", code="step_not_found")
     begin, left, data = 0, _CHUNK, b""

@@ -7,7 +7,7 @@ import hashlib
 from penstock.contract.target import Compiled, Publication, Target
 from penstock.snapshot import Snapshot
 from penstock_vertex.client import connect
-from penstock_vertex.values import code_object
+from penstock_vertex.staging import code_object, compiled_object
 
 
 def publish(target: Target, snapshot: Snapshot, compiled: Compiled) -> Publication:
@@ -20,7 +20,7 @@ def publish(target: Target, snapshot: Snapshot, compiled: Compiled) -> Publicati
         path = code_object(archive.digest)
         if not vertex.has(path):
             vertex.put_file(path, archive.location)
-    path = f"compiled/{hashlib.sha256(compiled.data).hexdigest()}.json"
+    path = compiled_object(hashlib.sha256(compiled.data).hexdigest())
     if not vertex.has(path):
         vertex.put(path, compiled.data)
     return Publication(external=vertex.uri(path), details={"digest": snapshot.digest})

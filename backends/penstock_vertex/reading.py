@@ -13,12 +13,10 @@ from typing import Any
 from penstock.codec import read_time
 from penstock.contract.run import ENDED, Failure, RunReport, RunState, StepReport, StepState
 from penstock_vertex.names import step_name
-from penstock_vertex.values import decode_value
+from penstock_vertex.reports import AttemptReport
+from penstock_vertex.wire import decode_value
 
 Job = Mapping[str, Any]
-Ends = Mapping[str, str]
-"""What the launcher left of steps that failed: a code and an exit status, by step."""
-
 _STATES: Mapping[str, RunState] = {
     "PIPELINE_STATE_RUNNING": "running",
     "PIPELINE_STATE_CANCELLING": "running",
@@ -40,23 +38,24 @@ _TASKS: Mapping[str, StepState] = {
 _EXIT = re.compile(r"status of (\d+)")
 """How Google says the exit status of a container: `exited with a non-zero status of 3`."""
 
-_TIMED_OUT = "step_timeout"
-
 
 def state_of(job: Job) -> RunState:
     """What a job's state is to us; what is not known yet is queued."""
     return _STATES.get(job.get("state", ""), "queued")
 
 
-def failed_steps(job: Job) -> list[str]:
-    """The steps of which the launcher may have left why they failed."""
-    return [step for step, task in _tasks(job).items() if _TASKS.get(task.get("state", "")) == "failed"]
+def failed_tasks(job: Job) -> list[str]:
+    """The tasks of which the launcher may have left why they failed."""
+    return [task["taskName"] for task in _tasks(job).values() if _TASKS.get(task.get("state", "")) == "failed"]
 
 
-def run_report(job: Job, ends: Ends) -> RunReport:
-    """A run and its steps, in the order of the graph."""
+def run_report(job: Job, attempts: Mapping[str, int], last: Mapping[str, AttemptReport]) -> RunReport:
+    """A run and its steps, in the order of the graph.
+
+    `attempts` says how often the launcher of a task began, and `last` how the last attempt of one that failed ended.
+    """
     state, details = state_of(job), _tasks(job)
-    steps = tuple(_step(name, details.get(name, {}), state, ends.get(name, "")) for name in _order(job))
+    steps = tuple(_step(name, details.get(name, {}), state, attempts, last) for name in _order(job))
     return RunReport(
         state=state,
         started=_time(job.get("startTime")),
@@ -84,42 +83,54 @@ def run_outputs(job: Job) -> dict[str, str]:
     return found
 
 
-def _step(name: str, task: Mapping[str, Any], run: RunState, end: str) -> StepReport:
+def _step(
+    name: str,
+    task: Mapping[str, Any],
+    run: RunState,
+    attempts: Mapping[str, int],
+    last: Mapping[str, AttemptReport],
+) -> StepReport:
     state = _TASKS.get(task.get("state", ""), "queued")
     if state not in ENDED and run in ENDED:  # what nobody will start any more
         state = "canceled" if run == "canceled" else "skipped"
-    code, _, status = end.partition(" ")
-    tried = len(task.get("executorDetail", {}).get("containerDetail", {}).get("failedMainJobs", []))
-    began = _time(task.get("startTime"))
-    exit_code = 0 if state == "succeeded" else _exit_code(task, status)
+    began, task_name = _time(task.get("startTime")), task.get("taskName", "")
+    if state == "skipped":
+        began = None
+    report = last.get(task_name, AttemptReport())
+    exit_code = 0 if state == "succeeded" else _exit_code(task, report)
     return StepReport(
         name=name,
         state=state,
-        attempt=0 if began is None else max(1, tried + (state != "failed")),
+        attempt=0 if began is None else attempts.get(task_name, _tried(task, state)),
         started=began,
         ended=_time(task.get("endTime")) if state in ENDED and began is not None else None,
         exit_code=None if began is None or state not in ENDED else exit_code,
-        error=_failure(name, task, code, exit_code) if state == "failed" else None,
+        error=_failure(name, task, report, exit_code) if state == "failed" else None,
         outputs=_outputs(task) if state == "succeeded" else {},
     )
 
 
-def _exit_code(task: Mapping[str, Any], status: str) -> int | None:
-    if status.isdigit():
-        return int(status)
+def _tried(task: Mapping[str, Any], state: StepState) -> int:
+    """How often a task was tried, by what Google says."""
+    failed = task.get("executorDetail", {}).get("containerDetail", {}).get("failedMainJobs", [])
+    return max(1, len(failed) + (state != "failed"))
+
+
+def _exit_code(task: Mapping[str, Any], report: AttemptReport) -> int | None:
+    if report.code:
+        return report.exit_code
     said = _EXIT.search(task.get("error", {}).get("message", ""))
     return int(said[1]) if said else None
 
 
-def _failure(name: str, task: Mapping[str, Any], code: str, exit_code: int | None) -> Failure:
+def _failure(name: str, task: Mapping[str, Any], report: AttemptReport, exit_code: int | None) -> Failure:
     said = " ".join(task.get("error", {}).get("message", "").split())[:500]
-    if code == _TIMED_OUT:
-        message = "took longer than it may"
-    elif exit_code:
-        message = f"exited with code {exit_code}"
-    else:
-        message = said or "failed, and Google does not say why"
-    return Failure(code=code or "step_failed", message=f"step `{name}`: {message}", step=name)
+    message = report.message or (f"exited with code {exit_code}" if exit_code else "")
+    return Failure(
+        code=report.code or "step_failed",
+        message=f"step `{name}`: {message or said or 'failed, and Google does not say why'}",
+        step=name,
+    )
 
 
 def _why(job: Job, steps: tuple[StepReport, ...]) -> Failure:
@@ -132,7 +143,11 @@ def _why(job: Job, steps: tuple[StepReport, ...]) -> Failure:
 
 def _outputs(task: Mapping[str, Any]) -> dict[str, str]:
     metadata = task.get("execution", {}).get("metadata", {})
-    found = {key.removeprefix("output:"): decode_value(str(text)) for key, text in metadata.items() if key.startswith("output:")}
+    found = {
+        key.removeprefix("output:"): decode_value(str(text))
+        for key, text in metadata.items()
+        if key.startswith("output:")
+    }
     for name, artifacts in task.get("outputs", {}).items():
         for artifact in artifacts.get("artifacts", []):
             found[name] = artifact.get("uri", "")
