@@ -167,7 +167,7 @@ def connect(options: VertexOptions) -> Vertex:
     with translated("the target cannot be reached", options):
         credentials: Any
         if options.credentials == "anonymous":
-            credentials = AnonymousCredentials()  # type: ignore[no-untyped-call]  # theirs has no types
+            credentials = AnonymousCredentials()
         else:
             credentials = _credentials(options)
         endpoint = options.api_endpoint or f"{options.location}-aiplatform.googleapis.com"

@@ -1,6 +1,6 @@
 """A pipeline job, as Google's REST API writes it, in the words of the contract: states, times, failures, outputs.
 
-The shapes are those of `google.cloud.aiplatform.v1.PipelineJob` as JSON (reference of `projects.locations.pipelineJobs`).
+The shapes are those of `google.cloud.aiplatform.v1.PipelineJob` (reference of `projects.locations.pipelineJobs`).
 """
 
 from __future__ import annotations
