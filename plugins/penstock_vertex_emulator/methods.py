@@ -19,7 +19,7 @@ _LOCATION = "projects/*/locations/*"
 
 @dataclass(frozen=True)
 class Method:
-    """A call: `paths` are templates after `/v1/`, `body` the field that the body is (`*` for all of the request)."""
+    """A call: `paths` are templates after its `prefixes` (a pattern), `body` the field that the body is (`*` for all of the request)."""
 
     service: str
     name: str
@@ -28,6 +28,7 @@ class Method:
     verb: str
     paths: tuple[str, ...]
     body: str = ""
+    prefixes: str = "/v1/"
 
     @property
     def full(self) -> str:
@@ -49,7 +50,8 @@ def methods(pipelines: Pipelines, operations: Operations) -> tuple[Method, ...]:
         return Method(_SERVICE, name, getattr(types, f"{name}Request"), call, verb, (path,), body)
 
     def of_operations(name: str, call: Callable[[Any], Any], verb: str, paths: tuple[str, ...]) -> Method:
-        return Method(_OPERATIONS, name, getattr(lro, f"{name}Request"), call, verb, paths)
+        # Google's own REST client asks below /ui/ first.
+        return Method(_OPERATIONS, name, getattr(lro, f"{name}Request"), call, verb, paths, prefixes="/(?:v1|ui)/")
 
     return (
         of_pipelines("CreatePipelineJob", pipelines.create, "POST", jobs, "pipeline_job"),
@@ -77,7 +79,7 @@ class Route:
         self.field = template[1]
         # A part of a name excludes ":", or `x:cancel` would be the name of a job.
         resource = re.escape(template[2]).replace(r"\*", "[^/:]+")
-        self._pattern = re.compile(f"/v1/({resource}){re.escape(template[3])}")
+        self._pattern = re.compile(f"{method.prefixes}({resource}){re.escape(template[3])}")
 
     def request(self, path: str, query: Mapping[str, list[str]], body: bytes) -> Any | None:
         """The request that a path, a query and a body make; nothing for another path. Raises ApiError."""
