@@ -55,8 +55,8 @@ def pipeline_name(name: str) -> str:
 def label_problem(key: str, value: str) -> str | None:
     """What is wrong with a label of a resource, as one sentence, or None.
 
-    Keys and values are lower-case letters (of any script), digits, `_` and `-`, at most 63 characters; a key begins with
-    a letter (Google: requirements for labels).
+    Keys and values are lower-case letters (of any script), digits, `_` and `-`, at most 63 characters; a key begins
+    with a letter (Google: requirements for labels).
     """
     for what, text in ((f"the key of the label `{key[:80]}`", key), (f"the value of the label `{key[:80]}`", value)):
         odd = next((char for char in text if not _labels(char)), None)

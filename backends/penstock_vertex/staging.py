@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import re
 
+RUNS = "runs"
+"""The folder below staging that Vertex keeps the files of jobs in: the pipeline root."""
+REPORTS = "reports"
+
 _URI = re.compile(r"gs://([a-z0-9][a-z0-9._-]{1,220}[a-z0-9])((?:/[A-Za-z0-9._~-]+)*)")
 
 
@@ -38,4 +42,4 @@ def reports_folder(job: str, task: str) -> str:
 
     `job` is the id of the pipeline job, the last part of its name. See `reports`.
     """
-    return f"runs/{job}/reports/{task}"
+    return f"{RUNS}/{job}/{REPORTS}/{task}"

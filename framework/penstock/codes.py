@@ -99,12 +99,15 @@ target_unknown ConfigInvalid http=404: The configuration has no such target; the
 backend_unknown ConfigInvalid: No installed package has that backend.
 plugin_unknown ConfigInvalid: No installed package has that plugin.
 command_unknown ConfigInvalid: No installed package has that command.
+emulator_unknown ConfigInvalid: No installed package has that emulator.
 backend_ambiguous ConfigInvalid: Two installed packages have that backend; uninstall one.
 plugin_ambiguous ConfigInvalid: Two installed packages have that plugin; uninstall one.
 command_ambiguous ConfigInvalid: Two installed packages have that command; uninstall one.
+emulator_ambiguous ConfigInvalid: Two installed packages have that emulator; uninstall one.
 backend_unavailable ConfigInvalid: The backend needs a package that is not installed; the message names it.
 plugin_unavailable ConfigInvalid: The plugin needs a package that is not installed; the message names it.
 command_unavailable ConfigInvalid: The command needs a package that is not installed; the message names it.
+emulator_unavailable ConfigInvalid: The emulator needs a package that is not installed; the message names it.
 extra_missing ConfigInvalid: This command needs an extra of penstock; the message says how to install it.
 # Of the parameters of a trigger.
 parameter_invalid ParameterInvalid exit=5 http=422: Several parameters are wrong; each has its own code.
@@ -194,6 +197,7 @@ wait_timeout WaitTimeout exit=13 http=504: The run did not end in the time that 
 backend_broken BackendBroken exit=14 http=500: A backend breaks the contract; the message names the hook.
 plugin_broken BackendBroken: A plugin breaks the contract; the message names the hook.
 command_broken BackendBroken: A command of a plugin cannot be loaded or is none.
+emulator_broken BackendBroken: An emulator cannot be loaded.
 policy_refused PolicyRefused exit=15 http=403: A plugin refused the call before anything happened.
 # Of who comes in by HTTP.
 not_authenticated NotAuthenticated exit=16 http=401: The call carries no token that is valid; no more is said.
