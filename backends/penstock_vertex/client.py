@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
+from penstock.contract.run import LogChunk
 from penstock.errors import PenstockError, TargetRefused, TargetUnavailable
 from penstock_vertex.staging import split_uri
 
 if TYPE_CHECKING:
     from google.cloud.aiplatform_v1 import PipelineJob
     from google.cloud.aiplatform_v1.services.pipeline_service import PipelineServiceClient
-    from google.cloud.storage import Bucket
+    from google.cloud.storage import Bucket, Client
 
     from penstock_vertex.options import VertexOptions
 
@@ -144,6 +145,21 @@ class Vertex:
         with translated(f"`{self.uri(path)}` cannot be looked for", self.options):
             return bool(self._bucket.blob(self._prefix + path).exists(**self._once))
 
+    def log(self, job_id: str, task: str, offset: int) -> LogChunk | None:
+        """What a task wrote from a byte on, as an emulator serves it; None for a task that is not there."""
+        import requests
+
+        path = f"{self.options.log_endpoint}/{self.job_name(job_id)}/tasks/{task}/log"
+        with translated("the log cannot be read", self.options):
+            answer = requests.get(path, {"offset": str(offset)}, timeout=self.options.poll_timeout)
+            if answer.status_code == 404:
+                return None
+            answer.raise_for_status()
+        said = answer.headers
+        return LogChunk(
+            data=answer.content, next_offset=int(said["X-Next-Offset"]), complete=said["X-Complete"] == "true"
+        )
+
     def permissions(self) -> list[str]:
         """Those of the permissions that we need on the bucket which we do not have."""
         needed = ["storage.objects.create", "storage.objects.get"]
@@ -156,33 +172,56 @@ class Vertex:
         return {"timeout": self.options.poll_timeout, "retry": None}
 
 
-@lru_cache(maxsize=32)
 def connect(options: VertexOptions) -> Vertex:
-    """The clients of a target, made once. Raises ImportError without the extra, TargetUnavailable without credentials."""
-    from google.api_core.client_options import ClientOptions
-    from google.auth.credentials import AnonymousCredentials
-    from google.cloud import storage
-    from google.cloud.aiplatform_v1.services.pipeline_service import PipelineServiceClient
-
+    """The clients of a target. Raises ImportError without the extra, TargetUnavailable without credentials."""
+    endpoint = options.api_endpoint or f"{options.location}-aiplatform.googleapis.com"
     with translated("the target cannot be reached", options):
-        credentials: Any
-        if options.credentials == "anonymous":
-            credentials = AnonymousCredentials()
-        else:
-            credentials = _credentials(options)
-        endpoint = options.api_endpoint or f"{options.location}-aiplatform.googleapis.com"
-        jobs = PipelineServiceClient(
-            transport=_grpc(endpoint) if _is_plain_grpc(options) else options.transport,
-            **({} if _is_plain_grpc(options) else {"credentials": credentials}),
-            client_options=None if _is_plain_grpc(options) else ClientOptions(api_endpoint=endpoint),
-        )
-        files = storage.Client(
-            project=options.project,
-            credentials=credentials,
-            client_options=None if options.storage_endpoint is None else {"api_endpoint": options.storage_endpoint},
-        )
+        jobs = _jobs(endpoint, options.transport, options.credentials)
+        files = _files(options.project, options.storage_endpoint, options.credentials)
     bucket, prefix = split_uri(options.staging)
     return Vertex(options, jobs, files.bucket(bucket), f"{prefix}/" if prefix else "")
+
+
+@lru_cache(maxsize=32)
+def _jobs(endpoint: str, transport: str, credentials: str) -> PipelineServiceClient:
+    """The client of one address, made once: it holds connections, and threads may share it."""
+    from google.api_core.client_options import ClientOptions
+    from google.cloud.aiplatform_v1.services.pipeline_service import PipelineServiceClient
+
+    if transport == "grpc" and credentials == "anonymous":  # an emulator on this machine, which speaks without TLS
+        return PipelineServiceClient(transport=_plain_grpc(endpoint))
+    return PipelineServiceClient(
+        transport=transport,
+        credentials=_credentials(credentials),
+        client_options=ClientOptions(api_endpoint=endpoint),
+    )
+
+
+@lru_cache(maxsize=32)
+def _files(project: str, endpoint: str | None, credentials: str) -> Client:
+    """The storage client of one address, made once."""
+    from google.cloud import storage
+
+    options = None if endpoint is None else {"api_endpoint": endpoint}
+    return storage.Client(project=project, credentials=_credentials(credentials), client_options=options)
+
+
+def _credentials(kind: str) -> Any:
+    if kind == "anonymous":
+        from google.auth.credentials import AnonymousCredentials
+
+        return AnonymousCredentials()
+    import google.auth
+
+    found, _ = google.auth.default(scopes=["https://www.googleapis.com/auth/cloud-platform"])
+    return found
+
+
+def _plain_grpc(endpoint: str) -> Any:
+    import grpc
+    from google.cloud.aiplatform_v1.services.pipeline_service.transports import PipelineServiceGrpcTransport
+
+    return PipelineServiceGrpcTransport(channel=grpc.insecure_channel(endpoint.removeprefix("http://")))
 
 
 def _written(job: PipelineJob) -> Job:
@@ -190,25 +229,6 @@ def _written(job: PipelineJob) -> Job:
 
     found: Job = json_format.MessageToDict(type(job).pb(job))
     return found
-
-
-def _credentials(options: VertexOptions) -> Any:
-    import google.auth
-
-    found, _ = google.auth.default(scopes=["https://www.googleapis.com/auth/cloud-platform"])
-    return found
-
-
-def _is_plain_grpc(options: VertexOptions) -> bool:
-    """Whether jobs are asked for without TLS, which only an emulator on this machine is."""
-    return options.transport == "grpc" and options.credentials == "anonymous"
-
-
-def _grpc(endpoint: str) -> Any:
-    import grpc
-    from google.cloud.aiplatform_v1.services.pipeline_service.transports import PipelineServiceGrpcTransport
-
-    return PipelineServiceGrpcTransport(channel=grpc.insecure_channel(endpoint.removeprefix("http://")))
 
 
 @contextmanager
