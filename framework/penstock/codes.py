@@ -166,7 +166,7 @@ sensitive_unsupported TargetUnsupported: The target would show a sensitive value
 sensitive_in_command TargetUnsupported: Others can see a step's arguments; pass the sensitive value through `env`.
 resources_clipped TargetUnsupported: More is asked than the target has; it gives what it has.
 target_unavailable TargetUnavailable exit=10 http=503 retry=1: The target did not answer; the call may succeed later.
-credentials_missing TargetUnavailable: The target needs credentials, and there are none; the message says how to get them.
+credentials_missing TargetUnavailable: There are no credentials for the target; the message says how to get them.
 credentials_expired TargetUnavailable: The target does not take the credentials any more; sign in again.
 permission_denied TargetUnavailable: The credentials may not do this at the target; the message says where.
 quota_exhausted TargetUnavailable retry=60: A quota of the target is used up; what was accepted waits.

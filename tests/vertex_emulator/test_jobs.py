@@ -115,7 +115,11 @@ def kubernetes(text: str, variables: dict[str, str]) -> str:
 
 def test_steps_get_a_clean_environment(emulator, emulated) -> None:
     e = emulated
-    env = [{"name": "A", "value": "a"}, {"name": "B", "value": "$(A)$$(A)$(NONE)$(LATER)"}, {"name": "LATER", "value": "l"}]
+    env = [
+        {"name": "A", "value": "a"},
+        {"name": "B", "value": "$(A)$$(A)$(NONE)$(LATER)"},
+        {"name": "LATER", "value": "l"},
+    ]
     spec = e.pipeline({"env": e.step("env; command -v python; pwd; cat", env=env)})
     job = emulator.run(spec)
     lines = emulator.log(job.name, "env")[0].decode().splitlines()
