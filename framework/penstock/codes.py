@@ -172,7 +172,7 @@ name_refused TargetUnsupported: The target takes no such name; the message says 
 size_refused TargetUnsupported: The target takes so much in no one request; put it into a file.
 retry_shortened TargetUnsupported: A warning: the target gives up sooner than the spec asks for.
 target_unavailable TargetUnavailable exit=10 http=503 retry=1: The target did not answer; the call may succeed later.
-credentials_missing TargetUnavailable: The target needs credentials, and there are none; the message says how to get them.
+credentials_missing TargetUnavailable: There are no credentials for the target; the message says how to get them.
 credentials_expired TargetUnavailable: The target does not take the credentials any more; sign in again.
 permission_denied TargetUnavailable: The credentials may not do this at the target; the message says where.
 quota_exhausted TargetUnavailable retry=60: A quota of the target is used up; what was accepted waits.

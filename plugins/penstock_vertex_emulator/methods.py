@@ -19,7 +19,10 @@ _LOCATION = "projects/*/locations/*"
 
 @dataclass(frozen=True)
 class Method:
-    """A call: `paths` are templates after its `prefixes` (a pattern), `body` the field that the body is (`*` for all of the request)."""
+    """A call: `paths` are templates after its `prefixes` (a pattern).
+
+    `body` is the field that the body is, `*` for all of the request.
+    """
 
     service: str
     name: str

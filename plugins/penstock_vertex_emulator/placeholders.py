@@ -63,6 +63,13 @@ def fill(text: str, lookup: Callable[[str], str]) -> str:
     return PLACEHOLDER.sub(lambda found: lookup(found[1]), text)
 
 
+def input_parameter(inner: str) -> str:
+    """The name of the input parameter that a placeholder stands for, or nothing."""
+    match = _REFERENCE.fullmatch(inner)
+    plain = match is not None and (match["side"], match["kind"], match["field"]) == ("inputs", "parameters", None)
+    return match["name"] if match is not None and plain else ""
+
+
 def value_of(inner: str, values: Mapping[str, Any], single: Mapping[str, str]) -> str:
     """What one placeholder stands for.
 

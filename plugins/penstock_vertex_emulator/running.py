@@ -115,7 +115,7 @@ class Running:
             if not self.live.HasField("start_time"):
                 self.live.start_time.CopyFrom(now())
             root = self.detail("", self.id, 0, "system.Run")
-            root.state = RUNNING
+            self._begin(root)
             self.save()
         parameters = bind(self.spec.root, self.job.runtime_config.parameter_values)
         self.note(root, "input", parameters)
@@ -131,8 +131,7 @@ class Running:
             except ApiError as error:
                 state = FAILED
                 root.error.CopyFrom(status_of(error))
-            root.state = state
-            root.end_time.CopyFrom(now())
+            self._finish(root, state)
             self.live.end_time.CopyFrom(now())
             self.live.state = {SUCCEEDED: _JOB_SUCCEEDED, CANCELLED: _JOB_CANCELLED}.get(state, _JOB_FAILED)
             if state != SUCCEEDED:
@@ -189,10 +188,7 @@ class Running:
             self.end(detail, NOT_TRIGGERED)
             return
         started.add(name)
-        detail.state = RUNNING
-        if not detail.HasField("start_time"):
-            detail.start_time.CopyFrom(now())
-        detail.pipeline_task_status.add(update_time=now(), state=RUNNING)
+        self._begin(detail)
         self.save()
         threading.Thread(target=self._run_task, args=(scope, name, detail), daemon=True).start()
 
@@ -215,14 +211,23 @@ class Running:
         with self.changed:
             self.end(detail, state)
 
+    def _begin(self, detail: Any) -> None:
+        detail.state = RUNNING
+        if not detail.HasField("start_time"):  # else it goes on after a restart
+            detail.start_time.CopyFrom(now())
+        detail.pipeline_task_status.add(update_time=now(), state=RUNNING)
+
     def end(self, detail: Any, state: int) -> None:
         """Write down a task's end; the caller holds the lock."""
+        self._finish(detail, state)
+        self.save()
+
+    def _finish(self, detail: Any, state: int) -> None:
         detail.state = state
         detail.end_time.CopyFrom(now())
         status = detail.pipeline_task_status.add(update_time=now(), state=state)
         if detail.HasField("error"):
             status.error.CopyFrom(detail.error)
-        self.save()
 
     def finish_dag(self, scope: Scope, detail: Any) -> None:
         """Hand a dag's outputs on from its tasks. Raises ApiError."""

@@ -73,10 +73,11 @@ class Spec:
     def _check_inputs(self, parent: Any, task: Any, where: str) -> None:
         definitions = self.component(task).input_definitions
         tasks = parent.dag.tasks
+        helpers = _helpers(task)
         for kind in ("parameters", "artifacts"):
             given, declared = getattr(task.inputs, kind), getattr(definitions, kind)
             for name in given:
-                if name not in declared:
+                if name not in declared and name not in helpers:
                     raise invalid(f"{where}.inputs.{kind}[{name}]: its component has no such input")
             for name, definition in declared.items():
                 optional = definition.is_optional or (kind == "parameters" and definition.HasField("default_value"))
@@ -84,7 +85,7 @@ class Spec:
                     raise invalid(f"{where}.inputs.{kind}[{name}]: missing")
         for name, source in task.inputs.parameters.items():
             here = f"{where}.inputs.parameters[{name}]"
-            wanted = definitions.parameters[name].parameter_type
+            wanted = definitions.parameters[name].parameter_type if name in definitions.parameters else None
             if source.parameter_expression_selector:
                 raise unsupported(f"{here}.parameterExpressionSelector")
             which = source.WhichOneof("kind")
@@ -100,7 +101,8 @@ class Spec:
             elif which == "runtime_value":
                 if source.runtime_value.WhichOneof("value") != "constant":
                     raise unsupported(f"{here}.runtimeValue without a constant")
-                check_value(data_of(source.runtime_value.constant), wanted, here)
+                if wanted is not None:
+                    check_value(data_of(source.runtime_value.constant), wanted, here)
             elif which == "task_final_status":
                 if source.task_final_status.producer_task not in tasks:
                     raise invalid(f"{here}: there is no task {source.task_final_status.producer_task!r}")
@@ -229,8 +231,22 @@ def check_value(value: Any, kind: int, where: str) -> None:
         raise invalid(f"{where}: {placeholders.as_text(value)!r:.100} is not of type {name}")
 
 
-def _same_type(made: int, wanted: int, where: str) -> None:
-    if made != wanted:
+def _helpers(task: Any) -> set[str]:
+    """Inputs that only constants of the same task name by a placeholder: kfp declares them in no component."""
+    constants = (
+        source.runtime_value.constant.string_value
+        for source in task.inputs.parameters.values()
+        if source.HasField("runtime_value")
+    )
+    return {
+        placeholders.input_parameter(found[1])
+        for constant in constants
+        for found in placeholders.PLACEHOLDER.finditer(constant)
+    }
+
+
+def _same_type(made: int, wanted: int | None, where: str) -> None:
+    if wanted is not None and made != wanted:
         names = ir().ParameterType.ParameterTypeEnum.Name
         raise invalid(f"{where}: the value is of type {names(made)}, the input of type {names(wanted)}")
 

@@ -56,41 +56,45 @@ def run_task(running: Running, scope: Scope, name: str, detail: Any) -> int:
 
 
 def _parameters(running: Running, scope: Scope, task: Any, component: Any) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, definition in component.input_definitions.parameters.items():
-        source = task.inputs.parameters.get(name)
-        which = source.WhichOneof("kind") if source is not None else None
-        value: Any = None
+    """The values of a task's inputs, its constants last: they may hold placeholders for the other inputs."""
+    values: dict[str, Any] = {}
+    sources = task.inputs.parameters
+    for name in sorted(sources, key=lambda name: bool(sources[name].HasField("runtime_value"))):
+        source = sources[name]
+        which = source.WhichOneof("kind")
         if which == "task_output_parameter":
             wanted = source.task_output_parameter
-            value = running.made(scope, wanted.producer_task).get(wanted.output_parameter_key)
+            values[name] = running.made(scope, wanted.producer_task).get(wanted.output_parameter_key)
         elif which == "component_input_parameter":
-            value = scope.parameters.get(source.component_input_parameter)
-        elif which == "runtime_value":
-            value = data_of(source.runtime_value.constant)
-            if isinstance(value, str):
-                value = placeholders.fill(value, lambda inner: _of_dag(scope, inner))
+            values[name] = scope.parameters.get(source.component_input_parameter)
         elif which == "task_final_status":
-            found[name] = _final_status(running, scope, source.task_final_status.producer_task)
-            continue
-        if value is None and definition.HasField("default_value"):
-            value = data_of(definition.default_value)
-        if value is None and not definition.is_optional:
-            raise ApiError("FAILED_PRECONDITION", f"the input parameter {name!r} has no value")
-        if value is not None:
-            check_value(value, definition.parameter_type, f"input parameter {name!r}")
-        found[name] = value
-    return found
+            values[name] = _final_status(running, scope, source.task_final_status.producer_task)
+        else:
+            constant = data_of(source.runtime_value.constant)
+            if isinstance(constant, str):
+                constant = placeholders.fill(constant, lambda inner: _of_inputs(values, inner))
+            values[name] = constant
+    return {
+        name: _declared(name, values.get(name), definition)
+        for name, definition in component.input_definitions.parameters.items()
+    }
 
 
-def _of_dag(scope: Scope, inner: str) -> str:
-    """What a placeholder in a constant stands for: an input parameter of the dag, as kfp writes f-strings."""
-    whole = "{{$" + inner + "}}"
-    start, end = ".inputs.parameters['", "']"
-    name = inner.removeprefix(start).removesuffix(end)
-    if f"{start}{name}{end}" != inner or name not in scope.parameters:
-        return whole
-    return placeholders.as_text(scope.parameters[name])
+def _declared(name: str, value: Any, definition: Any) -> Any:
+    """The value that an input has by its definition. Raises ApiError."""
+    if value is None and definition.HasField("default_value"):
+        value = data_of(definition.default_value)
+    if value is None and not definition.is_optional:
+        raise ApiError("FAILED_PRECONDITION", f"the input parameter {name!r} has no value")
+    if value is not None:
+        check_value(value, definition.parameter_type, f"input parameter {name!r}")
+    return value
+
+
+def _of_inputs(values: dict[str, Any], inner: str) -> str:
+    """What a placeholder in a constant stands for: an input of the same task, as kfp writes f-strings."""
+    name = placeholders.input_parameter(inner)
+    return placeholders.as_text(values[name]) if name in values else "{{$" + inner + "}}"
 
 
 def _final_status(running: Running, scope: Scope, task: str) -> dict[str, Any]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-import shutil
 import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,7 @@ import pytest
 from penstock.errors import ParameterInvalid, TargetRefused, TargetUnavailable
 from penstock.workspace import Workspace
 
-DIGITS = Path(__file__).parents[2] / "specs" / "digits"
-
+PENSTOCK = Path(sys.executable).with_name("penstock")
 SPEC = """\
 apiVersion: penstock/v1
 kind: Pipeline
@@ -58,18 +58,18 @@ def test_a_run_comes_to_its_outputs_and_its_log(project: Path) -> None:
         assert record.details["console"].startswith("https://console.cloud.google.com/vertex-ai/pipelines/")
 
 
-def test_the_digits_come_to_the_same_as_on_this_machine(tmp_path: Path, target: dict[str, Any]) -> None:
+def test_the_demo_scores_the_same_on_vertex_as_here(tmp_path: Path, target: dict[str, Any]) -> None:
     pytest.importorskip("sklearn")
-    for name in ("src", "pipeline.yaml"):
-        (shutil.copytree if name == "src" else shutil.copy)(DIGITS / name, tmp_path / name)
-    both = {"prod": target, "laptop": {"backend": "local"}}
-    (tmp_path / "penstock.yaml").write_text(json.dumps({"target": "prod", "targets": both}))
-    with Workspace.open(tmp_path, env={}, actor="ada") as workspace:
-        found = {}
-        for name in both:
-            workspace.publish(tmp_path / "pipeline.yaml", target=name, endpoint=name)
-            found[name] = workspace.submit(name, parameters={"max_depth": 5}).wait().outputs["accuracy"]
-        assert found["prod"] == found["laptop"] > 0.5
+    _configure(tmp_path, target)
+    scores = {}
+    for name, options in (("there", ["--target", "prod"]), ("here", [])):
+        command = [PENSTOCK, "demo", "--json", "--folder", tmp_path / name, *options]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr
+        said = json.loads(done.stdout)
+        scores[name] = [(run["version"], run["outputs"]["accuracy"]) for run in said["runs"]]
+        assert {run["target"] for run in said["runs"]} == {"prod" if options else "laptop"}
+    assert scores["there"] == scores["here"] and len(scores["here"]) == 5
 
 
 def test_nothing_is_overwritten_when_it_is_published_again(project: Path) -> None:

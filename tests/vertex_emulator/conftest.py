@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from pathlib import Path
 
 import pytest
 
@@ -32,3 +33,33 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if str(item.path).startswith(here + os.sep):
             item.add_marker(skip)
+
+
+@pytest.fixture(scope="session")
+def emulated(importing):
+    """The module `emulated.py` beside this file."""
+    return importing(Path(__file__).with_name("emulated.py"))
+
+
+@pytest.fixture(scope="session")
+def emulator(emulated, tmp_path_factory):
+    """One emulator for all tests of a worker that leave it as they found it."""
+    running = emulated.Emulated(tmp_path_factory.mktemp("emulator") / "state")
+    yield running
+    assert running.stop() == 0, running.errors.read_text()
+
+
+@pytest.fixture
+def fresh(emulated, tmp_path):
+    """An emulator of the test's own."""
+    running = emulated.Emulated(tmp_path / "state")
+    yield running
+    if running.process.poll() is None:
+        running.stop()
+
+
+@pytest.fixture
+def faulty(emulator):
+    """The shared emulator, with what it will do wrong forgotten afterwards."""
+    yield emulator
+    emulator.fault()
