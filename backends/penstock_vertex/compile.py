@@ -14,6 +14,7 @@ from penstock.spec.command import Reference, sole_reference
 from penstock.spec.quantity import bytes_text
 from penstock.spec.values import render
 from penstock_vertex import launcher
+from penstock_vertex.ir import messages
 from penstock_vertex.names import pipeline_name, task_name
 from penstock_vertex.options import VertexOptions
 from penstock_vertex.staging import code_object, object_path
@@ -42,8 +43,8 @@ def compile_pipeline(options: VertexOptions, snapshot: Snapshot) -> bytes:
 def pipeline_spec(options: VertexOptions, snapshot: Snapshot) -> _Node:
     """The PipelineSpec (2.1.0) of a snapshot as JSON has it, held to Google's own message types."""
     from google.protobuf import json_format
-    from kfp.pipeline_spec import pipeline_spec_pb2 as ir
 
+    ir = messages()
     pipeline = snapshot.pipeline
     tasks = {name: task_name(name) for name in pipeline.steps}
     executors = {

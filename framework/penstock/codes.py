@@ -165,6 +165,12 @@ memory_ignored TargetUnsupported: The target notes how much memory a step asks f
 sensitive_unsupported TargetUnsupported: The target would show a sensitive value to others; use one that keeps secrets.
 sensitive_in_command TargetUnsupported: Others can see a step's arguments; pass the sensitive value through `env`.
 resources_clipped TargetUnsupported: More is asked than the target has; it gives what it has.
+resources_refused TargetUnsupported: More is asked than any machine of the target has; ask for less.
+accelerator_unknown TargetUnsupported: The target does not know what a gpu is to be; set its option for that.
+image_refused TargetUnsupported: What is named as an image cannot be one.
+name_refused TargetUnsupported: The target takes no such name; the message says what it takes.
+size_refused TargetUnsupported: The target takes so much in no one request; put it into a file.
+retry_shortened TargetUnsupported: A warning: the target gives up sooner than the spec asks for.
 target_unavailable TargetUnavailable exit=10 http=503 retry=1: The target did not answer; the call may succeed later.
 credentials_missing TargetUnavailable: There are no credentials for the target; the message says how to get them.
 credentials_expired TargetUnavailable: The target does not take the credentials any more; sign in again.
