@@ -138,12 +138,18 @@ def test_plugins_and_commands_are_refused_as_backends_are(
         ConfigInvalid, match=r"penstock-tide 1\.0 and penstock-ebb 1\.0|ebb 1\.0 and penstock-tide"
     ) as two:
         discovery.load(kind, "tide")
-    assert two.value.code == {"plugin": "plugin_ambiguous", "command": "command_ambiguous", "emulator": "emulator_ambiguous"}[kind]
+    assert (
+        two.value.code
+        == {"plugin": "plugin_ambiguous", "command": "command_ambiguous", "emulator": "emulator_ambiguous"}[kind]
+    )
     with pytest.raises(
         ConfigInvalid, match=r"missing module `no_sea`\. Install it with: pip install penstock-tide"
     ) as dry:
         discovery.load(kind, "dry")
-    assert dry.value.code == {"plugin": "plugin_unavailable", "command": "command_unavailable", "emulator": "emulator_unavailable"}[kind]
+    assert (
+        dry.value.code
+        == {"plugin": "plugin_unavailable", "command": "command_unavailable", "emulator": "emulator_unavailable"}[kind]
+    )
 
 
 def test_a_distribution_whose_metadata_is_malformed_hurts_nobody(

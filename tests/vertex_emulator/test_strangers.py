@@ -42,7 +42,13 @@ def test_no_web_page_is_answered(emulator, verb: str, path: str) -> None:
 @pytest.mark.parametrize("path", PATHS)
 def test_no_other_host_is_answered(emulator, path: str) -> None:
     port = port_of(emulator)
-    for host in ("evil.example", f"evil.example:{port}", "127.0.0.1", f"127.0.0.1:{port}.evil.example", f"0.0.0.0:{port}"):
+    for host in (
+        "evil.example",
+        f"evil.example:{port}",
+        "127.0.0.1",
+        f"127.0.0.1:{port}.evil.example",
+        f"0.0.0.0:{port}",
+    ):
         status, answer = ask(emulator, "GET", path, {"Host": host})
         assert (status, answer["error"]["status"]) == (403, "PERMISSION_DENIED")
     assert ask(emulator, "GET", path, {})[0] == 403

@@ -98,21 +98,45 @@ WRONG = {
     "no such task": (put(f"{TASKS}.one.dependentTasks", ["nobody"]), "nobody"),
     "circle": (put(f"{TASKS}.one.dependentTasks", ["two"]), "wait for each other"),
     "itself": (put(f"{TASKS}.one.dependentTasks", ["one"]), "wait for each other"),
-    "no such producer": (put(f"{TASKS}.two.inputs.parameters.word.taskOutputParameter.producerTask", "nobody"), "nobody"),
+    "no such producer": (
+        put(f"{TASKS}.two.inputs.parameters.word.taskOutputParameter.producerTask", "nobody"),
+        "nobody",
+    ),
     "no such output": (put(f"{TASKS}.two.inputs.parameters.word.taskOutputParameter.outputParameterKey", "no"), "'no'"),
-    "other type of an output": (put("pipelineSpec.components.comp-one.outputDefinitions.parameters.said.parameterType", "LIST"), "LIST"),
+    "other type of an output": (
+        put("pipelineSpec.components.comp-one.outputDefinitions.parameters.said.parameterType", "LIST"),
+        "LIST",
+    ),
     "input left out": (put(f"{TASKS}.two.inputs.parameters", {}), "word"),
     "input too many": (put(f"{TASKS}.one.inputs", {"parameters": {"w": {"componentInputParameter": "text"}}}), "[w]"),
-    "no such pipeline parameter": (put(f"{TASKS}.two.inputs.parameters.word", {"componentInputParameter": "no"}), "'no'"),
-    "constant of another type": (put(f"{TASKS}.two.inputs.parameters.word", {"runtimeValue": {"constant": 1}}), "STRING"),
+    "no such pipeline parameter": (
+        put(f"{TASKS}.two.inputs.parameters.word", {"componentInputParameter": "no"}),
+        "'no'",
+    ),
+    "constant of another type": (
+        put(f"{TASKS}.two.inputs.parameters.word", {"runtimeValue": {"constant": 1}}),
+        "STRING",
+    ),
     "unknown placeholder": (put(f"{EXECUTOR}.args", ["{{$.no.such}}"]), "{{$.no.such}}"),
     "placeholder without a name": (put(f"{EXECUTOR}.args", ["{{$.inputs.parameters['no']}}"]), "['no']"),
-    "placeholder in the environment": (put(f"{EXECUTOR}.env", [{"name": "A", "value": "{{$.inputs.parameters['no']}}"}]), "['no']"),
+    "placeholder in the environment": (
+        put(f"{EXECUTOR}.env", [{"name": "A", "value": "{{$.inputs.parameters['no']}}"}]),
+        "['no']",
+    ),
     "name of a variable": (put(f"{EXECUTOR}.env", [{"name": "A B", "value": ""}]), "A B"),
     "no image": (put(f"{EXECUTOR}.image", ""), "image"),
-    "dag that holds itself": (put("pipelineSpec.components.comp-one", {"dag": {"tasks": {"one": {"componentRef": {"name": "comp-one"}}}}}), "itself"),
-    "output of nobody": (put("pipelineSpec.root.dag.outputs", {"parameters": {"o": {"valueFromParameter": {"producerSubtask": "one", "outputParameterKey": "said"}}}}), "[o]"),
-}  # fmt: skip
+    "dag that holds itself": (
+        put("pipelineSpec.components.comp-one", {"dag": {"tasks": {"one": {"componentRef": {"name": "comp-one"}}}}}),
+        "itself",
+    ),
+    "output of nobody": (
+        put(
+            "pipelineSpec.root.dag.outputs",
+            {"parameters": {"o": {"valueFromParameter": {"producerSubtask": "one", "outputParameterKey": "said"}}}},
+        ),
+        "[o]",
+    ),
+}
 
 BEYOND = {
     "condition": put(f"{TASKS}.one.triggerPolicy", {"condition": "true"}),
