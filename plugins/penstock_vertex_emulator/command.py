@@ -67,7 +67,8 @@ def _serve(output: Any, emulator: Emulator, server: Any, grpc_port: int | None, 
             f"note: every container step that is submitted to {server.url} is executed on this machine as"
             f" {_user()}, by this interpreter ({sys.executable}) where it says `python`, without its image"
         )
-        output.line(found, "\n".join(_pasteable(found)))
+        for line in _pasteable(found) if not (output.json or output.quiet) else [found["url"]]:
+            output.line(found, line)
         ended.wait()
     finally:
         server.shutdown()

@@ -52,9 +52,7 @@ class Processes:
     def close(self) -> None:
         """End everything that still runs, and the watcher."""
         sweep(self._identity)
-        if self._watcher.stdin is not None:
-            self._watcher.stdin.close()
-        self._watcher.wait()
+        self._watcher.communicate(b"done")
 
 
 class Step:
@@ -134,8 +132,9 @@ def _signal_group(group: int, number: signal.Signals) -> None:
 
 
 def _watch(identity: str) -> None:
-    """Wait until the emulator is gone, then end what it left. Twice: a child may have been on its way."""
-    sys.stdin.buffer.read()
+    """Wait until the emulator is gone, then end what it left, more than once: a child may have been on its way."""
+    if sys.stdin.buffer.read() == b"done":
+        return
     for pause in (0.0, 0.2, 0.5):
         time.sleep(pause)
         sweep(identity)

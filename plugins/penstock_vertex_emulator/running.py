@@ -12,7 +12,7 @@ from typing import Any
 
 from penstock_vertex_emulator.errors import ApiError
 from penstock_vertex_emulator.messages import data_of, now, status_of, vertex
-from penstock_vertex_emulator.processes import Processes, Step
+from penstock_vertex_emulator.processes import GRACE, Processes, Step
 from penstock_vertex_emulator.spec import Spec, bind, producers, selectors
 from penstock_vertex_emulator.storage import Storage
 from penstock_vertex_emulator.store import Store
@@ -95,11 +95,11 @@ class Running:
         """End the steps that run and leave the job to the next emulator."""
         with self.changed:
             self.stopping = True
-            self._end_steps()
+            self._end_steps(1.0)
 
-    def _end_steps(self) -> None:
+    def _end_steps(self, grace: float = GRACE) -> None:
         for step in self.steps:
-            step.end()
+            step.end(grace)
         self.changed.notify_all()
 
     def save(self, ended: bool = False) -> None:

@@ -58,6 +58,8 @@ class Spec:
                 raise invalid(f"{here}.componentRef: there is no component {reference!r}")
             if reference in inside:
                 raise invalid(f"{here}.componentRef: component {reference!r} holds itself")
+        for name, task in tasks.items():
+            here = f"{where}.dag.tasks[{name}]"
             for producer in task.dependent_tasks:
                 if producer not in tasks:
                     raise invalid(f"{here}.dependentTasks: there is no task {producer!r}")
@@ -66,6 +68,7 @@ class Spec:
                 raise unsupported(f"{here}: an iterator")
             if task.trigger_policy.condition:
                 raise unsupported(f"{here}.triggerPolicy.condition")
+            reference = task.component_ref.name
             self._check_component(self.components[reference], f"components[{reference}]", (*inside, reference))
         _refuse_circles(tasks, where)
         self._check_outputs(component, where)

@@ -42,6 +42,14 @@ def emulated(importing):
 
 
 @pytest.fixture(scope="session")
+def exceptions():
+    """Google's exceptions."""
+    from google.api_core import exceptions
+
+    return exceptions
+
+
+@pytest.fixture(scope="session")
 def emulator(emulated, tmp_path_factory):
     """One emulator for all tests of a worker that leave it as they found it."""
     running = emulated.Emulated(tmp_path_factory.mktemp("emulator") / "state")

@@ -227,11 +227,23 @@ def test_what_was_done_before_is_taken_from_the_cache_where_that_is_allowed(emul
     [
         ({"command": ["no-such-program"]}, "no-such-program"),
         ({"image": "registry.invalid/x:1", "command": ["true"]}, "registry.invalid/x:1"),
-        ({"command": ["true"], "outputs": {"parameters": {"n": {"parameterType": "NUMBER_INTEGER"}}}}, "'n' was not written"),
-        ({"command": ["sh", "-c", 'echo 1.5 > "$0"'], "outputs": {"parameters": {"n": {"parameterType": "NUMBER_INTEGER"}}}}, "NUMBER_INTEGER"),
-        ({"command": ["sh", "-c", 'echo x > "$0"'], "outputs": {"parameters": {"n": {"parameterType": "BOOLEAN"}}}}, "cannot be read"),
+        (
+            {"command": ["true"], "outputs": {"parameters": {"n": {"parameterType": "NUMBER_INTEGER"}}}},
+            "'n' was not written",
+        ),
+        (
+            {
+                "command": ["sh", "-c", 'echo 1.5 > "$0"'],
+                "outputs": {"parameters": {"n": {"parameterType": "NUMBER_INTEGER"}}},
+            },
+            "NUMBER_INTEGER",
+        ),
+        (
+            {"command": ["sh", "-c", 'echo x > "$0"'], "outputs": {"parameters": {"n": {"parameterType": "BOOLEAN"}}}},
+            "cannot be read",
+        ),
     ],
-)  # fmt: skip
+)
 def test_why_a_task_failed_is_said(emulator, emulated, task: dict, message: str) -> None:
     made = task.pop("outputs", {})
     args = [emulated.output_file(name) for name in made.get("parameters", ())]
