@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import tarfile
-from typing import BinaryIO
+from typing import IO
 
 from penstock.snapshot import Archive
 
 
-def write_portable(archive: Archive, file: BinaryIO) -> None:
+def write_portable(archive: Archive, file: IO[bytes]) -> None:
     """Write an archive in GNU tar's format, whose names of any length and language busybox understands.
 
     The same content gives the same bytes. Raises OSError, tarfile.TarError.

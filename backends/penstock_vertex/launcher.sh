@@ -5,6 +5,7 @@
 set -f
 _gcs=${PENSTOCK_GCS:-/gcs}
 _report= _base= _child= _stop= _again= _word= _values= _artifacts= _limit= _python= _path=$PATH
+unset _program
 
 # tell CODE EXIT MESSAGE: leaves the report of this attempt, where there is a place for it.
 tell() {

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import tempfile
+from pathlib import Path
 
 from penstock.contract.target import Compiled, Publication, Target
 from penstock.snapshot import Snapshot
+from penstock_vertex.archives import write_portable
 from penstock_vertex.client import connect
 from penstock_vertex.staging import code_object, compiled_object
 
@@ -19,7 +22,10 @@ def publish(target: Target, snapshot: Snapshot, compiled: Compiled) -> Publicati
     for archive in snapshot.archives.values():
         path = code_object(archive.digest)
         if not vertex.has(path):
-            vertex.put_file(path, archive.location)
+            with tempfile.NamedTemporaryFile(suffix=".tar") as file:
+                write_portable(archive, file)
+                file.flush()
+                vertex.put_file(path, Path(file.name))
     path = compiled_object(hashlib.sha256(compiled.data).hexdigest())
     if not vertex.has(path):
         vertex.put(path, compiled.data)

@@ -7,13 +7,13 @@ from attrs import frozen
 
 @frozen(kw_only=True)
 class AttemptReport:
-    """How an attempt went. `code` is an error code of ours, empty while it runs and when all is well.
+    """How an attempt went. `code` is an error code of ours, None while it runs and when all is well.
 
     `message` is one line for people. `exit_code` is the program's (128 and more when a signal ended it), None where it
     was not started or has not ended.
     """
 
-    code: str = ""
+    code: str | None = None
     message: str = ""
     exit_code: int | None = None
     ended: bool = True
@@ -31,7 +31,7 @@ def read_report(data: bytes) -> AttemptReport:
     if not word or word == "running":
         return AttemptReport(ended=False)
     return AttemptReport(
-        code="" if word in _NO_CODE else word,
+        code=None if word in _NO_CODE else word,
         message=" ".join(message.split()),
         exit_code=int(exit_code) if exit_code.isascii() and exit_code.isdigit() else None,
     )

@@ -9,9 +9,19 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
+
+IMAGES: dict[str, tuple[str, bool]] = {
+    "dash": ("dash", True),
+    "bash": ("bash", True),
+    "busybox": ("busybox", True),
+    "dash without Python": ("dash", False),
+    "busybox without Python": ("busybox", False),
+}
+"""Images that the launcher is tried in: the shell, and whether they have a Python."""
 
 PENSTOCK = Path(sys.executable).with_name("penstock")
 
@@ -68,3 +78,18 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any
 def target(emulator: dict[str, Any]) -> dict[str, Any]:
     """The options of a target that reaches the emulator."""
     return dict(emulator["target"])
+
+
+@pytest.fixture(scope="session")
+def containers(importing: Any) -> ModuleType:
+    """The module of `containers.py`."""
+    module: ModuleType = importing(Path(__file__).with_name("containers.py"))
+    return module
+
+
+@pytest.fixture(scope="module", params=IMAGES)
+def path(request: pytest.FixtureRequest, containers: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The PATH of an image; where a shell is not installed, its tests are skipped by name."""
+    shell, python = IMAGES[request.param]
+    found: str | None = containers.image(tmp_path_factory.mktemp("image") / "bin", shell, python=python)
+    return found or pytest.skip(f"`{shell}` is not installed here")

@@ -16,6 +16,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from penstock.snapshot import Snapshot
+from penstock.spec import Parameter, Pipeline, Step
+from penstock.testing.strategies.text import literal
+from penstock_vertex.compile import compile_pipeline
+from penstock_vertex.options import VertexOptions
+from penstock_vertex.reports import AttemptReport, read_report
+
+OPTIONS = VertexOptions(project="acme", staging="gs://acme/p")
 JOB = "penstock-0f8c7a52"
 VARIABLES = {"X": "expanded", "x": "expanded", "HOME": "/", "AIP_MODEL_DIR": "gs://expanded/"}
 """What a service has set before a container's own expansion."""
@@ -40,10 +48,10 @@ TOOLS = (
 """What the launcher uses where there is no Python."""
 
 
-def image(folder: Path, shell: str, tools: Iterable[str] | None = TOOLS) -> str | None:
-    """The PATH of an image with a shell (`dash`, `bash` or `busybox`) and these tools, or those of this machine.
+def image(folder: Path, shell: str, *, python: bool, tools: Iterable[str] = TOOLS) -> str | None:
+    """The PATH of an image with a shell (`dash`, `bash` or `busybox`) and these tools; busybox brings its own.
 
-    Busybox brings its own. None where the shell or a tool is not installed here.
+    With a Python it also has all else that this machine has. None where the shell or a tool is not installed here.
     """
     program = shutil.which(shell)
     if program is None:
@@ -53,15 +61,14 @@ def image(folder: Path, shell: str, tools: Iterable[str] | None = TOOLS) -> str 
         subprocess.run([program, "--install", "-s", folder], check=True)
     else:
         (folder / "sh").symlink_to(program)
-    if tools is None:
+    if python:
         (folder / "python3").symlink_to(sys.executable)
         return f"{folder}{os.pathsep}{os.environ['PATH']}"
-    for tool in tools:
+    for tool in tools if shell != "busybox" else ():
         found = shutil.which(tool)
         if found is None:
             return None
-        if not (folder / tool).exists():
-            (folder / tool).symlink_to(found)
+        (folder / tool).symlink_to(found)
     return str(folder)
 
 
@@ -136,7 +143,23 @@ class Container:
         """What was handed on as the IR's output parameter."""
         return (self.made / "values" / name).read_text()
 
+    def report(self) -> AttemptReport:
+        """What is said of the last attempt."""
+        return read_report(self.reports()[-1])
+
     def reports(self) -> list[bytes]:
         """The reports of all attempts, in order."""
         folder = self.gcs / "acme" / "p" / "runs" / JOB / "reports" / self.task
         return [(folder / str(number + 1)).read_bytes() for number in range(len(list(folder.glob("*"))))]
+
+
+def contained(step: Step, folder: Path, parameters: Mapping[str, Parameter] | None = None) -> Container:
+    """The container of a pipeline's only step."""
+    pipeline = Pipeline(name="one", parameters=parameters or {}, steps={"one": step})
+    snapshot = Snapshot(pipeline=pipeline, archives={}, digest="", canonical="")
+    return Container(compile_pipeline(OPTIONS, snapshot), "one", folder)
+
+
+def program(code: str, *arguments: str, **more: Any) -> Step:
+    """A step that runs a Python program of this interpreter's, whatever its image has."""
+    return Step(command=[sys.executable, "-S", "-c", literal(code), *arguments], **more)
