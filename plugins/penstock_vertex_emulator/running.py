@@ -63,7 +63,7 @@ class Running:
         self.job = job
         self.live = live
         self.places = places
-        self.spec = Spec(job.pipeline_spec)
+        self.spec = Spec(data_of(job.pipeline_spec))
         self.id = job.name.rpartition("/")[2]
         self.changed = threading.Condition(threading.RLock())
         self.steps: set[Step] = set()

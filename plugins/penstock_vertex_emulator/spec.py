@@ -23,7 +23,7 @@ class Spec:
     """A checked PipelineSpec. Raises ApiError for one that Vertex AI could not run, or that the emulator cannot."""
 
     def __init__(self, document: Any) -> None:
-        self.message = parse_data(data_of(document), ir().PipelineSpec(), "pipelineSpec")
+        self.message = parse_data(document, ir().PipelineSpec(), "pipelineSpec")
         config = parse_data(
             data_of(self.message.deployment_spec), ir().PipelineDeploymentConfig(), "pipelineSpec.deploymentSpec"
         )
