@@ -50,7 +50,7 @@ class Spec:
         if kind == "executor_label":
             self._check_executor(component, where)
             return
-        tasks = component.dag.tasks
+        tasks = dict(sorted(component.dag.tasks.items()))  # a map has no order, and the first fault is told
         for name, task in tasks.items():
             reference = task.component_ref.name
             here = f"{where}.dag.tasks[{name}]"

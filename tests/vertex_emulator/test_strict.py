@@ -126,7 +126,13 @@ WRONG = {
     "name of a variable": (put(f"{EXECUTOR}.env", [{"name": "A B", "value": ""}]), "A B"),
     "no image": (put(f"{EXECUTOR}.image", ""), "image"),
     "dag that holds itself": (
-        put("pipelineSpec.components.comp-one", {"dag": {"tasks": {"one": {"componentRef": {"name": "comp-one"}}}}}),
+        put(
+            "pipelineSpec.components.comp-one",
+            {
+                "dag": {"tasks": {"one": {"componentRef": {"name": "comp-one"}}}},
+                "outputDefinitions": {"parameters": {"said": {"parameterType": "STRING"}}},
+            },
+        ),
         "itself",
     ),
     "output of nobody": (
