@@ -35,7 +35,7 @@ class Emulator:
     """One emulator, over the state in a folder. Raises InUse."""
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(0o700, parents=True, exist_ok=True)
         self.folder = folder.resolve()
         self._lock = (folder / "lock").open("w")
         try:

@@ -95,7 +95,7 @@ class Pipelines:
                 )
         root = config.gcs_output_directory or spec.message.default_pipeline_root
         bucket = re.fullmatch(r"gs://([^/]+)(/.*)?", root)
-        if bucket is None:
+        if bucket is None or {".", ".."} & set(root.split("/")):
             raise invalid(f"runtimeConfig.gcsOutputDirectory: {root!r} is no gs:// path")
         try:
             self._storage.bucket(bucket[1])

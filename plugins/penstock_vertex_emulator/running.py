@@ -111,6 +111,10 @@ class Running:
             state = self.run_dag(scope)
         except Stopped:
             return
+        except Exception as error:  # a fault of the emulator ends the job and not the thread alone
+            traceback.print_exc()
+            state = FAILED
+            root.error.CopyFrom(status_of(ApiError("INTERNAL", f"the emulator failed: {error!r}")))
         with self.changed:
             try:
                 if state == SUCCEEDED:

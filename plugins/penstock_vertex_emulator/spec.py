@@ -44,6 +44,8 @@ class Spec:
         return self.components[task.component_ref.name]
 
     def _check_component(self, component: Any, where: str, inside: tuple[str, ...]) -> None:
+        for made in (*component.output_definitions.parameters, *component.output_definitions.artifacts):
+            _check_part(made, f"{where}.outputDefinitions[{made}]")
         kind = component.WhichOneof("implementation")
         if kind is None:
             raise invalid(f"{where}: neither dag nor executorLabel")
@@ -54,6 +56,7 @@ class Spec:
         for name, task in tasks.items():
             reference = task.component_ref.name
             here = f"{where}.dag.tasks[{name}]"
+            _check_part(name, here)
             if reference not in self.components:
                 raise invalid(f"{here}.componentRef: there is no component {reference!r}")
             if reference in inside:
@@ -246,6 +249,12 @@ def _helpers(task: Any) -> set[str]:
         for constant in constants
         for found in placeholders.PLACEHOLDER.finditer(constant)
     }
+
+
+def _check_part(name: str, where: str) -> None:
+    """Refuse a name that cannot be a part of the path that files of a task lie at."""
+    if not name or name.startswith(".") or "/" in name or len(name.encode()) > 200 or not name.isprintable():
+        raise invalid(f"{where}: {name!r} cannot be a part of a path")
 
 
 def _same_type(made: int, wanted: int | None, where: str) -> None:
