@@ -290,8 +290,13 @@ def test_no_text_names_this_machine() -> None:
     assert [named(file) for file in texts if own in file.read_text()] == []
 
 
-def test_the_lock_pins_everything_by_hash_and_names_no_index() -> None:
-    text = (ROOT / "requirements.lock").read_text()
+CLOUD = {"extras": {"vertex"}, "groups": {"cloud"}}
+"""What is in the lock of the cloud suites, and not in the one that README's test command installs."""
+
+
+@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-cloud.lock"])
+def test_a_lock_pins_everything_by_hash_and_names_no_index(lock: str) -> None:
+    text = (ROOT / lock).read_text()
     assert "://" not in text
     assert re.search(r"^#\s+uv pip compile .*--universal.*--generate-hashes", text, re.MULTILINE)
     pins = re.findall(r"^([\w.-]+)==\S+[^\n]*\\\n((?:\s+--hash=sha256:[0-9a-f]{64}[ \\]*\n?)+)", text, re.MULTILINE)
@@ -300,10 +305,18 @@ def test_the_lock_pins_everything_by_hash_and_names_no_index() -> None:
     import tomllib
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    extras, groups = project["project"]["optional-dependencies"], project["dependency-groups"]
+    is_cloud = lock == "requirements-cloud.lock"
     wanted = [
         *project["project"]["dependencies"],
-        *(each for group in project["dependency-groups"].values() for each in group if isinstance(each, str)),
         *project["build-system"]["requires"],
-        *(each for extra in project["project"]["optional-dependencies"].values() for each in extra),
+        *(each for name, extra in extras.items() if (name in CLOUD["extras"]) == is_cloud for each in extra),
+        *(
+            each
+            for name, group in groups.items()
+            if (name in CLOUD["groups"]) == is_cloud
+            for each in group
+            if isinstance(each, str)
+        ),
     ]
     assert {re.split(r"[<>=!~;\[ ]", each)[0].lower() for each in wanted} <= names

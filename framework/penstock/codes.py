@@ -99,12 +99,15 @@ target_unknown ConfigInvalid http=404: The configuration has no such target; the
 backend_unknown ConfigInvalid: No installed package has that backend.
 plugin_unknown ConfigInvalid: No installed package has that plugin.
 command_unknown ConfigInvalid: No installed package has that command.
+emulator_unknown ConfigInvalid: No installed package has that emulator.
 backend_ambiguous ConfigInvalid: Two installed packages have that backend; uninstall one.
 plugin_ambiguous ConfigInvalid: Two installed packages have that plugin; uninstall one.
 command_ambiguous ConfigInvalid: Two installed packages have that command; uninstall one.
+emulator_ambiguous ConfigInvalid: Two installed packages have that emulator; uninstall one.
 backend_unavailable ConfigInvalid: The backend needs a package that is not installed; the message names it.
 plugin_unavailable ConfigInvalid: The plugin needs a package that is not installed; the message names it.
 command_unavailable ConfigInvalid: The command needs a package that is not installed; the message names it.
+emulator_unavailable ConfigInvalid: The emulator needs a package that is not installed; the message names it.
 extra_missing ConfigInvalid: This command needs an extra of penstock; the message says how to install it.
 # Of the parameters of a trigger.
 parameter_invalid ParameterInvalid exit=5 http=422: Several parameters are wrong; each has its own code.
@@ -162,11 +165,22 @@ memory_ignored TargetUnsupported: The target notes how much memory a step asks f
 sensitive_unsupported TargetUnsupported: The target would show a sensitive value to others; use one that keeps secrets.
 sensitive_in_command TargetUnsupported: Others can see a step's arguments; pass the sensitive value through `env`.
 resources_clipped TargetUnsupported: More is asked than the target has; it gives what it has.
+resources_refused TargetUnsupported: More is asked than any machine of the target has; ask for less.
+accelerator_unknown TargetUnsupported: The target does not know what a gpu is to be; set its option for that.
+image_refused TargetUnsupported: What is named as an image cannot be one.
+name_refused TargetUnsupported: The target takes no such name; the message says what it takes.
+size_refused TargetUnsupported: The target takes so much in no one request; put it into a file.
+retry_shortened TargetUnsupported: A warning: the target gives up sooner than the spec asks for.
 target_unavailable TargetUnavailable exit=10 http=503 retry=1: The target did not answer; the call may succeed later.
+credentials_missing TargetUnavailable: There are no credentials for the target; the message says how to get them.
+credentials_expired TargetUnavailable: The target does not take the credentials any more; sign in again.
+permission_denied TargetUnavailable: The credentials may not do this at the target; the message says where.
+quota_exhausted TargetUnavailable retry=60: A quota of the target is used up; what was accepted waits.
 publishing_elsewhere TargetUnavailable retry=1: Somebody publishes; what is to be retired waits.
 queue_corrupt TargetUnavailable: The local target's queue cannot be read; move it away and submit again.
 queue_newer TargetUnavailable: The local target's queue was written by a newer penstock; use that one.
 dispatch_failed TargetRefused exit=11 http=502: The target refused the run, for good.
+target_not_there TargetRefused: The project, bucket or image that the target names does not exist.
 sensitive_lost TargetRefused: The sensitive values of a run are gone; submit it again.
 publication_damaged TargetRefused: What was published cannot be read at the target; publish it again.
 # Of the registry.
@@ -189,6 +203,7 @@ wait_timeout WaitTimeout exit=13 http=504: The run did not end in the time that 
 backend_broken BackendBroken exit=14 http=500: A backend breaks the contract; the message names the hook.
 plugin_broken BackendBroken: A plugin breaks the contract; the message names the hook.
 command_broken BackendBroken: A command of a plugin cannot be loaded or is none.
+emulator_broken BackendBroken: An emulator cannot be loaded.
 policy_refused PolicyRefused exit=15 http=403: A plugin refused the call before anything happened.
 # Of who comes in by HTTP.
 not_authenticated NotAuthenticated exit=16 http=401: The call carries no token that is valid; no more is said.

@@ -83,7 +83,8 @@ def test_every_command_prints_what_its_schema_says(cli, project) -> None:
         assert answer.status == status, (words, answer.err)
         check("error" if status else name, answer.json)
         run = answer.json.get("id", run) if name.startswith("submit") and not status else run
-    elsewhere = {"init", "serve", "dispatch"}  # the two that go on are asked in `tests/server`
+    # Those that go on are asked in `tests/server` and `tests/vertex_emulator`.
+    elsewhere = {"init", "serve", "dispatch", "emulate vertex"}
     assert {name for name, _, status in STORY} | elsewhere == set(COMMANDS)
 
 

@@ -154,5 +154,8 @@ def test_a_mapped_datastore_is_opened_as_readme_configures_it(project):
 
 
 def test_the_tests_and_the_demo_are_set_up_by_the_same_line():
-    first, second = re.findall(r"^`?(python3\.11 -m venv [^`\n]*)`?$", README, flags=re.M)
-    assert first.removesuffix("penstock demo") == second.removesuffix("python -m pytest")
+    first, second, cloud = re.findall(r"^`?(python3\.11 -m venv [^`\n]*)`?$", README, flags=re.M)
+    same = first.removesuffix("penstock demo")
+    assert second.removesuffix("python -m pytest") == same
+    other = same.replace(".venv", ".venv-cloud").replace("requirements.lock", "requirements-cloud.lock")
+    assert cloud == f"{other}python -m pytest tests/vertex tests/vertex_emulator"

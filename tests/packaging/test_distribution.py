@@ -9,8 +9,9 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-PLUGINS = ("penstock_audit", "penstock_azureml_v1", "penstock_metrics")
-FLOORS = {"penstock": "framework", "penstock_local": "backends", **dict.fromkeys(PLUGINS, "plugins")}
+PLUGINS = ("penstock_audit", "penstock_azureml_v1", "penstock_metrics", "penstock_vertex_emulator")
+BACKENDS = ("penstock_local", "penstock_vertex")
+FLOORS = {"penstock": "framework", **dict.fromkeys(BACKENDS, "backends"), **dict.fromkeys(PLUGINS, "plugins")}
 ROOTS = tuple(FLOORS)
 EXTRAS = ("penstock.testing", "penstock.server", "penstock_metrics.meters", "penstock_metrics.routes")
 """What needs an extra."""
@@ -27,7 +28,15 @@ def test_the_wheel_holds_the_import_roots_typed_and_nothing_else(built: Any) -> 
 def test_the_sdist_holds_what_a_packager_needs(built: Any) -> None:
     with tarfile.open(built.sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    expected = {"pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "requirements.lock", "tests/test_house.py"}
+    expected = {
+        "pyproject.toml",
+        "README.md",
+        "LICENSE",
+        "CHANGELOG.md",
+        "requirements.lock",
+        "requirements-cloud.lock",
+        "tests/test_house.py",
+    }
     expected |= {f"{floor}/{root}/py.typed" for root, floor in FLOORS.items()}
     assert expected <= names
     assert [name for name in names if name.startswith("specs/schema/")]

@@ -119,9 +119,15 @@ def test_plugins_and_commands_have_codes_of_their_own() -> None:
     with pytest.raises(ConfigInvalid) as unknown:
         discovery.load("plugin", "crackt")
     assert unknown.value.code == "plugin_unknown"
+    with pytest.raises(BackendBroken) as broken:
+        discovery.load("emulator", "cracked")
+    assert broken.value.code == "emulator_broken"
+    with pytest.raises(ConfigInvalid) as unknown:
+        discovery.load("emulator", "crackt")
+    assert unknown.value.code == "emulator_unknown"
 
 
-@pytest.mark.parametrize("kind", ["plugin", "command"])
+@pytest.mark.parametrize("kind", ["plugin", "command", "emulator"])
 def test_plugins_and_commands_are_refused_as_backends_are(
     kind: discovery.Kind, distribution: Callable[..., Path]
 ) -> None:
@@ -132,12 +138,18 @@ def test_plugins_and_commands_are_refused_as_backends_are(
         ConfigInvalid, match=r"penstock-tide 1\.0 and penstock-ebb 1\.0|ebb 1\.0 and penstock-tide"
     ) as two:
         discovery.load(kind, "tide")
-    assert two.value.code == {"plugin": "plugin_ambiguous", "command": "command_ambiguous"}[kind]
+    assert (
+        two.value.code
+        == {"plugin": "plugin_ambiguous", "command": "command_ambiguous", "emulator": "emulator_ambiguous"}[kind]
+    )
     with pytest.raises(
         ConfigInvalid, match=r"missing module `no_sea`\. Install it with: pip install penstock-tide"
     ) as dry:
         discovery.load(kind, "dry")
-    assert dry.value.code == {"plugin": "plugin_unavailable", "command": "command_unavailable"}[kind]
+    assert (
+        dry.value.code
+        == {"plugin": "plugin_unavailable", "command": "command_unavailable", "emulator": "emulator_unavailable"}[kind]
+    )
 
 
 def test_a_distribution_whose_metadata_is_malformed_hurts_nobody(

@@ -29,6 +29,7 @@ COMMANDS = {
     "dispatch": ("penstock.cli.commands.dispatch", "Hand accepted runs over, beside servers that do not."),
     "token": ("penstock.cli.commands.token", "Who may come in by HTTP, and what for."),
     "target": ("penstock.cli.commands.target", "Configured places to publish to."),
+    "emulate": ("penstock.cli.commands.emulate", "Stand in for a cloud on this machine, for tests."),
     "conformance": ("penstock.cli.commands.conformance", "Examine a target by the laws."),
     "plugin": ("penstock.cli.commands.target", "Installed plugins."),
     "registry": ("penstock.cli.commands.admin", "Check and back up the registry."),

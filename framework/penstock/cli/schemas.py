@@ -53,6 +53,7 @@ COMMANDS: Mapping[str, Any] = {
     "target check": {"target": str, "ok": bool, "lines": tuple[str, ...]},
     "plugin list": {"items": tuple[PluginStatus, ...]},
     "serve": {"url": str, "pid": int},
+    "emulate vertex": {"url": str, "target": Mapping[str, str], "env": Mapping[str, str]},
     "server show": {"items": tuple[ServerSetting, ...]},
     "dispatch": {"pid": int},
     "token create": NewToken,

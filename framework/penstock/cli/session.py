@@ -46,11 +46,18 @@ class Session:
 
 def require_extra(extra: str, who: str, *modules: str) -> None:
     """Raise ConfigInvalid `extra_missing` unless the modules of an extra are installed, which `who` needs."""
-    from importlib.util import find_spec
-
     from penstock.errors import ConfigInvalid
 
-    missing = [name for name in modules if find_spec(name) is None]
+    missing = [name for name in modules if not _is_installed(name)]
     if missing:
         how = f"Install it with: pip install 'penstock[{extra}]'"
         raise ConfigInvalid(f"{who} needs {' and '.join(missing)}, not installed here. {how}", code="extra_missing")
+
+
+def _is_installed(module: str) -> bool:
+    from importlib.util import find_spec
+
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # a package that it is in is not there either
+        return False

@@ -15,7 +15,7 @@ from penstock.errors import BackendBroken, ConfigInvalid, Path, Problem, did_you
 if TYPE_CHECKING:
     from importlib.metadata import Distribution, EntryPoint
 
-Kind = Literal["backend", "plugin", "command"]
+Kind = Literal["backend", "plugin", "command", "emulator"]
 
 _log = logging.getLogger("penstock")
 

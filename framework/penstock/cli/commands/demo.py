@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from attrs import evolve
 
 from penstock.cli.click_ext import Command
 from penstock.cli.output import Output, is_terminal
@@ -21,6 +22,7 @@ from penstock.records import RunRecord
 
 if TYPE_CHECKING:
     from penstock.cli.demo_acts import Act
+    from penstock.config import TargetConfig
     from penstock.workspace import Workspace
 
 _SHOWN = ("estimator", "max_depth", "trees")
@@ -35,15 +37,17 @@ _SHOWN = ("estimator", "max_depth", "trees")
     show_default=True,
     help="Where to put the demo's files and its workspace, to go on with afterwards.",
 )
-def demo(session: Session, folder: Path) -> None:
+@click.option("--target", metavar="NAME", help="Play on this target of the penstock.yaml found from here.")
+def demo(session: Session, folder: Path, target: str | None) -> None:
     """See everything once, on real data: 1,797 handwritten digits, two versions, a gate and a rollback.
 
     Lays a pipeline and a workspace out in a folder, plays the acts and waits for the runs. Each act is shown as the
     command that does the same. It can be played again in the same folder.
     """
     from penstock.cli.demo_acts import Acts, lay_out
-    from penstock.workspace import Workspace
+    from penstock.config.structuring import target_config
 
+    elsewhere = None if target is None else target_config(session.load_config(), target)
     if session.config is not None or session.registry is not None:
         raise UsageError("the demo has a workspace of its own: choose where with `demo --folder`")
     require_extra("demo", "the demo", "sklearn", "matplotlib")
@@ -56,13 +60,26 @@ def demo(session: Session, folder: Path) -> None:
         acts.append(act)
         _say(session.output, [f"$ {act.command}", f"  {act.outcome}"])
 
-    with Workspace.open(folder, env=own, door="cli") as workspace:
+    with _opened(folder, own, elsewhere) as workspace:
         _say(session.output, [f"In {folder}: a pipeline that learns 1,797 handwritten digits, in two versions.", ""])
         runs = _await(workspace, Acts(workspace, folder, tell).play(), session.output)
-    _answer(session.output, folder, acts, runs)
+    _answer(session.output, folder, acts, runs, target)
 
 
-def _answer(output: Output, folder: Path, acts: list[Act], runs: list[RunRecord]) -> None:
+def _opened(folder: Path, env: Mapping[str, str], target: TargetConfig | None) -> Workspace:
+    """The demo's workspace; with a target of the caller's it has that one too, as the default."""
+    from penstock.config import Setting
+    from penstock.workspace import Workspace
+
+    opened = Workspace.open(folder, env=env, door="cli")
+    if target is None:
+        return opened
+    targets = {**opened.config.targets, target.name: target}
+    config = evolve(opened.config, targets=targets, target=Setting(target.name, "--target"))
+    return Workspace(config, actor=opened.caller.actor, door="cli")
+
+
+def _answer(output: Output, folder: Path, acts: list[Act], runs: list[RunRecord], target: str | None) -> None:
     columns = ("RUN", "VERSION", "RESOLVED", *(name.upper() for name in _SHOWN), "STATE", "ACCURACY")
     picture = runs[-1].outputs.get("confusion_matrix")
     output.answer(
@@ -72,12 +89,11 @@ def _answer(output: Output, folder: Path, acts: list[Act], runs: list[RunRecord]
             Table(columns, [_row(run) for run in runs]),
             "",
             f"The last run's confusion matrix: {_near(picture)}",
-            f"Go on there: cd {folder}; then for example",
-            *_on_path(),
-            "  penstock run list",
-            f"  penstock run logs {runs[-1].id[:8]}",
-            "  penstock endpoint history digits",
-            "  penstock submit digits -p max_depth=12 --wait",
+            *(
+                _go_on(folder, runs[-1].id[:8])
+                if target is None
+                else [f"Target `{target}` has all of it: its files too."]
+            ),
         ],
         [run.id for run in runs],
     )
@@ -96,6 +112,17 @@ def _row(run: RunRecord) -> tuple[str, ...]:
     score = "" if accuracy is None else f"{accuracy:.2f}"
     parameters = [str(run.parameters[name]) for name in _SHOWN]
     return run.id[:8], f"{run.endpoint}@{run.version}", run.resolved_from, *parameters, run.state, score
+
+
+def _go_on(folder: Path, run: str) -> list[str]:
+    return [
+        f"Go on there: cd {folder}; then for example",
+        *_on_path(),
+        "  penstock run list",
+        f"  penstock run logs {run}",
+        "  penstock endpoint history digits",
+        "  penstock submit digits -p max_depth=12 --wait",
+    ]
 
 
 def _on_path() -> list[str]:

@@ -79,7 +79,9 @@ def handed_over_after_a_cancel(harness: Harness) -> None:
     made = put(harness, variant(harness.subject.python, "a"))
     values = {"seconds": 600, "marks": str(marks or "")}
     with slow_run(harness, made, **values) as ref:
-        run, receipt = evolve(request(made, **values), id=ref.id), Submission(external=ref.external)
+        run = evolve(request(made, **values), id=ref.id)
+        receipt = harness.hooks.submit(run)
+        same(8, receipt.external, ref.external, "what the target calls a run that is handed over again")
         going = until(harness, ref, _step_runs, law=8, what="step")[-1]
         _repeat(harness, run, receipt)
         same(8, _progress(look(harness, ref, 8)), _progress(going), "what goes on after it was handed over again")

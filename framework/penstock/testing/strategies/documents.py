@@ -58,7 +58,7 @@ def step_keys() -> dict[str, SearchStrategy[Any]]:
     return {
         "env": _environments([]),
         "code": st.just("./src"),
-        "image": st.just("python:3.12-slim"),
+        "image": st.sampled_from(["python:3.12-slim", "debian:12"]),  # one may be what a target takes of itself
         "resources": _resources(),
         "retry": st.builds(Retry, attempts=st.integers(1, 5), delay=_seconds()),
         "timeout": _seconds().filter(bool) | _seconds().filter(bool).map(duration_text),

@@ -1,0 +1,1 @@
+"""Pipelines on Vertex AI: compiled to KFP IR, run as pipeline jobs."""

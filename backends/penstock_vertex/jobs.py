@@ -1,0 +1,128 @@
+"""Runs as pipeline jobs: the job's id is made from the run's, so a repeat finds the job instead of making another."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from penstock.contract.run import Absent, RunOutputs, RunRef, RunReport, RunReports, RunRequest, Submission
+from penstock.contract.target import Target
+from penstock.errors import NotFound, TargetRefused
+from penstock_vertex import reading
+from penstock_vertex.client import Vertex, connect
+from penstock_vertex.options import VertexOptions
+from penstock_vertex.reports import AttemptReport, read_report
+from penstock_vertex.staging import reports_folder
+from penstock_vertex.wire import encode_value
+
+_MOST = 100
+"""How many jobs are listed in one call, which is as many as Google gives."""
+
+_LABEL = re.compile(r"[^a-z0-9_-]+")
+_POLICIES = {"slow": "PIPELINE_FAILURE_POLICY_FAIL_SLOW", "fast": "PIPELINE_FAILURE_POLICY_FAIL_FAST"}
+
+
+def job_id(run: str) -> str:
+    """The id of a run's job: `^[a-z][-a-z0-9]{0,127}$` is what Google takes."""
+    return f"penstock-{run}"
+
+
+def submit(target: Target, run: RunRequest) -> Submission:
+    """Create the job of a run, or find it. Raises TargetRefused, TargetUnavailable."""
+    options: VertexOptions = target.options
+    vertex = connect(options)
+    document = vertex.get_uri(run.publication.external)
+    if document is None:
+        raise TargetRefused(
+            f"the compiled pipeline `{run.publication.external}` is not there any more; publish it again",
+            code="publication_damaged",
+        )
+    texts = {**run.parameters.texts, **run.parameters.artifacts}
+    job: dict[str, Any] = {
+        "display_name": (run.endpoint or run.pipeline)[:128],
+        "pipeline_spec": json.loads(document)["spec"],
+        "labels": labels(options, run),
+        "runtime_config": {
+            "gcs_output_directory": vertex.uri("runs"),
+            "parameter_values": {name: encode_value(text) for name, text in texts.items()},
+            "failure_policy": _POLICIES[options.failure_policy],
+        },
+        **_where(options),
+    }
+    created = vertex.create_job(job_id(run.id), job)
+    console = f"https://console.cloud.google.com/vertex-ai/pipelines/locations/{options.location}/runs/{job_id(run.id)}"
+    return Submission(external=created["name"], details={"console": f"{console}?project={options.project}"})
+
+
+def look(target: Target, runs: Sequence[RunRef]) -> RunReports:
+    """What Google says of some runs: one listing for many, and each that is not in it by itself."""
+    vertex = connect(target.options)
+    return {run.id: _report(vertex, vertex.find_job(job_id(run.id))) for run in runs}
+
+
+def outputs(target: Target, run: RunRef) -> RunOutputs:
+    """The pipeline's outputs. Raises NotFound."""
+    return RunOutputs(outputs=reading.run_outputs(_need(connect(target.options), run.id)))
+
+
+def cancel(target: Target, run: str) -> bool:
+    """Ask a job to end; false when it has ended. Raises NotFound."""
+    vertex = connect(target.options)
+    state = reading.state_of(_need(vertex, run))
+    if state not in ("queued", "running"):
+        return False
+    vertex.cancel_job(job_id(run))
+    return True
+
+
+def labels(options: VertexOptions, run: RunRequest) -> dict[str, str]:
+    """What a job carries of us: the run, the digest, the pipeline; keys and values as Google takes them."""
+    details = run.publication.details
+    ours = {"penstock-run": run.id, "penstock-pipeline": run.pipeline, "penstock-digest": details.get("digest", "")}
+    if run.endpoint is not None:
+        ours |= {"penstock-endpoint": run.endpoint, "penstock-version": run.version or ""}
+    return {key: _label(text) for key, text in {**options.labels, **ours}.items()}
+
+
+def _label(text: str) -> str:
+    return _LABEL.sub("-", text.lower().removeprefix("sha256:"))[:63]
+
+
+def _where(options: VertexOptions) -> dict[str, Any]:
+    """How and as whom a job runs."""
+    found: dict[str, Any] = {}
+    if options.service_account is not None:
+        found["service_account"] = options.service_account
+    if options.network is not None:
+        found["network"] = options.network
+    if options.reserved_ip_ranges:
+        found["reserved_ip_ranges"] = list(options.reserved_ip_ranges)
+    if options.encryption_key is not None:
+        found["encryption_spec"] = {"kms_key_name": options.encryption_key}
+    return found
+
+
+def _need(vertex: Vertex, run: str) -> Mapping[str, Any]:
+    found = vertex.find_job(job_id(run))
+    if found is None:
+        raise NotFound(f"this target does not know the run `{run}`", code="run_not_found")
+    return found
+
+
+def _report(vertex: Vertex, job: Mapping[str, Any] | None) -> RunReport | Absent:
+    if job is None:
+        return Absent()
+    folder = reports_folder(job["name"].rpartition("/")[2], "")
+    attempts: dict[str, int] = {}
+    for path, _ in vertex.files(folder):
+        task, _, number = path.removeprefix(folder).partition("/")
+        if number.isdigit():
+            attempts[task] = max(attempts.get(task, 0), int(number))
+    last: dict[str, AttemptReport] = {}
+    for task in reading.failed_tasks(job):
+        data = vertex.get(f"{folder}{task}/{attempts[task]}") if task in attempts else None
+        if data is not None:
+            last[task] = read_report(data)
+    return reading.run_report(job, attempts, last)

@@ -1,0 +1,141 @@
+"""What a target of this backend can be told in `penstock.yaml`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from attrs import Attribute, field, frozen, validators
+
+from penstock.spec.quantity import bytes_of, cores_of, seconds_of
+from penstock_vertex import names
+from penstock_vertex.staging import split_uri
+
+_IDENTITY = {"identity": True}
+_FROZEN = {"frozen": True}
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+_Check = Callable[[Any, "Attribute[Any]", Any], None]
+
+
+def _matching(pattern: str, example: str) -> _Check:
+    """A text that looks like the example, or none."""
+
+    def check(_: Any, attribute: Attribute[Any], value: str | None) -> None:
+        if value is not None and not re.fullmatch(pattern, value, re.A):
+            raise ValueError(f"`{value[:80]}` is no {attribute.name.replace('_', ' ')}: write it like `{example}`")
+
+    return check
+
+
+def _staging(_: Any, attribute: Attribute[Any], value: str) -> None:
+    split_uri(value)
+
+
+def _staging_text(value: str) -> str:
+    return value.rstrip("/") if isinstance(value, str) else value
+
+
+def _texts(value: Sequence[str] | None) -> tuple[str, ...]:
+    return tuple(value or ())
+
+
+def _labels(_: Any, attribute: Attribute[Any], value: Mapping[str, str]) -> None:
+    for key, text in value.items():
+        wrong = names.label_problem(key, text)
+        if wrong:
+            raise ValueError(wrong)
+        if key.startswith("penstock"):
+            raise ValueError(f"the label `{key}`: labels that begin with `penstock` are penstock's own")
+    if len(value) > names.MAX_LABELS:
+        raise ValueError(f"{len(value)} labels are more than the {names.MAX_LABELS} that can be added")
+
+
+def _endpoint_host(endpoint: str | None) -> str:
+    text = endpoint or ""
+    return urlsplit(text if "//" in text else f"//{text}").hostname or ""
+
+
+@frozen(kw_only=True)
+class VertexOptions:
+    """Options of a `vertex` target.
+
+    `project`: the Google Cloud project, by its id.
+    `location`: the region where pipelines run.
+    `staging`: `gs://bucket[/prefix]`, where code, compiled pipelines and the files of runs are kept.
+    `service_account`: the account that steps run as; without it, the project's default one.
+    `network`: `projects/NUMBER/global/networks/NAME`, the VPC that steps are peered with.
+    `reserved_ip_ranges`: names of the ranges of that network which steps may use.
+    `encryption_key`: `projects/.../cryptoKeys/NAME`, the key that Google encrypts a job with.
+    `labels`: labels of every job, besides penstock's own.
+    `image`: the container image of steps that name none.
+    `cpu`: cores of steps that ask for none; without it, Vertex's own choice.
+    `memory`: memory of steps that ask for none, in bytes or text like `4Gi`; without it, Vertex's own choice.
+    `accelerator`: what one `gpu` is, by Google's name, such as `NVIDIA_TESLA_T4`.
+    `failure_policy`: `slow` lets steps go on that do not need the one that failed, `fast` begins no other.
+    `api_endpoint`: another address of the service, such as an emulator's `http://127.0.0.1:8500`.
+    `transport`: `rest` or `grpc`.
+    `storage_endpoint`: another address of Cloud Storage.
+    `log_endpoint`: where an emulator serves logs; without it, they are read from Cloud Logging.
+    `credentials`: `default` (what Google's libraries find), or `anonymous`, at addresses of this machine only.
+    `poll_timeout`: seconds (or text like `30s`) that one call may take.
+    `repository`: `projects/P/locations/L/repositories/R`, an Artifact Registry repository of kind KFP which compiled
+    pipelines are uploaded to as well.
+    `strict`: refuse at publish what would otherwise be a warning.
+
+    `project`, `location` and `staging` are the target's identity. `image`, `cpu`, `memory` and `accelerator` are kept
+    by a publication as they were; every other option takes effect at once.
+    """
+
+    project: str = field(
+        metadata=_IDENTITY, validator=_matching(r"([a-z0-9.-]+:)?[a-z][a-z0-9-]{0,61}[a-z0-9]", "acme-pipelines")
+    )
+    location: str = field(
+        default="us-central1", metadata=_IDENTITY, validator=_matching(r"[a-z]+-[a-z]+[0-9]+", "us-central1")
+    )
+    staging: str = field(metadata=_IDENTITY, converter=_staging_text, validator=_staging)
+    service_account: str | None = field(
+        default=None, validator=_matching(r"[^\s@]+@[^\s@]+", "me@acme.iam.gserviceaccount.com")
+    )
+    network: str | None = field(
+        default=None,
+        validator=_matching(r"projects/[0-9]+/global/networks/[a-z][a-z0-9-]*", "projects/123/global/networks/ml"),
+    )
+    reserved_ip_ranges: tuple[str, ...] = field(default=(), converter=_texts)
+    encryption_key: str | None = field(
+        default=None,
+        validator=_matching(
+            r"projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+",
+            "projects/acme/locations/us-central1/keyRings/ring/cryptoKeys/key",
+        ),
+    )
+    labels: Mapping[str, str] = field(factory=dict, validator=_labels)
+    image: str = field(default="python:3.12-slim", metadata=_FROZEN, validator=validators.min_len(1))
+    cpu: float | None = field(default=None, converter=cores_of, metadata=_FROZEN)
+    memory: int | None = field(default=None, converter=bytes_of, metadata=_FROZEN)
+    accelerator: str | None = field(
+        default=None, metadata=_FROZEN, validator=_matching(r"[A-Z][A-Z0-9_]*", "NVIDIA_TESLA_T4")
+    )
+    failure_policy: Literal["slow", "fast"] = "slow"
+    api_endpoint: str | None = None
+    transport: Literal["rest", "grpc"] = "rest"
+    storage_endpoint: str | None = None
+    log_endpoint: str | None = None
+    credentials: Literal["default", "anonymous"] = "default"
+    poll_timeout: float = field(default=30.0, converter=seconds_of, validator=validators.gt(0))
+    repository: str | None = field(
+        default=None,
+        validator=_matching(
+            r"projects/[^/]+/locations/[^/]+/repositories/[^/]+", "projects/acme/locations/us/repositories/pipelines"
+        ),
+    )
+    strict: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        """See that nobody sends anonymous calls to Google by mistake. Raises ValueError."""
+        if self.credentials == "anonymous":
+            for name in ("api_endpoint", "storage_endpoint"):
+                if _endpoint_host(getattr(self, name)) not in _LOOPBACK:
+                    raise ValueError(f"`credentials: anonymous` is for an emulator: `{name}` is not on this machine")

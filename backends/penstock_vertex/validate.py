@@ -1,0 +1,171 @@
+"""What Vertex AI cannot do with a pipeline, told before anything is written: each problem with its place."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+
+from penstock.contract.target import Problem
+from penstock.errors import did_you_mean
+from penstock.spec import Parameter, Pipeline, Resources, Retry
+from penstock.spec.quantity import bytes_text, duration_text
+from penstock.spec.values import render
+from penstock_vertex import launcher
+from penstock_vertex.locations import refused
+from penstock_vertex.names import MAX_TASK, task_name
+from penstock_vertex.options import VertexOptions
+from penstock_vertex.staging import code_object
+from penstock_vertex.wire import encode_value
+from penstock_vertex.words import words_of
+
+MOST_CORES = 96
+MOST_MEMORY = 624 * 2**30
+"""What a step can have at most (Google: machine types of pipeline steps)."""
+
+MOST_ARGUMENTS = 100_000
+"""Characters of all arguments of a container together (Google: limits of custom training, as which steps run)."""
+
+MOST_SPEC = 10 * 10**6
+"""Bytes of a compiled pipeline: what Google's services take as one request. A guess; there is no documented limit."""
+
+LONGEST_RETRY = 3600.0
+"""Seconds after which a task is not tried again, however often it may be (kfp's proto: backoff_max_duration)."""
+
+ACCELERATORS: frozenset[str] = frozenset(
+    {
+        "NVIDIA_A100_80GB",
+        "NVIDIA_B200",
+        "NVIDIA_GB200",
+        "NVIDIA_H100_80GB",
+        "NVIDIA_H100_MEGA_80GB",
+        "NVIDIA_H200_141GB",
+        "NVIDIA_L4",
+        "NVIDIA_RTX_PRO_6000",
+        "NVIDIA_TESLA_A100",
+        "NVIDIA_TESLA_K80",
+        "NVIDIA_TESLA_P100",
+        "NVIDIA_TESLA_P4",
+        "NVIDIA_TESLA_T4",
+        "NVIDIA_TESLA_V100",
+        "TPU_V2",
+        "TPU_V3",
+        "TPU_V4_POD",
+        "TPU_V5_LITEPOD",
+    }
+)
+"""The accelerators that Google's client knows (`aiplatform_v1.AcceleratorType`)."""
+
+COUNTS = (1, 2, 4, 8, 16)
+"""How many accelerators one container can have (kfp: `set_accelerator_limit`)."""
+
+# An image's name is one of the IR's texts that placeholders are replaced in.
+_IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@-]*")
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+
+_Place = tuple[str | int, ...]
+
+
+def problems(options: VertexOptions, pipeline: Pipeline) -> Iterator[Problem]:
+    """Everything that this target cannot do (errors) or does differently (warnings; errors when it is strict)."""
+    yield from _names(pipeline)
+    yield from _defaults(pipeline)
+    yield from _machines(options, pipeline)
+    yield from _sizes(options, pipeline)
+
+
+def _error(code: str, message: str, *path: str | int) -> Problem:
+    return Problem(severity="error", code=code, message=message, path=path)
+
+
+def _names(pipeline: Pipeline) -> Iterator[Problem]:
+    for name in pipeline.steps:
+        length = len(task_name(name))
+        if length > MAX_TASK:
+            message = f"the step's name is {length} characters long as a task of Vertex AI; at most {MAX_TASK}"
+            yield _error("name_refused", message, "steps", name)
+
+
+def _defaults(pipeline: Pipeline) -> Iterator[Problem]:
+    for name, parameter in pipeline.parameters.items():
+        text = parameter.default
+        if parameter.is_artifact and text and (Path(text).is_absolute() or _URI.match(text)):
+            wrong = refused(text, parameter.type)
+            if wrong:
+                yield _error("location_unsupported", wrong, "parameters", name, "default")
+
+
+@frozen
+class _Asked:
+    """What `defaults` or a step asks for, and where."""
+
+    path: _Place
+    image: str | None
+    resources: Resources | None
+    retry: Retry | None
+
+
+def _machines(options: VertexOptions, pipeline: Pipeline) -> Iterator[Problem]:
+    places = [_asked(("defaults",), pipeline.defaults)]
+    places += [_asked(("steps", name), step) for name, step in pipeline.steps.items()]
+    for place in places:
+        if place.image is not None and not _IMAGE.fullmatch(place.image):
+            yield _error("image_refused", f"`{place.image[:80]}` is no container image", *place.path, "image")
+        if place.resources is not None:
+            for key, code, message in _beyond(options, place.resources):
+                yield _error(code, message, *place.path, "resources", key)
+        if place.retry is not None and place.retry.delay * (place.retry.attempts - 1) > LONGEST_RETRY:
+            yield Problem(
+                severity="error" if options.strict else "warning",
+                code="retry_shortened",
+                message=f"a step is tried again for {duration_text(LONGEST_RETRY)} at most, whatever is left of this",
+                path=(*place.path, "retry"),
+            )
+
+
+def _asked(path: _Place, holder: Any) -> _Asked:
+    return _Asked(path, holder.image, holder.resources, holder.retry)
+
+
+def _beyond(options: VertexOptions, resources: Resources) -> Iterator[tuple[str, str, str]]:
+    """Key, code and message of what a step cannot have."""
+    if resources.cpu is not None and resources.cpu > MOST_CORES:
+        yield "cpu", "resources_refused", f"{resources.cpu} cores are more than the {MOST_CORES} that a step can have"
+    if resources.memory is not None and resources.memory > MOST_MEMORY:
+        message = (
+            f"{bytes_text(resources.memory)} of memory are more than the {bytes_text(MOST_MEMORY)} a step can have"
+        )
+        yield "memory", "resources_refused", message
+    if not resources.gpu:
+        return
+    if options.accelerator is None:
+        message = "nobody knows what a gpu is here: set the target's `accelerator`, for example to NVIDIA_TESLA_T4"
+        yield "gpu", "accelerator_unknown", message
+    elif options.accelerator not in ACCELERATORS:
+        hint = did_you_mean(options.accelerator, ACCELERATORS)
+        yield "gpu", "accelerator_unknown", f"the target's `accelerator` {options.accelerator} is none ({hint})"
+    if resources.gpu not in COUNTS:
+        shown = ", ".join(map(str, COUNTS))
+        yield "gpu", "resources_refused", f"a step has {shown} of an accelerator, not {resources.gpu}"
+
+
+def _sizes(options: VertexOptions, pipeline: Pipeline) -> Iterator[Problem]:
+    total = 0
+    for name, step in pipeline.steps.items():
+        code = code_object("0" * 64) if pipeline.effective(name).code else None
+        size = sum(map(len, words_of(pipeline, name, options.staging, code)))
+        if size > MOST_ARGUMENTS:
+            message = f"the arguments have {size:,} characters, as they travel; at most {MOST_ARGUMENTS:,}"
+            yield _error("size_refused", message, "steps", name, "command")
+        total += size + len(launcher.text()) + sum(map(len, step.inputs)) + sum(map(len, step.outputs))
+    total += sum(len(encode_value(_default_text(one))) for one in pipeline.parameters.values())
+    if total > MOST_SPEC:
+        message = f"the pipeline has {total:,} characters when it is compiled; at most {MOST_SPEC:,}"
+        yield _error("size_refused", message, "steps")
+
+
+def _default_text(parameter: Parameter) -> str:
+    return "" if parameter.default is None else render(parameter.type, parameter.default)

@@ -1,0 +1,151 @@
+"""The emulator without a transport: its state, what answers calls, and its beginning and end."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from penstock_vertex_emulator.artifacts import Artifacts
+from penstock_vertex_emulator.errors import ApiError, invalid
+from penstock_vertex_emulator.faults import Faults, Lost
+from penstock_vertex_emulator.http import Answer, Request
+from penstock_vertex_emulator.jobs import FINAL, Jobs
+from penstock_vertex_emulator.messages import text_of
+from penstock_vertex_emulator.methods import Method, Route, methods
+from penstock_vertex_emulator.pipelines import Operations, Pipelines, numbered
+from penstock_vertex_emulator.processes import Processes
+from penstock_vertex_emulator.storage import Storage, StorageError
+from penstock_vertex_emulator.storage_http import StorageHttp
+from penstock_vertex_emulator.store import Store
+
+_LOG = re.compile(r"/emulator/v1/(?P<job>projects/[^/]+/locations/[^/]+/pipelineJobs/[^/]+)/tasks/(?P<task>[^/]+)/log")
+_LOG_PIECE = 1 << 20
+
+
+class InUse(Exception):
+    """Another emulator has this state."""
+
+
+class Emulator:
+    """One emulator, over the state in a folder. Raises InUse."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(0o700, parents=True, exist_ok=True)
+        self.folder = folder.resolve()
+        self._lock = (folder / "lock").open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._lock.close()
+            raise InUse(f"another emulator works on {self.folder}") from None
+        store = Store(self.folder / "state.db")
+        self.store = store
+        self.storage = Storage(self.folder / "gcs", store)
+        self._processes = Processes(store.identity)
+        self.jobs = Jobs(store, self.storage, self._processes, self.folder)
+        self.faults = Faults()
+        artifacts = Artifacts(store, self.folder / "packages")
+        self.methods = methods(Pipelines(self.jobs, self.storage, store, artifacts), Operations(store))
+        self._routes: dict[str, list[Route]] = {}
+        for method in self.methods:
+            self._routes.setdefault(method.verb, []).extend(Route(method, path) for path in method.paths)
+        # Those that look at a path by themselves.
+        self._others = (StorageHttp(self.storage, store), artifacts)
+        self.jobs.resume()
+
+    def ensure_bucket(self, name: str) -> None:
+        """Make a bucket if it is not there."""
+        try:
+            self.storage.bucket(name)
+        except StorageError:
+            self.storage.create_bucket(name)
+
+    def close(self) -> None:
+        """Stop; what ran goes on when this state is opened again."""
+        self.jobs.close()
+        self._processes.close()
+        self.store.close()
+        self._lock.close()
+
+    def do(self, method: Method, request: Any) -> Any:
+        """Answer one call, with the faults that were asked for. Raises ApiError, Lost."""
+        lost = self.faults.meet(method.full)
+        answer = method.call(request)
+        if lost:
+            raise Lost
+        return answer
+
+    def answer(self, request: Request) -> Answer:
+        """Answer one HTTP request. Raises Lost."""
+        try:
+            if request.path.startswith("/emulator/v1/"):
+                return self._own(request)
+            for route in self._routes.get(request.verb, ()):
+                message = route.request(request.path, request.query, request.body)
+                if message is not None:
+                    return _message(request, self.do(route.method, message))
+            for other in self._others:
+                found = other.find(request)
+                if found is not None:
+                    return self._with_faults(*found)
+            raise ApiError("NOT_FOUND", f"{request.verb} {request.path} is nothing that the emulator answers")
+        except ApiError as error:
+            return refusal(error)
+
+    def _with_faults(self, name: str, call: Callable[[], Answer]) -> Answer:
+        lost = self.faults.meet(name)
+        answer = call()
+        if lost:
+            raise Lost
+        return answer
+
+    def _own(self, request: Request) -> Answer:
+        if request.path == "/emulator/v1/faults":
+            if request.verb == "POST":
+                return _data(self.faults.ask(request.body))
+            return _data(self.faults.forget() if request.verb == "DELETE" else self.faults.shown())
+        match = _LOG.fullmatch(request.path)
+        if match is None or request.verb != "GET":
+            raise ApiError("NOT_FOUND", f"{request.verb} {request.path} is nothing that the emulator answers")
+        return self._log(numbered(unquote(match["job"])), unquote(match["task"]), request.one("offset"))
+
+    def _log(self, job: str, task: str, offset: str) -> Answer:
+        """What a task wrote, from an offset in bytes on; whether that is all is read before it is."""
+        if not re.fullmatch(r"\d*", offset):
+            raise invalid(f"offset: {offset!r} is no number of bytes")
+        found = self.jobs.get(job)
+        details = [one for one in found.job_detail.task_details if one.task_unique_name == task]
+        if not details:
+            raise ApiError("NOT_FOUND", f"the job {job} has no task {task}")
+        ended = details[0].HasField("end_time") or found.state in FINAL
+        file, first, data = self.jobs.log(job, task), int(offset or 0), b""
+        if file.is_file():
+            with file.open("rb") as opened:
+                opened.seek(first)
+                data = opened.read(_LOG_PIECE)
+        headers = {
+            "Content-Type": "application/octet-stream",
+            "X-Next-Offset": str(first + len(data)),
+            "X-Complete": "true" if ended and len(data) < _LOG_PIECE else "false",
+        }
+        return Answer(200, headers, data)
+
+
+def refusal(error: ApiError) -> Answer:
+    """An error in Google's shape."""
+    return _data({"error": {"code": error.http, "message": error.message, "status": error.status}}, error.http)
+
+
+def _message(request: Request, message: Any) -> Answer:
+    asked = request.one("$alt") or request.one("alt")
+    text = text_of(message, numbers="enum-encoding=int" in asked)
+    return Answer(200, {"Content-Type": "application/json; charset=UTF-8"}, text.encode())
+
+
+def _data(data: Any, status: int = 200) -> Answer:
+    return Answer(status, {"Content-Type": "application/json; charset=UTF-8"}, json.dumps(data).encode())

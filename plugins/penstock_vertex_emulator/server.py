@@ -1,0 +1,124 @@
+"""The HTTP front end: loopback only, and nothing that a web page could send."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import traceback
+from collections.abc import Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs
+
+from penstock_vertex_emulator.emulator import Emulator, refusal
+from penstock_vertex_emulator.errors import ApiError, invalid
+from penstock_vertex_emulator.faults import Lost
+from penstock_vertex_emulator.http import Answer, Request
+
+_MOST_BODY = 256 << 20
+
+
+class Server(ThreadingHTTPServer):
+    """Serves one emulator on 127.0.0.1; port 0 takes a free one. Raises OSError when the port is taken."""
+
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, emulator: Emulator, port: int) -> None:
+        super().__init__(("127.0.0.1", port), _Handler)
+        self.emulator = emulator
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def start(self) -> None:
+        """Serve in a thread of its own."""
+        threading.Thread(target=self.serve_forever, args=(0.1,), daemon=True).start()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a caller that went away."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: Server
+
+    def _answer(self) -> None:
+        try:
+            answer = self._answered()
+        except Lost:
+            self._drop()
+            return
+        except Exception:
+            traceback.print_exc()
+            answer = refusal(
+                ApiError("INTERNAL", "the emulator failed; what it says on its standard error is a fault of its own")
+            )
+        self._send(answer)
+
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = _answer  # the names that http.server calls
+
+    def _answered(self) -> Answer:
+        try:
+            self._refuse_strangers()
+            body = self._body()
+            path, _, query = self.path.partition("?")
+            questions = parse_qs(query, keep_blank_values=True)
+        except ApiError as error:
+            self.close_connection = True
+            return refusal(error)
+        headers: Mapping[str, str] = self.headers  # type: ignore[assignment]  # a Message is one, whatever the case
+        return self.server.emulator.answer(Request(self.command, path, questions, headers, body))
+
+    def _refuse_strangers(self) -> None:
+        """What a browser sends for a page, and what came to us under another name, is not for us."""
+        if "Origin" in self.headers:
+            raise ApiError("PERMISSION_DENIED", "the emulator executes what it is sent, and answers no web page")
+        port = self.server.server_address[1]
+        hosts = self.headers.get_all("Host") or []
+        if hosts not in ([f"127.0.0.1:{port}"], [f"localhost:{port}"]):
+            raise ApiError(
+                "PERMISSION_DENIED", f"the emulator answers as 127.0.0.1:{port} only, not as {', '.join(hosts)}"
+            )
+
+    def _body(self) -> bytes:
+        if "Transfer-Encoding" in self.headers:
+            raise invalid("a body without Content-Length is not read")
+        said = self.headers.get("Content-Length") or "0"
+        if not said.isdigit() or int(said) > _MOST_BODY:
+            raise invalid(f"Content-Length {said}: the emulator takes up to {_MOST_BODY} bytes at once")
+        return self.rfile.read(int(said))
+
+    def _send(self, answer: Answer) -> None:
+        self.send_response(answer.status)
+        length = len(answer.body) if answer.file is None else answer.file[2]
+        for name, value in answer.headers.items():
+            self.send_header(name, value)
+        if answer.status not in (204, 304):
+            self.send_header("Content-Length", str(length))
+        if self.close_connection:
+            self.send_header("Connection", "close")
+        self.end_headers()
+        if self.command == "HEAD":
+            return
+        if answer.file is None:
+            self.wfile.write(answer.body)
+            return
+        path, first, left = answer.file
+        with path.open("rb") as file:
+            file.seek(first)
+            while left > 0 and (block := file.read(min(left, 1 << 20))):
+                self.wfile.write(block)
+                left -= len(block)
+        if left:  # the file shrank: the answer cannot be finished
+            self.close_connection = True
+
+    def _drop(self) -> None:
+        self.close_connection = True
+        self.connection.shutdown(socket.SHUT_RDWR)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing of each request."""

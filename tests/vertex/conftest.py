@@ -1,0 +1,95 @@
+"""What the tests of the Vertex backend need: Google's own client, which the cloud lock installs, and an emulator."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+IMAGES: dict[str, tuple[str, bool]] = {
+    "dash": ("dash", True),
+    "bash": ("bash", True),
+    "busybox": ("busybox", True),
+    "dash without Python": ("dash", False),
+    "busybox without Python": ("busybox", False),
+}
+"""Images that the launcher is tried in: the shell, and whether they have a Python."""
+
+PENSTOCK = Path(sys.executable).with_name("penstock")
+
+NEEDED = ("google.cloud.aiplatform_v1", "google.cloud.storage", "kfp")
+
+
+def _missing() -> list[str]:
+    return [name for name in NEEDED if not _found(name)]
+
+
+def _found(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    missing = _missing()
+    if not missing:
+        return
+    if os.environ.get("PENSTOCK_TEST_CLOUD"):
+        raise pytest.UsageError(f"the suites of the cloud backends need {', '.join(missing)}")
+    skip = pytest.mark.skip(reason=f"needs {', '.join(missing)}: see `requirements-cloud.lock`")
+    here = os.path.dirname(__file__)
+    for item in items:
+        if str(item.path).startswith(here + os.sep):
+            item.add_marker(skip)
+
+
+@pytest.fixture(scope="session")
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    """What `penstock emulate vertex --json` says of one that runs; all tests of this process share it."""
+    place = tmp_path_factory.mktemp("emulator")
+    with (place / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [PENSTOCK, "emulate", "vertex", "--json", "--grpc-port", "0", "--state", place / "state"],
+            stdout=subprocess.PIPE,
+            stderr=log,
+            cwd=place,
+        )
+    assert process.stdout is not None
+    try:
+        line = process.stdout.readline()
+        assert line, (place / "log").read_text()
+        yield json.loads(line)
+    finally:
+        process.terminate()
+        process.wait(30)
+        process.stdout.close()
+
+
+@pytest.fixture
+def target(emulator: dict[str, Any]) -> dict[str, Any]:
+    """The options of a target that reaches the emulator."""
+    return dict(emulator["target"])
+
+
+@pytest.fixture(scope="session")
+def containers(importing: Any) -> ModuleType:
+    """The module of `containers.py`."""
+    module: ModuleType = importing(Path(__file__).with_name("containers.py"))
+    return module
+
+
+@pytest.fixture(scope="module", params=IMAGES)
+def path(request: pytest.FixtureRequest, containers: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The PATH of an image; where a shell is not installed, its tests are skipped by name."""
+    shell, python = IMAGES[request.param]
+    found: str | None = containers.image(tmp_path_factory.mktemp("image") / "bin", shell, python=python)
+    return found or pytest.skip(f"`{shell}` is not installed here")

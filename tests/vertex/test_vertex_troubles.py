@@ -1,0 +1,159 @@
+"""What Google's answers become: one line, one stable code, nothing half done; and a lost answer makes no second job."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from penstock.errors import PenstockError, TargetUnavailable
+from penstock.workspace import Workspace
+
+SPEC = """\
+apiVersion: penstock/v1
+kind: Pipeline
+name: quick
+description: {one of a kind}
+steps:
+  only: {command: [sh, -c, 'printf done > "$1"', sh, "${{ outputs.text }}"], outputs: {text: string}}
+outputs: {text: "${{ steps.only.outputs.text }}"}
+"""
+
+ANSWERS = [
+    ("UNAVAILABLE", "target_unavailable", "Google answers"),
+    ("INTERNAL", "target_unavailable", "Google answers"),
+    ("DEADLINE_EXCEEDED", "target_unavailable", "Google answers"),
+    ("PERMISSION_DENIED", "permission_denied", "permission denied in project"),
+    ("RESOURCE_EXHAUSTED", "quota_exhausted", "a quota is used up"),
+    ("INVALID_ARGUMENT", "dispatch_failed", "a fault that was asked for"),
+    ("FAILED_PRECONDITION", "dispatch_failed", "a fault that was asked for"),
+    ("NOT_FOUND", "target_not_there", "a fault that was asked for"),
+]
+
+
+@pytest.fixture
+def faults(emulator: dict[str, Any]) -> Iterator[Callable[..., dict[str, Any]]]:
+    """Asks the emulator for a fault, or without one for what was called since the test began."""
+    address = f"{emulator['url']}/emulator/v1/faults"
+
+    def ask(method: str = "", **fault: Any) -> dict[str, Any]:
+        data = json.dumps({"method": method, **fault}).encode() if method else None
+        request = urllib.request.Request(address, data, method="POST" if method else "GET")
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return dict(json.load(answer))
+
+    forget = urllib.request.Request(address, method="DELETE")
+    urllib.request.urlopen(forget, timeout=10).close()
+    yield ask
+    urllib.request.urlopen(forget, timeout=10).close()
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, target: dict[str, Any]) -> Iterator[Workspace]:
+    """A workspace whose default target is the emulator, with nothing published."""
+    (tmp_path / "penstock.yaml").write_text(json.dumps({"target": "prod", "targets": {"prod": target}}))
+    # Of its own, because the emulator keeps what other tests published.
+    (tmp_path / "quick.yaml").write_text(SPEC.replace("{one of a kind}", uuid.uuid4().hex))
+    with Workspace.open(tmp_path, env={}, actor="ada") as opened:
+        yield opened
+
+
+def publish(workspace: Workspace) -> None:
+    workspace.publish(workspace.config.base / "quick.yaml", endpoint="quick")
+
+
+@pytest.mark.parametrize(("answer", "code", "says"), ANSWERS)
+def test_an_answer_of_googles_is_one_line_with_a_code(workspace, faults, answer, code, says) -> None:
+    faults("storage.objects.insert", error=answer)
+    with pytest.raises(PenstockError, match=says) as caught:
+        publish(workspace)
+    assert caught.value.code == code
+    assert "\n" not in str(caught.value) and "google.api_core" not in str(caught.value)
+    assert workspace.pipelines.list().items == (), "nothing is half published"
+    publish(workspace)  # what was uploaded does no harm
+    assert workspace.submit("quick").wait().outputs == {"text": "done"}
+
+
+@pytest.mark.parametrize(("answer", "code"), [(answer, code) for answer, code, _ in ANSWERS])
+def test_a_hand_over_is_tried_again_or_ends_the_run(workspace, faults, answer, code) -> None:
+    publish(workspace)
+    faults("PipelineService.CreatePipelineJob", error=answer)
+    run = workspace.submit("quick")
+    calls = faults()["calls"]["PipelineService.CreatePipelineJob"]
+    record = workspace.runs.get(run.id)
+    if code in ("dispatch_failed", "target_not_there"):
+        assert (record.state, record.error.code, calls) == ("failed", code, 1)
+    elif code in ("permission_denied", "quota_exhausted"):
+        assert record.state == "queued" or calls == 2
+        workspace.runs.cancel(run.id, force=True)
+    else:
+        assert run.wait().outputs == {"text": "done"}
+
+
+@pytest.mark.parametrize("call", range(1, 4))
+@pytest.mark.parametrize(
+    "method",
+    [
+        "storage.objects.insert",
+        "storage.objects.get",
+        "PipelineService.CreatePipelineJob",
+        "PipelineService.GetPipelineJob",
+    ],
+)
+def test_a_lost_answer_makes_no_second_job(workspace, faults, method, call) -> None:
+    """The work was done and nobody heard of it, at each call of a history in turn."""
+    faults(method, call=call, lose_answer=True)
+    for _ in range(3):
+        try:
+            publish(workspace)
+            break
+        except TargetUnavailable:
+            continue
+    run = workspace.submit("quick", idempotency_key="once")
+    assert workspace.submit("quick", idempotency_key="once").id == run.id
+    ended = workspace.runs.wait(run.id)
+    assert ended.outputs == {"text": "done"}
+    created = faults()["calls"]["PipelineService.CreatePipelineJob"]
+    assert created <= 3
+    from penstock_vertex.client import connect
+
+    vertex = connect(workspace.services.targets.open("prod").target.options)
+    assert [path for path, _ in vertex.files(f"runs/penstock-{run.id}/reports/") if path.endswith("/2")] == [], (
+        "one attempt"
+    )
+
+
+def test_who_has_no_credentials_is_told_how_to_get_them(tmp_path, target, monkeypatch) -> None:
+    for name in ("GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_CLOUD_PROJECT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path / "gcloud"))
+    monkeypatch.setenv("NO_GCE_CHECK", "true")  # no metadata server is looked for
+    (tmp_path / "penstock.yaml").write_text(
+        json.dumps({"target": "prod", "targets": {"prod": {**target, "credentials": "default"}}})
+    )
+    (tmp_path / "quick.yaml").write_text(SPEC.replace("{one of a kind}", "quick"))
+    with Workspace.open(tmp_path, env={}, actor="ada") as workspace:
+        with pytest.raises(TargetUnavailable, match="gcloud auth application-default login") as caught:
+            publish(workspace)
+        assert caught.value.code == "credentials_missing"
+        health = workspace.services.targets.open("prod").check()
+        assert (health.ok, len(health.lines)) == (False, 1)
+
+
+def test_credentials_that_are_not_taken_any_more_say_so(workspace, faults) -> None:
+    faults("storage.objects.insert", error="UNAUTHENTICATED")
+    with pytest.raises(TargetUnavailable, match="sign in again") as caught:
+        publish(workspace)
+    assert caught.value.code == "credentials_expired"
+    publish(workspace)
+    faults("PipelineService.CreatePipelineJob", error="UNAUTHENTICATED", times=0)
+    run = workspace.submit("quick")
+    record = workspace.runs.get(run.id)
+    assert record.state == "queued" and record.waiting is not None
+    assert "sign in again" in record.waiting.message
+    workspace.runs.cancel(run.id, force=True)
