@@ -251,15 +251,15 @@ def _meaning(what: str, options: VertexOptions, error: Exception) -> PenstockErr
     from requests import exceptions as http
 
     where = f"project `{options.project}`, location `{options.location}`"
+    if isinstance(error, auth.RefreshError | auth.InvalidOperation | api.Unauthenticated):
+        return TargetUnavailable(
+            f"{what}: Google does not take the credentials any more; sign in again", code="credentials_expired"
+        )
     if isinstance(error, auth.DefaultCredentialsError):
         return TargetUnavailable(
             f"{what}: there are no Google credentials here; run `gcloud auth application-default login`, or set "
             "GOOGLE_APPLICATION_CREDENTIALS",
             code="credentials_missing",
-        )
-    if isinstance(error, auth.RefreshError | api.Unauthenticated):
-        return TargetUnavailable(
-            f"{what}: Google does not take the credentials any more; sign in again", code="credentials_expired"
         )
     if isinstance(error, api.Forbidden):
         return TargetUnavailable(f"{what}: permission denied in {where}: {_said(error)}", code="permission_denied")
