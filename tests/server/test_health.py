@@ -20,6 +20,7 @@ def away(folder, tmp_path) -> Iterator[Path]:
     """A project of its own, with the registry of the others."""
     shutil.copy(folder / "penstock.yaml", tmp_path)
     (tmp_path / ".penstock").mkdir(mode=0o700)
+    shutil.copytree(folder / ".penstock/archives", tmp_path / ".penstock/archives")
     with (
         closing(sqlite3.connect(folder / ".penstock/registry.db")) as source,
         closing(sqlite3.connect(tmp_path / ".penstock/registry.db")) as copy,

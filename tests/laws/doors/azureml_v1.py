@@ -83,9 +83,9 @@ class _Endpoints(http_verbs.Endpoints):
             _shown(told, found.id, Id=found.id, EntityStatus="Active" if found.enabled else "Disabled", **said)
         return found
 
-    def set_default(self, ref: str, version: str, *, expect: str | None = None) -> MoveOutcome:
-        if expect is not None:
-            return super().set_default(ref, version, expect=expect)
+    def set_default(self, ref: str, version: str, *, expect: str | None = None, reason: str = "") -> MoveOutcome:
+        if expect is not None or reason:  # for which the wire has no word
+            return super().set_default(ref, version, expect=expect, reason=reason)
         before, after = self._put(ref, lambda _: {"DefaultVersion": str(version)})
         was, now = before["DefaultVersion"], after["DefaultVersion"]
         return MoveOutcome(endpoint=super().get(ref), from_=was, to=now, moved=was != now)

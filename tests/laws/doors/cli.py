@@ -137,11 +137,11 @@ class _Endpoints(_Group):
     def list(self, **asked: Any) -> Page[EndpointRecord]:
         return self._call(Page[EndpointRecord], "endpoint", "list", *_options(_paging(asked)))
 
-    def set_default(self, ref: str, version: str, *, expect: str | None = None) -> MoveOutcome:
-        return self._call(MoveOutcome, "endpoint", "set-default", ref, str(version), *_options({"expect": expect}))
+    def set_default(self, ref: str, version: str, **asked: Any) -> MoveOutcome:
+        return self._call(MoveOutcome, "endpoint", "set-default", ref, str(version), *_options(asked))
 
-    def rollback(self, ref: str, *, expect: str | None = None) -> MoveOutcome:
-        return self._call(MoveOutcome, "endpoint", "rollback", ref, *_options({"expect": expect}))
+    def rollback(self, ref: str, **asked: Any) -> MoveOutcome:
+        return self._call(MoveOutcome, "endpoint", "rollback", ref, *_options(asked))
 
     def disable(self, ref: str, **asked: Any) -> GateOutcome:
         return self._call(GateOutcome, "endpoint", "disable", ref, *_options(asked))

@@ -75,12 +75,12 @@ class Endpoints(_Group):
     def list(self, **asked: Any) -> Page[EndpointRecord]:
         return self._ask(Page[EndpointRecord], "GET", "/endpoints", query=paging(asked))
 
-    def set_default(self, ref: str, version: str, *, expect: str | None = None) -> MoveOutcome:
-        asked = {"version": version, "expect": expect}
+    def set_default(self, ref: str, version: str, *, expect: str | None = None, reason: str = "") -> MoveOutcome:
+        asked = {"version": version, "expect": expect, "reason": reason}
         return self._ask(MoveOutcome, "PUT", f"/endpoints/{url(ref)}/default", asked)
 
-    def rollback(self, ref: str, *, expect: str | None = None) -> MoveOutcome:
-        return self._ask(MoveOutcome, "POST", f"/endpoints/{url(ref)}/rollback", {"expect": expect})
+    def rollback(self, ref: str, **asked: Any) -> MoveOutcome:
+        return self._ask(MoveOutcome, "POST", f"/endpoints/{url(ref)}/rollback", asked)
 
     def disable(self, ref: str, **asked: Any) -> GateOutcome:
         return self._ask(GateOutcome, "POST", f"{_gated(ref)}/disable", asked)
