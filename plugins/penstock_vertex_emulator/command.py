@@ -80,8 +80,7 @@ def _serve(output: Any, emulator: Emulator, server: Server, grpc: GrpcServer | N
     finally:
         if grpc is not None:
             grpc.stop()
-        server.shutdown()
-        server.server_close()
+        server.stop()
         emulator.close()
 
 

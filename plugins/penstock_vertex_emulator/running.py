@@ -55,6 +55,7 @@ class Running:
         self.changed = threading.Condition(threading.RLock())
         self.details = Details(job.name, live, self.changed)
         self.steps: set[Step] = set()
+        self._tasks = 0
         self.canceling = live.state == _JOB_CANCELLING
         self.stopping = False
         self._save = save
@@ -110,6 +111,9 @@ class Running:
         try:
             state = self.run_dag(scope)
         except Stopped:
+            with self.changed:
+                while self._tasks:  # what ended in time is written down
+                    self.changed.wait()
             return
         except Exception as error:  # a fault of the emulator ends the job and not the thread alone
             traceback.print_exc()
@@ -146,7 +150,6 @@ class Running:
             started: set[str] = set()
             while not all(one.state in _ENDED for one in details.values()):
                 if self.stopping:
-                    self._await_steps(started, details)
                     raise Stopped
                 before = [one.state for one in details.values()]
                 for name, detail in details.items():
@@ -158,10 +161,6 @@ class Running:
         if self.canceling and states & {CANCELLED}:
             return CANCELLED
         return FAILED if states & {FAILED, CANCELLED} else SUCCEEDED
-
-    def _await_steps(self, started: set[str], details: dict[str, Any]) -> None:
-        while self.steps:
-            self.changed.wait()
 
     def _advance(self, scope: Scope, name: str, details: dict[str, Any], started: set[str]) -> None:
         """Start a task, or say why it will not be started; the caller holds the lock."""
@@ -181,26 +180,31 @@ class Running:
         started.add(name)
         self.details.begin(detail)
         self.save()
+        self._tasks += 1
         threading.Thread(target=self._run_task, args=(scope, name, detail), daemon=True).start()
 
     def _run_task(self, scope: Scope, name: str, detail: Any) -> None:
         from penstock_vertex_emulator.tasks import run_task
 
+        state, error = None, None
         try:
             state = run_task(self, scope, name, detail)
         except Stopped:
-            return
-        except ApiError as error:
-            state = FAILED
-            with self.changed:
-                detail.error.CopyFrom(status_of(error))
-        except Exception as error:  # a fault of the emulator ends the task and not the thread alone
+            pass
+        except ApiError as refusal:
+            error = refusal
+        except Exception as fault:  # a fault of the emulator ends the task and not the thread alone
             traceback.print_exc()
-            state = FAILED
-            with self.changed:
-                detail.error.CopyFrom(status_of(ApiError("INTERNAL", f"the emulator failed: {error!r}")))
+            error = ApiError("INTERNAL", f"the emulator failed: {fault!r}")
         with self.changed:
-            self.end(detail, state)
+            self._tasks -= 1
+            if error is not None:
+                state = FAILED
+                detail.error.CopyFrom(status_of(error))
+            if state is None:
+                self.changed.notify_all()
+            else:
+                self.end(detail, state)
 
     def end(self, detail: Any, state: int) -> None:
         """Write down a task's end; the caller holds the lock."""

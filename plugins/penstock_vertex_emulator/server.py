@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 import traceback
@@ -27,6 +28,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self, emulator: Emulator, port: int) -> None:
         super().__init__(("127.0.0.1", port), _Handler)
         self.emulator = emulator
+        self.ended = False
 
     @property
     def url(self) -> str:
@@ -36,6 +38,12 @@ class Server(ThreadingHTTPServer):
     def start(self) -> None:
         """Serve in a thread of its own."""
         threading.Thread(target=self.serve_forever, args=(0.1,), daemon=True).start()
+
+    def stop(self) -> None:
+        """Take no request any more; connections that are open are dropped when they send one."""
+        self.ended = True
+        self.shutdown()
+        self.server_close()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing of a caller that went away."""
@@ -53,6 +61,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._drop()
             return
         except Exception:
+            if self.server.ended:
+                self._drop()
+                return
             traceback.print_exc()
             answer = refusal(
                 ApiError("INTERNAL", "the emulator failed; what it says on its standard error is a fault of its own")
@@ -62,6 +73,8 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = _answer  # the names that http.server calls
 
     def _answered(self) -> Answer:
+        if self.server.ended:
+            raise Lost
         try:
             self._refuse_strangers()
             body = self._body()
@@ -118,7 +131,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _drop(self) -> None:
         self.close_connection = True
-        self.connection.shutdown(socket.SHUT_RDWR)
+        with contextlib.suppress(OSError):  # it may have gone already
+            self.connection.shutdown(socket.SHUT_RDWR)
 
     def log_message(self, format: str, *args: Any) -> None:
         """Say nothing of each request."""

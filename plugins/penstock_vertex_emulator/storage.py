@@ -7,6 +7,7 @@ the file's time of change in microseconds, which every write through the API mov
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import json
 import os
@@ -127,6 +128,7 @@ class Storage:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 moment = max(time.time_ns() // 1000, before + 1)
                 os.utime(content, ns=(moment * 1000, moment * 1000))
+                _remove_empty_folders(path)
                 content.replace(path)
             except (FileExistsError, NotADirectoryError, IsADirectoryError):
                 message = f"'{name}' cannot be a file here: an object above or below it has its place"
@@ -197,6 +199,14 @@ def check_generation(before: int, expected: dict[str, int]) -> None:
         raise StorageError(412, "conditionNotMet", message)
     if other is not None and other == before:
         raise StorageError(304, "notModified", "")
+
+
+def _remove_empty_folders(path: Path) -> None:
+    """What deleted objects left where an object is to lie; nothing happens to a folder that holds any."""
+    if path.is_dir():
+        with contextlib.suppress(OSError):
+            for folder, _, _ in os.walk(path, topdown=False):
+                Path(folder).rmdir()
 
 
 def _generation(path: Path) -> int:

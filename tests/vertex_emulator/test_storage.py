@@ -136,6 +136,17 @@ def test_wrong_sums_are_refused_and_nothing_is_there(exceptions, bucket) -> None
     assert not bucket.blob("sums").exists()
 
 
+def test_an_object_can_lie_where_others_lay(exceptions, bucket) -> None:
+    bucket.blob("a/b/c").upload_from_string(b"deep")
+    with pytest.raises(exceptions.BadRequest, match="cannot be a file"):
+        bucket.blob("a").upload_from_string(b"x")
+    with pytest.raises(exceptions.BadRequest, match="cannot be a file"):
+        bucket.blob("a/b/c/d").upload_from_string(b"x")
+    bucket.blob("a/b/c").delete()
+    bucket.blob("a").upload_from_string(b"flat")
+    assert [one.name for one in bucket.list_blobs()] == ["a"]
+
+
 def test_metadata_can_be_changed(bucket) -> None:
     blob = bucket.blob("said")
     blob.upload_from_string(b"x")
