@@ -14,6 +14,8 @@ import click
 
 if TYPE_CHECKING:
     from penstock_vertex_emulator.emulator import Emulator
+    from penstock_vertex_emulator.grpc_server import GrpcServer
+    from penstock_vertex_emulator.server import Server
 
 NEEDS = ("google.cloud.aiplatform_v1", "google_crc32c", "kfp.pipeline_spec", "grpc")
 """Modules of the extra `vertex` that it cannot work without."""
@@ -36,6 +38,7 @@ def command(session: Any, port: int, grpc_port: int | None, state: Path | None) 
     """
     from penstock.errors import UsageError
     from penstock_vertex_emulator.emulator import Emulator, InUse
+    from penstock_vertex_emulator.grpc_server import GrpcServer
     from penstock_vertex_emulator.server import Server
 
     ended = threading.Event()
@@ -49,20 +52,24 @@ def command(session: Any, port: int, grpc_port: int | None, state: Path | None) 
             raise UsageError(str(error)) from None
         try:
             server = Server(emulator, port)
+            grpc = None if grpc_port is None else GrpcServer(emulator, grpc_port)
         except OSError as error:
             emulator.close()
-            raise UsageError(f"port {port} cannot be listened on: {error.strerror}; another: `--port 0`") from None
-        _serve(session.output, emulator, server, grpc_port, ended)
+            which = f"{port or grpc_port}" if grpc_port is None or not port else f"{port} or {grpc_port}"
+            raise UsageError(f"port {which} cannot be listened on: {error.strerror}; 0 takes a free one") from None
+        _serve(session.output, emulator, server, grpc, ended)
     finally:
         if state is None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _serve(output: Any, emulator: Emulator, server: Any, grpc_port: int | None, ended: threading.Event) -> None:
+def _serve(output: Any, emulator: Emulator, server: Server, grpc: GrpcServer | None, ended: threading.Event) -> None:
     emulator.ensure_bucket(BUCKET)
     server.start()
+    if grpc is not None:
+        grpc.start()
     try:
-        found = options(server.url)
+        found = options(server.url, None if grpc is None else grpc.address)
         output.note(
             f"note: every container step that is submitted to {server.url} is executed on this machine as"
             f" {_user()}, by this interpreter ({sys.executable}) where it says `python`, without its image"
@@ -71,13 +78,18 @@ def _serve(output: Any, emulator: Emulator, server: Any, grpc_port: int | None, 
             output.line(found, line)
         ended.wait()
     finally:
+        if grpc is not None:
+            grpc.stop()
         server.shutdown()
         server.server_close()
         emulator.close()
 
 
-def options(url: str) -> dict[str, Any]:
-    """What `--json` prints: the URL, the options of a target, the variables for other programs."""
+def options(url: str, grpc: str | None = None) -> dict[str, Any]:
+    """What `--json` prints: the URL, the options of a target, the variables for other programs.
+
+    With the address of a gRPC server the target uses that.
+    """
     return {
         "url": url,
         "target": {
@@ -86,8 +98,8 @@ def options(url: str) -> dict[str, Any]:
             "location": LOCATION,
             "staging": f"gs://{BUCKET}",
             "credentials": "anonymous",
-            "api_endpoint": url,
-            "transport": "rest",
+            "api_endpoint": grpc or url,
+            "transport": "grpc" if grpc else "rest",
             "storage_endpoint": url,
             "log_endpoint": f"{url}/emulator/v1",
         },

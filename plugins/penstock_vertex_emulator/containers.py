@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from penstock_vertex_emulator import placeholders
+from penstock_vertex_emulator.details import CANCELLED, FAILED, SUCCEEDED
 from penstock_vertex_emulator.errors import ApiError
 from penstock_vertex_emulator.messages import data_of, now, status_of, vertex
 from penstock_vertex_emulator.spec import check_value
 
 if TYPE_CHECKING:
     from penstock_vertex_emulator.running import Running
-
-_SUCCEEDED, _CANCELLED, _FAILED = 3, 6, 7
 
 
 def run(
@@ -51,7 +50,7 @@ def run(
     code, problem = _execute(running, container.image, command, environment, detail)
     with running.changed:
         if running.canceling:
-            return _CANCELLED
+            return CANCELLED
         raise_if_stopping(running)
     try:
         if problem or code:
@@ -61,8 +60,8 @@ def run(
     except ApiError as error:
         with running.changed:
             detail.error.CopyFrom(status_of(error))
-        return _FAILED
-    return _SUCCEEDED
+        return FAILED
+    return SUCCEEDED
 
 
 def raise_if_stopping(running: Running) -> None:
@@ -143,7 +142,7 @@ def artifact(running: Running, detail: Any, key: str, schema: str, uri: str) -> 
     """The metadata of an artifact that a task makes."""
     number = int.from_bytes(hashlib.sha256(f"{detail.execution.name}/{key}".encode()).digest()[:7])
     return vertex().Artifact(
-        name=f"{running.location}/metadataStores/default/artifacts/{number}",
+        name=f"{running.details.location}/metadataStores/default/artifacts/{number}",
         display_name=key,
         uri=uri,
         schema_title=schema or "system.Artifact",
@@ -237,7 +236,7 @@ def _collect(running: Running, component: Any, given: dict[str, Any], outputs: d
                 raise ApiError("FAILED_PRECONDITION", f"The output parameter {name!r} was not written.")
             values[name] = _typed(file, declared.parameter_type, name)
         check_value(values[name], declared.parameter_type, f"output parameter {name!r}")
-    running.note(detail, "output", values)
+    running.details.note(detail, "output", values)
     with running.changed:
         detail.outputs.clear()
         for name, made in outputs["artifacts"].items():

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+from penstock_vertex_emulator.artifacts import Artifacts
 from penstock_vertex_emulator.errors import ApiError, invalid
 from penstock_vertex_emulator.faults import Faults, Lost
 from penstock_vertex_emulator.http import Answer, Request
@@ -34,7 +35,7 @@ class Emulator:
     """One emulator, over the state in a folder. Raises InUse."""
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(0o700, parents=True, exist_ok=True)
         self.folder = folder.resolve()
         self._lock = (folder / "lock").open("w")
         try:
@@ -48,11 +49,13 @@ class Emulator:
         self._processes = Processes(store.identity)
         self.jobs = Jobs(store, self.storage, self._processes, self.folder)
         self.faults = Faults()
-        self.methods = methods(Pipelines(self.jobs, self.storage, store), Operations(store))
+        artifacts = Artifacts(store, self.folder / "packages")
+        self.methods = methods(Pipelines(self.jobs, self.storage, store, artifacts), Operations(store))
         self._routes: dict[str, list[Route]] = {}
         for method in self.methods:
             self._routes.setdefault(method.verb, []).extend(Route(method, path) for path in method.paths)
-        self._storage_http = StorageHttp(self.storage, store)
+        # Those that look at a path by themselves.
+        self._others = (StorageHttp(self.storage, store), artifacts)
         self.jobs.resume()
 
     def ensure_bucket(self, name: str) -> None:
@@ -82,13 +85,14 @@ class Emulator:
         try:
             if request.path.startswith("/emulator/v1/"):
                 return self._own(request)
-            found = self._storage_http.find(request)
-            if found is not None:
-                return self._with_faults(*found)
             for route in self._routes.get(request.verb, ()):
                 message = route.request(request.path, request.query, request.body)
                 if message is not None:
                     return _message(request, self.do(route.method, message))
+            for other in self._others:
+                found = other.find(request)
+                if found is not None:
+                    return self._with_faults(*found)
             raise ApiError("NOT_FOUND", f"{request.verb} {request.path} is nothing that the emulator answers")
         except ApiError as error:
             return refusal(error)

@@ -9,6 +9,7 @@ import base64
 import re
 from collections.abc import Callable, Iterable, Sequence
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Any
 
 from penstock_vertex_emulator.errors import invalid
@@ -161,8 +162,12 @@ def ordered(jobs: Iterable[Any], order: str) -> list[Any]:
     for part in reversed([one.split() for one in order.split(",") if one.strip()]):
         if part[0] not in _TIMES or part[1:] not in ([], ["asc"], ["desc"]):
             raise invalid(f"orderBy {order!r}: {' '.join(part)!r} is not understood")
-        found.sort(key=lambda job, field=part[0]: getattr(job, field).ToNanoseconds(), reverse=part[1:] == ["desc"])  # type: ignore[misc]  # mypy: lambda's default
+        found.sort(key=partial(_time_of, part[0]), reverse=part[1:] == ["desc"])
     return found
+
+
+def _time_of(field: str, job: Any) -> int:
+    return int(getattr(job, field).ToNanoseconds())
 
 
 def page(jobs: Sequence[Any], size: int, token: str, most: int = 100) -> tuple[Sequence[Any], str]:

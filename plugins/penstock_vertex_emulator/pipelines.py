@@ -7,10 +7,11 @@ import uuid
 import zlib
 from typing import Any
 
+from penstock_vertex_emulator.artifacts import Artifacts
 from penstock_vertex_emulator.errors import ApiError, invalid
 from penstock_vertex_emulator.jobs import Jobs
 from penstock_vertex_emulator.listing import masked, matches, ordered, page
-from penstock_vertex_emulator.messages import now, vertex
+from penstock_vertex_emulator.messages import data_of, now, parse_data, vertex
 from penstock_vertex_emulator.spec import Spec, bind
 from penstock_vertex_emulator.storage import Storage, StorageError
 from penstock_vertex_emulator.store import Store
@@ -36,10 +37,11 @@ _PENDING = 2
 class Pipelines:
     """The calls of PipelineService that are about PipelineJobs."""
 
-    def __init__(self, jobs: Jobs, storage: Storage, store: Store) -> None:
+    def __init__(self, jobs: Jobs, storage: Storage, store: Store, artifacts: Artifacts) -> None:
         self._jobs = jobs
         self._storage = storage
         self._store = store
+        self._artifacts = artifacts
 
     def create(self, request: Any) -> Any:
         """Check a job, take it, start it."""
@@ -48,8 +50,8 @@ class Pipelines:
         for field in _OUTPUT_ONLY:
             job.ClearField(field)
         if not job.HasField("pipeline_spec"):
-            raise invalid("pipelineJob.pipelineSpec: missing (templateUri is not followed yet)")
-        spec = Spec(job.pipeline_spec)
+            self._follow_template(job)
+        spec = Spec(data_of(job.pipeline_spec))
         identity = request.pipeline_job_id
         if not identity:
             identity = f"{spec.message.pipeline_info.name.lstrip('0123456789-') or 'job'}-{uuid.uuid4().hex[:14]}"[:128]
@@ -74,6 +76,13 @@ class Pipelines:
         self._jobs.create(job.name, job, live)
         return answer
 
+    def _follow_template(self, job: Any) -> None:
+        if not job.template_uri:
+            raise invalid("pipelineJob: neither pipelineSpec nor templateUri")
+        version, document = self._artifacts.template(job.template_uri)
+        parse_data(document, job.pipeline_spec, "the template")
+        job.template_metadata.version = version
+
     def _check_runtime(self, job: Any, spec: Spec) -> None:
         config = job.runtime_config
         if config.parameters:
@@ -86,7 +95,7 @@ class Pipelines:
                 )
         root = config.gcs_output_directory or spec.message.default_pipeline_root
         bucket = re.fullmatch(r"gs://([^/]+)(/.*)?", root)
-        if bucket is None:
+        if bucket is None or {".", ".."} & set(root.split("/")):
             raise invalid(f"runtimeConfig.gcsOutputDirectory: {root!r} is no gs:// path")
         try:
             self._storage.bucket(bucket[1])

@@ -10,15 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from penstock_vertex_emulator.details import CANCELLED, FAILED, NOT_TRIGGERED, SKIPPED, SUCCEEDED, Details, Scope
 from penstock_vertex_emulator.errors import ApiError
-from penstock_vertex_emulator.messages import data_of, now, status_of, vertex
+from penstock_vertex_emulator.messages import data_of, now, status_of
 from penstock_vertex_emulator.processes import GRACE, Processes, Step
-from penstock_vertex_emulator.spec import Spec, bind, producers, selectors
+from penstock_vertex_emulator.spec import Spec, bind, producers
 from penstock_vertex_emulator.storage import Storage
 from penstock_vertex_emulator.store import Store
-
-PENDING, RUNNING, SUCCEEDED, CANCELLED, FAILED, SKIPPED, NOT_TRIGGERED = 1, 2, 3, 6, 7, 8, 9
-"""The numbers of `PipelineTaskDetail.State`."""
 
 _ENDED = frozenset({SUCCEEDED, CANCELLED, FAILED, SKIPPED, NOT_TRIGGERED})
 _GOOD = frozenset({SUCCEEDED, SKIPPED})
@@ -41,17 +39,6 @@ class Places:
         return self.logs / hashlib.sha256(job.encode()).hexdigest()[:32] / f"{_file(task)}.log"
 
 
-@dataclass
-class Scope:
-    """What a dag gives to its tasks: its own inputs, and what the tasks made."""
-
-    path: str
-    parent_id: int
-    component: Any
-    parameters: dict[str, Any]
-    artifacts: dict[str, list[Any]]
-
-
 class Stopped(Exception):
     """The emulator ends: the task stays as it is, for the next one."""
 
@@ -63,15 +50,15 @@ class Running:
         self.job = job
         self.live = live
         self.places = places
-        self.spec = Spec(job.pipeline_spec)
+        self.spec = Spec(data_of(job.pipeline_spec))
         self.id = job.name.rpartition("/")[2]
         self.changed = threading.Condition(threading.RLock())
+        self.details = Details(job.name, live, self.changed)
         self.steps: set[Step] = set()
         self.canceling = live.state == _JOB_CANCELLING
         self.stopping = False
         self._save = save
         self._thread = threading.Thread(target=self._run, name=self.id, daemon=True)
-        self._details = {one.task_unique_name: one for one in live.job_detail.task_details}
 
     def start(self) -> None:
         """Begin, or go on."""
@@ -114,24 +101,28 @@ class Running:
                 self.live.state = _JOB_RUNNING
             if not self.live.HasField("start_time"):
                 self.live.start_time.CopyFrom(now())
-            root = self.detail("", self.id, 0, "system.Run")
-            self._begin(root)
+            root = self.details.add("", self.id, 0, "system.Run")
+            self.details.begin(root)
             self.save()
         parameters = bind(self.spec.root, self.job.runtime_config.parameter_values)
-        self.note(root, "input", parameters)
+        self.details.note(root, "input", parameters)
         scope = Scope("", root.task_id, self.spec.root, parameters, {})
         try:
             state = self.run_dag(scope)
         except Stopped:
             return
+        except Exception as error:  # a fault of the emulator ends the job and not the thread alone
+            traceback.print_exc()
+            state = FAILED
+            root.error.CopyFrom(status_of(ApiError("INTERNAL", f"the emulator failed: {error!r}")))
         with self.changed:
             try:
                 if state == SUCCEEDED:
-                    self.finish_dag(scope, root)
+                    self.details.hand_on(scope, root)
             except ApiError as error:
                 state = FAILED
                 root.error.CopyFrom(status_of(error))
-            self._finish(root, state)
+            self.details.end(root, state)
             self.live.end_time.CopyFrom(now())
             self.live.state = {SUCCEEDED: _JOB_SUCCEEDED, CANCELLED: _JOB_CANCELLED}.get(state, _JOB_FAILED)
             if state != SUCCEEDED:
@@ -142,7 +133,7 @@ class Running:
         if state == CANCELLED:
             self.live.error.CopyFrom(status_of(ApiError("CANCELLED", "The pipeline job was cancelled by its user.")))
             return
-        failed = sorted(one.task_name for one in self._details.values() if one.state == FAILED and one.parent_task_id)
+        failed = sorted(one.task_name for one in self.details.failed())
         message = f"The DAG failed because some tasks failed. The failed tasks are: [{', '.join(failed)}]."
         self.live.error.CopyFrom(status_of(ApiError("FAILED_PRECONDITION", message)))
 
@@ -183,12 +174,12 @@ class Running:
             return
         whatever = task.trigger_policy.strategy == task.trigger_policy.ALL_UPSTREAM_TASKS_COMPLETED
         stopped = self.job.runtime_config.failure_policy == _FAIL_FAST and not whatever
-        failed = any(one.state == FAILED for one in self._details.values())
+        failed = any(self.details.failed())
         if not (whatever or upstream <= _GOOD) or (stopped and failed):
             self.end(detail, NOT_TRIGGERED)
             return
         started.add(name)
-        self._begin(detail)
+        self.details.begin(detail)
         self.save()
         threading.Thread(target=self._run_task, args=(scope, name, detail), daemon=True).start()
 
@@ -211,93 +202,14 @@ class Running:
         with self.changed:
             self.end(detail, state)
 
-    def _begin(self, detail: Any) -> None:
-        detail.state = RUNNING
-        if not detail.HasField("start_time"):  # else it goes on after a restart
-            detail.start_time.CopyFrom(now())
-        detail.pipeline_task_status.add(update_time=now(), state=RUNNING)
-
     def end(self, detail: Any, state: int) -> None:
         """Write down a task's end; the caller holds the lock."""
-        self._finish(detail, state)
+        self.details.end(detail, state)
         self.save()
-
-    def _finish(self, detail: Any, state: int) -> None:
-        detail.state = state
-        detail.end_time.CopyFrom(now())
-        status = detail.pipeline_task_status.add(update_time=now(), state=state)
-        if detail.HasField("error"):
-            status.error.CopyFrom(detail.error)
-
-    def finish_dag(self, scope: Scope, detail: Any) -> None:
-        """Hand a dag's outputs on from its tasks. Raises ApiError."""
-        outputs = scope.component.dag.outputs
-        found: dict[str, Any] = {}
-        for name, output in outputs.parameters.items():
-            values = [
-                made[one.output_parameter_key]
-                for one in selectors(output)
-                if one.output_parameter_key in (made := self.made(scope, one.producer_subtask))
-            ]
-            if len(values) != 1:
-                raise ApiError("FAILED_PRECONDITION", f"{len(values)} tasks made the output {name!r}, not one")
-            found[name] = values[0]
-        self.note(detail, "output", found)
-        for name, output in outputs.artifacts.items():
-            for one in output.artifact_selectors:
-                made = self._details[f"{scope.path}{one.producer_subtask}"].outputs
-                if one.output_artifact_key in made:
-                    detail.outputs[name].artifacts.extend(made[one.output_artifact_key].artifacts)
-
-    def made(self, scope: Scope, task: str) -> dict[str, Any]:
-        """The output parameters of a task that has ended."""
-        metadata = data_of(self._details[f"{scope.path}{task}"].execution.metadata)
-        return {key.removeprefix("output:"): value for key, value in metadata.items() if key.startswith("output:")}
-
-    def artifacts_of(self, scope: Scope, task: str, key: str) -> list[Any]:
-        """An output artifact of a task that has ended."""
-        return list(self._details[f"{scope.path}{task}"].outputs[key].artifacts)
-
-    def note(self, detail: Any, side: str, values: dict[str, Any]) -> None:
-        """Write parameters down where Vertex AI shows them: `input:x` and `output:x` of the execution's metadata."""
-        with self.changed:
-            for name, value in values.items():
-                detail.execution.metadata[f"{side}:{name}"] = value
 
     def _task_detail(self, scope: Scope, name: str, task: Any) -> Any:
         kind = "system.DagExecution" if self.spec.component(task).HasField("dag") else "system.ContainerExecution"
-        return self.detail(f"{scope.path}{name}", name, scope.parent_id, kind)
-
-    def detail(self, unique: str, name: str, parent: int, schema: str) -> Any:
-        """The detail of a task, made when it is asked for the first time; the caller holds the lock."""
-        if unique in self._details:
-            return self._details[unique]
-        made = self.live.job_detail.task_details.add(
-            task_id=int.from_bytes(hashlib.sha256(f"{self.job.name}/{unique}".encode()).digest()[:7]),
-            task_name=name,
-            task_unique_name=unique,
-            state=PENDING,
-            create_time=now(),
-        )
-        if parent:
-            made.parent_task_id = parent
-        made.execution.CopyFrom(
-            vertex().Execution(
-                name=f"{self.location}/metadataStores/default/executions/{made.task_id}",
-                display_name=name,
-                schema_title=schema,
-                schema_version="0.0.1",
-                create_time=now(),
-            )
-        )
-        made.pipeline_task_status.add(update_time=now(), state=PENDING)
-        self._details[unique] = made
-        return made
-
-    @property
-    def location(self) -> str:
-        """The resource that the job lies in: `projects/N/locations/L`."""
-        return str(self.job.name.rpartition("/pipelineJobs/")[0])
+        return self.details.add(f"{scope.path}{name}", name, scope.parent_id, kind)
 
 
 def _file(text: str) -> str:

@@ -23,7 +23,7 @@ class Spec:
     """A checked PipelineSpec. Raises ApiError for one that Vertex AI could not run, or that the emulator cannot."""
 
     def __init__(self, document: Any) -> None:
-        self.message = parse_data(data_of(document), ir().PipelineSpec(), "pipelineSpec")
+        self.message = parse_data(document, ir().PipelineSpec(), "pipelineSpec")
         config = parse_data(
             data_of(self.message.deployment_spec), ir().PipelineDeploymentConfig(), "pipelineSpec.deploymentSpec"
         )
@@ -44,16 +44,19 @@ class Spec:
         return self.components[task.component_ref.name]
 
     def _check_component(self, component: Any, where: str, inside: tuple[str, ...]) -> None:
+        for made in (*component.output_definitions.parameters, *component.output_definitions.artifacts):
+            _check_part(made, f"{where}.outputDefinitions[{made}]")
         kind = component.WhichOneof("implementation")
         if kind is None:
             raise invalid(f"{where}: neither dag nor executorLabel")
         if kind == "executor_label":
             self._check_executor(component, where)
             return
-        tasks = component.dag.tasks
+        tasks = dict(sorted(component.dag.tasks.items()))  # a map has no order, and the first fault is told
         for name, task in tasks.items():
             reference = task.component_ref.name
             here = f"{where}.dag.tasks[{name}]"
+            _check_part(name, here)
             if reference not in self.components:
                 raise invalid(f"{here}.componentRef: there is no component {reference!r}")
             if reference in inside:
@@ -246,6 +249,12 @@ def _helpers(task: Any) -> set[str]:
         for constant in constants
         for found in placeholders.PLACEHOLDER.finditer(constant)
     }
+
+
+def _check_part(name: str, where: str) -> None:
+    """Refuse a name that cannot be a part of the path that files of a task lie at."""
+    if not name or name.startswith(".") or "/" in name or len(name.encode()) > 200 or not name.isprintable():
+        raise invalid(f"{where}: {name!r} cannot be a part of a path")
 
 
 def _same_type(made: int, wanted: int | None, where: str) -> None:

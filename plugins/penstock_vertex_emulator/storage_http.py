@@ -88,7 +88,7 @@ class StorageHttp:
     def _list(self, request: Request, bucket: str) -> Answer:
         self._storage.bucket(bucket)
         prefix, delimiter = request.one("prefix"), request.one("delimiter")
-        most = min(int(request.one("maxResults") or 1000), 1000)
+        most = min(_number(request, "maxResults", 1000), 1000)
         after = unquote(request.one("pageToken"))
         start, end = request.one("startOffset"), request.one("endOffset")
         names: list[str] = []
@@ -243,7 +243,14 @@ def _multipart(request: Request) -> tuple[dict[str, Any], bytes]:
 
 
 def _conditions(request: Request) -> dict[str, int]:
-    return {key: int(request.one(key)) for key in _CONDITIONS if request.one(key)}
+    return {key: _number(request, key, 0) for key in _CONDITIONS if request.one(key)}
+
+
+def _number(request: Request, name: str, otherwise: int) -> int:
+    said = request.one(name)
+    if said and not re.fullmatch(r"[0-9]{1,19}", said):
+        raise StorageError(400, "invalid", f"Invalid value for {name}: {said!r}")
+    return int(said) if said else otherwise
 
 
 def _body(request: Request) -> dict[str, Any]:

@@ -8,14 +8,14 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from penstock_vertex_emulator import containers, placeholders
+from penstock_vertex_emulator.details import CANCELLED, FAILED, SKIPPED, SUCCEEDED, Scope
 from penstock_vertex_emulator.errors import ApiError
-from penstock_vertex_emulator.messages import data_of, now, status_of, vertex
+from penstock_vertex_emulator.messages import data_of, now, vertex
 from penstock_vertex_emulator.spec import check_value
 
 if TYPE_CHECKING:
-    from penstock_vertex_emulator.running import Running, Scope
+    from penstock_vertex_emulator.running import Running
 
-_SUCCEEDED, _CANCELLED, _FAILED, _SKIPPED = 3, 6, 7, 8
 _STATES = {3: "SUCCEEDED", 6: "CANCELLED", 7: "FAILED", 8: "SKIPPED", 9: "NOT_TRIGGERED"}
 
 
@@ -25,28 +25,26 @@ def run_task(running: Running, scope: Scope, name: str, detail: Any) -> int:
     component = running.spec.component(task)
     parameters = _parameters(running, scope, task, component)
     artifacts = {key: _artifacts(running, scope, source) for key, source in task.inputs.artifacts.items()}
-    running.note(detail, "input", {key: value for key, value in parameters.items() if value is not None})
+    running.details.note(detail, "input", {key: value for key, value in parameters.items() if value is not None})
     with running.changed:
         detail.inputs.clear()
         for key, found in artifacts.items():
             detail.inputs[key].artifacts.extend(found)
     if component.HasField("dag"):
-        from penstock_vertex_emulator.running import Scope as Inner
-
-        inner = Inner(f"{scope.path}{name}.", detail.task_id, component, parameters, artifacts)
+        inner = Scope(f"{scope.path}{name}.", detail.task_id, component, parameters, artifacts)
         state = running.run_dag(inner)
-        if state == _SUCCEEDED:
+        if state == SUCCEEDED:
             with running.changed:
-                running.finish_dag(inner, detail)
+                running.details.hand_on(inner, detail)
         return state
     executor = running.spec.executors[component.executor_label]
     if executor.HasField("importer"):
         return _import(running, executor.importer, component, parameters, detail)
     key = _cache_key(running, component, executor, parameters, artifacts)
     if task.caching_options.enable_cache and _from_cache(running, key, detail):
-        return _SKIPPED
+        return SKIPPED
     state = _with_retries(running, task, component, executor.container, parameters, artifacts, detail)
-    if state == _SUCCEEDED:
+    if state == SUCCEEDED:
         kept = vertex().PipelineTaskDetail(outputs=detail.outputs)
         kept.execution.metadata.update(
             {key: value for key, value in data_of(detail.execution.metadata).items() if key.startswith("output:")}
@@ -64,7 +62,7 @@ def _parameters(running: Running, scope: Scope, task: Any, component: Any) -> di
         which = source.WhichOneof("kind")
         if which == "task_output_parameter":
             wanted = source.task_output_parameter
-            values[name] = running.made(scope, wanted.producer_task).get(wanted.output_parameter_key)
+            values[name] = running.details.made(scope, wanted.producer_task).get(wanted.output_parameter_key)
         elif which == "component_input_parameter":
             values[name] = scope.parameters.get(source.component_input_parameter)
         elif which == "task_final_status":
@@ -98,22 +96,20 @@ def _of_inputs(values: dict[str, Any], inner: str) -> str:
 
 
 def _final_status(running: Running, scope: Scope, task: str) -> dict[str, Any]:
-    for one in running.live.job_detail.task_details:
-        if one.task_unique_name == f"{scope.path}{task}":
-            return {
-                "state": _STATES[one.state],
-                "pipelineJobResourceName": running.job.name,
-                "pipelineTaskName": task,
-                **({"error": data_of(one.error)} if one.HasField("error") else {}),
-            }
-    raise AssertionError(task)
+    one = running.details.of(f"{scope.path}{task}")
+    return {
+        "state": _STATES[one.state],
+        "pipelineJobResourceName": running.job.name,
+        "pipelineTaskName": task,
+        **({"error": data_of(one.error)} if one.HasField("error") else {}),
+    }
 
 
 def _artifacts(running: Running, scope: Scope, source: Any) -> list[Any]:
     if source.HasField("component_input_artifact"):
         return scope.artifacts.get(source.component_input_artifact, [])
     wanted = source.task_output_artifact
-    return running.artifacts_of(scope, wanted.producer_task, wanted.output_artifact_key)
+    return running.details.artifacts(scope, wanted.producer_task, wanted.output_artifact_key)
 
 
 def _with_retries(
@@ -132,10 +128,10 @@ def _with_retries(
     for attempt in range(policy.max_retry_count + 1):
         with running.changed:
             detail.executor_detail.container_detail.main_job = (
-                f"{running.location}/customJobs/{detail.task_id + attempt}"
+                f"{running.details.location}/customJobs/{detail.task_id + attempt}"
             )
         state = containers.run(running, component, container, parameters, artifacts, detail)
-        if state != _FAILED or attempt == policy.max_retry_count:
+        if state != FAILED or attempt == policy.max_retry_count:
             return state
         with running.changed:
             failed = detail.executor_detail.container_detail
@@ -147,7 +143,7 @@ def _with_retries(
                 containers.raise_if_stopping(running)
                 running.changed.wait(left)
             if running.canceling:
-                return _CANCELLED
+                return CANCELLED
             detail.ClearField("error")
         pause *= policy.backoff_factor or 2.0
     return state
@@ -164,7 +160,7 @@ def _import(running: Running, importer: Any, component: Any, parameters: dict[st
         made.metadata.update(data_of(importer.metadata))
         with running.changed:
             detail.outputs[key].artifacts.add().CopyFrom(made)
-    return _SUCCEEDED
+    return SUCCEEDED
 
 
 def _cache_key(
@@ -172,7 +168,7 @@ def _cache_key(
 ) -> str:
     """What makes two executions the same: pipeline, interface, container, and what goes in."""
     facts = {
-        "where": running.location,
+        "where": running.details.location,
         "pipeline": running.spec.message.pipeline_info.name,
         "component": data_of(component),
         "executor": data_of(executor),
@@ -189,9 +185,3 @@ def _from_cache(running: Running, key: str, detail: Any) -> bool:
     with running.changed:
         detail.MergeFromString(row[0])
     return True
-
-
-def failure(detail: Any, error: ApiError) -> int:
-    """Note why a task failed; the state FAILED."""
-    detail.error.CopyFrom(status_of(error))
-    return _FAILED

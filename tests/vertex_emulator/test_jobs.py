@@ -245,9 +245,9 @@ def test_what_was_done_before_is_taken_from_the_cache_where_that_is_allowed(emul
     ],
 )
 def test_why_a_task_failed_is_said(emulator, emulated, task: dict, message: str) -> None:
-    made = task.pop("outputs", {})
+    made = task.get("outputs", {})
     args = [emulated.output_file(name) for name in made.get("parameters", ())]
-    container = {"image": "img", "args": args, **task}
+    container = {"image": "img", "args": args, **{key: value for key, value in task.items() if key != "outputs"}}
     job = emulator.run(emulated.pipeline({"t": {"container": container, "outputs": made}}))
     assert job.state.name == "PIPELINE_STATE_FAILED"
     assert message in emulated.details(job)["t"].error.message

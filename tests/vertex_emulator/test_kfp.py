@@ -10,7 +10,7 @@ def test_kfp_compiles_what_runs_here(emulator, emulated) -> None:
     from kfp import compiler, dsl
 
     @dsl.container_component
-    def shout(word: str, said: dsl.OutputPath(str), loud: bool = False, suffix: str = None):  # noqa: RUF013
+    def shout(word: str, said: dsl.OutputPath(str), loud: bool = False, suffix: str = None):  # noqa: RUF013  # how kfp wants an optional one
         more = dsl.IfPresentPlaceholder(input_name="suffix", then=[suffix], else_=["none"])
         return dsl.ContainerSpec(
             image="img",

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import socket
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 
 def ask(emulator: Any, verb: str, path: str, headers: dict[str, str], data: bytes = b"") -> tuple[int, Any]:
@@ -69,3 +72,82 @@ def test_it_says_what_it_does(emulator) -> None:
     said = emulator.errors.read_text()
     assert "is executed on this machine as" in said
     assert emulator.url in said
+
+
+PARTS = [
+    "v1",
+    "ui",
+    "projects",
+    "p",
+    "locations",
+    "l",
+    "pipelineJobs",
+    "x:cancel",
+    "x",
+    "operations",
+    "repositories",
+    "packages",
+]
+PARTS += [
+    "storage",
+    "upload",
+    "b",
+    "penstock-emulator",
+    "o",
+    "iam",
+    "testPermissions",
+    "emulator",
+    "faults",
+    "tasks",
+    "log",
+    "tags",
+]
+PARTS += ["versions", "", "..", "%00", "%2e%2e", "%ff", "pipelineJobs:batchDelete", "download", "é"]
+KEYS = [
+    "pageSize",
+    "pageToken",
+    "filter",
+    "orderBy",
+    "readMask",
+    "maxResults",
+    "ifGenerationMatch",
+    "uploadType",
+    "upload_id",
+]
+KEYS += ["alt", "name", "prefix", "delimiter", "offset", "pipelineJobId", "generation", "tagId"]
+VALUES = st.sampled_from(
+    ["", "-1", "x", "1", "media", "multipart", "resumable", "a=b", "é", "1e9", "%00", "9" * 30, "((", "a.b.c"]
+)
+BODIES = st.sampled_from(
+    [b"", b"{}", b"[]", b"null", b"{", b"\xff\xfe", b'"x"', b'{"name": 1}', b'{"names": ["x"]}', b"--x\r\n"]
+)
+TYPES = st.sampled_from(
+    ["application/json", "multipart/related; boundary=x", "multipart/form-data; boundary=x", "", "é"]
+)
+
+
+@settings(max_examples=300)
+@given(
+    st.sampled_from(["GET", "POST", "PUT", "PATCH", "DELETE"]),
+    st.sampled_from(
+        ["", "/v1/projects/p/locations/l", "/storage/v1/b", "/upload/storage/v1/b", "/emulator/v1", "/p/r/packages"]
+    ),
+    st.lists(st.sampled_from(PARTS), max_size=5),
+    st.dictionaries(st.sampled_from(KEYS), VALUES, max_size=3),
+    BODIES,
+    TYPES,
+)
+def test_no_request_is_a_fault_of_the_emulator(emulator, verb, start, parts, query, body, kind) -> None:
+    path = "/".join([start, *parts]) or "/"
+    if "faults" in path and verb == "POST":
+        return  # asked in `test_calls`
+    target = f"{path}?{'&'.join(f'{key}={value}' for key, value in query.items())}"
+    head = (f"{verb} {target} HTTP/1.1", f"Host: 127.0.0.1:{port_of(emulator)}", f"Content-Type: {kind}")
+    more = ("Range: bytes=5-1", "Content-Range: bytes 0-x/y", f"Content-Length: {len(body)}", "Connection: close")
+    with socket.create_connection(("127.0.0.1", port_of(emulator)), timeout=20) as connection:
+        connection.sendall("\r\n".join((*head, *more, "", "")).encode() + body)
+        answer = b""
+        while piece := connection.recv(1 << 16):
+            answer += piece
+    assert re.match(rb"HTTP/1.1 (?!500|502)\d{3} ", answer), (target, answer)
+    assert "Traceback" not in emulator.errors.read_text(), target

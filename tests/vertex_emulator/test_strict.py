@@ -87,6 +87,12 @@ WRONG = {
     "old parameters": (put("runtimeConfig.parameters", {"text": {"stringValue": "x"}}), "parameterValues"),
     "no root folder": (put("runtimeConfig.gcsOutputDirectory", ""), "gcsOutputDirectory"),
     "no gs:// folder": (put("runtimeConfig.gcsOutputDirectory", "/tmp/x"), "/tmp/x"),
+    "folder outside of the bucket": (put("runtimeConfig.gcsOutputDirectory", "gs://penstock-emulator/../x"), "../x"),
+    "task outside of its folder": (put(f"{TASKS}.a/b", {"componentRef": {"name": "comp-one"}}), "part of a path"),
+    "output outside of its folder": (
+        put("pipelineSpec.components.comp-one.outputDefinitions.artifacts", {"../x": {"artifactType": {}}}),
+        "part of a path",
+    ),
     "no such bucket": (put("runtimeConfig.gcsOutputDirectory", "gs://nobodys/x"), "nobodys"),
     "capitals in a label": (put("labels.a", "B"), "'B'"),
     "label too long": (put("labels.a", "b" * 64), "bbb"),
@@ -126,7 +132,13 @@ WRONG = {
     "name of a variable": (put(f"{EXECUTOR}.env", [{"name": "A B", "value": ""}]), "A B"),
     "no image": (put(f"{EXECUTOR}.image", ""), "image"),
     "dag that holds itself": (
-        put("pipelineSpec.components.comp-one", {"dag": {"tasks": {"one": {"componentRef": {"name": "comp-one"}}}}}),
+        put(
+            "pipelineSpec.components.comp-one",
+            {
+                "dag": {"tasks": {"one": {"componentRef": {"name": "comp-one"}}}},
+                "outputDefinitions": {"parameters": {"said": {"parameterType": "STRING"}}},
+            },
+        ),
         "itself",
     ),
     "output of nobody": (
