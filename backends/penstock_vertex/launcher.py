@@ -46,5 +46,5 @@ def text() -> str:
     lines = [line.partition(" # ")[0].strip() for line in shell.splitlines()]
     program = (_HERE / "launcher_outputs.py").read_text(encoding="utf-8")
     program = re.sub(r'^ *""".*?"""\n', "", program, flags=re.DOTALL | re.MULTILINE)
-    program = "\n".join(re.sub("  # noqa.*", "", line) for line in program.splitlines() if line.strip())
+    program = "\n".join(re.sub("  # .*", "", line) for line in program.splitlines() if line.strip())
     return "\n".join((f"_outputs='{program}'", *(line for line in lines if line and not line.startswith("#")))) + "\n"

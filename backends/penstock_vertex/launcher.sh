@@ -181,7 +181,7 @@ cd "$_base/work" || broken 'cannot enter the working folder'
 [ -z "$_stop" ] || fail canceled "" 'it was canceled' 143
 
 # A shell makes what it runs beside itself deaf to INT and QUIT; only `env` of newer systems undoes that.
-set -- -- "TMPDIR=$_base/tmp" "$@"
+set -- "TMPDIR=$_base/tmp" "$@"
 if "$_env" --default-signal=INT,QUIT true 2>/dev/null; then
   set -- --default-signal=INT,QUIT "$@"
 fi

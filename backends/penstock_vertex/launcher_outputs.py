@@ -48,7 +48,7 @@ def held(value: object, depth: int = 0) -> object:
 def canonical(kind: str, text: str) -> str:
     """The one text of a value. Raises ValueError."""
     bare = text.strip()
-    other = ValueError("expected " + kind + ", got `" + text[:40] + "`")
+    other = ValueError("expected " + kind + ", got " + ascii(text[:40]))  # a log takes no other text for sure
     if kind == "string":
         held(text)
         return text

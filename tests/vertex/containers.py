@@ -6,6 +6,7 @@ way Kubernetes does it (third_party/forked/golang/expansion in its sources), the
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -138,6 +139,16 @@ class Container:
         process = self.start(path, **more)
         log, _ = process.communicate(timeout=60)
         return process.returncode, log.decode(errors="backslashreplace")
+
+    def processes(self) -> list[str]:
+        """What still runs in the container, by its files."""
+        mine = f"PENSTOCK_GCS={self.gcs}".encode()
+        found = []
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):  # it has ended meanwhile
+                if mine in (process / "environ").read_bytes().split(b"\0"):
+                    found.append(process.name)
+        return found
 
     def value(self, name: str) -> str:
         """What was handed on as the IR's output parameter."""

@@ -80,6 +80,7 @@ def test_an_output_becomes_the_text_that_penstock_makes_of_it(tmp_path_factory, 
 @settings(max_examples=20)
 @given(type_=st.sampled_from(VALUE_TYPES), data=spellings)
 @example(type_="string", data=bytes(range(1, 128)) + b"\n\n")
+@example(type_="integer", data="a\0é\n".encode())
 def test_an_output_is_the_same_from_every_image_or_refused(containers, path, type_, data):
     data = data[0] * data[1] if isinstance(data, tuple) else data
     with tempfile.TemporaryDirectory() as folder:
