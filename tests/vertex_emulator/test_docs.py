@@ -8,6 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+import yaml
+
 PAGE = Path(__file__).parents[2] / "docs" / "vertex-emulator.md"
 
 
@@ -28,3 +31,32 @@ def test_the_script_of_the_page_sees_its_job_succeed(emulator, tmp_path) -> None
     )
     assert ran.stdout.startswith("PIPELINE_STATE_SUCCEEDED\ngs://acme-pipelines/runs/")
     assert ran.stdout.endswith(" hello you\n\n")
+
+
+HIGH_LEVEL = """
+import sys
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import aiplatform
+
+aiplatform.init(
+    project="acme", location="us-central1", api_endpoint=sys.argv[1], api_transport="rest",
+    credentials=AnonymousCredentials(),
+)
+job = aiplatform.PipelineJob(display_name="d", template_path=sys.argv[2], pipeline_root=sys.argv[3])
+job.submit()
+job.wait()
+print(job.state.name, [task.task_name for task in job.task_details if task.parent_task_id])
+"""
+
+
+@pytest.mark.slow
+def test_the_high_level_job_works_too(emulator, emulated, tmp_path) -> None:
+    """It asks Google's Resource Manager about the bucket, which takes a minute where nobody answers."""
+    document = tmp_path / "pipeline.yaml"
+    document.write_text(yaml.safe_dump(emulated.pipeline({"t": emulated.step("true")})))
+    script = tmp_path / "high.py"
+    script.write_text(HIGH_LEVEL)
+    command = [sys.executable, str(script), emulator.url, str(document), f"{emulator.staging}/runs"]
+    environment = {**os.environ, **emulator.info["env"]}
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280, check=True)
+    assert ran.stdout.splitlines()[-1] == "PIPELINE_STATE_SUCCEEDED ['t']"
