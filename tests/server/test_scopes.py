@@ -81,7 +81,7 @@ def test_a_handler_calls_the_verb_that_it_says(route: RestRoute) -> None:
         return work()
 
     path = dict.fromkeys(("name", "version", "id", "step"), "0")
-    body = dict.fromkeys(("name", "published", "version", "access", "window", "from"), "x")
+    body = dict.fromkeys(("name", "published", "version", "access", "deduplication_window", "from"), "x")
     query = {"time": ("2026-11-20T09:00:00Z",)}
     request = HttpRequest(
         method=route.method, path=path, query=query, headers={}, body=b"", base_url="", in_thread=in_thread,
