@@ -7,7 +7,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -54,7 +55,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session")
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
-    """What `penstock emulate vertex --json` says of one that runs; all tests of this process share it."""
+    """One that runs, for all tests of this process: its `url`, the options of a `target` by REST, and by `grpc`."""
     place = tmp_path_factory.mktemp("emulator")
     with (place / "log").open("wb") as log:
         process = subprocess.Popen(
@@ -67,7 +68,10 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any
     try:
         line = process.stdout.readline()
         assert line, (place / "log").read_text()
-        yield json.loads(line)
+        said = json.loads(line)
+        grpc = said["target"]
+        rest = {**grpc, "transport": "rest", "api_endpoint": said["url"]}
+        yield {"url": said["url"], "target": rest, "grpc": grpc}
     finally:
         process.terminate()
         process.wait(30)
@@ -93,3 +97,20 @@ def path(request: pytest.FixtureRequest, containers: ModuleType, tmp_path_factor
     shell, python = IMAGES[request.param]
     found: str | None = containers.image(tmp_path_factory.mktemp("image") / "bin", shell, python=python)
     return found or pytest.skip(f"`{shell}` is not installed here")
+
+
+@pytest.fixture
+def faults(emulator: dict[str, Any]) -> Iterator[Callable[..., dict[str, Any]]]:
+    """Asks the emulator for a fault, or without one for what was called since the test began."""
+    address = f"{emulator['url']}/emulator/v1/faults"
+
+    def ask(method: str = "", **fault: Any) -> dict[str, Any]:
+        data = json.dumps({"method": method, **fault}).encode() if method else None
+        request = urllib.request.Request(address, data, method="POST" if method else "GET")
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return dict(json.load(answer))
+
+    forget = urllib.request.Request(address, method="DELETE")
+    urllib.request.urlopen(forget, timeout=10).close()
+    yield ask
+    urllib.request.urlopen(forget, timeout=10).close()

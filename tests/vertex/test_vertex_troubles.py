@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import urllib.request
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,23 +33,6 @@ ANSWERS = [
     ("FAILED_PRECONDITION", "dispatch_failed", "a fault that was asked for"),
     ("NOT_FOUND", "target_not_there", "a fault that was asked for"),
 ]
-
-
-@pytest.fixture
-def faults(emulator: dict[str, Any]) -> Iterator[Callable[..., dict[str, Any]]]:
-    """Asks the emulator for a fault, or without one for what was called since the test began."""
-    address = f"{emulator['url']}/emulator/v1/faults"
-
-    def ask(method: str = "", **fault: Any) -> dict[str, Any]:
-        data = json.dumps({"method": method, **fault}).encode() if method else None
-        request = urllib.request.Request(address, data, method="POST" if method else "GET")
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            return dict(json.load(answer))
-
-    forget = urllib.request.Request(address, method="DELETE")
-    urllib.request.urlopen(forget, timeout=10).close()
-    yield ask
-    urllib.request.urlopen(forget, timeout=10).close()
 
 
 @pytest.fixture
