@@ -78,11 +78,9 @@ class VertexOptions:
     `api_endpoint`: another address of the service, such as an emulator's `http://127.0.0.1:8500`.
     `transport`: `rest` or `grpc`.
     `storage_endpoint`: another address of Cloud Storage.
-    `log_endpoint`: where an emulator serves logs; without it, they are read from Cloud Logging.
+    `log_endpoint`: where an emulator serves logs; without it, none are read, and Google shows them.
     `credentials`: `default` (what Google's libraries find), or `anonymous`, at addresses of this machine only.
     `poll_timeout`: seconds (or text like `30s`) that one call may take.
-    `repository`: `projects/P/locations/L/repositories/R`, an Artifact Registry repository of kind KFP which compiled
-    pipelines are uploaded to as well.
     `strict`: refuse at publish what would otherwise be a warning.
 
     `project`, `location` and `staging` are the target's identity. `image`, `cpu`, `memory` and `accelerator` are kept
@@ -125,12 +123,6 @@ class VertexOptions:
     log_endpoint: str | None = None
     credentials: Literal["default", "anonymous"] = "default"
     poll_timeout: float = field(default=30.0, converter=seconds_of, validator=validators.gt(0))
-    repository: str | None = field(
-        default=None,
-        validator=_matching(
-            r"projects/[^/]+/locations/[^/]+/repositories/[^/]+", "projects/acme/locations/us/repositories/pipelines"
-        ),
-    )
     strict: bool = False
 
     def __attrs_post_init__(self) -> None:

@@ -148,7 +148,6 @@ BAD_OPTIONS = {
     "network": ("projects/acme/global/networks/ml", "is no network: write it like `projects/123/"),
     "encryption_key": ("key", "is no encryption key"),
     "accelerator": ("t4", "is no accelerator: write it like `NVIDIA_TESLA_T4`"),
-    "repository": ("acme/pipelines", "is no repository"),
     "labels": ({"Team": "x"}, "the key of the label `Team` holds `T`"),
     "image": ("", "image"),
     "cpu": (0, "cpu is a positive number"),
