@@ -1,4 +1,4 @@
-"""The whole conformance kit over REST, through Google's own client, against the emulator."""
+"""The whole conformance kit through Google's own client, against the emulator: over REST, and slowly over gRPC."""
 
 from __future__ import annotations
 
@@ -23,3 +23,11 @@ class TestVertex(Conformance):
     @classmethod
     def options(cls, emulator: dict[str, Any]) -> dict[str, Any]:
         return dict(emulator["target"])
+
+
+@pytest.mark.slow
+class TestVertexOverGrpc(TestVertex):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def options(cls, emulator: dict[str, Any]) -> dict[str, Any]:
+        return dict(emulator["grpc"])
