@@ -6,7 +6,7 @@ import shutil
 import signal
 import sys
 import tempfile
-import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 NEEDS = ("google.cloud.aiplatform_v1", "google_crc32c", "kfp.pipeline_spec", "grpc")
 """Modules of the extra `vertex` that it cannot work without."""
+
+_LOOK = 0.05
+"""Seconds between looks whether it is to end."""
 
 PROJECT, LOCATION, BUCKET = "penstock-emulator", "us-central1", "penstock-emulator"
 
@@ -41,9 +44,10 @@ def command(session: Any, port: int, grpc_port: int | None, state: Path | None) 
     from penstock_vertex_emulator.grpc_server import GrpcServer
     from penstock_vertex_emulator.server import Server
 
-    ended = threading.Event()
+    # No `threading.Event`: a handler that sets one waits for itself when it comes as the wait begins.
+    ended: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
+        signal.signal(number, lambda number, _: ended.append(number))
     folder = state or Path(tempfile.mkdtemp(prefix="penstock-vertex-"))
     try:
         try:
@@ -63,7 +67,7 @@ def command(session: Any, port: int, grpc_port: int | None, state: Path | None) 
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _serve(output: Any, emulator: Emulator, server: Server, grpc: GrpcServer | None, ended: threading.Event) -> None:
+def _serve(output: Any, emulator: Emulator, server: Server, grpc: GrpcServer | None, ended: list[int]) -> None:
     emulator.ensure_bucket(BUCKET)
     server.start()
     if grpc is not None:
@@ -76,7 +80,8 @@ def _serve(output: Any, emulator: Emulator, server: Server, grpc: GrpcServer | N
         )
         for line in _pasteable(found) if not (output.json or output.quiet) else [found["url"]]:
             output.line(found, line)
-        ended.wait()
+        while not ended:
+            time.sleep(_LOOK)
     finally:
         if grpc is not None:
             grpc.stop()

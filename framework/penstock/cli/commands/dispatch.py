@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
+import time
 
 import click
 
 from penstock.cli.click_ext import Command
 from penstock.cli.session import Session
+
+_LOOK = 0.05
+"""Seconds between looks whether it is to end."""
 
 
 @click.command(cls=Command)
@@ -22,12 +25,14 @@ def dispatch(session: Session) -> None:
     from penstock.workspace import Workspace
 
     log_to_stderr()
-    ended = threading.Event()
+    # No `threading.Event`: a handler that sets one waits for itself when it comes as the wait begins.
+    ended: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
+        signal.signal(number, lambda number, _: ended.append(number))
     workspace, dispatcher = Workspace.for_server(session.load_config())
     with workspace:
         dispatcher.start()
         session.output.line({"pid": os.getpid()}, "dispatching")
-        ended.wait()
+        while not ended:
+            time.sleep(_LOOK)
         dispatcher.stop()
