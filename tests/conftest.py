@@ -42,6 +42,10 @@ TOGETHER = (
 # Folders in which the tests of a file share a server: on several workers each would start its own.
 TOGETHER_BY_FILE = ("tests/azureml_v1/", "tests/metrics/", "tests/server/")
 
+# Suites of cloud backends, and what they need of the vendors' own, which `requirements-cloud.lock` installs.
+CLOUD = ("tests/vertex/", "tests/vertex_emulator/")
+VENDORS_OWN = ("google.cloud.aiplatform_v1", "google.cloud.storage", "kfp")
+
 # A stranger's suite is run where the stranger's distribution is installed.
 collect_ignore = ["distributions"]
 
@@ -93,6 +97,19 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What needs the machine alone comes last, when nobody else is kept waiting by it."""
     items.sort(key=_needs_the_machine_alone)
+    cloud = [item for item in items if item.nodeid.startswith(CLOUD)]
+    missing = ", ".join(name for name in VENDORS_OWN if not _is_installed(name)) if cloud else ""
+    if missing and os.environ.get("PENSTOCK_TEST_CLOUD"):  # as CI has it, which must skip none of them
+        raise pytest.UsageError(f"the suites of the cloud backends need {missing}")
+    for item in cloud if missing else ():
+        item.add_marker(pytest.mark.skip(reason=f"needs {missing}: see `requirements-cloud.lock`"))
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def _needs_the_machine_alone(item: pytest.Item) -> bool:

@@ -106,25 +106,21 @@ def test_a_broken_package_is_one_line(name: str, message: str) -> None:
     assert str(caught.value) == message
 
 
-def test_plugins_and_commands_have_codes_of_their_own() -> None:
-    with pytest.raises(BackendBroken) as broken:
-        discovery.load("plugin", "cracked")
-    assert broken.value.code == "plugin_broken"
-    with pytest.raises(BackendBroken) as broken:
-        discovery.load("command", "cracked")
-    assert broken.value.code == "command_broken"
-    with pytest.raises(ConfigInvalid) as unknown:
-        discovery.load("command", "crackt")
-    assert unknown.value.code == "command_unknown"
-    with pytest.raises(ConfigInvalid) as unknown:
-        discovery.load("plugin", "crackt")
-    assert unknown.value.code == "plugin_unknown"
-    with pytest.raises(BackendBroken) as broken:
-        discovery.load("emulator", "cracked")
-    assert broken.value.code == "emulator_broken"
-    with pytest.raises(ConfigInvalid) as unknown:
-        discovery.load("emulator", "crackt")
-    assert unknown.value.code == "emulator_unknown"
+@pytest.mark.parametrize(
+    ("kind", "broken", "unknown"),
+    [
+        ("plugin", "plugin_broken", "plugin_unknown"),
+        ("command", "command_broken", "command_unknown"),
+        ("emulator", "emulator_broken", "emulator_unknown"),
+    ],
+)
+def test_what_is_no_backend_has_codes_of_its_own(kind: str, broken: str, unknown: str) -> None:
+    with pytest.raises(BackendBroken) as caught:
+        discovery.load(kind, "cracked")
+    assert caught.value.code == broken
+    with pytest.raises(ConfigInvalid) as missing:
+        discovery.load(kind, "crackt")
+    assert missing.value.code == unknown
 
 
 @pytest.mark.parametrize("kind", ["plugin", "command", "emulator"])

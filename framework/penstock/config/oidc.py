@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from attrs import Attribute, field, frozen, validators
 
 from penstock.records import Scope
 from penstock.spec.quantity import seconds_of
+
+if TYPE_CHECKING:
+    from urllib.parse import SplitResult
 
 Algorithm: TypeAlias = Literal[
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "Ed25519", "EdDSA"
@@ -30,17 +33,26 @@ def is_loopback(host: str | None) -> bool:
         return False
 
 
-def url_problem(url: str, *, local_http: bool = True) -> str | None:
-    """Why nothing can be fetched safely from a URL, or None: it is https, or with `local_http` http to this machine."""
+def split_url(url: str) -> SplitResult:
+    """The parts of a URL. Raises ValueError that says what is wrong with one that has none."""
     from urllib.parse import urlsplit
 
     if not url.isascii() or not url.isprintable() or " " in url:
-        return "a URL has only ASCII characters, and no spaces"
+        raise ValueError("a URL has only ASCII characters, and no spaces")
     try:
         parts = urlsplit(url)
         _ = parts.port
     except ValueError:
-        return "this is not a URL"
+        raise ValueError("this is not a URL") from None
+    return parts
+
+
+def url_problem(url: str, *, local_http: bool = True) -> str | None:
+    """Why nothing can be fetched safely from a URL, or None: it is https, or with `local_http` http to this machine."""
+    try:
+        parts = split_url(url)
+    except ValueError as problem:
+        return str(problem)
     if not parts.hostname or parts.username is not None or parts.fragment:
         return "a URL has a host, no user and no fragment"
     if parts.scheme == "https" or (parts.scheme == "http" and local_http and is_loopback(parts.hostname)):

@@ -8,7 +8,7 @@ from typing import Any
 from attrs import Attribute, field, fields, frozen
 
 from penstock.config.model import Config, Setting
-from penstock.config.oidc import OidcIssuer, one_of_each
+from penstock.config.oidc import OidcIssuer, one_of_each, split_url
 from penstock.config.structuring import structure_options
 
 DOORS = ("azureml_v1",)
@@ -33,15 +33,10 @@ def _origins(_: Any, attribute: Attribute[Any], value: Sequence[str]) -> None:
 
 
 def _url_problem(url: str) -> str | None:
-    from urllib.parse import urlsplit
-
-    if not url.isascii() or not url.isprintable() or " " in url:
-        return "a URL has only ASCII characters, and no spaces"
     try:
-        parts = urlsplit(url)
-        _ = parts.port
-    except ValueError:
-        return "this is not a URL"
+        parts = split_url(url)
+    except ValueError as problem:
+        return str(problem)
     if parts.scheme not in ("http", "https") or not parts.netloc:
         return "write it with `https://` or `http://` and its host"
     if not parts.hostname or parts.username is not None or "?" in url or "#" in url:
