@@ -28,7 +28,7 @@ def read_json(body: bytes) -> Any:
     try:
         value = json.loads(text, object_pairs_hook=_object, parse_constant=_constant, parse_float=_float)
     except json.JSONDecodeError as error:
-        raise _invalid(f"{error.msg} at line {error.lineno}, column {error.colno}") from None
+        raise _invalid(f"{error.msg.removesuffix(' at')} at line {error.lineno}, column {error.colno}") from None
     except RecursionError:
         raise _too_deep() from None
     except ValueError:  # int() refuses more than 4300 digits
