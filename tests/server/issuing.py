@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import socket
 import threading
 import time
 import warnings
@@ -29,6 +31,16 @@ def signed(header: bytes, claims: bytes, alg: str, key: Key) -> str:
     return f"{text}.{b64(JWSRegistry.algorithms[alg].sign(text.encode(), key))}"
 
 
+def _held_port() -> int:
+    """A port that is ours until this process ends: while an issuer is away nobody else takes it."""
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind(("127.0.0.1", 0))
+        port: int = holder.getsockname()[1]
+        os.dup(holder.fileno())  # bound and not listening: who connects is refused, and who reuses it may listen
+    return port
+
+
 class Issuer:
     """An issuer with an HTTP server of its own. `path` comes after its address in its name."""
 
@@ -40,7 +52,7 @@ class Issuer:
         self.hang = threading.Event()
         self.hang.set()
         self._server: ThreadingHTTPServer | None = None
-        self.port = 0
+        self.port = _held_port()
         self.start()
         self.address = f"http://127.0.0.1:{self.port}"
         self.name = self.address + path
@@ -70,7 +82,6 @@ class Issuer:
                 """Somebody did not wait for the answer."""
 
         self._server = Server(("127.0.0.1", self.port), Handler)
-        self.port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
     def stop(self) -> None:

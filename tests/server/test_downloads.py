@@ -205,6 +205,7 @@ WORDS = st.sampled_from(["..", ".", "a", "b", "to", "", "c"])
     )
 )
 @example([([], ["to", "", "."])])
+@example([([], ["to"]), ([], ["to", "", "."])])
 def test_no_link_of_an_archive_leads_out_of_it(tmp_path_factory, links) -> None:
     place = tmp_path_factory.mktemp("links")
     top = place / "made"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import tarfile
 from collections.abc import Iterator
@@ -95,7 +96,8 @@ def _tar(root: _Handle, name: str) -> Iterator[bytes]:
         info = tarfile.TarInfo(f"{path}/{entry}")
         found = os.stat(entry, dir_fd=folder.number, follow_symlinks=False)
         if stat.S_ISLNK(found.st_mode):
-            info.linkname = os.readlink(entry, dir_fd=folder.number)
+            # Python's tarfile takes `a//b` for a place outside when `a` is a link to itself (3.11).
+            info.linkname = re.sub("/+", "/", os.readlink(entry, dir_fd=folder.number))
             if _stays(info.linkname, depth=len(stack) - 1):
                 yield _head(info, found, tarfile.SYMTYPE)
         elif stat.S_ISDIR(found.st_mode):
