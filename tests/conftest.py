@@ -250,6 +250,13 @@ def importing() -> Callable[[Path], ModuleType]:
 
 
 @pytest.fixture(scope="session")
+def shell_environment():
+    """The environment of somebody who put the virtual environment's `bin` first in PATH."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("PENSTOCK_")}
+    return env | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}", "PENSTOCK_ACTOR": "ada"}
+
+
+@pytest.fixture(scope="session")
 def serving():
     """The module of `tests/serving.py`; without the extra `server` its tests are skipped by name."""
     pytest.importorskip("uvicorn", reason="needs the extra `server`")

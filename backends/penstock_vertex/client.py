@@ -1,13 +1,13 @@
 """The one place that touches Google's libraries: pipeline jobs and files in a bucket, in our words and errors.
 
 No call of theirs has a default time limit that can be relied on, and what they retry by themselves differs between
-methods and transports. So every call here has `timeout=` and no retries: publish and submit are safe to repeat and the
-core repeats them, and what only reads is asked again when somebody looks again.
+methods and transports. So every call here has `timeout=` and no retries of theirs, and goes through `_send`, which
+repeats it once where its answer was lost: all of them are safe to repeat. What fails then is repeated by the core.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -52,41 +52,39 @@ class Vertex:
         """The resource name of a job; what Google returns may have the project's number in it instead."""
         return f"{self.parent}/pipelineJobs/{job_id}"
 
-    def create_job(self, job_id: str, job: Mapping[str, Any]) -> Job:
-        """Create a job, or find the one that has this id already. `job` is as `PipelineJob` takes it.
+    def create_job(self, job_id: str, job: Mapping[str, Any]) -> str:
+        """Create a job, or find the one that has this id already; returns its resource name.
 
-        Jobs are answered as the REST API writes them, see `reading`.
+        `job` is as `PipelineJob` takes it.
         """
         from google.api_core.exceptions import AlreadyExists, Conflict
 
         with translated("the job cannot be created", self.options):
             try:
-                return _written(
-                    self._jobs.create_pipeline_job(
-                        parent=self.parent, pipeline_job=dict(job), pipeline_job_id=job_id, **self._once
-                    )
-                )
+                create = self._jobs.create_pipeline_job
+                made = self._send(create, parent=self.parent, pipeline_job=dict(job), pipeline_job_id=job_id)
+                return str(made.name)
             except (AlreadyExists, Conflict):  # gRPC raises the first, REST the second
                 pass
         found = self.find_job(job_id)
         if found is None:  # deleted in between
             raise TargetUnavailable(f"the job `{job_id}` was there a moment ago and is not now", retry_after=5)
-        return found
+        return str(found["name"])
 
     def find_job(self, job_id: str) -> Job | None:
-        """A job by its id, or None."""
+        """A job by its id, as the REST API writes it (see `reading`), or None."""
         from google.api_core.exceptions import NotFound
 
         with translated("the job cannot be read", self.options):
             try:
-                return _written(self._jobs.get_pipeline_job(name=self.job_name(job_id), **self._once))
+                return _written(self._send(self._jobs.get_pipeline_job, name=self.job_name(job_id)))
             except NotFound:
                 return None
 
     def cancel_job(self, job_id: str) -> None:
         """Ask a job to end."""
         with translated("the job cannot be canceled", self.options):
-            self._jobs.cancel_pipeline_job(name=self.job_name(job_id), **self._once)
+            self._send(self._jobs.cancel_pipeline_job, name=self.job_name(job_id))
 
     def uri(self, path: str) -> str:
         """Where a file below the staging folder is."""
@@ -98,9 +96,8 @@ class Vertex:
 
         with translated(f"`{self.uri(path)}` cannot be written", self.options):
             try:
-                self._bucket.blob(self._prefix + path).upload_from_string(
-                    data, content_type="application/octet-stream", if_generation_match=0, **self._once
-                )
+                upload = self._bucket.blob(self._prefix + path).upload_from_string
+                self._send(upload, data, content_type="application/octet-stream", if_generation_match=0)
             except PreconditionFailed:
                 return
 
@@ -110,9 +107,8 @@ class Vertex:
 
         with translated(f"`{self.uri(path)}` cannot be written", self.options):
             try:
-                self._bucket.blob(self._prefix + path).upload_from_filename(
-                    str(file), content_type="application/x-tar", if_generation_match=0, **self._once
-                )
+                upload = self._bucket.blob(self._prefix + path).upload_from_filename
+                self._send(upload, str(file), content_type="application/x-tar", if_generation_match=0)
             except PreconditionFailed:
                 return
 
@@ -122,10 +118,8 @@ class Vertex:
 
         with translated(f"`{self.uri(path)}` cannot be read", self.options):
             try:
-                blob = self._bucket.blob(self._prefix + path)
-                data: bytes = blob.download_as_bytes(
-                    start=start or None, end=None if end is None else end - 1, **self._once
-                )
+                download = self._bucket.blob(self._prefix + path).download_as_bytes
+                data: bytes = self._send(download, start=start or None, end=None if end is None else end - 1)
                 return data
             except NotFound:
                 return None
@@ -133,7 +127,7 @@ class Vertex:
     def files(self, beginning: str) -> list[tuple[str, int]]:
         """The files whose path begins so, in order, with their sizes in bytes."""
         with translated(f"`{self.uri(beginning)}` cannot be listed", self.options):
-            found = self._bucket.list_blobs(prefix=self._prefix + beginning, **self._once)
+            found = self._send(lambda **once: list(self._bucket.list_blobs(prefix=self._prefix + beginning, **once)))
             return sorted((blob.name.removeprefix(self._prefix), blob.size) for blob in found)
 
     def get_uri(self, uri: str) -> bytes | None:
@@ -143,7 +137,7 @@ class Vertex:
     def has(self, path: str) -> bool:
         """Whether a file is there."""
         with translated(f"`{self.uri(path)}` cannot be looked for", self.options):
-            return bool(self._bucket.blob(self._prefix + path).exists(**self._once))
+            return bool(self._send(self._bucket.blob(self._prefix + path).exists))
 
     def log(self, job_id: str, task: str, offset: int) -> LogChunk | None:
         """What a task wrote from a byte on, as an emulator serves it; None for a task that is not there."""
@@ -164,12 +158,24 @@ class Vertex:
         """Those of the permissions that we need on the bucket which we do not have."""
         needed = ["storage.objects.create", "storage.objects.get"]
         with translated(f"the bucket `{self._bucket.name}` cannot be asked", self.options):
-            held = self._bucket.test_iam_permissions(needed, timeout=self.options.poll_timeout)
+            held = self._send(self._bucket.test_iam_permissions, needed)
         return [name for name in needed if name not in held]
 
-    @property
-    def _once(self) -> dict[str, Any]:
-        return {"timeout": self.options.poll_timeout, "retry": None}
+    def _send(self, call: Callable[..., Any], *args: Any, **given: Any) -> Any:
+        """A call of theirs, and once more when the connection broke after it was sent, or a server says UNAVAILABLE."""
+        from google.api_core.exceptions import ServiceUnavailable
+        from requests.exceptions import ConnectionError as Broken
+        from urllib3.exceptions import MaxRetryError
+
+        once = {**given, "timeout": self.options.poll_timeout, "retry": None}
+        try:
+            return call(*args, **once)
+        except ServiceUnavailable:
+            pass
+        except Broken as error:
+            if any(isinstance(reason, MaxRetryError) for reason in error.args):  # it never came to a connection
+                raise
+        return call(*args, **once)
 
 
 def connect(options: VertexOptions) -> Vertex:

@@ -14,11 +14,13 @@ from penstock_vertex import reading
 from penstock_vertex.client import Vertex, connect
 from penstock_vertex.options import VertexOptions
 from penstock_vertex.reports import AttemptReport, read_report
+from penstock_vertex.sizes import MOST_ARGUMENTS, longest_arguments
 from penstock_vertex.staging import reports_folder
 from penstock_vertex.wire import encode_value
 
-_MOST = 100
-"""How many jobs are listed in one call, which is as many as Google gives."""
+_KEPT = 16
+_specs: dict[str, Mapping[str, Any]] = {}
+"""The last compiled pipelines that were submitted, by their URI, which names their content."""
 
 _LABEL = re.compile(r"[^a-z0-9_-]+")
 _POLICIES = {"slow": "PIPELINE_FAILURE_POLICY_FAIL_SLOW", "fast": "PIPELINE_FAILURE_POLICY_FAIL_FAST"}
@@ -33,31 +35,34 @@ def submit(target: Target, run: RunRequest) -> Submission:
     """Create the job of a run, or find it. Raises TargetRefused, TargetUnavailable."""
     options: VertexOptions = target.options
     vertex = connect(options)
-    document = vertex.get_uri(run.publication.external)
-    if document is None:
-        raise TargetRefused(
-            f"the compiled pipeline `{run.publication.external}` is not there any more; publish it again",
-            code="publication_damaged",
-        )
+    spec = _spec(vertex, run.publication.external)
     texts = {**run.parameters.texts, **run.parameters.artifacts}
+    values = {name: encode_value(text) for name, text in texts.items()}
+    step, size = longest_arguments(spec, values)
+    if size > MOST_ARGUMENTS:
+        raise TargetRefused(
+            f"with these values the arguments of step `{step}` have {size:,} characters, as they travel; "
+            f"at most {MOST_ARGUMENTS:,}",
+            code="size_refused",
+        )
     job: dict[str, Any] = {
         "display_name": (run.endpoint or run.pipeline)[:128],
-        "pipeline_spec": json.loads(document)["spec"],
+        "pipeline_spec": spec,
         "labels": labels(options, run),
         "runtime_config": {
             "gcs_output_directory": vertex.uri("runs"),
-            "parameter_values": {name: encode_value(text) for name, text in texts.items()},
+            "parameter_values": values,
             "failure_policy": _POLICIES[options.failure_policy],
         },
         **_where(options),
     }
-    created = vertex.create_job(job_id(run.id), job)
+    name = vertex.create_job(job_id(run.id), job)
     console = f"https://console.cloud.google.com/vertex-ai/pipelines/locations/{options.location}/runs/{job_id(run.id)}"
-    return Submission(external=created["name"], details={"console": f"{console}?project={options.project}"})
+    return Submission(external=name, details={"console": f"{console}?project={options.project}"})
 
 
 def look(target: Target, runs: Sequence[RunRef]) -> RunReports:
-    """What Google says of some runs: one listing for many, and each that is not in it by itself."""
+    """What Google says of some runs, each asked for by itself: a listing has no details of tasks."""
     vertex = connect(target.options)
     return {run.id: _report(vertex, vertex.find_job(job_id(run.id))) for run in runs}
 
@@ -101,6 +106,21 @@ def _where(options: VertexOptions) -> dict[str, Any]:
         found["reserved_ip_ranges"] = list(options.reserved_ip_ranges)
     if options.encryption_key is not None:
         found["encryption_spec"] = {"kms_key_name": options.encryption_key}
+    return found
+
+
+def _spec(vertex: Vertex, uri: str) -> Mapping[str, Any]:
+    found = _specs.get(uri)
+    if found is None:
+        document = vertex.get_uri(uri)
+        if document is None:
+            raise TargetRefused(
+                f"the compiled pipeline `{uri}` is not there any more; publish it again", code="publication_damaged"
+            )
+        found = json.loads(document)["spec"]
+        while len(_specs) >= _KEPT:
+            _specs.pop(next(iter(_specs)), None)
+        _specs[uri] = found
     return found
 
 

@@ -18,6 +18,7 @@ from penstock_vertex import launcher
 from penstock_vertex.locations import refused
 from penstock_vertex.names import MAX_TASK, task_name
 from penstock_vertex.options import VertexOptions
+from penstock_vertex.sizes import MOST_ARGUMENTS
 from penstock_vertex.staging import code_object
 from penstock_vertex.wire import encode_value
 from penstock_vertex.words import words_of
@@ -25,9 +26,6 @@ from penstock_vertex.words import words_of
 MOST_CORES = 96
 MOST_MEMORY = 624 * 2**30
 """What a step can have at most (Google: machine types of pipeline steps)."""
-
-MOST_ARGUMENTS = 100_000
-"""Characters of all arguments of a container together (Google: limits of custom training, as which steps run)."""
 
 MOST_SPEC = 10 * 10**6
 """Bytes of a compiled pipeline: what Google's services take as one request. A guess; there is no documented limit."""

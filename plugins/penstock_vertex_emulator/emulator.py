@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import unquote
 
 from penstock_vertex_emulator.artifacts import Artifacts
@@ -23,6 +23,7 @@ from penstock_vertex_emulator.storage import Storage, StorageError
 from penstock_vertex_emulator.storage_http import StorageHttp
 from penstock_vertex_emulator.store import Store
 
+T = TypeVar("T")
 _LOG = re.compile(r"/emulator/v1/(?P<job>projects/[^/]+/locations/[^/]+/pipelineJobs/[^/]+)/tasks/(?P<task>[^/]+)/log")
 _LOG_PIECE = 1 << 20
 
@@ -74,11 +75,7 @@ class Emulator:
 
     def do(self, method: Method, request: Any) -> Any:
         """Answer one call, with the faults that were asked for. Raises ApiError, Lost."""
-        lost = self.faults.meet(method.full)
-        answer = method.call(request)
-        if lost:
-            raise Lost
-        return answer
+        return self._met(method.full, method.subject(request), lambda: method.call(request))
 
     def answer(self, request: Request) -> Answer:
         """Answer one HTTP request. Raises Lost."""
@@ -92,17 +89,18 @@ class Emulator:
             for other in self._others:
                 found = other.find(request)
                 if found is not None:
-                    return self._with_faults(*found)
+                    return self._met(found[0], f"{request.path} {request.one('name')}", found[1])
             raise ApiError("NOT_FOUND", f"{request.verb} {request.path} is nothing that the emulator answers")
         except ApiError as error:
             return refusal(error)
 
-    def _with_faults(self, name: str, call: Callable[[], Answer]) -> Answer:
-        lost = self.faults.meet(name)
-        answer = call()
-        if lost:
-            raise Lost
-        return answer
+    def _met(self, name: str, subject: str, call: Callable[[], T]) -> T:
+        lost = self.faults.meet(name, subject)
+        try:
+            return call()
+        finally:
+            if lost:  # also when the answer is no
+                raise Lost
 
     def _own(self, request: Request) -> Answer:
         if request.path == "/emulator/v1/faults":

@@ -21,18 +21,27 @@ class Lost(Exception):
 class Fault:
     """What is to happen to the calls `call` to `call + times - 1` of a method, counted from when it was asked for.
 
-    `method` may hold `*`. `error` is a code such as UNAVAILABLE, answered instead of doing anything; `lose_answer`
-    drops the connection once everything was done; `delay` are seconds before anything is done. `times` 0 is without
-    end.
+    `method` may hold `*`. With `every`, each thing that is asked for is counted by itself, and of its calls from `call`
+    on every so many-th is hit: 2 loses one answer and gives the next. `error` is a code such as UNAVAILABLE, answered
+    instead of doing anything; `lose_answer` drops the connection once everything was done; `delay` are seconds before
+    anything is done. `times` 0 is without end.
     """
 
     method: str
     call: int = 1
     times: int = 1
+    every: int = 0
     error: str = ""
     message: str = "a fault that was asked for"
     lose_answer: bool = False
     delay: float = 0.0
+
+    def hits(self, number: int) -> bool:
+        """Whether it happens to the call with this number, from 1 on."""
+        since = number - self.call
+        if self.every:
+            return since >= 0 and since % self.every == 0
+        return since >= 0 and (not self.times or since < self.times)
 
 
 class Faults:
@@ -53,6 +62,7 @@ class Faults:
             isinstance(fault.method, str)
             and isinstance(fault.call, int)
             and isinstance(fault.times, int)
+            and isinstance(fault.every, int)
             and isinstance(fault.delay, int | float)
             and (fault.error == "" or fault.error in CODES)
         )
@@ -74,16 +84,20 @@ class Faults:
         with self._lock:
             return {"faults": [asdict(one) for one, _ in self._faults], "calls": dict(self._calls)}
 
-    def meet(self, method: str) -> bool:
-        """Count a call, and do what was asked for: wait, or raise ApiError. Whether its answer is to be lost."""
+    def meet(self, method: str, subject: str) -> bool:
+        """Count a call, and do what was asked for: wait, or raise ApiError. Whether its answer is to be lost.
+
+        `subject` is what the call is about, such as a job's name.
+        """
         lost, delay, refused = False, 0.0, None
         with self._lock:
             self._calls[method] += 1
             for fault, seen in self._faults:
                 if not fnmatchcase(method, fault.method):
                     continue
-                seen["calls"] += 1
-                if seen["calls"] < fault.call or (fault.times and seen["calls"] >= fault.call + fault.times):
+                counted = f"{method} {subject}" if fault.every else ""
+                seen[counted] += 1
+                if not fault.hits(seen[counted]):
                     continue
                 delay += fault.delay
                 lost = lost or fault.lose_answer

@@ -38,6 +38,11 @@ class Method:
         """The name by which faults are asked for."""
         return f"{self.service.rpartition('.')[2]}.{self.name}"
 
+    def subject(self, request: Any) -> str:
+        """What a call is about: the name of what is there or is to be made."""
+        fields = ("name", "parent", "pipeline_job_id")
+        return " ".join(str(getattr(request, field)) for field in fields if hasattr(request, field))
+
 
 def methods(pipelines: Pipelines, operations: Operations) -> tuple[Method, ...]:
     """The table. Source of verbs and paths: the HTTP options in google-cloud-aiplatform's REST transport."""

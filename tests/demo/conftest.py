@@ -2,19 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
-
-
-@pytest.fixture(scope="session")
-def shell_environment():
-    """The environment of somebody who put the virtual environment's `bin` first in PATH."""
-    env = {name: value for name, value in os.environ.items() if not name.startswith("PENSTOCK_")}
-    return env | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}", "PENSTOCK_ACTOR": "ada"}
 
 
 @pytest.fixture(scope="session")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -25,10 +27,8 @@ IMAGES: dict[str, tuple[str, bool]] = {
 PENSTOCK = Path(sys.executable).with_name("penstock")
 
 
-@pytest.fixture(scope="session")
-def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
-    """One that runs, for all tests of this process: its `url`, the options of a `target` by REST, and by `grpc`."""
-    place = tmp_path_factory.mktemp("emulator")
+@contextmanager
+def _emulated(place: Path) -> Iterator[dict[str, Any]]:
     with (place / "log").open("wb") as log:
         process = subprocess.Popen(
             [PENSTOCK, "emulate", "vertex", "--json", "--grpc-port", "0", "--state", place / "state"],
@@ -50,6 +50,22 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any
         process.stdout.close()
 
 
+@pytest.fixture(scope="session")
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    """One that runs, for all tests of this process: its `url`, the options of a `target` by REST, and by `grpc`."""
+    with _emulated(tmp_path_factory.mktemp("emulator")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def losing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    """One of which every other answer is lost, of each thing that is asked for."""
+    with _emulated(tmp_path_factory.mktemp("losing")) as running:
+        fault = json.dumps({"method": "*", "every": 2, "lose_answer": True}).encode()
+        urllib.request.urlopen(f"{running['url']}/emulator/v1/faults", fault, timeout=10).close()
+        yield running
+
+
 @pytest.fixture
 def target(emulator: dict[str, Any]) -> dict[str, Any]:
     """The options of a target that reaches the emulator."""
@@ -65,10 +81,12 @@ def containers(importing: Any) -> ModuleType:
 
 @pytest.fixture(scope="module", params=IMAGES)
 def path(request: pytest.FixtureRequest, containers: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The PATH of an image; where a shell is not installed, its tests are skipped by name."""
+    """The PATH of an image; where a shell is not installed, its tests are skipped by name, but not in CI."""
     shell, python = IMAGES[request.param]
     found: str | None = containers.image(tmp_path_factory.mktemp("image") / "bin", shell, python=python)
-    return found or pytest.skip(f"`{shell}` is not installed here")
+    if found is None:
+        (pytest.fail if os.environ.get("PENSTOCK_TEST_CLOUD") else pytest.skip)(f"`{shell}` is not installed here")
+    return found
 
 
 @pytest.fixture

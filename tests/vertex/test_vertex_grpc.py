@@ -47,12 +47,29 @@ def test_a_run_comes_to_its_end_and_another_is_canceled(workspace) -> None:
     assert workspace.services.targets.open("prod").check().ok
 
 
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("call", range(1, 4))
+@pytest.mark.parametrize("method", ["CreatePipelineJob", "GetPipelineJob", "CancelPipelineJob"])
+def test_a_lost_answer_makes_no_second_job(workspace, faults, method, call, times) -> None:
+    workspace.publish(workspace.config.base / "slow.yaml", endpoint="slow")
+    faults(f"PipelineService.{method}", call=call, times=times, lose_answer=True)
+    assert workspace.submit("slow").wait().outputs == {"text": "slept 0"}
+    run = workspace.submit("slow", parameters={"seconds": 600})
+    workspace.runs.cancel(run.id)
+    assert workspace.runs.wait(run.id).state == "canceled"
+    from penstock_vertex.client import connect
+
+    vertex = connect(workspace.services.targets.open("prod").target.options)
+    attempts = [path.rpartition("/")[2] for path, _ in vertex.files(f"runs/penstock-{run.id}/reports/")]
+    assert attempts in ([], ["1"])  # canceled before its step began, or after
+
+
 def test_a_quota_and_a_permission_say_the_same_as_over_rest(workspace, faults) -> None:
     workspace.publish(workspace.config.base / "slow.yaml", endpoint="slow")
     for answer, says in (("RESOURCE_EXHAUSTED", "a quota is used up"), ("PERMISSION_DENIED", "permission denied")):
         faults("PipelineService.GetPipelineJob", error=answer)
         assert any(says in line for line in workspace.services.targets.open("prod").check().lines)
-    faults("PipelineService.GetPipelineJob", error="UNAVAILABLE")
+    faults("PipelineService.GetPipelineJob", error="UNAVAILABLE", times=2)
     with pytest.raises(TargetUnavailable, match="Google answers"):
         workspace.services.targets.open("prod").get_run(_ref(workspace))
 

@@ -51,7 +51,7 @@ def publish(workspace: Workspace) -> None:
 
 @pytest.mark.parametrize(("answer", "code", "says"), ANSWERS)
 def test_an_answer_of_googles_is_one_line_with_a_code(workspace, faults, answer, code, says) -> None:
-    faults("storage.objects.insert", error=answer)
+    faults("storage.objects.insert", error=answer, times=2 if answer == "UNAVAILABLE" else 1)  # which is repeated once
     with pytest.raises(PenstockError, match=says) as caught:
         publish(workspace)
     assert caught.value.code == code
@@ -79,6 +79,7 @@ def test_a_hand_over_is_tried_again_or_ends_the_run(workspace, faults, answer, c
         assert run.wait().outputs == {"text": "done"}
 
 
+@pytest.mark.parametrize("times", [1, 2])
 @pytest.mark.parametrize("call", range(1, 4))
 @pytest.mark.parametrize(
     "method",
@@ -89,9 +90,9 @@ def test_a_hand_over_is_tried_again_or_ends_the_run(workspace, faults, answer, c
         "PipelineService.GetPipelineJob",
     ],
 )
-def test_a_lost_answer_makes_no_second_job(workspace, faults, method, call) -> None:
-    """The work was done and nobody heard of it, at each call of a history in turn."""
-    faults(method, call=call, lose_answer=True)
+def test_a_lost_answer_makes_no_second_job(workspace, faults, method, call, times) -> None:
+    """The work was done and nobody heard of it, at each call of a history in turn; and of its repeat neither."""
+    faults(method, call=call, times=times, lose_answer=True)
     for _ in range(3):
         try:
             publish(workspace)
@@ -112,6 +113,35 @@ def test_a_lost_answer_makes_no_second_job(workspace, faults, method, call) -> N
     assert len(list(vertex._jobs.list_pipeline_jobs(ours, timeout=30))) == 1
     attempts = [path.rpartition("/")[2] for path, _ in vertex.files(f"runs/penstock-{run.id}/reports/")]
     assert attempts == ["1"]
+
+
+def test_what_broke_is_sent_once_more_and_what_nobody_took_is_not(workspace, faults) -> None:
+    publish(workspace)
+    target = workspace.services.targets.open("prod")
+    for fault in ({"lose_answer": True}, {"error": "UNAVAILABLE"}):
+        faults("PipelineService.GetPipelineJob", **fault)
+        before = faults()["calls"].get("PipelineService.GetPipelineJob", 0)
+        assert target.check().ok
+        assert faults()["calls"]["PipelineService.GetPipelineJob"] == before + 2
+    faults("PipelineService.GetPipelineJob", error="RESOURCE_EXHAUSTED")
+    before = faults()["calls"]["PipelineService.GetPipelineJob"]
+    assert not target.check().ok
+    assert faults()["calls"]["PipelineService.GetPipelineJob"] == before + 1
+
+
+def test_values_that_are_too_long_together_are_said_by_their_step(workspace, faults) -> None:
+    spec = (workspace.config.base / "quick.yaml").read_text()
+    two = spec.replace("steps:", "parameters: {a: {type: string}, b: {type: string, default: ''}}\nsteps:", 1)
+    two = two.replace('"$1"\', sh,', '"$1"\', sh, "${{ parameters.a }}", "${{ parameters.b }}",', 1)
+    (workspace.config.base / "two.yaml").write_text(two.replace("name: quick", "name: two"))
+    workspace.publish(workspace.config.base / "two.yaml", endpoint="two")
+    long = "$" * 40_000  # which travels in base64
+    run = workspace.submit("two", parameters={"a": long, "b": long})
+    record = workspace.runs.get(run.id)
+    assert (record.state, record.error.code) == ("failed", "size_refused")
+    assert "step `only`" in record.error.message and "100,000" in record.error.message
+    assert "PipelineService.CreatePipelineJob" not in faults()["calls"]
+    assert workspace.submit("two", parameters={"a": long}).wait(check=False).state != "queued"
 
 
 def test_who_has_no_credentials_is_told_how_to_get_them(tmp_path, target, monkeypatch) -> None:

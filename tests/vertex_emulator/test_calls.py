@@ -199,6 +199,22 @@ def test_an_answer_is_lost_after_the_work_was_done(exceptions, faulty, emulated)
     assert faulty.bucket.blob("lost").download_as_bytes() == b"x"
 
 
+def test_every_other_answer_of_each_thing_is_lost(exceptions, faulty, emulated) -> None:
+    from requests.exceptions import ConnectionError as Broken
+
+    spec = emulated.pipeline({"t": emulated.step("true")})
+    names = [faulty.run(spec).name for _ in range(2)]
+    faulty.fault(method="*", every=2, lose_answer=True)
+    seen = []
+    for name in (names[0], names[0], names[1], names[0], names[1]):
+        try:
+            faulty.pipelines.get_pipeline_job(name=name, timeout=30, retry=None)
+            seen.append("answered")
+        except Broken:
+            seen.append("lost")
+    assert seen == ["lost", "answered", "lost", "lost", "answered"]
+
+
 def test_slowness(faulty) -> None:
     faulty.fault(method="storage.buckets.get", delay=0.5)
     begun = time.monotonic()
