@@ -77,8 +77,9 @@ def penstock_submit_run(target, run):
         # Nothing is kept of a sensitive value but what a step makes of it.
         hidden = {name: texts[name] for name in run.parameters.sensitive}
         record = _happens(pipeline, {**run.parameters.typed, **hidden}, texts)
-        if _write_once(file, json.dumps(record).encode()):
-            _leave_marks(record["steps"], run.parameters.texts.get("marks", ""))
+        # First, and under names of the run's own: whoever is killed in between is made up for by the next hand-over.
+        _leave_marks(run.id, record["steps"], texts.get("marks", ""))
+        _write_once(file, json.dumps(record).encode())
     return Submission(external=run.id)
 
 
@@ -200,10 +201,10 @@ def _known(target, run):
         raise NotFound(f"no run `{run}` here", code="run_not_found") from None
 
 
-def _leave_marks(steps, folder):
+def _leave_marks(run, steps, folder):
     for name, step in steps.items() if folder else ():
-        for _ in range(step["attempt"]):
-            (Path(folder) / f"{name}.{uuid.uuid4().hex}").touch()
+        for attempt in range(step["attempt"]):
+            (Path(folder) / f"{name}.{run}-{attempt}").touch()
 
 
 def _file(target, kind, name):
