@@ -2,7 +2,7 @@
 
 No call of theirs has a default time limit that can be relied on, and what they retry by themselves differs between
 methods and transports. So every call here has `timeout=` and no retries of theirs, and goes through `_send`, which
-repeats it once where its answer was lost: all of them are safe to repeat. What fails then is repeated by the core.
+repeats it where its answer was lost: all of them are safe to repeat. What fails then is repeated by the core.
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from penstock_vertex.options import VertexOptions
 
 Job = Mapping[str, Any]
+
+_REPEATS = 2
+"""How often a call whose answer was lost is sent once more."""
 
 _QUOTA = 60
 """Seconds after which a quota that is used up may have room again; Google says no time."""
@@ -162,19 +165,20 @@ class Vertex:
         return [name for name in needed if name not in held]
 
     def _send(self, call: Callable[..., Any], *args: Any, **given: Any) -> Any:
-        """A call of theirs, and once more when the connection broke after it was sent, or a server says UNAVAILABLE."""
+        """A call of theirs, repeated when the connection broke after it was sent or a server says UNAVAILABLE."""
         from google.api_core.exceptions import ServiceUnavailable
         from requests.exceptions import ConnectionError as Broken
         from urllib3.exceptions import MaxRetryError
 
         once = {**given, "timeout": self.options.poll_timeout, "retry": None}
-        try:
-            return call(*args, **once)
-        except ServiceUnavailable:
-            pass
-        except Broken as error:
-            if any(isinstance(reason, MaxRetryError) for reason in error.args):  # it never came to a connection
-                raise
+        for _ in range(_REPEATS):
+            try:
+                return call(*args, **once)
+            except ServiceUnavailable:
+                continue
+            except Broken as error:
+                if any(isinstance(reason, MaxRetryError) for reason in error.args):  # it never came to a connection
+                    raise
         return call(*args, **once)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -15,8 +16,8 @@ from penstock_vertex.client import Vertex, connect
 from penstock_vertex.options import VertexOptions
 from penstock_vertex.reports import AttemptReport, read_report
 from penstock_vertex.sizes import MOST_ARGUMENTS, longest_arguments
-from penstock_vertex.staging import reports_folder
-from penstock_vertex.wire import encode_value
+from penstock_vertex.staging import reports_folder, value_object
+from penstock_vertex.wire import LONGEST, REFERENCE, encode_value
 
 _KEPT = 16
 _specs: dict[str, Mapping[str, Any]] = {}
@@ -37,7 +38,7 @@ def submit(target: Target, run: RunRequest) -> Submission:
     vertex = connect(options)
     spec = _spec(vertex, run.publication.external)
     texts = {**run.parameters.texts, **run.parameters.artifacts}
-    values = {name: encode_value(text) for name, text in texts.items()}
+    values = {name: _travelling(vertex, text) for name, text in texts.items()}
     step, size = longest_arguments(spec, values)
     if size > MOST_ARGUMENTS:
         raise TargetRefused(
@@ -107,6 +108,17 @@ def _where(options: VertexOptions) -> dict[str, Any]:
     if options.encryption_key is not None:
         found["encryption_spec"] = {"kms_key_name": options.encryption_key}
     return found
+
+
+def _travelling(vertex: Vertex, text: str) -> str:
+    """A text as a parameter carries it; a long one is put beside the job first, under a name made of its content."""
+    value = encode_value(text)
+    if len(value) <= LONGEST:
+        return value
+    data = text.encode()
+    path = value_object(hashlib.sha256(data).hexdigest())
+    vertex.put(path, data)
+    return REFERENCE + vertex.uri(path).removeprefix("gs://")
 
 
 def _spec(vertex: Vertex, uri: str) -> Mapping[str, Any]:

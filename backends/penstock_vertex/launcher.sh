@@ -41,10 +41,21 @@ find_python() {
   return 1
 }
 
-# decode VALUE: the text that was encoded, in _text; a last letter keeps the ends of lines that a shell would drop.
+# decode VALUE: the text that was encoded or lies elsewhere, in _text; a last letter keeps the ends of lines that a shell
+# would drop.
 decode() {
   _text=$1
-  case $_text in penstock-b64:*) ;; *) return ;; esac
+  case $_text in
+  penstock-b64:*) ;;
+  penstock-gcs:*)
+    _file=$_gcs/${_text#penstock-gcs:}
+    [ -r "$_file" ] || broken "cannot read $_file: is the bucket mounted, and may the service account read it?"
+    _text=`cat "$_file" && echo x` || broken "cannot read $_file"
+    _text=${_text%x}
+    return
+    ;;
+  *) return ;;
+  esac
   if command -v base64 >/dev/null; then
     _text=`printf %s "${_text#penstock-b64:}" | base64 -d && echo x` || broken 'a value cannot be decoded'
   elif find_python; then
@@ -311,7 +322,7 @@ by_hand() {
   esac
   mkdir -p "${4%/*}"
   case $_text in
-  '' | *[!A-Za-z0-9_.,:/+-]* | penstock-b64:*)
+  '' | *[!A-Za-z0-9_.,:/+-]* | penstock-b64:* | penstock-gcs:*)
     command -v base64 >/dev/null || wrong output_invalid ': the image has neither base64 nor Python to hand it on with'
     _text=penstock-b64:`printf %s "$_text" | base64 | tr -d '\n'`
     ;;

@@ -15,6 +15,7 @@ import re
 import sys
 
 MARKER = "penstock-b64:"
+REFERENCE = "penstock-gcs:"
 MOST = 64 * 1024
 DIGITS = 4300
 DEPTH = 100
@@ -76,7 +77,7 @@ def canonical(kind: str, text: str) -> str:
 def carried(data: bytes) -> bytes:
     """A text as a parameter carries it: itself where nothing could touch it, else encoded."""
     plain = re.match(b"[!#%-z|~][ -#%-z|~]*\\Z", data) and not data.endswith(b" ")
-    if plain and not data.startswith(MARKER.encode()):
+    if plain and not data.startswith((MARKER.encode(), REFERENCE.encode())):
         return data
     return MARKER.encode() + base64.b64encode(data)
 

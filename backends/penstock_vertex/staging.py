@@ -37,6 +37,11 @@ def compiled_object(digest: str) -> str:
     return f"compiled/{digest.removeprefix('sha256:')}.json"
 
 
+def value_object(digest: str) -> str:
+    """The path below staging of a long value with the sha256 of its text in UTF-8."""
+    return f"values/{digest}"
+
+
 def reports_folder(job: str, task: str) -> str:
     """The folder below staging where the launcher of a task leaves a report of each attempt, named `1`, `2`, ...
 

@@ -11,7 +11,13 @@ import binascii
 import re
 
 MARKER = "penstock-b64:"
-"""What an encoded text begins with. One that begins so itself is encoded too."""
+"""What an encoded text begins with. One that begins so itself, or like a `REFERENCE`, is encoded too."""
+
+REFERENCE = "penstock-gcs:"
+"""What stands for a text that is too long to travel in arguments: then bucket and path of the object that it is."""
+
+LONGEST = 8 * 1024
+"""Characters of a parameter that travel in arguments; there are 100,000 for all of a container (see `sizes`)."""
 
 ARCHIVE = "penstock-tar:"
 """What stands in a `file` or `directory` parameter for content that travelled with the snapshot: then the URI of its
@@ -22,7 +28,7 @@ _TOUCHED = re.compile(r"[\x00-\x1f\x7f$]|\{\{|\A\s|\s\Z")
 
 def encode_value(text: str) -> str:
     """A text as a parameter carries it: itself where nothing could touch it, else encoded."""
-    if text and not text.startswith(MARKER) and not _TOUCHED.search(text):
+    if text and not text.startswith((MARKER, REFERENCE)) and not _TOUCHED.search(text):
         return text
     return MARKER + base64.b64encode(text.encode()).decode()
 

@@ -59,9 +59,9 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any
 
 @pytest.fixture(scope="session")
 def losing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
-    """One of which every other answer is lost, of each thing that is asked for."""
+    """One that loses the first and every third answer about each thing."""
     with _emulated(tmp_path_factory.mktemp("losing")) as running:
-        fault = json.dumps({"method": "*", "every": 2, "lose_answer": True}).encode()
+        fault = json.dumps({"method": "*", "every": 3, "lose_answer": True}).encode()
         urllib.request.urlopen(f"{running['url']}/emulator/v1/faults", fault, timeout=10).close()
         yield running
 

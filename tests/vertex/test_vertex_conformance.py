@@ -1,5 +1,5 @@
 """The whole conformance kit through Google's own client, against the emulator: over REST; slowly over gRPC, and where
-every other answer is lost.
+answers get lost.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class TestVertexOverGrpc(TestVertex):
 
 @pytest.mark.slow
 class TestVertexThatLosesAnswers(TestVertex):
-    """Of each thing that is asked for, every other answer is lost after the work was done."""
+    """The first and every third answer about each thing is lost after the work was done."""
 
     @pytest.fixture(scope="class")
     @classmethod

@@ -27,7 +27,7 @@ from penstock_vertex.archives import write_portable
 from penstock_vertex.compile import compile_pipeline
 from penstock_vertex.reports import AttemptReport
 from penstock_vertex.staging import code_object
-from penstock_vertex.wire import MARKER, encode_value
+from penstock_vertex.wire import MARKER, REFERENCE, encode_value
 
 TELL = """
 import json, os, sys
@@ -73,6 +73,7 @@ HARMFUL = [
     "{{$}}",
     MARKER,
     f"{MARKER}eA==",
+    f"{REFERENCE}acme/p/x",
     "=x",
     "end",
     "arg",
@@ -96,6 +97,19 @@ def test_every_text_reaches_the_program_as_it_is(containers, program, path, thre
         said = [bytes(word).decode() for word in json.loads((one.made / "content" / "said").read_text())]
         assert list(one.scratch.iterdir()) == []
     assert said == [first, second, f"{third} {first}{second}", "", first + third, "expanded"]
+
+
+def test_a_long_text_is_read_from_where_it_lies(container, path, program):
+    step = program(TELL, "${{ outputs.said }}", "${{ parameters.a }}", outputs={"said": "file"}, env={"SAID": "x"})
+    one = container(step, {"a": Parameter("string")})
+    text = "\u00e9$(X)\n" * 9_000 + "\n\n"
+    (one.gcs / "acme" / "p" / "values").mkdir()
+    (one.gcs / "acme" / "p" / "values" / "it").write_bytes(text.encode())
+    assert one.run(path, values={"p_a": f"{REFERENCE}acme/p/values/it"}) == (0, "")
+    assert bytes(json.loads((one.made / "content" / "said").read_text())[0]).decode() == text
+    status, _ = one.run(path, values={"p_a": f"{REFERENCE}acme/p/values/none"})
+    assert (status, one.report().code) == (70, "step_not_started")
+    assert "may the service account read it" in one.report().message
 
 
 def test_no_variable_of_a_step_is_one_of_the_launcher(container, path, program):

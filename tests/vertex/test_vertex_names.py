@@ -16,7 +16,7 @@ from penstock_vertex.names import label_problem, pipeline_name, step_name, task_
 from penstock_vertex.options import VertexOptions
 from penstock_vertex.reports import AttemptReport, read_report
 from penstock_vertex.staging import code_object, compiled_object, object_path, reports_folder, split_uri
-from penstock_vertex.wire import MARKER, decode_value, encode_value
+from penstock_vertex.wire import MARKER, REFERENCE, decode_value, encode_value
 
 odd = st.text("xX-_a0f5", min_size=1, max_size=8).filter(lambda text: text[0] != "-")
 
@@ -50,9 +50,11 @@ def test_a_pipeline_has_a_name_that_google_takes(first, second):
 
 
 @given(hostile_text() | st.text("$(){X penstock-b64:=", max_size=20).map(MARKER.__add__))
+@example(f"{REFERENCE}acme/x")
 def test_a_value_comes_back_and_nothing_finds_anything_in_it(text):
     sent = encode_value(text)
     assert decode_value(sent) == text
+    assert not sent.startswith(REFERENCE)
     assert sent and "$" not in sent and "{{" not in sent
     assert sent.isprintable() or not text.isascii()
     assert sent == sent.strip() and not re.search(r"[\x00-\x1f\x7f]", sent)
