@@ -1,7 +1,8 @@
 """Artifact Registry as far as KFP's RegistryClient calls it: packages of pipelines, their versions and tags.
 
 A repository is `/<project>/<repository>` of the emulator, and `/v1/projects/.../repositories/...` for its metadata, as
-at Google. Sources: kfp's `registry/context/*.json` and Artifact Registry's discovery document.
+at Google. Sources: kfp's `registry/context/*.json` and Artifact Registry's discovery document. Every repository is
+there and may be written, but for those whose names end as `_MISSING`, `_READ_ONLY` and `_DOCKER` say.
 """
 
 from __future__ import annotations
@@ -27,16 +28,20 @@ _SHORT = re.compile(
     r"/(?P<project>(?!v1/|ui/|storage/|upload/|download/|emulator/)[^/]+)/(?P<repository>[^/]+)(?P<rest>/.*)?"
 )
 _LONG = re.compile(
-    r"/v1/projects/(?P<project>[^/]+)/locations/[^/]+/repositories/(?P<repository>[^/]+)(?P<rest>/packages.*)"
+    r"/v1/projects/(?P<project>[^/]+)/locations/[^/]+/repositories/(?P<repository>[^/:]+)"
+    r"(?P<rest>/packages.*|:testIamPermissions|)"
 )
 _REST = re.compile(r"/packages(?:/(?P<package>[^/]+)(?:/(?P<kind>versions|tags)(?:/(?P<item>[^/]+))?)?)?")
 _TEMPLATE = re.compile(r"https?://[^/]+/(?P<project>[^/]+)/(?P<repository>[^/]+)/(?P<package>[^/]+)/(?P<item>[^/]+)")
 _TAG = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._~-]{0,127}")
 _LOCATION = "us-central1"
+_MISSING, _READ_ONLY, _DOCKER = "-missing", "-readonly", "-docker"
+_WRITING = re.compile(r"artifactregistry\..+\.(create|update|delete|upload\w*)")
+"""Permissions that are not held in a read-only repository."""
 
 
 class Artifacts:
-    """All repositories; one is there as soon as something is uploaded to it."""
+    """All repositories, with what was uploaded to them."""
 
     def __init__(self, store: Store, folder: Path) -> None:
         self._store = store
@@ -46,10 +51,29 @@ class Artifacts:
 
     def find(self, request: Request) -> tuple[str, Callable[[], Answer]] | None:
         """The method's name and the call that answers; nothing for another path."""
-        match = _LONG.fullmatch(request.path) or _SHORT.fullmatch(request.path)
+        long = _LONG.fullmatch(request.path)
+        match = long or _SHORT.fullmatch(request.path)
         if match is None:
             return None
         repository, rest = f"{unquote(match['project'])}/{unquote(match['repository'])}", match["rest"] or ""
+        found = self._whole(request, repository, rest) if long else None
+        found = found or self._inside(request, repository, rest)
+        if found is None:
+            return None
+        name, call = found
+        return name, lambda: _allowed(request, repository, call)
+
+    def _whole(self, request: Request, repository: str, rest: str) -> tuple[str, Callable[[], Answer]] | None:
+        """What is asked about a repository itself."""
+        if rest == ":testIamPermissions" and request.verb == "POST":
+            return "ArtifactRegistry.TestIamPermissions", lambda: _json({"permissions": _held(request, repository)})
+        if not rest and request.verb == "GET":
+            format_ = "DOCKER" if repository.endswith(_DOCKER) else "KFP"
+            return "ArtifactRegistry.GetRepository", lambda: _json({"name": _name(repository), "format": format_})
+        return None
+
+    def _inside(self, request: Request, repository: str, rest: str) -> tuple[str, Callable[[], Answer]] | None:
+        """What is asked about what lies in a repository."""
         if not rest and request.verb == "POST":
             return "ArtifactRegistry.UploadKfpArtifact", lambda: self._upload(request, repository)
         inside = _REST.fullmatch(rest)
@@ -69,6 +93,13 @@ class Artifacts:
             raise invalid(f"templateUri: {uri!r} is no https://.../<project>/<repository>/<package>/<version or tag>")
         version, content = self.content(f"{match['project']}/{match['repository']}", match["package"], match["item"])
         return version, _document(content)
+
+    def version(self, uri: str) -> str | None:
+        """The version that a `templateUri` names, or nothing where it names none that is here."""
+        try:
+            return self.template(uri)[0]
+        except ApiError:
+            return None
 
     def content(self, repository: str, package: str, item: str) -> tuple[str, bytes]:
         """The version and the text of a version or tag. Raises ApiError (NOT_FOUND)."""
@@ -172,12 +203,33 @@ class Artifacts:
     def _shown_package(self, repository: str, package: str) -> dict[str, Any]:
         found = self._package(repository, package)
         shown = {"createTime": found["created"], "updateTime": found["updated"]}
-        return {"name": _name(repository, package), "displayName": package, **shown}
+        return {"name": _name(repository, "packages", package), "displayName": package, **shown}
 
 
-def _name(repository: str, package: str, *more: str) -> str:
+def _allowed(request: Request, repository: str, call: Callable[[], Answer]) -> Answer:
+    """What a call answers, unless its repository is not there or not for it. Raises ApiError."""
+    if repository.endswith(_MISSING):
+        raise ApiError("NOT_FOUND", f"the repository {repository} does not exist")
+    writes = request.verb != "GET" and not request.path.endswith(":testIamPermissions")
+    if writes and repository.endswith(_READ_ONLY):
+        raise ApiError("PERMISSION_DENIED", f"artifactregistry.repositories.uploadArtifacts denied on {repository}")
+    if writes and repository.endswith(_DOCKER):
+        raise ApiError("FAILED_PRECONDITION", f"the repository {repository} is not of format KFP")
+    return call()
+
+
+def _held(request: Request, repository: str) -> list[str]:
+    """Those of the permissions that are asked for which are held: all, in a read-only repository those to read."""
+    try:
+        asked = [str(one) for one in json.loads(request.body)["permissions"]]
+    except (ValueError, KeyError, TypeError):
+        raise invalid("`permissions` are asked for as a list") from None
+    return [one for one in asked if not (repository.endswith(_READ_ONLY) and _WRITING.fullmatch(one))]
+
+
+def _name(repository: str, *more: str) -> str:
     project, _, name = repository.partition("/")
-    return "/".join((f"projects/{project}/locations/{_LOCATION}/repositories/{name}/packages/{package}", *more))
+    return "/".join((f"projects/{project}/locations/{_LOCATION}/repositories/{name}", *more))
 
 
 def _shown_version(repository: str, package: str, found: dict[str, Any], version: str) -> dict[str, Any]:
@@ -185,15 +237,15 @@ def _shown_version(repository: str, package: str, found: dict[str, Any], version
         raise ApiError("NOT_FOUND", f"{repository}/{package} has no version {version}")
     moment = found["versions"][version]
     tags = [_shown_tag(repository, package, found, tag) for tag, of in found["tags"].items() if of == version]
-    name = _name(repository, package, "versions", version)
+    name = _name(repository, "packages", package, "versions", version)
     return {"name": name, "createTime": moment, "updateTime": moment, "relatedTags": tags}
 
 
 def _shown_tag(repository: str, package: str, found: dict[str, Any], tag: str) -> dict[str, Any]:
     if tag not in found["tags"]:
         raise ApiError("NOT_FOUND", f"{repository}/{package} has no tag {tag}")
-    version = _name(repository, package, "versions", found["tags"][tag])
-    return {"name": _name(repository, package, "tags", tag), "version": version}
+    version = _name(repository, "packages", package, "versions", found["tags"][tag])
+    return {"name": _name(repository, "packages", package, "tags", tag), "version": version}
 
 
 def _check_tag(tag: str) -> None:

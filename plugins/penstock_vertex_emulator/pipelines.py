@@ -51,6 +51,8 @@ class Pipelines:
             job.ClearField(field)
         if not job.HasField("pipeline_spec"):
             self._follow_template(job)
+        elif version := self._artifacts.version(job.template_uri):  # it only says where the spec comes from
+            job.template_metadata.version = version
         spec = Spec(data_of(job.pipeline_spec))
         identity = request.pipeline_job_id
         if not identity:

@@ -95,3 +95,43 @@ def test_a_job_is_made_from_a_template(exceptions, emulator, emulated, registry,
     assert emulator.log(job.name, "t")[0] == b"from the registry\n"
     with pytest.raises(exceptions.NotFound):
         submit(uri + "none")
+
+
+def test_a_job_with_a_spec_says_which_version_it_is_from(emulator, emulated, registry, file) -> None:
+    package, version = registry.upload_pipeline(str(file), tags="fine")
+    spec = yaml.safe_load(file.read_text())
+    for item, said in ((version, version), ("fine", version), ("none", "")):
+        job = emulator.submit(spec, template_uri=f"{registry._host}/{package}/{item}")
+        assert job.template_metadata.version == said
+        assert emulator.wait(job.name).state.name == "PIPELINE_STATE_SUCCEEDED"
+
+
+WRITING = "artifactregistry.repositories.uploadArtifacts"
+READING = "artifactregistry.packages.list"
+
+
+@pytest.mark.parametrize(
+    ("ending", "format_", "held", "upload"),
+    [
+        ("", "KFP", [WRITING, READING], 200),
+        ("-readonly", "KFP", [READING], 403),
+        ("-docker", "DOCKER", [WRITING, READING], 400),
+        ("-missing", None, None, 404),
+    ],
+)
+def test_what_a_repository_is_and_takes_is_in_its_name(emulator, file, ending, format_, held, upload) -> None:
+    import requests
+
+    name = f"r{uuid.uuid4().hex}{ending}"
+    api = f"{emulator.url}/v1/projects/acme/locations/europe-west1/repositories/{name}"
+    shown = requests.get(api, timeout=10)
+    tested = requests.post(f"{api}:testIamPermissions", json={"permissions": [WRITING, READING]}, timeout=10)
+    assert shown.status_code == tested.status_code == (200 if format_ else 404)
+    assert shown.json().get("format") == format_
+    assert tested.json().get("permissions") == held
+    files = {"content": file.read_bytes()}
+    assert requests.post(f"{emulator.url}/acme/{name}", files=files, timeout=10).status_code == upload
+    listed = requests.get(f"{api}/packages", timeout=10)
+    assert len(listed.json().get("packages", ())) == (1 if upload == 200 else 0)
+    asked = requests.post(f"{api}:testIamPermissions", data="no", timeout=10)
+    assert asked.status_code == (400 if format_ else 404)
