@@ -1,8 +1,7 @@
-"""The one place that touches Google's libraries: pipeline jobs and files in a bucket, in our words and errors.
+"""What touches Google's libraries, `repository` besides: pipeline jobs and files in a bucket, in our words and errors.
 
-No call of theirs has a default time limit that can be relied on, and what they retry by themselves differs between
-methods and transports. So every call here has `timeout=` and no retries of theirs, and goes through `_send`, which
-repeats it where its answer was lost: all of them are safe to repeat. What fails then is repeated by the core.
+No call of theirs has a default time limit that can be relied on. So every call here has `timeout=`, and is repeated by
+`repeating` alone; what fails then is repeated by the core, or by whoever looks again.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from attrs import frozen
 
 from penstock.contract.run import LogChunk
 from penstock.errors import PenstockError, TargetRefused, TargetUnavailable
+from penstock_vertex.repeating import repeated
 from penstock_vertex.staging import split_uri
 
 if TYPE_CHECKING:
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from penstock_vertex.options import VertexOptions
 
 Job = Mapping[str, Any]
-
-_REPEATS = 2
-"""How often a call whose answer was lost is sent once more."""
 
 _QUOTA = 60
 """Seconds after which a quota that is used up may have room again; Google says no time."""
@@ -93,25 +90,22 @@ class Vertex:
         """Where a file below the staging folder is."""
         return f"gs://{self._bucket.name}/{self._prefix}{path}"
 
-    def put(self, path: str, data: bytes) -> None:
-        """Write a file whose name says what is in it; one that is there already stays."""
+    def put(self, path: str, data: bytes | Path, said: Mapping[str, str]) -> None:
+        """Write bytes, or the content of a file of this machine, to a file whose name says what is in it.
+
+        One that is there already stays as it is. `said` is its custom metadata, in ASCII.
+        """
         from google.api_core.exceptions import PreconditionFailed
 
         with translated(f"`{self.uri(path)}` cannot be written", self.options):
+            blob = self._bucket.blob(self._prefix + path)
+            blob.metadata = dict(said)
+            once = {"if_generation_match": 0}
             try:
-                upload = self._bucket.blob(self._prefix + path).upload_from_string
-                self._send(upload, data, content_type="application/octet-stream", if_generation_match=0)
-            except PreconditionFailed:
-                return
-
-    def put_file(self, path: str, file: Path) -> None:
-        """The same with the content of a file of this machine."""
-        from google.api_core.exceptions import PreconditionFailed
-
-        with translated(f"`{self.uri(path)}` cannot be written", self.options):
-            try:
-                upload = self._bucket.blob(self._prefix + path).upload_from_filename
-                self._send(upload, str(file), content_type="application/x-tar", if_generation_match=0)
+                if isinstance(data, Path):
+                    self._send(blob.upload_from_filename, str(data), content_type="application/x-tar", **once)
+                else:
+                    self._send(blob.upload_from_string, data, content_type="application/octet-stream", **once)
             except PreconditionFailed:
                 return
 
@@ -159,27 +153,14 @@ class Vertex:
 
     def permissions(self) -> list[str]:
         """Those of the permissions that we need on the bucket which we do not have."""
-        needed = ["storage.objects.create", "storage.objects.get"]
+        needed = ["storage.objects.create", "storage.objects.get", "storage.objects.list"]
         with translated(f"the bucket `{self._bucket.name}` cannot be asked", self.options):
             held = self._send(self._bucket.test_iam_permissions, needed)
         return [name for name in needed if name not in held]
 
     def _send(self, call: Callable[..., Any], *args: Any, **given: Any) -> Any:
-        """A call of theirs, repeated when the connection broke after it was sent or a server says UNAVAILABLE."""
-        from google.api_core.exceptions import ServiceUnavailable
-        from requests.exceptions import ConnectionError as Broken
-        from urllib3.exceptions import MaxRetryError
-
         once = {**given, "timeout": self.options.poll_timeout, "retry": None}
-        for _ in range(_REPEATS):
-            try:
-                return call(*args, **once)
-            except ServiceUnavailable:
-                continue
-            except Broken as error:
-                if any(isinstance(reason, MaxRetryError) for reason in error.args):  # it never came to a connection
-                    raise
-        return call(*args, **once)
+        return repeated(lambda: call(*args, **once))
 
 
 def connect(options: VertexOptions) -> Vertex:
@@ -202,7 +183,7 @@ def _jobs(endpoint: str, transport: str, credentials: str) -> PipelineServiceCli
         return PipelineServiceClient(transport=_plain_grpc(endpoint))
     return PipelineServiceClient(
         transport=transport,
-        credentials=_credentials(credentials),
+        credentials=credentials_of(credentials),
         client_options=ClientOptions(api_endpoint=endpoint),
     )
 
@@ -213,10 +194,11 @@ def _files(project: str, endpoint: str | None, credentials: str) -> Client:
     from google.cloud import storage
 
     options = None if endpoint is None else {"api_endpoint": endpoint}
-    return storage.Client(project=project, credentials=_credentials(credentials), client_options=options)
+    return storage.Client(project=project, credentials=credentials_of(credentials), client_options=options)
 
 
-def _credentials(kind: str) -> Any:
+def credentials_of(kind: str) -> Any:
+    """Google's credentials by what the option `credentials` says. Raises `DefaultCredentialsError` of google.auth."""
     if kind == "anonymous":
         from google.auth.credentials import AnonymousCredentials
 
@@ -242,25 +224,29 @@ def _written(job: PipelineJob) -> Job:
 
 
 @contextmanager
-def translated(what: str, options: VertexOptions) -> Iterator[None]:
-    """Turn what their libraries raise into TargetUnavailable or TargetRefused; `what` begins the message."""
+def translated(what: str, options: VertexOptions, where: str = "", place: str = "") -> Iterator[None]:
+    """Turn what their libraries raise into TargetUnavailable or TargetRefused; `what` begins the message.
+
+    `where` says in words what was asked, `place` by its address; of the jobs of the target, unless they are given.
+    """
     try:
         yield
     except PenstockError:
         raise
     except Exception as error:
-        found = _meaning(what, options, error)
+        where = where or f"project `{options.project}`, location `{options.location}`"
+        place = place or options.api_endpoint or f"{options.location}-aiplatform.googleapis.com"
+        found = _meaning(what, where, place, error)
         if found is None:
             raise
         raise found from None
 
 
-def _meaning(what: str, options: VertexOptions, error: Exception) -> PenstockError | None:
+def _meaning(what: str, where: str, place: str, error: Exception) -> PenstockError | None:
     from google.api_core import exceptions as api
     from google.auth import exceptions as auth
     from requests import exceptions as http
 
-    where = f"project `{options.project}`, location `{options.location}`"
     if isinstance(error, auth.RefreshError | auth.InvalidOperation | api.Unauthenticated):
         return TargetUnavailable(
             f"{what}: Google does not take the credentials any more; sign in again", code="credentials_expired"
@@ -284,7 +270,6 @@ def _meaning(what: str, options: VertexOptions, error: Exception) -> PenstockErr
     if isinstance(error, api.ClientError):
         return TargetRefused(f"{what}: {_said(error)}")
     if isinstance(error, http.RequestException | auth.TransportError | ConnectionError | TimeoutError):
-        place = options.api_endpoint or f"{options.location}-aiplatform.googleapis.com"
         return TargetUnavailable(f"{what}: {place} cannot be reached ({type(error).__name__})", retry_after=5)
     return None
 

@@ -56,6 +56,7 @@ def submit(target: Target, run: RunRequest) -> Submission:
             "failure_policy": _POLICIES[options.failure_policy],
         },
         **_where(options),
+        **_template(options, run),
     }
     name = vertex.create_job(job_id(run.id), job)
     console = f"https://console.cloud.google.com/vertex-ai/pipelines/locations/{options.location}/runs/{job_id(run.id)}"
@@ -117,7 +118,7 @@ def _travelling(vertex: Vertex, text: str) -> str:
         return value
     data = text.encode()
     path = value_object(hashlib.sha256(data).hexdigest())
-    vertex.put(path, data)
+    vertex.put(path, data, {})
     return REFERENCE + vertex.uri(path).removeprefix("gs://")
 
 
@@ -134,6 +135,18 @@ def _spec(vertex: Vertex, uri: str) -> Mapping[str, Any]:
             _specs.pop(next(iter(_specs)), None)
         _specs[uri] = found
     return found
+
+
+def _template(options: VertexOptions, run: RunRequest) -> dict[str, Any]:
+    """The version in the repository that the spec is the same as: never a tag, which Google fails to run (its issue
+    python-aiplatform#2181), and only of the repository that the target has now.
+
+    Google downloads it only where a job has no spec (`PipelineJob.template_uri`), and its own SDK sends both: it is
+    where the console says that a job comes from.
+    """
+    uri = run.publication.details.get("template", "")
+    ours = options.repository is not None and uri.startswith(f"{options.repository}/")
+    return {"template_uri": uri} if ours else {}
 
 
 def _need(vertex: Vertex, run: str) -> Mapping[str, Any]:

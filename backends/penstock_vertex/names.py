@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from urllib.parse import quote
 
 MAX_TASK = 128
 """Characters of a task's name: that of the job which runs it is as long (Google; a task's own limit is a guess)."""
@@ -21,6 +22,7 @@ MAX_LABEL = 63
 _PREFIX = "x-"
 _WRITTEN = re.compile(r"_|-(?![a-wyz0-9])|[A-Z]")
 _READ = re.compile(r"-x([0-9a-f]{2})|--")
+_NO_HEADER = re.compile(r"[^ -$&-~]+")
 
 
 def task_name(step: str) -> str:
@@ -50,6 +52,13 @@ def pipeline_name(name: str) -> str:
         return slug
     digest = hashlib.sha256(name.encode()).hexdigest()[:8]
     return "-".join(part for part in ("p" if not re.match(r"[a-z]", slug) else "", slug, digest) if part)
+
+
+def header_text(text: str) -> str:
+    """A text as the value of an object's metadata, which travels in HTTP headers: what is no printable ASCII, and `%`,
+    as percent and hexadecimal, as in URLs. `urllib.parse.unquote` undoes it.
+    """
+    return _NO_HEADER.sub(lambda found: quote(found[0], safe=""), text)
 
 
 def label_problem(key: str, value: str) -> str | None:

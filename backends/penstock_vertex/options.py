@@ -11,11 +11,11 @@ from attrs import Attribute, field, frozen, validators
 
 from penstock.spec.quantity import bytes_of, cores_of, seconds_of
 from penstock_vertex import names
+from penstock_vertex.addresses import LOOPBACK, split_repository
 from penstock_vertex.staging import split_uri
 
 _IDENTITY = {"identity": True}
 _FROZEN = {"frozen": True}
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 _Check = Callable[[Any, "Attribute[Any]", Any], None]
 
@@ -34,7 +34,12 @@ def _staging(_: Any, attribute: Attribute[Any], value: str) -> None:
     split_uri(value)
 
 
-def _staging_text(value: str) -> str:
+def _repository(_: Any, attribute: Attribute[Any], value: str | None) -> None:
+    if value is not None:
+        split_repository(value)
+
+
+def _without_slash(value: Any) -> Any:
     return value.rstrip("/") if isinstance(value, str) else value
 
 
@@ -65,6 +70,8 @@ class VertexOptions:
     `project`: the Google Cloud project, by its id.
     `location`: the region where pipelines run.
     `staging`: `gs://bucket[/prefix]`, where code, compiled pipelines and the files of runs are kept.
+    `repository`: `https://us-central1-kfp.pkg.dev/acme/pipelines`, a repository of Artifact Registry (format KFP) that
+    compiled pipelines are put into as well, for people and other programs; runs do not need it.
     `service_account`: the account that steps run as; without it, the project's default one.
     `network`: `projects/NUMBER/global/networks/NAME`, the VPC that steps are peered with.
     `reserved_ip_ranges`: names of the ranges of that network which steps may use.
@@ -93,7 +100,8 @@ class VertexOptions:
     location: str = field(
         default="us-central1", metadata=_IDENTITY, validator=_matching(r"[a-z]+-[a-z]+[0-9]+", "us-central1")
     )
-    staging: str = field(metadata=_IDENTITY, converter=_staging_text, validator=_staging)
+    staging: str = field(metadata=_IDENTITY, converter=_without_slash, validator=_staging)
+    repository: str | None = field(default=None, converter=_without_slash, validator=_repository)
     service_account: str | None = field(
         default=None, validator=_matching(r"[^\s@]+@[^\s@]+", "me@acme.iam.gserviceaccount.com")
     )
@@ -128,6 +136,7 @@ class VertexOptions:
     def __attrs_post_init__(self) -> None:
         """See that nobody sends anonymous calls to Google by mistake. Raises ValueError."""
         if self.credentials == "anonymous":
-            for name in ("api_endpoint", "storage_endpoint"):
-                if _endpoint_host(getattr(self, name)) not in _LOOPBACK:
+            needed = ("api_endpoint", "storage_endpoint", *(["repository"] if self.repository else []))
+            for name in needed:
+                if _endpoint_host(getattr(self, name)) not in LOOPBACK:
                     raise ValueError(f"`credentials: anonymous` is for an emulator: `{name}` is not on this machine")

@@ -10,23 +10,35 @@ from penstock.contract.target import Compiled, Publication, Target
 from penstock.snapshot import Snapshot
 from penstock_vertex.archives import write_portable
 from penstock_vertex.client import connect
+from penstock_vertex.names import header_text
+from penstock_vertex.options import VertexOptions
+from penstock_vertex.repository import registry_of, tag_of, template_of
 from penstock_vertex.staging import code_object, compiled_object
 
 
 def publish(target: Target, snapshot: Snapshot, compiled: Compiled) -> Publication:
     """Upload what is not there yet; nothing is ever overwritten, so what a broken publish leaves behind does no harm.
 
-    The document comes last: whoever finds it finds everything that it names. Raises TargetUnavailable, TargetRefused.
+    The document comes after all that it names, and what a repository has after the document. Objects say whose they
+    are in their metadata: the first that put them there, as others may have the same content. Raises
+    TargetUnavailable, TargetRefused.
     """
-    vertex = connect(target.options)
+    options: VertexOptions = target.options
+    vertex = connect(options)
+    said = {"penstock-digest": snapshot.digest, "penstock-pipeline": header_text(snapshot.pipeline.name)}
     for archive in snapshot.archives.values():
         path = code_object(archive.digest)
         if not vertex.has(path):
             with tempfile.NamedTemporaryFile(suffix=".tar") as file:
                 write_portable(archive, file)
                 file.flush()
-                vertex.put_file(path, Path(file.name))
+                vertex.put(path, Path(file.name), said)
     path = compiled_object(hashlib.sha256(compiled.data).hexdigest())
     if not vertex.has(path):
-        vertex.put(path, compiled.data)
-    return Publication(external=vertex.uri(path), details={"digest": snapshot.digest})
+        vertex.put(path, compiled.data, said)
+    details = {"digest": snapshot.digest}
+    if options.repository is not None:
+        package, content = template_of(compiled.data)
+        registry = registry_of(options, options.repository)
+        details["template"] = registry.put(package, content, tag_of(snapshot.digest))
+    return Publication(external=vertex.uri(path), details=details)
