@@ -101,6 +101,8 @@ def test_a_bad_answer_to_an_upload_is_refused() -> None:
     """What is no version, or one of another pipeline, is never kept."""
     from types import SimpleNamespace
 
+    import requests
+
     from penstock_vertex.addresses import split_repository
     from penstock_vertex.options import VertexOptions
     from penstock_vertex.repository import Registry
@@ -109,7 +111,11 @@ def test_a_bad_answer_to_an_upload_is_refused() -> None:
         text = ""
 
         def request(self, verb: str, url: str, **given: Any) -> Any:
-            return SimpleNamespace(status_code=200 if verb == "POST" else 404, ok=True, text=self.text)
+            if verb == "POST":
+                return SimpleNamespace(ok=True, text=self.text)
+            answer = requests.Response()
+            answer.status_code, answer.request = 404, requests.Request(verb, url).prepare()
+            return answer
 
     options = VertexOptions(project="acme-pipelines", staging="gs://bucket")
     registry = Registry(options, split_repository("https://us-kfp.pkg.dev/acme/p"), Session())
