@@ -104,6 +104,20 @@ def test_a_bucket_that_is_not_there_is_said_at_publish(project: Path, target: di
         assert workspace.pipelines.list().items == ()
 
 
+def test_an_image_that_does_not_exist_is_said_by_its_step(project: Path) -> None:
+    """Nobody here can know it before: the registry is asked by Google, when the step begins."""
+    spec = SPEC.replace("  write:\n", "  write:\n    image: registry.invalid/team/greet:1\n", 1)
+    (project / "greet.yaml").write_text(spec)
+    with Workspace.open(project, env={}, actor="ada") as workspace:
+        workspace.publish(project / "greet.yaml", endpoint="greet")
+        run = workspace.submit("greet")
+        record = workspace.runs.wait(run.id)
+        assert (record.state, record.error.code) == ("failed", "step_failed")
+        assert record.error.message.startswith("step `write`: ")
+        assert "registry.invalid/team/greet:1" in record.error.message
+        assert "\n" not in record.error.message
+
+
 def test_a_path_of_this_machine_is_refused(project: Path) -> None:
     spec = SPEC.replace("parameters:\n", "parameters:\n  table: {type: file}\n", 1)
     spec = spec.replace("    command:", '    inputs: {table: "${{ parameters.table }}"}\n    command:', 1)
