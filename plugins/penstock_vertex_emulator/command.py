@@ -105,7 +105,8 @@ def options(url: str, grpc: str | None = None) -> dict[str, Any]:
             "api_endpoint": grpc or url,
             "transport": "grpc" if grpc else "rest",
             "storage_endpoint": url,
-            "log_endpoint": f"{url}/emulator/v1",
+            "logging_endpoint": url,
+            "log_settle": 0,
         },
         "env": {"STORAGE_EMULATOR_HOST": url},
     }

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlite3
 import threading
 import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 _TABLES = """
@@ -23,6 +25,12 @@ create table if not exists objects (
 );
 create table if not exists uploads (id text primary key, body text not null);
 create table if not exists packages (name text primary key, body text not null);
+create table if not exists entries (
+    job text not null, time integer not null, insert_id text not null, log_id text not null, project text not null,
+    received integer not null, rest text not null,
+    primary key (job, time, insert_id, log_id, project)
+) without rowid;
+create table if not exists agents (file text primary key, position integer not null);
 """
 
 
@@ -46,6 +54,23 @@ class Store:
         """Change something; how many rows were changed."""
         with self._lock:
             return self._connection.execute(statement, values).rowcount
+
+    def many(self, statement: str, values: Iterable[Iterable[object]]) -> None:
+        """Change something once for each of some values."""
+        with self._lock:
+            self._connection.executemany(statement, (tuple(each) for each in values))
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All that is changed inside, by this thread, or nothing of it."""
+        with self._lock:
+            self._connection.execute("begin immediate")
+            try:
+                yield
+            except BaseException:
+                self._connection.execute("rollback")
+                raise
+            self._connection.execute("commit")
 
     def rows(self, statement: str, *values: object) -> list[tuple[object, ...]]:
         """All rows of a question."""
