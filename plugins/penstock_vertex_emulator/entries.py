@@ -42,11 +42,12 @@ class Entries:
 
         The time at which they came in never goes back from one call to the next.
         """
+        made = list(entries)
         with self._store.transaction():
             received = max(time.time_ns(), int(self._latest()) + 1)
             self._store.many(
                 "insert or ignore into entries values (?, ?, ?, ?, ?, ?, ?)",
-                ((one.job, one.time, one.insert_id, one.log_id, one.project, received, one.rest) for one in entries),
+                ((one.job, one.time, one.insert_id, one.log_id, one.project, received, one.rest) for one in made),
             )
             self._store.run("insert or replace into meta values ('received', ?)", str(received))
             for statement, values in also:

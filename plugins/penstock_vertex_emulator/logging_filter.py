@@ -195,7 +195,7 @@ def _moment(text: str) -> int | None:
 
     moment: Any = Timestamp()
     try:
-        moment.FromJsonString(text)
+        moment.FromJsonString(re.sub(r"([+-]\d\d)(\d\d)$", r"\1:\2", text))  # as Google's own library writes it
     except ValueError:
         return None
     return int(moment.ToNanoseconds())
