@@ -27,7 +27,7 @@ _PROJECT = re.compile(r"projects/([^/]+)")
 _LOG = re.compile(r"projects/([^/]+)/logs/([A-Za-z0-9/_.%-]{1,511})")
 _QUERY = frozenset({"alt", "$alt", "prettyPrint"})
 _MOST_PAGE, _MOST_ENTRY = 1000, 256_000
-_ORDERS = {"": False, "timestamp asc": False, "timestamp": False, "timestamp desc": True}
+_DIRECTIONS = {"": False, "timestamp asc": False, "timestamp": False, "timestamp desc": True}
 
 
 class LoggingHttp:
@@ -56,16 +56,16 @@ class LoggingHttp:
             projects[numbered(name).rpartition("/")[2]] = match[1]
         if not 0 <= asked.page_size <= _MOST_PAGE:
             raise invalid(f"pageSize: {asked.page_size} is not from 0 to {_MOST_PAGE}")
-        if asked.order_by not in _ORDERS:
+        if asked.order_by not in _DIRECTIONS:
             raise invalid(f"orderBy: {asked.order_by!r} is none of 'timestamp asc', 'timestamp desc'")
         where, values = expression(asked.filter)
-        rest = f"{sorted(projects)} {asked.filter} {_ORDERS[asked.order_by]}"
+        rest = f"{sorted(projects)} {asked.filter} {_DIRECTIONS[asked.order_by]}"
         mark = hashlib.sha256(rest.encode()).hexdigest()[:16]
         rows, after = self._entries.page(
             list(projects),
             where,
             values,
-            descending=_ORDERS[asked.order_by],
+            descending=_DIRECTIONS[asked.order_by],
             after=_position(asked.page_token, mark),
             most=asked.page_size or 50,
         )
