@@ -3,117 +3,22 @@
 from __future__ import annotations
 
 import json
-import socket
 import threading
 import time
-import uuid
-from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from penstock.contract.run import RunRef
-from penstock.contract.target import Publication
-from penstock.errors import NotFound, PenstockError, TargetUnavailable, TargetUnsupported
-from penstock_vertex import cloud_logging, logs
-from penstock_vertex.client import connect
-from penstock_vertex.options import VertexOptions
+from penstock.errors import NotFound
+from penstock_vertex import logs
 
 SCRIPT = 'echo begun; while [ ! -e "$PENSTOCK_GCS/penstock-emulator/$0" ]; do sleep 0.02; done; {}'
 
 
-class Job:
-    """A pipeline job of one task `t`, and its log as this backend reads it."""
-
-    def __init__(self, target: dict[str, Any], script: str, **more: Any) -> None:
-        self.given = {key: value for key, value in target.items() if key != "backend"}
-        self.run = uuid.uuid4().hex
-        self.ref = RunRef(id=self.run, publication=Publication(external="gs://nowhere/x"))
-        self.vertex = connect(VertexOptions(**self.given))
-        self.vertex.create_job(f"penstock-{self.run}", {"display_name": "j", **self._job(script, **more)})
-
-    def _job(self, script: str, **more: Any) -> dict[str, Any]:
-        container = {"image": "img", "command": ["sh", "-c", script], "args": [f"go-{self.run}"]}
-        tasks = {
-            name: {"taskInfo": {"name": name}, "componentRef": {"name": "c"}, "dependentTasks": after, **extra}
-            for name, after, extra in (("t", [], more), ("u", ["t"], {}))
-        }
-        spec = {
-            "schemaVersion": "2.1.0",
-            "pipelineInfo": {"name": "logs"},
-            "root": {"dag": {"tasks": tasks}},
-            "components": {"c": {"executorLabel": "e"}},
-            "deploymentSpec": {"executors": {"e": {"container": container}}},
-        }
-        return {"pipeline_spec": spec, "runtime_config": {"gcs_output_directory": self.vertex.uri("runs")}}
-
-    def read(self, offset: int = 0, step: str = "t", **options: Any) -> Any:
-        target = SimpleNamespace(options=VertexOptions(**{**self.given, **options}), name="prod")
-        return logs.read(target, self.ref, step, offset)
-
-    def whole(self, **options: Any) -> bytes:
-        """All of it, asked for until it is complete."""
-        data, deadline = b"", time.monotonic() + 60
-        while True:
-            chunk = self.read(len(data), **options)
-            assert chunk.next_offset == len(data) + len(chunk.data)
-            data += chunk.data
-            if chunk.complete:
-                return data
-            assert time.monotonic() < deadline, data[-200:]
-            time.sleep(0.01)
-
-    def detail(self) -> dict[str, Any]:
-        details = self.vertex.find_job(f"penstock-{self.run}")["jobDetail"].get("taskDetails", [])
-        return next((one for one in details if one.get("taskName") == "t"), {})
-
-    def custom_job(self) -> str:
-        """The id of the custom job that runs now; waits until there is one."""
-        deadline = time.monotonic() + 30
-        while True:
-            named = self.detail().get("executorDetail", {}).get("containerDetail", {}).get("mainJob", "")
-            if named:
-                return str(named.rpartition("/")[2])
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-
-    def go(self) -> None:
-        """Let the step end, and wait until it has."""
-        self.vertex._bucket.blob(f"go-{self.run}").upload_from_string(b"")
-        self.ended()
-
-    def ended(self) -> Job:
-        while not self.detail().get("endTime"):
-            time.sleep(0.01)
-        return self
-
-    def write(self, payload: Any, ago: float, **more: Any) -> None:
-        """An entry of the step's, through Google's own library: written now, with a time so many seconds ago."""
-        client = cloud_logging._client(self.given["project"], self.given["logging_endpoint"], "anonymous")
-        entry = {
-            "logName": f"projects/{self.given['project']}/logs/workerpool0-0",
-            "timestamp": (datetime.now(UTC) - timedelta(seconds=ago)).isoformat(),
-            "resource": {"type": "ml_job", "labels": {"job_id": self.custom_job()}},
-            "textPayload" if isinstance(payload, str) else "jsonPayload": payload,
-        }
-        client.logging_api.write_entries([{**entry, **more}], partial_success=False)
-
-
-@pytest.fixture
-def job(target: dict[str, Any]) -> Callable[..., Job]:
-    return lambda script, **more: Job(target, script, **more)
-
-
-@pytest.fixture
-def anew() -> Iterator[Callable[[], None]]:
-    """Forgets what this process keeps of logs, as another process would not know it."""
-    yield logs._logs.clear
-
-
-def asked(faults: Callable[..., dict[str, Any]]) -> int:
+def asked(faults: Any) -> int:
     return int(faults()["calls"].get("logging.entries.list", 0))
 
 
@@ -277,78 +182,3 @@ def test_old_logs_make_room(job, monkeypatch, faults) -> None:
     first, second = job("echo first").ended(), job("echo second").ended()
     assert (first.whole(), second.whole(), first.whole()) == (b"first\n", b"second\n", b"first\n")
     assert len(logs._logs) == 1
-
-
-ANSWERS = [
-    ("UNAVAILABLE", "target_unavailable", "Google answers"),
-    ("DEADLINE_EXCEEDED", "target_unavailable", "Google answers"),
-    ("PERMISSION_DENIED", "permission_denied", "`roles/logging.viewer` on the project"),
-    ("RESOURCE_EXHAUSTED", "quota_exhausted", "a quota is used up"),
-    ("UNAUTHENTICATED", "credentials_expired", "sign in again"),
-    ("INVALID_ARGUMENT", "dispatch_failed", "a fault that was asked for"),
-    ("NOT_FOUND", "target_not_there", "a fault that was asked for"),
-]
-
-
-@pytest.mark.parametrize(("answer", "code", "says"), ANSWERS)
-@pytest.mark.parametrize("call", [1, 2])
-def test_an_answer_of_googles_is_one_line_and_the_log_is_whole_afterwards(
-    job, faults, answer, code, says, call
-) -> None:
-    made = job("seq 1 1500").ended()
-    faults("logging.entries.list", call=call, error=answer)
-    with pytest.raises(PenstockError, match=says) as caught:
-        made.whole()
-    assert caught.value.code == code
-    assert "\n" not in str(caught.value) and str(caught.value).startswith("the log cannot be read: ")
-    assert made.whole() == b"".join(b"%d\n" % number for number in range(1, 1501))
-
-
-@pytest.mark.parametrize("call", [1, 2])
-def test_a_lost_answer_loses_nothing(job, faults, call) -> None:
-    made = job("seq 1 1500").ended()
-    faults("logging.entries.list", call=call, lose_answer=True)
-    with pytest.raises(TargetUnavailable, match="cannot be reached"):
-        made.whole()
-    assert made.whole() == b"".join(b"%d\n" % number for number in range(1, 1501))
-
-
-def test_one_call_has_a_time_limit(job, faults) -> None:
-    made = job("echo done").ended()
-    faults("logging.entries.list", delay=5)
-    with pytest.raises(TargetUnavailable, match=r"127\.0\.0\.1:\d+ cannot be reached \(ReadTimeout\)"):
-        made.read(poll_timeout="500ms")
-
-
-def test_a_byte_that_is_far_away_is_come_to_by_asking_again(job, faults) -> None:
-    made = job("seq 1 8000").ended()
-    whole = b"".join(b"%d\n" % number for number in range(1, 8001))
-    faults("logging.entries.list", delay=0.4, times=0)
-    with pytest.raises(TargetUnavailable, match="is long, and not read up to byte"):
-        made.read(len(whole) - 1, poll_timeout="1s")
-    for _ in range(8):
-        try:
-            assert made.read(len(whole) - 1, poll_timeout="1s").data == b"\n"
-            break
-        except TargetUnavailable:
-            continue
-    else:
-        pytest.fail("it is never come to")
-
-
-def test_who_cannot_be_reached_is_named(job) -> None:
-    made = job("echo done").ended()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        nobody = f"http://127.0.0.1:{free.getsockname()[1]}"
-    with pytest.raises(TargetUnavailable, match=f"{nobody} cannot be reached"):
-        made.read(logging_endpoint=nobody)
-
-
-def test_without_the_library_it_is_said_how_to_get_it_and_where_else_logs_are(job, monkeypatch) -> None:
-    made = job("echo done").ended()
-    monkeypatch.setattr(logs, "is_installed", lambda: False)
-    with pytest.raises(TargetUnsupported) as caught:
-        made.read()
-    assert "pip install 'penstock[vertex-logs]'" in str(caught.value)
-    assert f"`penstock-{made.run}`" in str(caught.value) and "\n" not in str(caught.value)
