@@ -138,7 +138,7 @@ class VertexOptions:
     def __attrs_post_init__(self) -> None:
         """See that nobody sends anonymous calls to Google by mistake. Raises ValueError."""
         if self.credentials == "anonymous":
-            needed = ("api_endpoint", "storage_endpoint", "logging_endpoint", *(["repository"] if self.repository else []))
-            for name in needed:
+            places = ["api_endpoint", "storage_endpoint", "logging_endpoint"]
+            for name in places + ["repository"] * bool(self.repository):
                 if _endpoint_host(getattr(self, name)) not in LOOPBACK:
                     raise ValueError(f"`credentials: anonymous` is for an emulator: `{name}` is not on this machine")
