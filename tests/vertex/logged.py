@@ -46,7 +46,7 @@ class Job:
 
     def whole(self, **options: Any) -> bytes:
         """All of it, asked for until it is complete."""
-        data, deadline = b"", time.monotonic() + 60
+        data, deadline = b"", time.monotonic() + 200
         while True:
             chunk = self.read(len(data), **options)
             assert chunk.next_offset == len(data) + len(chunk.data)
