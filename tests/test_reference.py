@@ -17,6 +17,7 @@ from penstock import codec
 from penstock.config import workspace_schema
 from penstock.spec.values import TYPES
 from penstock_local.options import LocalOptions
+from penstock_vertex.options import VertexOptions
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference.md"
 RULE = "<!-- written by tests/test_reference.py from here on -->\n"
@@ -24,6 +25,7 @@ SCHEMAS = {
     "Pipeline": codec.schema("Pipeline"),
     "penstock.yaml": workspace_schema(),
     "A target of the backend `local`": codec.schema_of(LocalOptions),
+    "A target of the backend `vertex`": codec.schema_of(VertexOptions),
 }
 HEADER = {"apiVersion", "kind"}
 

@@ -1,4 +1,4 @@
-"""Where a repository of Artifact Registry is: its URL, as users know it, and what its REST API calls it."""
+"""Addresses: which are on this machine, and where a repository of Artifact Registry is."""
 
 from __future__ import annotations
 
@@ -12,6 +12,11 @@ LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 _HOST = re.compile(r"([a-z]+(?:-[a-z]+[0-9]+)?)-kfp\.pkg\.dev")
 _PATH = re.compile(r"/((?:[a-z0-9.-]+:)?[a-z][a-z0-9-]{0,61}[a-z0-9])/([a-z](?:[a-z0-9-]{0,61}[a-z0-9])?)")
+
+
+def host_of(address: str) -> str:
+    """The host of an address with or without a scheme; nothing where there is none."""
+    return urlsplit(address if "//" in address else f"//{address}").hostname or ""
 
 
 @frozen

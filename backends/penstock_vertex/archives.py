@@ -7,6 +7,9 @@ from typing import IO
 
 from penstock.snapshot import Archive
 
+_A_TIME = 315532800
+"""1980-01-01, as programs complain of times that are older."""
+
 
 def write_portable(archive: Archive, file: IO[bytes]) -> None:
     """Write an archive in GNU tar's format, whose names of any length and language busybox understands.
@@ -23,7 +26,3 @@ def write_portable(archive: Archive, file: IO[bytes]) -> None:
             plain.type, plain.size, plain.mode, plain.linkname = member.type, member.size, member.mode, member.linkname
             plain.mtime = _A_TIME
             made.addfile(plain, content)
-
-
-_A_TIME = 315532800
-"""1980-01-01, as programs complain of times that are older."""

@@ -6,17 +6,20 @@ No call of theirs has a default time limit that can be relied on. So every call 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from functools import lru_cache
+import base64
+import hashlib
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from penstock.errors import PenstockError, TargetRefused, TargetUnavailable
+from penstock.errors import TargetRefused, TargetUnavailable
+from penstock_vertex.credentials import credentials_of, made_once
 from penstock_vertex.repeating import repeated
 from penstock_vertex.staging import split_uri
+from penstock_vertex.troubles import from_google, translated
 
 if TYPE_CHECKING:
     from google.cloud.aiplatform_v1 import PipelineJob
@@ -27,8 +30,8 @@ if TYPE_CHECKING:
 
 Job = Mapping[str, Any]
 
-_QUOTA = 60
-"""Seconds after which a quota that is used up may have room again; Google says no time."""
+STORAGE = "https://storage.googleapis.com"
+"""Where Cloud Storage is, unless a target says another address."""
 
 
 @frozen
@@ -56,14 +59,16 @@ class Vertex:
 
         `job` is as `PipelineJob` takes it.
         """
-        from google.api_core.exceptions import AlreadyExists, Conflict
+        from google.api_core.exceptions import Conflict
 
         with translated("the job cannot be created", self.options):
             try:
                 create = self._jobs.create_pipeline_job
                 made = self._send(create, parent=self.parent, pipeline_job=dict(job), pipeline_job_id=job_id)
+                if not made.name:
+                    raise TargetUnavailable("the job was created, and the answer does not say its name", retry_after=5)
                 return str(made.name)
-            except (AlreadyExists, Conflict):  # gRPC raises the first, REST the second
+            except Conflict:
                 pass
         found = self.find_job(job_id)
         if found is None:  # deleted in between
@@ -75,10 +80,15 @@ class Vertex:
         from google.api_core.exceptions import NotFound
 
         with translated("the job cannot be read", self.options):
-            try:
-                return _written(self._send(self._jobs.get_pipeline_job, name=self.job_name(job_id)))
-            except NotFound:
-                return None
+            for _ in range(2):  # one `no` is no proof: a run whose job is not there is lost for good
+                try:
+                    return _written(self._send(self._jobs.get_pipeline_job, name=self.job_name(job_id)))
+                except NotFound as error:
+                    if not from_google(error):
+                        raise TargetUnavailable(
+                            "the job cannot be read: it is not Google who answers", retry_after=5
+                        ) from None
+            return None
 
     def cancel_job(self, job_id: str) -> None:
         """Ask a job to end."""
@@ -92,11 +102,12 @@ class Vertex:
     def put(self, path: str, data: bytes | Path, said: Mapping[str, str]) -> None:
         """Write bytes, or the content of a file of this machine, to a file whose name says what is in it.
 
-        One that is there already stays as it is. `said` is its custom metadata, in ASCII.
+        One that is there already stays as it is. `said` is its custom metadata, in ASCII. Raises TargetRefused
+        `publication_damaged` when something else is there: whoever may run a step may write to the bucket, too.
         """
         from google.api_core.exceptions import PreconditionFailed
 
-        with translated(f"`{self.uri(path)}` cannot be written", self.options):
+        with self._storage(f"`{self.uri(path)}` cannot be written"):
             blob = self._bucket.blob(self._prefix + path)
             blob.metadata = dict(said)
             once = {"if_generation_match": 0}
@@ -106,41 +117,57 @@ class Vertex:
                 else:
                     self._send(blob.upload_from_string, data, content_type="application/octet-stream", **once)
             except PreconditionFailed:
-                return
+                self.has(path, data)
 
-    def get(self, path: str, start: int = 0, end: int | None = None) -> bytes | None:
-        """The content of a file, or its bytes from `start` up to `end`; None when it is not there."""
+    def has(self, path: str, data: bytes | Path) -> bool:
+        """Whether a file with this content is there. Raises TargetRefused `publication_damaged` for another content."""
+        with self._storage(f"`{self.uri(path)}` cannot be looked for"):
+            blob = self._send(self._bucket.get_blob, self._prefix + path)
+        if blob is not None and blob.md5_hash not in (None, _md5(data)):  # None: somebody composed it of others
+            raise TargetRefused(
+                f"`{self.uri(path)}` was changed by somebody, and is not what its name says: remove it, and try again",
+                code="publication_damaged",
+            )
+        return blob is not None
+
+    def get(self, path: str, most: int | None = None) -> bytes | None:
+        """The content of a file, or its first so many bytes; None when it is not there."""
         from google.api_core.exceptions import NotFound
 
-        with translated(f"`{self.uri(path)}` cannot be read", self.options):
+        with self._storage(f"`{self.uri(path)}` cannot be read"):
             try:
                 download = self._bucket.blob(self._prefix + path).download_as_bytes
-                data: bytes = self._send(download, start=start or None, end=None if end is None else end - 1)
+                data: bytes = self._send(download, end=None if most is None else most - 1)
                 return data
             except NotFound:
                 return None
 
-    def files(self, beginning: str) -> list[tuple[str, int]]:
-        """The files whose path begins so, in order, with their sizes in bytes."""
-        with translated(f"`{self.uri(beginning)}` cannot be listed", self.options):
+    def files(self, beginning: str) -> list[str]:
+        """The files whose path begins so, in order."""
+        with self._storage(f"`{self.uri(beginning)}` cannot be listed"):
             found = self._send(lambda **once: list(self._bucket.list_blobs(prefix=self._prefix + beginning, **once)))
-            return sorted((blob.name.removeprefix(self._prefix), blob.size) for blob in found)
+            return sorted(blob.name.removeprefix(self._prefix) for blob in found)
 
     def get_uri(self, uri: str) -> bytes | None:
         """The content of a file of the staging folder by its URI, or None."""
         return self.get(uri.removeprefix(self.uri("")))
 
-    def has(self, path: str) -> bool:
-        """Whether a file is there."""
-        with translated(f"`{self.uri(path)}` cannot be looked for", self.options):
-            return bool(self._send(self._bucket.blob(self._prefix + path).exists))
-
     def permissions(self) -> list[str]:
         """Those of the permissions that we need on the bucket which we do not have."""
         needed = ["storage.objects.create", "storage.objects.get", "storage.objects.list"]
-        with translated(f"the bucket `{self._bucket.name}` cannot be asked", self.options):
+        with self._storage(f"the bucket `{self._bucket.name}` cannot be asked"):
             held = self._send(self._bucket.test_iam_permissions, needed)
         return [name for name in needed if name not in held]
+
+    def _storage(self, what: str) -> AbstractContextManager[None]:
+        """As `troubles.translated`, for the bucket: what is not there then is the bucket itself."""
+        options, bucket = self.options, self._bucket.name
+        missing = (
+            f"the bucket `{bucket}` is not there; create it, as `gcloud storage buckets create gs://{bucket} "
+            f"--project={options.project} --location={options.location}` does"
+        )
+        place = options.storage_endpoint or STORAGE
+        return translated(what, options, place=place, missing=missing)
 
     def _send(self, call: Callable[..., Any], *args: Any, **given: Any) -> Any:
         once = {**given, "timeout": self.options.poll_timeout, "retry": None}
@@ -157,7 +184,7 @@ def connect(options: VertexOptions) -> Vertex:
     return Vertex(options, jobs, files.bucket(bucket), f"{prefix}/" if prefix else "")
 
 
-@lru_cache(maxsize=32)
+@made_once
 def _jobs(endpoint: str, transport: str, credentials: str) -> PipelineServiceClient:
     """The client of one address, made once: it holds connections, and threads may share it."""
     from google.api_core.client_options import ClientOptions
@@ -172,25 +199,22 @@ def _jobs(endpoint: str, transport: str, credentials: str) -> PipelineServiceCli
     )
 
 
-@lru_cache(maxsize=32)
+@made_once
 def _files(project: str, endpoint: str | None, credentials: str) -> Client:
     """The storage client of one address, made once."""
     from google.cloud import storage
 
-    options = None if endpoint is None else {"api_endpoint": endpoint}
+    # Said in any case: else STORAGE_EMULATOR_HOST, which other programs need, would be where everything goes.
+    options = {"api_endpoint": endpoint or STORAGE}
     return storage.Client(project=project, credentials=credentials_of(credentials), client_options=options)
 
 
-def credentials_of(kind: str) -> Any:
-    """Google's credentials by what the option `credentials` says. Raises `DefaultCredentialsError` of google.auth."""
-    if kind == "anonymous":
-        from google.auth.credentials import AnonymousCredentials
-
-        return AnonymousCredentials()
-    import google.auth
-
-    found, _ = google.auth.default(scopes=["https://www.googleapis.com/auth/cloud-platform"])
-    return found
+def _md5(data: bytes | Path) -> str:
+    """The MD5 of a content, as Cloud Storage writes it: in base64."""
+    if isinstance(data, bytes):
+        return base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
+    with data.open("rb") as file:
+        return base64.b64encode(hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).digest()).decode()
 
 
 def _plain_grpc(endpoint: str) -> Any:
@@ -204,62 +228,6 @@ def _written(job: PipelineJob) -> Job:
     from google.protobuf import json_format
 
     found: Job = json_format.MessageToDict(type(job).pb(job))
+    if "name" not in found:
+        raise ValueError("what was answered is no job")
     return found
-
-
-@contextmanager
-def translated(what: str, options: VertexOptions, where: str = "", place: str = "") -> Iterator[None]:
-    """Turn what their libraries raise into TargetUnavailable or TargetRefused; `what` begins the message.
-
-    `where` says in words what was asked, `place` by its address; of the jobs of the target, unless they are given.
-    """
-    try:
-        yield
-    except PenstockError:
-        raise
-    except Exception as error:
-        where = where or f"project `{options.project}`, location `{options.location}`"
-        place = place or options.api_endpoint or f"{options.location}-aiplatform.googleapis.com"
-        found = _meaning(what, where, place, error)
-        if found is None:
-            raise
-        raise found from None
-
-
-def _meaning(what: str, where: str, place: str, error: Exception) -> PenstockError | None:
-    from google.api_core import exceptions as api
-    from google.auth import exceptions as auth
-    from requests import exceptions as http
-
-    if isinstance(error, auth.RefreshError | auth.InvalidOperation | api.Unauthenticated):
-        return TargetUnavailable(
-            f"{what}: Google does not take the credentials any more; sign in again", code="credentials_expired"
-        )
-    if isinstance(error, auth.DefaultCredentialsError):
-        return TargetUnavailable(
-            f"{what}: there are no Google credentials here; run `gcloud auth application-default login`, or set "
-            "GOOGLE_APPLICATION_CREDENTIALS",
-            code="credentials_missing",
-        )
-    if isinstance(error, api.Forbidden):
-        return TargetUnavailable(f"{what}: permission denied in {where}: {_said(error)}", code="permission_denied")
-    if isinstance(error, api.TooManyRequests):
-        return TargetUnavailable(
-            f"{what}: a quota is used up in {where}: {_said(error)}", code="quota_exhausted", retry_after=_QUOTA
-        )
-    if isinstance(error, api.NotFound):
-        return TargetRefused(f"{what}: {_said(error)} (in {where})", code="target_not_there")
-    if isinstance(error, api.ServerError | api.RetryError | api.GatewayTimeout):
-        return TargetUnavailable(f"{what}: Google answers {_said(error)}", retry_after=5)
-    if isinstance(error, api.ClientError):
-        return TargetRefused(f"{what}: {_said(error)}")
-    if isinstance(error, http.RequestException | auth.TransportError | ConnectionError | TimeoutError):
-        return TargetUnavailable(f"{what}: {place} cannot be reached ({type(error).__name__})", retry_after=5)
-    return None
-
-
-def _said(error: Exception) -> str:
-    """Google's own words, in one line."""
-    text = getattr(error, "message", None) or str(error)
-    lines = str(text).strip().splitlines()
-    return lines[0][:300] if lines else type(error).__name__

@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from attrs import frozen
 
 from penstock.errors import TargetUnavailable
-from penstock_vertex.client import credentials_of, translated
+from penstock_vertex.credentials import credentials_of, made_once
 from penstock_vertex.repeating import repeated
+from penstock_vertex.troubles import translated
 
 if TYPE_CHECKING:
     from google.cloud.logging import Client
@@ -99,7 +99,7 @@ def page_of(options: VertexOptions, filter_: str, token: str) -> Page:
     return Page(entries=entries, token=answer.get("nextPageToken", ""))
 
 
-@lru_cache(maxsize=32)
+@made_once
 def _client(project: str, endpoint: str | None, credentials: str) -> Client:
     """The client of one address, made once."""
     from google.cloud.logging import Client

@@ -57,7 +57,7 @@ def penstock_compile_pipeline(target: Target, snapshot: Snapshot) -> Compiled:
 
 @_hook
 def penstock_publish_pipeline(target: Target, snapshot: Snapshot, compiled: Compiled) -> Publication:
-    """Document and archives into the staging bucket."""
+    """Document and archives into the staging bucket, and into the repository if there is one."""
     from penstock_vertex.publishing import publish
 
     return publish(target, snapshot, compiled)
@@ -97,7 +97,7 @@ def penstock_get_outputs(target: Target, run: RunRef) -> RunOutputs:
 
 @_hook
 def penstock_read_logs(target: Target, run: RunRef, step: str, offset: int) -> LogChunk:
-    """What a step's launcher kept of its output."""
+    """What Cloud Logging has of a step's output."""
     from penstock_vertex.logs import read
 
     return read(target, run, step, offset)
@@ -113,7 +113,7 @@ def penstock_cancel_run(target: Target, run: RunRef) -> bool:
 
 @_hook
 def penstock_check_target(target: Target) -> Health:
-    """Credentials, project, bucket."""
+    """Credentials, project, bucket, repository."""
     from penstock_vertex.checking import check
 
     return check(target)

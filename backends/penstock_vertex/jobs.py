@@ -14,9 +14,9 @@ from penstock.errors import NotFound, TargetRefused
 from penstock_vertex import reading
 from penstock_vertex.client import Vertex, connect
 from penstock_vertex.options import VertexOptions
-from penstock_vertex.reports import AttemptReport, read_report
+from penstock_vertex.reports import MOST, AttemptReport, attempt_number, read_report
 from penstock_vertex.sizes import MOST_ARGUMENTS, longest_arguments
-from penstock_vertex.staging import reports_folder, value_object
+from penstock_vertex.staging import compiled_object, reports_folder, value_object
 from penstock_vertex.wire import LONGEST, REFERENCE, encode_value
 
 _KEPT = 16
@@ -46,6 +46,7 @@ def submit(target: Target, run: RunRequest) -> Submission:
             f"at most {MOST_ARGUMENTS:,}",
             code="size_refused",
         )
+    _put_long(vertex, texts, values)
     job: dict[str, Any] = {
         "display_name": (run.endpoint or run.pipeline)[:128],
         "pipeline_spec": spec,
@@ -71,13 +72,13 @@ def look(target: Target, runs: Sequence[RunRef]) -> RunReports:
 
 def outputs(target: Target, run: RunRef) -> RunOutputs:
     """The pipeline's outputs. Raises NotFound."""
-    return RunOutputs(outputs=reading.run_outputs(_need(connect(target.options), run.id)))
+    return RunOutputs(outputs=reading.run_outputs(need_job(connect(target.options), run.id)))
 
 
 def cancel(target: Target, run: str) -> bool:
     """Ask a job to end; false when it has ended. Raises NotFound."""
     vertex = connect(target.options)
-    state = reading.state_of(_need(vertex, run))
+    state = reading.state_of(need_job(vertex, run))
     if state not in ("queued", "running"):
         return False
     vertex.cancel_job(job_id(run))
@@ -90,7 +91,7 @@ def labels(options: VertexOptions, run: RunRequest) -> dict[str, str]:
     ours = {"penstock-run": run.id, "penstock-pipeline": run.pipeline, "penstock-digest": details.get("digest", "")}
     if run.endpoint is not None:
         ours |= {"penstock-endpoint": run.endpoint, "penstock-version": run.version or ""}
-    return {key: _label(text) for key, text in {**options.labels, **ours}.items()}
+    return {**options.labels, **{key: _label(text) for key, text in ours.items()}}
 
 
 def _label(text: str) -> str:
@@ -112,24 +113,33 @@ def _where(options: VertexOptions) -> dict[str, Any]:
 
 
 def _carried(vertex: Vertex, text: str) -> str:
-    """A text as a parameter carries it; a long one is put beside the job first, under a name made of its content."""
+    """A text as a parameter carries it: a long one as the name of an object, which `_put_long` writes."""
     value = encode_value(text)
     if len(value) <= LONGEST:
         return value
-    data = text.encode()
-    path = value_object(hashlib.sha256(data).hexdigest())
-    vertex.put(path, data, {})
-    return REFERENCE + vertex.uri(path).removeprefix("gs://")
+    return REFERENCE + vertex.uri(value_object(hashlib.sha256(text.encode()).hexdigest())).removeprefix("gs://")
+
+
+def _put_long(vertex: Vertex, texts: Mapping[str, str], values: Mapping[str, str]) -> None:
+    """Write the texts that are carried by the name of an object."""
+    for name, text in texts.items():
+        if values[name].startswith(REFERENCE):
+            data = text.encode()
+            vertex.put(value_object(hashlib.sha256(data).hexdigest()), data, {})
 
 
 def _spec(vertex: Vertex, uri: str) -> Mapping[str, Any]:
+    """The compiled pipeline at a URI, which names its content: a step may write to the bucket, too."""
     found = _specs.get(uri)
     if found is None:
         document = vertex.get_uri(uri)
+        wrong = None
         if document is None:
-            raise TargetRefused(
-                f"the compiled pipeline `{uri}` is not there any more; publish it again", code="publication_damaged"
-            )
+            wrong = "is not there any more"
+        elif vertex.uri(compiled_object(hashlib.sha256(document).hexdigest())) != uri:
+            wrong = "was changed by somebody: remove it"
+        if document is None or wrong is not None:
+            raise TargetRefused(f"the compiled pipeline `{uri}` {wrong}; publish it again", code="publication_damaged")
         found = json.loads(document)["spec"]
         while len(_specs) >= _KEPT:
             _specs.pop(next(iter(_specs)), None)
@@ -149,7 +159,8 @@ def _template(options: VertexOptions, run: RunRequest) -> dict[str, Any]:
     return {"template_uri": uri} if ours else {}
 
 
-def _need(vertex: Vertex, run: str) -> Mapping[str, Any]:
+def need_job(vertex: Vertex, run: str) -> Mapping[str, Any]:
+    """The job of a run. Raises NotFound."""
     found = vertex.find_job(job_id(run))
     if found is None:
         raise NotFound(f"this target does not know the run `{run}`", code="run_not_found")
@@ -161,13 +172,14 @@ def _report(vertex: Vertex, job: Mapping[str, Any] | None) -> RunReport | Absent
         return Absent()
     folder = reports_folder(job["name"].rpartition("/")[2], "")
     attempts: dict[str, int] = {}
-    for path, _ in vertex.files(folder):
-        task, _, number = path.removeprefix(folder).partition("/")
-        if number.isdigit():
-            attempts[task] = max(attempts.get(task, 0), int(number))
+    for path in vertex.files(folder):
+        task, _, name = path.removeprefix(folder).partition("/")
+        number = attempt_number(name)
+        if number is not None:
+            attempts[task] = max(attempts.get(task, 0), number)
     last: dict[str, AttemptReport] = {}
     for task in reading.failed_tasks(job):
-        data = vertex.get(f"{folder}{task}/{attempts[task]}") if task in attempts else None
+        data = vertex.get(f"{folder}{task}/{attempts[task]}", most=MOST) if task in attempts else None
         if data is not None:
             last[task] = read_report(data)
     return reading.run_report(job, attempts, last)

@@ -83,6 +83,7 @@ unpack() {
 
 # locate NUMBER: the local path of what _text names, in _text.
 locate() {
+  _said=$_text
   case $_text in
   penstock-tar:gs://*)
     _file=${_text#penstock-tar:gs://} _text=$_base/in/$1
@@ -91,7 +92,7 @@ locate() {
     ;;
   gs://*) _text=$_gcs/${_text#gs://} ;;
   esac
-  [ -e "$_text" ] || broken "there is nothing to read at $_text"
+  [ -e "$_text" ] || broken "there is nothing to read at $_said"
 }
 
 # begin FOLDER: a report of a new attempt, numbered from 1; none where the bucket is not mounted.
@@ -283,7 +284,7 @@ by_hand() {
   [ `wc -c <"$3"` -le 65536 ] || wrong output_invalid ': the value is more than 65,536 bytes of text'
   [ `LC_ALL=C tr -d '\001-\177' <"$3" | wc -c` -eq 0 ] ||
     wrong output_invalid ': the image has no Python to read more than ASCII with'
-  _text=`cat "$3"; echo x`
+  _text=`cat "$3" && echo x` || wrong output_invalid ' could not be read'
   _text=${_text%x} _sign=
   if [ "$2" != string ]; then
     _bare=`printf %s "$_text" | tr '[:upper:]' '[:lower:]' | tr '\011-\015' ' '`
@@ -320,14 +321,14 @@ by_hand() {
     ;;
   *) wrong output_invalid ": the image has no Python to read a value of type $2 with" ;;
   esac
-  mkdir -p "${4%/*}"
+  mkdir -p "${4%/*}" || wrong output_invalid ' could not be handed on'
   case $_text in
   '' | *[!A-Za-z0-9_.,:/+-]* | penstock-b64:* | penstock-gcs:*)
     command -v base64 >/dev/null || wrong output_invalid ': the image has neither base64 nor Python to hand it on with'
     _text=penstock-b64:`printf %s "$_text" | base64 | tr -d '\n'`
     ;;
   esac
-  printf %s "$_text" >"$4"
+  printf %s "$_text" >"$4" || wrong output_invalid ' could not be handed on'
 }
 
 if [ -n "$_values" ]; then

@@ -99,11 +99,14 @@ def main(given: "list[str]") -> None:
             sys.exit("the output `" + name + "`: the text holds a lone surrogate, which is not Unicode text")
         except ValueError as error:
             sys.exit("the output `" + name + "`: " + str(error))
-        folder = os.path.dirname(to)  # noqa: PTH120  # as above
-        if not os.path.isdir(folder):  # noqa: PTH112  # as above
-            os.makedirs(folder)  # noqa: PTH103  # as above
-        with open(to, "wb") as file:  # noqa: PTH123  # as above
-            file.write(carried(data))
+        try:
+            folder = os.path.dirname(to)  # noqa: PTH120  # as above
+            if not os.path.isdir(folder):  # noqa: PTH112  # as above
+                os.makedirs(folder)  # noqa: PTH103  # as above
+            with open(to, "wb") as file:  # noqa: PTH123  # as above
+                file.write(carried(data))
+        except OSError as error:
+            sys.exit("the output `" + name + "` could not be handed on: " + str(error.strerror))
 
 
 if __name__ == "__main__":

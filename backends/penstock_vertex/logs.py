@@ -20,7 +20,7 @@ from penstock.errors import NotFound, TargetRefused, TargetUnavailable, TargetUn
 from penstock_vertex import reading
 from penstock_vertex.client import Vertex, connect
 from penstock_vertex.cloud_logging import Entry, filter_of, is_installed, page_of
-from penstock_vertex.jobs import job_id
+from penstock_vertex.jobs import job_id, need_job
 
 _PIECE = 1 << 20
 """The most bytes of one answer."""
@@ -110,9 +110,7 @@ class StepLog:
 
     def _begin(self, vertex: Vertex) -> None:
         """Look how the step is, and what to ask for."""
-        job = vertex.find_job(job_id(self._run))
-        if job is None:
-            raise NotFound(f"this target does not know the run `{self._run}`", code="run_not_found")
+        job = need_job(vertex, self._run)
         found = reading.step_jobs(job, self._step)
         if found is None:
             raise NotFound(f"the run `{self._run}` has no step `{self._step}` on this target", code="step_not_found")
@@ -169,7 +167,8 @@ _logs_lock = threading.Lock()
 
 def _key(vertex: Vertex, run: str, step: str) -> _Key:
     options = vertex.options
-    return (options.api_endpoint, options.logging_endpoint, options.project, options.location, run, step)
+    where = (options.api_endpoint, options.logging_endpoint, options.project, options.location, options.credentials)
+    return (*where, run, step)
 
 
 def _log_of(vertex: Vertex, key: _Key, offset: int) -> StepLog:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 from attrs import Attribute, field, frozen, validators
 
 from penstock.spec.quantity import bytes_of, cores_of, seconds_of
-from penstock_vertex import names
-from penstock_vertex.addresses import LOOPBACK, split_repository
+from penstock_vertex import machines, names
+from penstock_vertex.addresses import LOOPBACK, host_of, split_repository
 from penstock_vertex.staging import split_uri
 
 _IDENTITY = {"identity": True}
@@ -47,6 +46,32 @@ def _texts(value: Sequence[str] | None) -> tuple[str, ...]:
     return tuple(value or ())
 
 
+def _address(_: Any, attribute: Attribute[Any], value: str | None) -> None:
+    """An address of a service, to which credentials are sent; without a scheme, https is spoken there."""
+    if value is None:
+        return
+    host = host_of(value)
+    if "//" in value and not value.startswith(("http://", "https://")):
+        host = ""
+    if not re.fullmatch(r"(https?://)?[A-Za-z0-9.\[\]:-]+(/[A-Za-z0-9._~/-]*)?", value, re.A) or not host:
+        raise ValueError(
+            f"`{value[:80]}` is no address: write it like `https://europe-west4-aiplatform.googleapis.com`"
+        )
+    if value.startswith("http://") and host not in LOOPBACK:
+        raise ValueError(f"`{value[:80]}` would be told the credentials in the clear: write `https://`")
+
+
+def _possible(problem: Callable[[Any], str | None]) -> _Check:
+    """What `machines` finds nothing wrong with."""
+
+    def check(_: Any, attribute: Attribute[Any], value: Any) -> None:
+        wrong = problem(value)
+        if wrong is not None:
+            raise ValueError(wrong)
+
+    return check
+
+
 def _labels(_: Any, attribute: Attribute[Any], value: Mapping[str, str]) -> None:
     for key, text in value.items():
         wrong = names.label_problem(key, text)
@@ -56,11 +81,6 @@ def _labels(_: Any, attribute: Attribute[Any], value: Mapping[str, str]) -> None
             raise ValueError(f"the label `{key}`: labels that begin with `penstock` are penstock's own")
     if len(value) > names.MAX_LABELS:
         raise ValueError(f"{len(value)} labels are more than the {names.MAX_LABELS} that can be added")
-
-
-def _endpoint_host(endpoint: str | None) -> str:
-    text = endpoint or ""
-    return urlsplit(text if "//" in text else f"//{text}").hostname or ""
 
 
 @frozen(kw_only=True)
@@ -119,17 +139,19 @@ class VertexOptions:
         ),
     )
     labels: Mapping[str, str] = field(factory=dict, validator=_labels)
-    image: str = field(default="python:3.12-slim", metadata=_FROZEN, validator=validators.min_len(1))
-    cpu: float | None = field(default=None, converter=cores_of, metadata=_FROZEN)
-    memory: int | None = field(default=None, converter=bytes_of, metadata=_FROZEN)
-    accelerator: str | None = field(
-        default=None, metadata=_FROZEN, validator=_matching(r"[A-Z][A-Z0-9_]*", "NVIDIA_TESLA_T4")
+    image: str = field(default="python:3.12-slim", metadata=_FROZEN, validator=_possible(machines.image_problem))
+    cpu: float | None = field(
+        default=None, converter=cores_of, metadata=_FROZEN, validator=_possible(machines.cores_problem)
     )
+    memory: int | None = field(
+        default=None, converter=bytes_of, metadata=_FROZEN, validator=_possible(machines.memory_problem)
+    )
+    accelerator: str | None = field(default=None, metadata=_FROZEN, validator=_possible(machines.accelerator_problem))
     failure_policy: Literal["slow", "fast"] = "slow"
-    api_endpoint: str | None = None
+    api_endpoint: str | None = field(default=None, validator=_address)
     transport: Literal["rest", "grpc"] = "rest"
-    storage_endpoint: str | None = None
-    logging_endpoint: str | None = None
+    storage_endpoint: str | None = field(default=None, validator=_address)
+    logging_endpoint: str | None = field(default=None, validator=_address)
     log_settle: float = field(default=5.0, converter=seconds_of)
     credentials: Literal["default", "anonymous"] = "default"
     poll_timeout: float = field(default=30.0, converter=seconds_of, validator=validators.gt(0))
@@ -140,5 +162,5 @@ class VertexOptions:
         if self.credentials == "anonymous":
             places = ["api_endpoint", "storage_endpoint", "logging_endpoint"]
             for name in places + ["repository"] * bool(self.repository):
-                if _endpoint_host(getattr(self, name)) not in LOOPBACK:
+                if host_of(getattr(self, name) or "") not in LOOPBACK:
                     raise ValueError(f"`credentials: anonymous` is for an emulator: `{name}` is not on this machine")

@@ -28,14 +28,13 @@ def publish(target: Target, snapshot: Snapshot, compiled: Compiled) -> Publicati
     said = {"penstock-digest": snapshot.digest, "penstock-pipeline": header_text(snapshot.pipeline.name)}
     for archive in snapshot.archives.values():
         path = code_object(archive.digest)
-        if not vertex.has(path):
-            with tempfile.NamedTemporaryFile(suffix=".tar") as file:
-                write_portable(archive, file)
-                file.flush()
+        with tempfile.NamedTemporaryFile(suffix=".tar") as file:
+            write_portable(archive, file)
+            file.flush()
+            if not vertex.has(path, Path(file.name)):
                 vertex.put(path, Path(file.name), said)
     path = compiled_object(hashlib.sha256(compiled.data).hexdigest())
-    if not vertex.has(path):
-        vertex.put(path, compiled.data, said)
+    vertex.put(path, compiled.data, said)
     details = {"digest": snapshot.digest}
     if options.repository is not None:
         package, content = template_of(compiled.data)

@@ -14,8 +14,9 @@ from attrs import frozen
 
 from penstock.codec import read_time
 from penstock.contract.run import ENDED, Failure, RunReport, RunState, StepReport, StepState
+from penstock.errors import PenstockError
 from penstock_vertex.names import step_name
-from penstock_vertex.reports import AttemptReport
+from penstock_vertex.reports import AttemptReport, exit_status
 from penstock_vertex.wire import decode_value
 
 Job = Mapping[str, Any]
@@ -94,7 +95,7 @@ def step_jobs(job: Job, step: str) -> StepJobs | None:
 
 
 def run_outputs(job: Job) -> dict[str, str]:
-    """The pipeline's outputs as far as their steps have produced them."""
+    """The pipeline's outputs as far as their steps have produced them, sorted: what Google answers has no order."""
     produced = {name: _outputs(task) for name, task in _tasks(job).items()}
     found: dict[str, str] = {}
     declared = _dag(job).get("outputs", {})
@@ -108,7 +109,7 @@ def run_outputs(job: Job) -> dict[str, str]:
             uri = produced.get(step_name(where.get("producerSubtask", "")), {}).get(where.get("outputArtifactKey", ""))
             if uri is not None:
                 found[name] = uri
-    return found
+    return dict(sorted(found.items()))
 
 
 def _step(
@@ -148,7 +149,7 @@ def _exit_code(task: Mapping[str, Any], report: AttemptReport) -> int | None:
     if report.code:
         return report.exit_code
     said = _EXIT.search(task.get("error", {}).get("message", ""))
-    return int(said[1]) if said else None
+    return exit_status(said[1]) if said else None
 
 
 def _failure(name: str, task: Mapping[str, Any], report: AttemptReport, exit_code: int | None) -> Failure:
@@ -172,14 +173,20 @@ def _why(job: Job, steps: tuple[StepReport, ...]) -> Failure:
 def _outputs(task: Mapping[str, Any]) -> dict[str, str]:
     metadata = task.get("execution", {}).get("metadata", {})
     found = {
-        key.removeprefix("output:"): decode_value(str(text))
-        for key, text in metadata.items()
-        if key.startswith("output:")
+        key.removeprefix("output:"): _decoded(str(text)) for key, text in metadata.items() if key.startswith("output:")
     }
     for name, artifacts in task.get("outputs", {}).items():
         for artifact in artifacts.get("artifacts", []):
             found[name] = artifact.get("uri", "")
     return found
+
+
+def _decoded(text: str) -> str:
+    """The text that an output carries; what was not made by our launcher is taken as it is."""
+    try:
+        return decode_value(text)
+    except ValueError:
+        return text
 
 
 def _tasks(job: Job) -> dict[str, Mapping[str, Any]]:
@@ -201,7 +208,8 @@ def _order(job: Job) -> list[str]:
 def _sorted(waits: dict[str, set[str]]) -> Iterator[str]:
     left = dict(waits)
     while left:
-        name = min(step for step, needs in left.items() if not needs & left.keys())
+        # Google answers no circle; if it did, the order is the only thing that is lost.
+        name = min((step for step, needs in left.items() if not needs & left.keys()), default=min(left))
         del left[name]
         yield name
 
@@ -212,4 +220,7 @@ def _dag(job: Job) -> Mapping[str, Any]:
 
 
 def _time(text: str | None) -> datetime | None:
-    return None if text is None else read_time(text)
+    try:
+        return None if text is None else read_time(text)
+    except PenstockError:
+        return None

@@ -11,15 +11,15 @@ import hashlib
 import json
 import re
 from contextlib import suppress
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
 from penstock.errors import TargetRefused
 from penstock_vertex.addresses import Repository, split_repository
-from penstock_vertex.client import credentials_of, translated
+from penstock_vertex.credentials import credentials_of, made_once
 from penstock_vertex.repeating import repeated
+from penstock_vertex.troubles import translated
 
 if TYPE_CHECKING:
     from google.auth.transport.requests import AuthorizedSession
@@ -159,7 +159,7 @@ def registry_of(options: VertexOptions, url: str) -> Registry:
         return Registry(options, place, _session(options.credentials))
 
 
-@lru_cache(maxsize=4)
+@made_once
 def _session(credentials: str) -> AuthorizedSession:
     """The session of some credentials, made once: it holds connections, and threads share it as they do storage's."""
     from google.auth.transport.requests import AuthorizedSession

@@ -10,11 +10,10 @@ from typing import Any
 from attrs import frozen
 
 from penstock.contract.target import Problem
-from penstock.errors import did_you_mean
 from penstock.spec import Parameter, Pipeline, Resources, Retry
-from penstock.spec.quantity import bytes_text, duration_text
+from penstock.spec.quantity import duration_text
 from penstock.spec.values import render
-from penstock_vertex import launcher
+from penstock_vertex import launcher, machines
 from penstock_vertex.locations import refused
 from penstock_vertex.names import MAX_TASK, task_name
 from penstock_vertex.options import VertexOptions
@@ -23,45 +22,12 @@ from penstock_vertex.staging import code_object
 from penstock_vertex.wire import encode_value
 from penstock_vertex.words import words_of
 
-MOST_CORES = 96
-MOST_MEMORY = 624 * 2**30
-"""What a step can have at most (Google: machine types of pipeline steps)."""
-
 MOST_SPEC = 10 * 10**6
 """Bytes of a compiled pipeline: what Google's services take as one request. A guess; there is no documented limit."""
 
 LONGEST_RETRY = 3600.0
 """Seconds after which a task is not tried again, however often it may be (kfp's proto: backoff_max_duration)."""
 
-ACCELERATORS: frozenset[str] = frozenset(
-    {
-        "NVIDIA_A100_80GB",
-        "NVIDIA_B200",
-        "NVIDIA_GB200",
-        "NVIDIA_H100_80GB",
-        "NVIDIA_H100_MEGA_80GB",
-        "NVIDIA_H200_141GB",
-        "NVIDIA_L4",
-        "NVIDIA_RTX_PRO_6000",
-        "NVIDIA_TESLA_A100",
-        "NVIDIA_TESLA_K80",
-        "NVIDIA_TESLA_P100",
-        "NVIDIA_TESLA_P4",
-        "NVIDIA_TESLA_T4",
-        "NVIDIA_TESLA_V100",
-        "TPU_V2",
-        "TPU_V3",
-        "TPU_V4_POD",
-        "TPU_V5_LITEPOD",
-    }
-)
-"""The accelerators that Google's client knows (`aiplatform_v1.AcceleratorType`)."""
-
-COUNTS = (1, 2, 4, 8, 16)
-"""How many accelerators one container can have (kfp: `set_accelerator_limit`)."""
-
-# An image's name is one of the IR's texts that placeholders are replaced in.
-_IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@-]*")
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 _Place = tuple[str | int, ...]
@@ -110,8 +76,9 @@ def _machines(options: VertexOptions, pipeline: Pipeline) -> Iterator[Problem]:
     places = [_asked(("defaults",), pipeline.defaults)]
     places += [_asked(("steps", name), step) for name, step in pipeline.steps.items()]
     for place in places:
-        if place.image is not None and not _IMAGE.fullmatch(place.image):
-            yield _error("image_refused", f"`{place.image[:80]}` is no container image", *place.path, "image")
+        wrong = None if place.image is None else machines.image_problem(place.image)
+        if wrong is not None:
+            yield _error("image_refused", wrong, *place.path, "image")
         if place.resources is not None:
             for key, code, message in _beyond(options, place.resources):
                 yield _error(code, message, *place.path, "resources", key)
@@ -130,23 +97,17 @@ def _asked(path: _Place, holder: Any) -> _Asked:
 
 def _beyond(options: VertexOptions, resources: Resources) -> Iterator[tuple[str, str, str]]:
     """Key, code and message of what a step cannot have."""
-    if resources.cpu is not None and resources.cpu > MOST_CORES:
-        yield "cpu", "resources_refused", f"{resources.cpu} cores are more than the {MOST_CORES} that a step can have"
-    if resources.memory is not None and resources.memory > MOST_MEMORY:
-        message = (
-            f"{bytes_text(resources.memory)} of memory are more than the {bytes_text(MOST_MEMORY)} a step can have"
-        )
-        yield "memory", "resources_refused", message
+    found = (("cpu", machines.cores_problem(resources.cpu)), ("memory", machines.memory_problem(resources.memory)))
+    for key, wrong in found:
+        if wrong is not None:
+            yield key, "resources_refused", wrong
     if not resources.gpu:
         return
     if options.accelerator is None:
         message = "nobody knows what a gpu is here: set the target's `accelerator`, for example to NVIDIA_TESLA_T4"
         yield "gpu", "accelerator_unknown", message
-    elif options.accelerator not in ACCELERATORS:
-        hint = did_you_mean(options.accelerator, ACCELERATORS)
-        yield "gpu", "accelerator_unknown", f"the target's `accelerator` {options.accelerator} is none ({hint})"
-    if resources.gpu not in COUNTS:
-        shown = ", ".join(map(str, COUNTS))
+    if resources.gpu not in machines.COUNTS:
+        shown = ", ".join(map(str, machines.COUNTS))
         yield "gpu", "resources_refused", f"a step has {shown} of an accelerator, not {resources.gpu}"
 
 

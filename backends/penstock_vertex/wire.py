@@ -23,7 +23,8 @@ ARCHIVE = "penstock-tar:"
 """What stands in a `file` or `directory` parameter for content that travelled with the snapshot: then the URI of its
 archive, and for a file `#` and its name."""
 
-_TOUCHED = re.compile(r"[\x00-\x1f\x7f$]|\{\{|\A\s|\s\Z")
+# A JSON object may be one of KFP's structures, `{"Concat": ...}` and `{"IfPresent": ...}`, which it works out.
+_TOUCHED = re.compile(r"[\x00-\x1f\x7f$]|\{\{|\A\s|\s\Z|\A\{")
 
 
 def encode_value(text: str) -> str:

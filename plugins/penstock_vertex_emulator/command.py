@@ -54,6 +54,8 @@ def command(session: Any, port: int, grpc_port: int | None, state: Path | None) 
             emulator = Emulator(folder)
         except InUse as error:
             raise UsageError(str(error)) from None
+        except OSError as error:
+            raise UsageError(f"{folder} cannot be used: {error.strerror}; choose another with --state") from None
         try:
             server = Server(emulator, port)
             grpc = None if grpc_port is None else GrpcServer(emulator, grpc_port)

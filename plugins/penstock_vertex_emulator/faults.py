@@ -56,18 +56,20 @@ class Faults:
         """Add a fault, as JSON has it. Raises ApiError."""
         try:
             fault = Fault(**json.loads(body))
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise invalid(f"fault: {error}") from None
         right = (
-            isinstance(fault.method, str)
-            and isinstance(fault.call, int)
-            and isinstance(fault.times, int)
-            and isinstance(fault.every, int)
+            all(isinstance(one, str) for one in (fault.method, fault.error, fault.message))
+            and all(isinstance(one, int) and one >= 0 for one in (fault.call, fault.times, fault.every))
+            and isinstance(fault.lose_answer, bool)
             and isinstance(fault.delay, int | float)
+            and 0 <= fault.delay < 3600
             and (fault.error == "" or fault.error in CODES)
         )
         if not right:
-            raise invalid(f"fault: one of {asdict(fault)} is not of its type; codes are {', '.join(CODES)}")
+            raise invalid(
+                f"fault: one of {asdict(fault)} is not of its type, or makes no sense; codes are {', '.join(CODES)}"
+            )
         with self._lock:
             self._faults.append((fault, Counter()))
         return self.shown()

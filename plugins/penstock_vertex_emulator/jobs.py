@@ -27,6 +27,7 @@ class Jobs:
         self._places = Places(storage, processes, agents, folder / "work", store)
         self._running: dict[str, Running] = {}
         self._lock = threading.Lock()
+        self._starting = threading.Lock()
 
     def resume(self) -> int:
         """Go on with what was interrupted; how many jobs that are."""
@@ -38,6 +39,10 @@ class Jobs:
 
     def create(self, name: str, job: Any, live: Any) -> None:
         """Take a job and start it. Raises ApiError (ALREADY_EXISTS)."""
+        with self._starting:
+            self._create(name, job, live)
+
+    def _create(self, name: str, job: Any, live: Any) -> None:
         taken = self._store.run(
             "insert or ignore into jobs select ?, ?, coalesce(max(seq), 0) + 1, ?, ?, 1 from jobs",
             name,
@@ -63,7 +68,8 @@ class Jobs:
 
     def cancel(self, name: str) -> None:
         """Ask a job to end; nothing happens to one that has ended. Raises ApiError (NOT_FOUND)."""
-        self.get(name)
+        with self._starting:  # a job that can be read is one that can be canceled
+            self.get(name)
         with self._lock:
             running = self._running.get(name)
         if running is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import threading
 import traceback
@@ -101,9 +102,12 @@ class _Handler(BaseHTTPRequestHandler):
         if "Transfer-Encoding" in self.headers:
             raise invalid("a body without Content-Length is not read")
         said = self.headers.get("Content-Length") or "0"
-        if not said.isdigit() or int(said) > _MOST_BODY:
+        if not re.fullmatch("[0-9]{1,19}", said) or int(said) > _MOST_BODY:
             raise invalid(f"Content-Length {said}: the emulator takes up to {_MOST_BODY} bytes at once")
-        return self.rfile.read(int(said))
+        body = self.rfile.read(int(said))
+        if len(body) < int(said):
+            raise invalid(f"the body ended after {len(body)} of {said} bytes")
+        return body
 
     def _send(self, answer: Answer) -> None:
         self.send_response(answer.status)

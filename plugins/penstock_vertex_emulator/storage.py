@@ -83,10 +83,10 @@ class Storage:
 
     def path(self, bucket: str, name: str) -> Path:
         """The file of an object. A name that cannot be a path is refused, which Google would not do."""
-        parts = name.split("/")
-        if not name or len(name.encode()) > 1024 or "\0" in name or any(one in ("", ".", "..") for one in parts):
-            raise StorageError(400, "invalid", f"Invalid object name here: '{name}' cannot be a file's path")
-        return self.folder.joinpath(bucket, *parts)
+        if not _is_path(name):
+            shown = ascii(name[:100])
+            raise StorageError(400, "invalid", f"Invalid object name here: {shown} cannot be a file's path")
+        return self.folder.joinpath(bucket, *name.split("/"))
 
     def local(self, uri: str) -> str:
         """The file of a `gs://` URI, or the URI itself where it is of another kind."""
@@ -95,7 +95,10 @@ class Storage:
     def names(self, bucket: str, prefix: str = "") -> list[str]:
         """The names of a bucket's objects, in order."""
         base = self.folder / bucket
-        start = base / prefix.rpartition("/")[0]
+        above = prefix.rpartition("/")[0]
+        if above and not _is_path(above):
+            return []
+        start = base / above
         found = []
         for folder, _, files in os.walk(start):
             found += [Path(folder, one).relative_to(base).as_posix() for one in files]
@@ -226,3 +229,13 @@ def _sums(path: Path) -> tuple[str, str]:
 
 def _time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _is_path(name: str) -> bool:
+    """Whether a name can be a path below a folder: 1,024 bytes as at Google, 255 a part as file systems take."""
+    try:
+        parts = name.encode().split(b"/")
+    except UnicodeEncodeError:
+        return False
+    named = all(0 < len(one) <= 255 and one not in (b".", b"..") for one in parts)
+    return named and len(name.encode()) <= 1024 and "\0" not in name

@@ -88,7 +88,7 @@ class StorageHttp:
     def _list(self, request: Request, bucket: str) -> Answer:
         self._storage.bucket(bucket)
         prefix, delimiter = request.one("prefix"), request.one("delimiter")
-        most = min(_number(request, "maxResults", 1000), 1000)
+        most = min(_number(request, "maxResults", 1000) or 1000, 1000)
         after = unquote(request.one("pageToken"))
         start, end = request.one("startOffset"), request.one("endOffset")
         names: list[str] = []
@@ -236,6 +236,8 @@ def _multipart(request: Request) -> tuple[dict[str, Any], bytes]:
         metadata = json.loads(str(described.get_payload()))
     except ValueError as error:
         raise StorageError(400, "parseError", f"Parse Error: {error}") from None
+    if not isinstance(metadata, dict):
+        raise StorageError(400, "parseError", "an object is expected")
     metadata.setdefault("contentType", message_from_bytes(head + b"\r\n\r\n").get_content_type())
     if request.one("name"):
         metadata.setdefault("name", request.one("name"))

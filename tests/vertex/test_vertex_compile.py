@@ -17,7 +17,7 @@ from penstock.snapshot import Archive, Snapshot
 from penstock.spec import Defaults, Parameter, Pipeline, Resources, Retry, Step, graph
 from penstock.testing.strategies.documents import pipelines
 from penstock.testing.strategies.text import literal
-from penstock_vertex import ir, validate
+from penstock_vertex import ir, machines, validate
 from penstock_vertex.compile import bundled_value, compile_pipeline
 from penstock_vertex.names import step_name, task_name
 from penstock_vertex.options import VertexOptions
@@ -181,14 +181,12 @@ def test_a_gpu_needs_an_accelerator_that_google_has():
     path = (*WHERE, "resources", "gpu")
     unset = "nobody knows what a gpu is here: set the target's `accelerator`, for example to NVIDIA_TESLA_T4"
     assert found(pipeline, accelerator=None) == [("error", "accelerator_unknown", path, unset)]
-    unknown = "the target's `accelerator` NVIDIA_TELSA_T4 is none (did you mean `NVIDIA_TESLA_T4`?)"
-    assert found(pipeline, accelerator="NVIDIA_TELSA_T4") == [("error", "accelerator_unknown", path, unknown)]
 
 
 def test_the_accelerators_are_those_that_google_s_client_knows():
     from google.cloud.aiplatform_v1.types import AcceleratorType
 
-    assert {one.name for one in AcceleratorType} - {"ACCELERATOR_TYPE_UNSPECIFIED"} == validate.ACCELERATORS
+    assert {one.name for one in AcceleratorType} - {"ACCELERATOR_TYPE_UNSPECIFIED"} == machines.ACCELERATORS
 
 
 @pytest.mark.parametrize("image", ["{{$}}", "$(X)", "a b", "-a", "a\nb"])

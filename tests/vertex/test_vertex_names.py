@@ -14,7 +14,7 @@ from penstock.testing.strategies.text import hostile_text, keys, names
 from penstock_vertex.locations import resolve_location
 from penstock_vertex.names import label_problem, pipeline_name, step_name, task_name
 from penstock_vertex.options import VertexOptions
-from penstock_vertex.reports import AttemptReport, read_report
+from penstock_vertex.reports import AttemptReport, attempt_number, read_report
 from penstock_vertex.staging import code_object, compiled_object, object_path, reports_folder, split_uri
 from penstock_vertex.wire import MARKER, REFERENCE, decode_value, encode_value
 
@@ -51,10 +51,11 @@ def test_a_pipeline_has_a_name_that_google_takes(first, second):
 
 @given(hostile_text() | st.text("$(){X penstock-b64:=", max_size=20).map(MARKER.__add__))
 @example(f"{REFERENCE}acme/x")
+@example('{"Concat": ["a"]}')
 def test_a_value_comes_back_and_nothing_finds_anything_in_it(text):
     sent = encode_value(text)
     assert decode_value(sent) == text
-    assert not sent.startswith(REFERENCE)
+    assert not sent.startswith((REFERENCE, "{"))
     assert sent and "$" not in sent and "{{" not in sent
     assert sent.isprintable() or not text.isascii()
     assert sent == sent.strip() and not re.search(r"[\x00-\x1f\x7f]", sent)
@@ -149,13 +150,22 @@ BAD_OPTIONS = {
     "service_account": ("me", "is no service account"),
     "network": ("projects/acme/global/networks/ml", "is no network: write it like `projects/123/"),
     "encryption_key": ("key", "is no encryption key"),
-    "accelerator": ("t4", "is no accelerator: write it like `NVIDIA_TESLA_T4`"),
+    "accelerator": ("t4", "has no accelerator `t4` (did you mean `NVIDIA_TESLA_T4`?)"),
+    "cpu": (97, "97 cores are more than the 96"),
+    "memory": ("625Gi", "625Gi of memory are more than the 624Gi"),
+    "image": ("a b", "`a b` is no container image"),
+    "api_endpoint": ("http://example.com", "`http://example.com` would be told the credentials in the clear"),
+    "storage_endpoint": ("ftp://x", "is no address"),
+    "logging_endpoint": ("http://10.0.0.1:1", "in the clear"),
     "labels": ({"Team": "x"}, "the key of the label `Team` holds `T`"),
-    "image": ("", "image"),
-    "cpu": (0, "cpu is a positive number"),
-    "memory": ("much", "is not a size"),
     "poll_timeout": ("soon", "is not a duration"),
 }
+
+
+@pytest.mark.parametrize(("name", "value"), [("cpu", 0), ("image", "")])
+def test_a_target_asks_for_something(name, value):
+    with pytest.raises(ValueError, match=name):
+        VertexOptions(**{"project": "acme", "staging": "gs://acme-staging", name: value})
 
 
 @pytest.mark.parametrize("name", BAD_OPTIONS)
@@ -180,7 +190,7 @@ def test_anonymous_calls_go_to_this_machine_only(host):
     assert VertexOptions(**given, **here).staging == "gs://acme-staging"
     assert VertexOptions(**given, **{**here, "api_endpoint": host}).transport == "rest"
     for name in endpoints:
-        for wrong in (None, "https://us-central1-aiplatform.googleapis.com", "http://localhost.example.com"):
+        for wrong in (None, "https://us-central1-aiplatform.googleapis.com", "https://localhost.example.com"):
             with pytest.raises(ValueError, match=f"`{name}` is not on this machine"):
                 VertexOptions(**given, **{**here, name: wrong})
 
@@ -193,4 +203,29 @@ def test_a_report_is_read_as_it_was_written_or_not_at_all():
     )
     assert read_report(b"output_invalid\n0\na\nb\n") == AttemptReport(code="output_invalid", exit_code=0, message="a b")
     assert read_report(b"") == AttemptReport(ended=False)
-    assert read_report(b"\xff") == AttemptReport(code="�")
+    assert read_report(b"\xff") == AttemptReport(ended=False)
+
+
+@given(st.text(max_size=30) | st.sampled_from(["\u00b2", "0", "01", "1000000", "-1", "1 "]))
+def test_only_a_launcher_s_numbers_are_attempts(name):
+    number = attempt_number(name)
+    assert number is None or (str(number) == name and 1 <= number < 10**6)
+
+
+@given(st.binary(max_size=200) | st.sampled_from([b"step_failed\n9" + b"9" * 5000, b"run_lost\n3\nx", b"\xff\n1"]))
+def test_whatever_lies_where_a_report_does_is_read_or_left(data):
+    report = read_report(data)
+    assert report.code in (None, *CODES)
+    assert report.message.isprintable() and len(report.message) <= 500
+    assert report.exit_code is None or 0 <= report.exit_code <= 255
+
+
+def test_a_report_is_read_as_it_was_written():
+    assert read_report(b"step_failed\n3\nexited with code 3\n") == AttemptReport(
+        code="step_failed", message="exited with code 3", exit_code=3
+    )
+    assert read_report(b"step_failed\n256\nx\n").exit_code is None
+    assert read_report(b"output_missing\n0\na\x1b[31mb").message == "a [31mb"
+
+
+CODES = ("step_not_started", "step_failed", "step_timeout", "output_missing", "output_invalid")

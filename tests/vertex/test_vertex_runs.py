@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from penstock.errors import ParameterInvalid, TargetRefused, TargetUnavailable
+from penstock.errors import Conflict, ParameterInvalid, TargetRefused
 from penstock.workspace import Workspace
 
 PENSTOCK = Path(sys.executable).with_name("penstock")
@@ -70,6 +70,12 @@ def test_the_demo_scores_the_same_on_vertex_as_here(tmp_path: Path, target: dict
         scores[name] = [(run["version"], run["outputs"]["accuracy"]) for run in said["runs"]]
         assert {run["target"] for run in said["runs"]} == {"prod" if options else "laptop"}
     assert scores["there"] == scores["here"] and len(scores["here"]) == 5
+    # The folder is a workspace to go on with, on the target that was played on.
+    for command in (["target", "check"], ["submit", "digits", "-p", "max_depth=2", "--wait"], ["demo", "--help"]):
+        done = subprocess.run([PENSTOCK, *command], cwd=tmp_path / "there", capture_output=True, text=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+    listed = json.loads(subprocess.check_output([PENSTOCK, "run", "list", "--json"], cwd=tmp_path / "there", text=True))
+    assert [run["target"] for run in listed["items"]] == ["prod"] * 6
 
 
 def test_nothing_is_overwritten_when_it_is_published_again(project: Path) -> None:
@@ -92,15 +98,52 @@ def test_who_cannot_be_reached_is_unavailable(project: Path, target: dict[str, A
     with Workspace.open(project, env={}, actor="ada") as workspace:
         opened = workspace.services.targets.open("prod")
         health = opened.check()
-        assert not health.ok and any("cannot be" in line for line in health.lines), health.lines
+        said = [line for line in health.lines if f"{nobody} cannot be reached" in line]
+        assert not health.ok and len(said) == 1, health.lines
+        assert "is the emulator running?" in said[0] or "is `transport: grpc` right?" in said[0]
         assert not any("Traceback" in line or "\n" in line for line in health.lines)
+
+
+def test_it_is_storage_that_cannot_be_reached_and_not_the_jobs(project: Path, target: dict[str, Any]) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        nobody = f"http://127.0.0.1:{free.getsockname()[1]}"
+    _configure(project, {**target, "storage_endpoint": nobody})
+    with Workspace.open(project, env={}, actor="ada") as workspace:
+        health = workspace.services.targets.open("prod").check()
+        assert [target["api_endpoint"] in line for line in health.lines] == [False] * len(health.lines)
+        assert any(f"{nobody} cannot be reached" in line for line in health.lines), health.lines
+
+
+def test_an_address_without_its_scheme_is_told_which_one(project: Path, target: dict[str, Any]) -> None:
+    _configure(project, {**target, "api_endpoint": target["api_endpoint"].removeprefix("http://")})
+    with Workspace.open(project, env={}, actor="ada") as workspace:
+        health = workspace.services.targets.open("prod").check()
+        assert any("an emulator's address begins with `http://`" in line for line in health.lines), health.lines
+
+
+def test_a_moved_target_says_what_is_another(project: Path, target: dict[str, Any]) -> None:
+    with Workspace.open(project, env={}, actor="ada") as workspace:
+        workspace.publish(project / "greet.yaml", endpoint="greet")
+    _configure(project, {**target, "staging": "gs://penstock-emulator/other"})
+    with Workspace.open(project, env={}, actor="ada") as workspace:
+        said = "`staging` was `gs://penstock-emulator` and is `gs://penstock-emulator/other`"
+        with pytest.raises(Conflict, match=said) as caught:
+            workspace.submit("greet")
+        assert caught.value.code == "target_changed" and "{" not in str(caught.value)
 
 
 def test_a_bucket_that_is_not_there_is_said_at_publish(project: Path, target: dict[str, Any]) -> None:
     _configure(project, {**target, "staging": "gs://penstock-nowhere"})
     with Workspace.open(project, env={}, actor="ada") as workspace:
-        with pytest.raises((TargetRefused, TargetUnavailable), match="penstock-nowhere"):
+        with pytest.raises(
+            TargetRefused, match="gcloud storage buckets create gs://penstock-nowhere --project="
+        ) as caught:
             workspace.publish(project / "greet.yaml")
+        assert caught.value.code == "target_not_there"
+        assert "http" not in str(caught.value) and "{" not in str(caught.value)
+        health = workspace.services.targets.open("prod").check()
+        assert any("the bucket `penstock-nowhere` is not there" in line for line in health.lines), health.lines
         assert workspace.pipelines.list().items == ()
 
 

@@ -31,7 +31,7 @@ ANSWERS = [
     ("RESOURCE_EXHAUSTED", "quota_exhausted", "a quota is used up"),
     ("INVALID_ARGUMENT", "dispatch_failed", "a fault that was asked for"),
     ("FAILED_PRECONDITION", "dispatch_failed", "a fault that was asked for"),
-    ("NOT_FOUND", "target_not_there", "a fault that was asked for"),
+    ("NOT_FOUND", "target_not_there", "a fault that was asked for|the bucket `[a-z-]+` is not there"),
 ]
 
 
@@ -111,7 +111,7 @@ def test_a_lost_answer_makes_no_second_job(workspace, faults, method, call, time
     vertex = connect(workspace.services.targets.open("prod").target.options)
     ours = ListPipelineJobsRequest(parent=vertex.parent, filter=f'labels.penstock-run="{run.id}"')
     assert len(list(vertex._jobs.list_pipeline_jobs(ours, timeout=30))) == 1
-    attempts = [path.rpartition("/")[2] for path, _ in vertex.files(f"runs/penstock-{run.id}/reports/")]
+    attempts = [path.rpartition("/")[2] for path in vertex.files(f"runs/penstock-{run.id}/reports/")]
     assert attempts == ["1"]
 
 
@@ -122,7 +122,7 @@ def test_what_broke_is_sent_once_more_and_what_nobody_took_is_not(workspace, fau
         faults("PipelineService.GetPipelineJob", **fault)
         before = faults()["calls"].get("PipelineService.GetPipelineJob", 0)
         assert target.check().ok
-        assert faults()["calls"]["PipelineService.GetPipelineJob"] == before + 2
+        assert faults()["calls"]["PipelineService.GetPipelineJob"] == before + 3  # and a `no` is asked for once more
     faults("PipelineService.GetPipelineJob", error="RESOURCE_EXHAUSTED")
     before = faults()["calls"]["PipelineService.GetPipelineJob"]
     assert not target.check().ok
@@ -156,11 +156,16 @@ def test_who_has_no_credentials_is_told_how_to_get_them(tmp_path, target, monkey
     )
     (tmp_path / "quick.yaml").write_text(SPEC.replace("{one of a kind}", "quick"))
     with Workspace.open(tmp_path, env={}, actor="ada") as workspace:
-        with pytest.raises(TargetUnavailable, match="gcloud auth application-default login") as caught:
+        with pytest.raises(TargetUnavailable, match="an emulator takes `credentials: anonymous`") as caught:
             publish(workspace)
         assert caught.value.code == "credentials_missing"
         health = workspace.services.targets.open("prod").check()
         assert (health.ok, len(health.lines)) == (False, 1)
+    google = {key: target[key] for key in ("backend", "project", "staging")}
+    (tmp_path / "penstock.yaml").write_text(json.dumps({"target": "prod", "targets": {"prod": google}}))
+    with Workspace.open(tmp_path, env={}, actor="ada") as workspace:
+        (line,) = workspace.services.targets.open("prod").check().lines
+        assert "gcloud auth application-default login" in line
 
 
 def test_credentials_that_are_not_taken_any_more_say_so(workspace, faults) -> None:

@@ -223,7 +223,19 @@ def test_slowness(faulty) -> None:
 
 
 @pytest.mark.parametrize(
-    "what", [{"method": "x", "error": "NO_SUCH_CODE"}, {"nothing": 1}, {"method": 1}, {"method": "x", "times": "y"}]
+    "what",
+    [
+        {"method": "x", "error": "NO_SUCH_CODE"},
+        {"method": "x", "error": ["a"]},
+        {"nothing": 1},
+        {"method": 1},
+        {"method": "x", "times": "y"},
+        {"method": "x", "every": -1},
+        {"method": "x", "delay": -1},
+        {"method": "x", "delay": float("nan")},
+        {"method": "x", "message": 5},
+        {"method": "x", "lose_answer": "no"},
+    ],
 )
 def test_faults_are_checked(faulty, what: dict[str, Any]) -> None:
     with pytest.raises(urllib.error.HTTPError) as caught:

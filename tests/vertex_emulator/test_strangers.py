@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import re
 import socket
+import threading
+import urllib.error
+import urllib.parse
+import urllib.request
 from typing import Any
 
 import pytest
@@ -151,3 +156,67 @@ def test_no_request_is_a_fault_of_the_emulator(emulator, verb, start, parts, que
             answer += piece
     assert re.match(rb"HTTP/1.1 (?!500|502)\d{3} ", answer), (target, answer)
     assert "Traceback" not in emulator.errors.read_text(), target
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "prefix=../../../../&delimiter=/",
+        "prefix=/etc/&delimiter=/",
+        "prefix=/",
+        "prefix=a%00/",
+        "prefix=a/../../&delimiter=/",
+    ],
+)
+def test_a_listing_shows_nothing_but_objects(emulator, question) -> None:
+    with urllib.request.urlopen(f"{emulator.url}/storage/v1/b/{emulator.bucket.name}/o?{question}") as answer:
+        found = json.load(answer)
+    assert (found["items"], found["prefixes"]) == ([], [])
+
+
+@pytest.mark.parametrize("name", ["a" * 256, "a/" * 600, "a//b", "a/../b"])
+def test_a_name_that_cannot_be_a_path_is_refused(emulator, name) -> None:
+    quoted = urllib.parse.quote(name, safe="")
+    request = urllib.request.Request(
+        f"{emulator.url}/upload/storage/v1/b/{emulator.bucket.name}/o?uploadType=media&name={quoted}", b"x"
+    )
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(request)
+    with caught.value as error:
+        assert error.code == 400
+
+
+def test_a_body_that_breaks_off_is_no_upload(emulator) -> None:
+    host, port = emulator.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as connection:
+        path = f"/upload/storage/v1/b/{emulator.bucket.name}/o?uploadType=media&name=cut"
+        head = f"POST {path} HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Length: 1000\r\n\r\n"
+        connection.sendall(head.encode() + b"0123456789")
+        connection.shutdown(socket.SHUT_WR)
+        assert connection.recv(65536).split()[1] == b"400"
+    assert not emulator.bucket.blob("cut").exists()
+
+
+def test_a_cancel_that_was_answered_is_kept(emulator, emulated) -> None:
+    """However early it comes: the job that can be read can be canceled."""
+    spec = emulated.pipeline({"t": emulated.step("sleep 60")})
+    for number in range(5):
+        name = f"{emulator.parent}/pipelineJobs/early-{number}-{os.getpid()}"
+        taken: list[int] = []
+
+        def ask(name: str = name, taken: list[int] = taken) -> None:
+            while not taken:
+                try:
+                    request = urllib.request.Request(f"{emulator.url}/v1/{name}:cancel", b"{}", method="POST")
+                    with urllib.request.urlopen(request) as answer:
+                        taken.append(answer.status)
+                except urllib.error.HTTPError as error:
+                    error.close()
+
+        threads = [threading.Thread(target=ask) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        emulator.submit(spec, job=name.rpartition("/")[2])
+        for thread in threads:
+            thread.join()
+        assert emulator.wait(name).state.name == "PIPELINE_STATE_CANCELLED"

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
 from penstock.errors import GateClosed, UsageError
 from penstock.workspace import Workspace
+
+if TYPE_CHECKING:
+    from penstock.config import TargetConfig
 
 ENDPOINT = "digits"
 EXPERIMENT = "demo"
@@ -33,12 +37,18 @@ def source() -> Path:
     return packed if packed.is_dir() else Path(__file__).parents[3] / "specs" / "digits"
 
 
-def lay_out(folder: Path) -> None:
-    """Put the demo's files into a folder. Raises UsageError rather than write over a file that differs."""
+def lay_out(folder: Path, target: TargetConfig | None) -> None:
+    """Put the demo's files into a folder, with a target of the caller's as the default one.
+
+    Raises UsageError rather than write over a file that differs.
+    """
     try:
         for name in FILES:
-            place, data = folder / name, _without_modeline((source() / name).read_bytes())
-            if not place.exists():
+            plain = _without_modeline((source() / name).read_bytes())
+            place, data = folder / name, plain
+            if target is not None and name == "penstock.yaml":
+                data = _with_target(plain, target)
+            if not place.exists() or place.read_bytes() == plain:
                 place.parent.mkdir(parents=True, exist_ok=True)
                 place.write_bytes(data)
             elif place.read_bytes() != data:
@@ -51,6 +61,14 @@ def lay_out(folder: Path) -> None:
             f"cannot lay out the demo in {folder}: {error.strerror or error}; choose another folder with --folder",
             code="file_unwritable",
         ) from None
+
+
+def _with_target(configuration: bytes, target: TargetConfig) -> bytes:
+    """The demo's configuration with one target more, which is its default."""
+    options = {"backend": target.backend.value, **{key: one.value for key, one in target.options.items()}}
+    name = json.dumps(target.name)
+    text = configuration.decode().replace("target: laptop\n", f"target: {name}\n")
+    return text.replace("targets:\n", f"targets:\n  {name}: {json.dumps(options)}\n").encode()
 
 
 def _without_modeline(data: bytes) -> bytes:

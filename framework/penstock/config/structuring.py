@@ -116,7 +116,9 @@ def structure_options(
     except SpecInvalid as error:
         details = [_from_variable(detail, len(prefix), options) for detail in error.details]
         told = ConfigInvalid.of(details, ".".join(prefix))
-        raise ConfigInvalid(told.message, code=error.code, details=details) from None
+        shared = {detail.code for detail in details}
+        code = shared.pop() if len(shared) == 1 else None
+        raise ConfigInvalid(told.message, code=code, details=details) from None
 
 
 def _from_variable(detail: Problem, depth: int, options: Mapping[str, Setting[Any]]) -> Problem:

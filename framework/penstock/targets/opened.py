@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Sequence
 
@@ -44,8 +45,9 @@ class OpenTargets:
         here = self.open(placement.target)
         if here.placement.identity != placement.identity:
             raise Conflict(
-                f"target `{placement.target}` now points to {here.placement.identity}, but this was published to "
-                f"{placement.identity}; configure the new place under another name and publish there",
+                f"target `{placement.target}` is another place than when this was published: "
+                f"{_differences(placement.identity, here.placement.identity)}; configure the new place under another "
+                "name and publish there",
                 code="target_changed",
             )
         return here if here.placement.options == placement.options else self._open(here.name, placement.options)
@@ -74,3 +76,14 @@ class OpenTargets:
             loaded = discovery.load("backend", backend.value, ("targets", name, "backend"), backend.origin)
             self._hooks[name] = HookCalls(backend.value, loaded, self._wrappers)
         return self._hooks[name]
+
+
+def _differences(then: str, now: str) -> str:
+    """What identifies a place and is not what it was, of two identities as `config.identity_of` writes them."""
+    before, after = json.loads(then), json.loads(now)
+    keys = sorted(key for key in {*before, *after} if before.get(key) != after.get(key))
+    return ", ".join(f"`{key}` was {_shown(before.get(key))} and is {_shown(after.get(key))}" for key in keys)
+
+
+def _shown(value: object) -> str:
+    return "its default" if value is None else f"`{value}`"

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from attrs import evolve
 
 from penstock.cli.click_ext import Command
 from penstock.cli.output import Output, is_terminal
@@ -22,7 +21,6 @@ from penstock.records import RunRecord
 
 if TYPE_CHECKING:
     from penstock.cli.demo_acts import Act
-    from penstock.config import TargetConfig
     from penstock.workspace import Workspace
 
 _SHOWN = ("estimator", "max_depth", "trees")
@@ -46,12 +44,13 @@ def demo(session: Session, folder: Path, target: str | None) -> None:
     """
     from penstock.cli.demo_acts import Acts, lay_out
     from penstock.config.structuring import target_config
+    from penstock.workspace import Workspace
 
     elsewhere = None if target is None else target_config(session.load_config(), target)
     if session.config is not None or session.registry is not None:
         raise UsageError("the demo has a workspace of its own: choose where with `demo --folder`")
     require_extra("demo", "the demo", "sklearn", "matplotlib")
-    lay_out(folder)
+    lay_out(folder, elsewhere)
     # The caller's variables may name a real target; the demo stays in its folder.
     own = {name: value for name, value in os.environ.items() if name == "PENSTOCK_ACTOR"}
     acts: list[Act] = []
@@ -60,26 +59,13 @@ def demo(session: Session, folder: Path, target: str | None) -> None:
         acts.append(act)
         _say(session.output, [f"$ {act.command}", f"  {act.outcome}"])
 
-    with _opened(folder, own, elsewhere) as workspace:
+    with Workspace.open(folder, env=own, door="cli") as workspace:
         _say(session.output, [f"In {folder}: a pipeline that learns 1,797 handwritten digits, in two versions.", ""])
         runs = _await(workspace, Acts(workspace, folder, tell).play(), session.output)
-    _answer(session.output, folder, acts, runs, target)
+    _answer(session.output, folder, acts, runs)
 
 
-def _opened(folder: Path, env: Mapping[str, str], target: TargetConfig | None) -> Workspace:
-    """The demo's workspace; with a target of the caller's it has that one too, as the default."""
-    from penstock.config import Setting
-    from penstock.workspace import Workspace
-
-    opened = Workspace.open(folder, env=env, door="cli")
-    if target is None:
-        return opened
-    targets = {**opened.config.targets, target.name: target}
-    config = evolve(opened.config, targets=targets, target=Setting(target.name, "--target"))
-    return Workspace(config, actor=opened.caller.actor, door="cli")
-
-
-def _answer(output: Output, folder: Path, acts: list[Act], runs: list[RunRecord], target: str | None) -> None:
+def _answer(output: Output, folder: Path, acts: list[Act], runs: list[RunRecord]) -> None:
     columns = ("RUN", "VERSION", "RESOLVED", *(name.upper() for name in _SHOWN), "STATE", "ACCURACY")
     picture = runs[-1].outputs.get("confusion_matrix")
     output.answer(
@@ -89,11 +75,7 @@ def _answer(output: Output, folder: Path, acts: list[Act], runs: list[RunRecord]
             Table(columns, [_row(run) for run in runs]),
             "",
             f"The last run's confusion matrix: {_near(picture)}",
-            *(
-                _go_on(folder, runs[-1].id[:8])
-                if target is None
-                else [f"Target `{target}` has all of it: its files too."]
-            ),
+            *_go_on(folder, runs[-1].id[:8]),
         ],
         [run.id for run in runs],
     )

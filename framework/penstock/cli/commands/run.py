@@ -65,7 +65,9 @@ def list_(
             page = fetch(before=page.next)
             items.extend(page.items)
     columns = ("ID", "TRIGGER", "FROM", "TARGET", "EXPERIMENT", "STATE", "STARTED", "TOOK")
-    session.output.warn(sorted({f"stale: {one.stale}" for one in items if one.stale is not None}))
+    session.output.warn(
+        sorted({f"target `{one.target}` is stale: {one.stale}" for one in items if one.stale is not None})
+    )
     answer_page(session.output, evolve(page, items=tuple(items)), "runs", columns, _row, lambda one: one.id)
 
 
@@ -208,7 +210,8 @@ def _cancel_text(one: RunRecord) -> str:
 
 def _row(one: RunRecord) -> tuple[object, ...]:
     times = moment_text(one.started), span_text(one.started, one.ended)
-    return one.id[:8], what(one), one.resolved_from, one.target, one.experiment, one.state, *times
+    state = one.state if one.stale is None else f"{one.state} (stale)"
+    return one.id[:8], what(one), one.resolved_from, one.target, one.experiment, state, *times
 
 
 def _answer_logs(output: Output, run: RunRecord, step: str | None, parts: Iterable[LogPart]) -> None:
