@@ -29,11 +29,17 @@ def oidc(issuer) -> Any:
     return Oidc([structure(issuer.option(), OidcIssuer)])
 
 
+@pytest.fixture(scope="module")
+def token(issuer) -> str:
+    """One for all examples: the next second's would be another."""
+    made: str = issuer.token()
+    return made
+
+
 @given(data=st.data())
-def test_a_token_of_which_anything_is_changed_is_refused_and_nothing_worse(oidc, issuer, data) -> None:
+def test_a_token_of_which_anything_is_changed_is_refused_and_nothing_worse(oidc, token, data) -> None:
     from penstock.server.oidc import TokenRefused
 
-    token = issuer.token()
     place = data.draw(st.integers(0, len(token) - 1))
     other = data.draw(st.characters(codec="ascii", exclude_characters=token[place]) | st.just(""))
     with pytest.raises(TokenRefused):

@@ -37,7 +37,7 @@ def source() -> Path:
     return packed if packed.is_dir() else Path(__file__).parents[3] / "specs" / "digits"
 
 
-def lay_out(folder: Path, target: TargetConfig | None) -> None:
+def lay_out(folder: Path, target: TargetConfig | None = None) -> None:
     """Put the demo's files into a folder, with a target of the caller's as the default one.
 
     Raises UsageError rather than write over a file that differs.
