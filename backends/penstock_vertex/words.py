@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 
+from penstock.launcher.wire import encode_value
 from penstock.spec import Pipeline, Step, graph
 from penstock.spec.command import Reference, pieces, references, sole_reference
 from penstock.spec.values import ARTIFACT_TYPES
 from penstock_vertex.names import task_name
 from penstock_vertex.staging import REPORTS, RUNS, object_path
-from penstock_vertex.wire import encode_value
 
 JOB_NAME = "{{$.pipeline_job_name}}"
 
