@@ -43,7 +43,7 @@ TOGETHER = (
 TOGETHER_BY_FILE = ("tests/azureml_v1/", "tests/metrics/", "tests/server/")
 
 # Suites of cloud backends, and what they need of the vendors' own, which `requirements-cloud.lock` installs.
-CLOUD = ("tests/azureml_emulator/", "tests/vertex/", "tests/vertex_emulator/")
+CLOUD = ("tests/azureml/", "tests/azureml_emulator/", "tests/vertex/", "tests/vertex_emulator/")
 VENDORS_OWN = ("azure.ai.ml", "trustme", "google.cloud.aiplatform_v1", "google.cloud.storage", "kfp")
 
 # A stranger's suite is run where the stranger's distribution is installed.
