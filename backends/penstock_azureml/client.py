@@ -9,7 +9,7 @@ harm. What fails then is repeated by the core, or by whoever looks again. azure-
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Hashable, Mapping
 from functools import lru_cache
 from typing import IO, Any
 from urllib.parse import urlencode, urlsplit
@@ -58,11 +58,14 @@ class Answer:
 
 @frozen
 class Azure:
-    """Calls to one workspace. Every method raises TargetUnavailable when Azure cannot be reached, does not answer in
-    time or lets us not in, and TargetRefused when it says no for good.
+    """Calls to one workspace; `key` is the same for targets that are one place and sign in alike.
+
+    Every method raises TargetUnavailable when Azure cannot be reached, does not answer in time or lets us not in, and
+    TargetRefused when it says no for good.
     """
 
     options: AzuremlOptions
+    key: Hashable
     tokens: Tokens
     _transport: Any
 
@@ -150,27 +153,16 @@ class Azure:
 
 def connect(options: AzuremlOptions) -> Azure:
     """The calls of a target. Raises ConfigInvalid `backend_unavailable` without the extra."""
-    return _connected(_Key(options))
-
-
-class _Key:
-    """Options as a key: those that decide how calls are made."""
-
-    def __init__(self, options: AzuremlOptions) -> None:
-        self.options = options
-        named = ("path", "credentials", "tenant", "client_id", "authority", "resource_manager", "ca", "poll_timeout")
-        self._told = tuple(str(getattr(options, name)) for name in named)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Key) and other._told == self._told
-
-    def __hash__(self) -> int:
-        return hash(self._told)
+    known = ("subscription", "resource_group", "workspace", "resource_manager", "poll_timeout")
+    named = ("credentials", "tenant", "client_id", "authority", "ca")
+    told = {name: value for name in (*known, *named) if (value := getattr(options, name)) is not None}
+    key = tuple(told.items())
+    return Azure(options, key, *_connected(key))
 
 
 @lru_cache(maxsize=32)
-def _connected(key: _Key) -> Azure:
-    """Made once for each address and credentials: it holds connections and tokens, and threads may share it."""
+def _connected(key: tuple[tuple[str, Any], ...]) -> tuple[Tokens, Any]:
+    """Tokens and connections, made once for each address and credentials; threads may share them."""
     try:
         from azure.core.pipeline.transport import RequestsTransport
     except ModuleNotFoundError as error:
@@ -179,13 +171,13 @@ def _connected(key: _Key) -> Azure:
             "pip install 'penstock[azureml]'",
             code="backend_unavailable",
         ) from None
-    options = key.options
+    options = AzuremlOptions(**dict(key))
     transport = RequestsTransport(
         connection_timeout=options.poll_timeout,
         read_timeout=options.poll_timeout,
         connection_verify=str(options.ca) if options.ca else True,
     )
-    return Azure(options, Tokens(options), transport)
+    return Tokens(options), transport
 
 
 def meaning(what: str, answer: Answer, options: AzuremlOptions) -> PenstockError:

@@ -36,7 +36,7 @@ def submit(target: Target, run: RunRequest) -> Submission:
     Raises TargetRefused, TargetUnavailable.
     """
     azure = connect(target.options)
-    ports = port_names(run.parameters.typed)
+    ports = port_names({**run.parameters.texts, **run.parameters.artifacts, **run.parameters.bundled})
     values, long = travelling({ports[name]: text for name, text in run.parameters.texts.items()})
     inputs: dict[str, Any] = {name: {"jobInputType": "literal", "value": text} for name, text in values.items()}
     for name, uri in run.parameters.artifacts.items():

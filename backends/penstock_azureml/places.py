@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from threading import Lock
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -18,19 +18,22 @@ _BLOBS = {"x-ms-version": "2021-08-06"}
 _STORAGE = "https://storage.azure.com"
 """What tokens for blobs are for."""
 
-_found: dict[tuple[int, str], Any] = {}
+_KEPT = 256
+_found: dict[tuple[Hashable, str], Any] = {}
 _lock = Lock()
 
 
 def once(azure: Azure, key: str, ask: Callable[[], T]) -> T:
-    """What was found once stays for as long as the calls of the target do."""
+    """What does not change is asked for once in a process, at each place."""
     with _lock:
-        if (id(azure), key) in _found:
-            held: T = _found[id(azure), key][0]
+        if (azure.key, key) in _found:
+            held: T = _found[azure.key, key]
             return held
     made = ask()
     with _lock:
-        _found[id(azure), key] = (made, azure)  # keeps it, so that its id is nobody else's
+        while len(_found) >= _KEPT:
+            _found.pop(next(iter(_found)))
+        _found[azure.key, key] = made
     return made
 
 

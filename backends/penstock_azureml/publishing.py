@@ -20,8 +20,8 @@ _THERE = (400, 409)
 def publish(target: Target, snapshot: Snapshot, compiled: Compiled) -> Publication:
     """Register what is not there yet, the pipeline's component last; what a broken publish left behind is used.
 
-    Where a part was there already, `details` say how much of it: a publish that broke off was repaired. Raises
-    TargetUnavailable, TargetRefused.
+    Where a part was there already, `details` say how much of it: other pipelines share it, or a publish that broke off
+    left it and this one repaired that. Raises TargetUnavailable, TargetRefused.
     """
     azure = connect(target.options)
     document = json.loads(compiled.data)
@@ -40,7 +40,7 @@ def publish(target: Target, snapshot: Snapshot, compiled: Compiled) -> Publicati
 
 def _publication(snapshot: Snapshot, component: str, said: str) -> Publication:
     _, name, _, version = component.split("/")
-    details = {"digest": snapshot.digest, "component": f"{name}:{version}", **({"repaired": said} if said else {})}
+    details = {"digest": snapshot.digest, "component": f"{name}:{version}", **({"reused": said} if said else {})}
     return Publication(external=f"azureml:{name}:{version}", native=True, details=details)
 
 

@@ -1,4 +1,4 @@
-"""A step of a compiled pipeline as Azure starts it: inputs and outputs are pasted into the command, and a shell reads it."""
+"""A step of a compiled pipeline as Azure starts it: all is pasted into the command, and a shell reads it."""
 
 from __future__ import annotations
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -100,7 +102,9 @@ def test_what_is_too_long_is_a_line_of_a_file(values):
 
 
 def test_a_long_text_is_read_from_the_file_that_came_with_the_run(containers, path, tmp_path):
-    step = containers.program(TELL, "${{ outputs.said }}", "${{ parameters.a }}", outputs={"said": "file"}, env={"SAID": "x"})
+    step = containers.program(
+        TELL, "${{ outputs.said }}", "${{ parameters.a }}", outputs={"said": "file"}, env={"SAID": "x"}
+    )
     one = containers.contained(step, tmp_path, {"a": Parameter("string")})
     text = "\u00e9$(X)\n" * 7_000 + "\n\n"
     sent, file = travelling({"p_a": text})
@@ -113,18 +117,35 @@ def test_a_long_text_is_read_from_the_file_that_came_with_the_run(containers, pa
 
 def test_a_long_default_comes_with_the_code(containers, path, tmp_path):
     text = "\u00e9$(X)\n" * 7_000
-    step = containers.program(TELL, "${{ outputs.said }}", "${{ parameters.a }}", outputs={"said": "file"}, env={"SAID": "x"})
+    step = containers.program(
+        TELL, "${{ outputs.said }}", "${{ parameters.a }}", outputs={"said": "file"}, env={"SAID": "x"}
+    )
     one = containers.contained(step, tmp_path, {"a": Parameter("string", default=text)})
     sent, _ = travelling({"p_a": text})
     assert one.run(path, sent) == (0, "")
     assert bytes(json.loads((one.made / "out_said").read_text())[0]).decode() == text
 
 
-def test_code_and_data_that_travel_are_there_links_and_empty_folders_too(containers, path, tmp_path):
-    files = TRAVELLING
-    lay_out(tmp_path / "spec", files)
-    del FOLDER, SHEET, probe, probed  # pragma: no cover
-    assert take and Pipeline and Defaults
+def test_code_and_data_that_travel_come_with_the_step(containers, path, tmp_path):
+    lay_out(tmp_path)
+    (tmp_path / "src").mkdir()
+    shutil.copy(probe.__file__, tmp_path / "src" / "probe.py")
+    words = ["digest", "${{ inputs.sheet }}", "${{ outputs.a }}", "digest", "${{ inputs.folder }}", "${{ outputs.b }}"]
+    parameters = {"sheet": Parameter("file", default=SHEET), "folder": Parameter("directory", default=FOLDER)}
+    step = Step(
+        command=[sys.executable, "-S", "probe.py", *words],
+        inputs={name: f"${{{{ parameters.{name} }}}}" for name in parameters},
+        outputs={"a": "string", "b": "string"},
+    )
+    pipeline = Pipeline(name="one", parameters=parameters, defaults=Defaults(code="./src"), steps={"one": step})
+    one = containers.Container(take(pipeline, tmp_path, tmp_path / "store"), tmp_path / "container")
+    assert one.run(path) == (0, "")
+    digests = [probed.digest_of(content) for content in (TRAVELLING[SHEET], TRAVELLING[FOLDER])]
+    assert [one.value(name) for name in "ab"] == digests
+    other = tmp_path / "it's another"
+    other.write_bytes(b"other")
+    assert one.run(path, {"in_sheet": str(other)}) == (0, "")
+    assert [one.value(name) for name in "ab"] == [probed.digest_of(b"other"), digests[1]]
 
 
 @pytest.mark.parametrize(("fails", "status", "attempts"), [(1, 0, 2), (2, 0, 3), (9, 3, 3)])
