@@ -9,7 +9,8 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-PLUGINS = ("penstock_audit", "penstock_azureml_v1", "penstock_metrics", "penstock_vertex_emulator")
+EMULATORS = ("penstock_emulator", "penstock_azureml_emulator", "penstock_vertex_emulator")
+PLUGINS = ("penstock_audit", "penstock_azureml_v1", "penstock_metrics", *EMULATORS)
 BACKENDS = ("penstock_local", "penstock_vertex")
 FLOORS = {"penstock": "framework", **dict.fromkeys(BACKENDS, "backends"), **dict.fromkeys(PLUGINS, "plugins")}
 ROOTS = tuple(FLOORS)
