@@ -63,15 +63,21 @@ class Assets:
         """What is answered."""
         found = []
         for kind in KINDS:
-            base = f"WORKSPACE/{kind.name}"
+            base, schema = f"WORKSPACE/{kind.name}", f"workspaces_{kind.name}"
             one = f"{base}/{{name}}/versions/{{version}}"
             found += [
-                Route("PUT", one, f"{kind.name}.put", self._for(kind, self._put)),
+                Route("PUT", one, f"{kind.name}.put", self._for(kind, self._put), schema=f"{schema}_versions"),
                 Route("GET", one, f"{kind.name}.get", self._for(kind, self._get)),
                 Route("DELETE", one, f"{kind.name}.delete", self._for(kind, self._delete)),
                 Route("GET", f"{base}/{{name}}/versions", f"{kind.name}.list", self._for(kind, self._versions)),
                 Route("GET", f"{base}/{{name}}", f"{kind.name}.container", self._for(kind, self._container)),
-                Route("PUT", f"{base}/{{name}}", f"{kind.name}.putContainer", self._for(kind, self._put_container)),
+                Route(
+                    "PUT",
+                    f"{base}/{{name}}",
+                    f"{kind.name}.putContainer",
+                    self._for(kind, self._put_container),
+                    schema=schema,
+                ),
                 Route("GET", base, f"{kind.name}.names", self._for(kind, self._containers)),
             ]
         upload = "WORKSPACE/codes/{name}/versions/{version}/startPendingUpload"

@@ -14,7 +14,7 @@ from penstock_azureml_emulator.documents import now
 from penstock_azureml_emulator.errors import ArmError, invalid, missing
 from penstock_azureml_emulator.operations import Operations
 from penstock_azureml_emulator.running import ENDED, Places, Running
-from penstock_azureml_emulator.submissions import FREE, Submissions, frozen, new_uuid
+from penstock_azureml_emulator.submissions import EXPERIMENT, FREE, Submissions, frozen, new_uuid
 from penstock_emulator.http import Answer
 from penstock_emulator.store import Store
 
@@ -43,7 +43,7 @@ class Jobs:
         """What is answered."""
         one = "WORKSPACE/jobs/{name}"
         return [
-            Route("PUT", one, "jobs.put", self._put),
+            Route("PUT", one, "jobs.put", self._put, schema="workspaces_jobs"),
             Route("GET", one, "jobs.get", self._get),
             Route("GET", "WORKSPACE/jobs", "jobs.list", self._list),
             Route("POST", f"{one}/cancel", "jobs.cancel", self._cancel),
@@ -89,7 +89,7 @@ class Jobs:
             "uuid": new_uuid(),
             "plan": plan,
             "properties": properties,
-            "experiment": properties.get("experimentName") or "Default",
+            "experiment": properties.get("experimentName") or EXPERIMENT,
             "created": now(),
         }
         live = {"status": "NotStarted", "children": {}}
@@ -123,6 +123,10 @@ class Jobs:
             },
         }
         return {**base, "properties": about, "systemData": {"createdAt": job["created"], "createdBy": "emulator"}}
+
+    def all(self) -> list[dict[str, Any]]:
+        """All jobs as ARM has them, the newest first."""
+        return [self.shown(str(name)) for (name,) in self._store.rows("select name from jobs order by seq desc")]
 
     def amend(self, name: str, changes: dict[str, Any]) -> None:
         """Change what can be of a job; tags and properties are added to what there is. Raises ArmError."""
@@ -167,10 +171,9 @@ class Jobs:
 
     def _list(self, call: Call) -> Answer:
         kind, tag = call.request.one("jobType").lower(), call.request.one("tag")
-        names = [str(name) for (name,) in self._store.rows("select name from jobs order by seq desc")]
         found = [
             one
-            for one in map(self.shown, names)
+            for one in self.all()
             if kind in ("", one["properties"]["jobType"].lower()) and (not tag or tag in one["properties"]["tags"])
         ]
         return page(call, seen(call, found))

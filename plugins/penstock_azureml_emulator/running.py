@@ -234,7 +234,8 @@ class Running:
             if (self.canceling or self.giving_up) and state == "Failed":
                 state, error = "Canceled", ""
             child.update(status=state, endTime=now(), **({"error": error} if error else {}))
-            if state == "Failed" and self.settings.get("continue_on_step_failure") is False:
+            # Text where a deployment says it.
+            if state == "Failed" and str(self.settings.get("continue_on_step_failure")).lower() == "false":
                 self.giving_up = True
                 self.end_steps()
             self.save()
