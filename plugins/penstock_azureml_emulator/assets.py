@@ -17,7 +17,7 @@ from penstock_azureml_emulator.storage import Storage
 from penstock_emulator.http import Answer
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}")
-_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,29}|[0-9a-f-]{32,36}")
+_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}")  # an anonymous asset's is a digest
 _ANONYMOUS = {"components": "azureml_anonymous", "environments": "CliV2AnonymousEnvironment"}
 ALWAYS = frozenset({"description", "tags", "properties", "isArchived", "isAnonymous"})
 
