@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from penstock_azureml_emulator import blobs, documents, identity, jobs, operations
+from penstock_azureml_emulator import blobs, documents, identity, jobs, operations, reuse
 from penstock_azureml_emulator.arm import Call, Route, answer, check_place, check_version
 from penstock_azureml_emulator.assets import Assets
 from penstock_azureml_emulator.blobs import Blobs
@@ -18,6 +18,7 @@ from penstock_azureml_emulator.history import History
 from penstock_azureml_emulator.invoke import Invocations
 from penstock_azureml_emulator.jobs import Jobs
 from penstock_azureml_emulator.operations import Operations
+from penstock_azureml_emulator.reuse import Reuse
 from penstock_azureml_emulator.running import Places
 from penstock_azureml_emulator.schemas import Schemas
 from penstock_azureml_emulator.storage import Storage
@@ -43,7 +44,7 @@ class Emulator:
         self.folder = folder.resolve()
         self.url = ""
         self._schemas = Schemas(schemas) if schemas else None
-        tables = (blobs.TABLES, documents.TABLES, jobs.TABLES, operations.TABLES)
+        tables = (blobs.TABLES, documents.TABLES, jobs.TABLES, operations.TABLES, reuse.TABLES)
         self.store = Store(self.folder / "state.db", "".join(tables))
         self.faults = Faults(CODES, of_fault, invalid, AzureFault)
         self._processes = Processes(self.store.identity)
@@ -51,7 +52,7 @@ class Emulator:
         storage = Storage(content, self.store.identity)
         stored, begun = Documents(self.store), Operations(self.store)
         assets, workspace = Assets(stored, storage), Workspace(stored, storage, begun)
-        places = Places(stored, storage, self._processes, self.folder, lambda: self.url)
+        places = Places(stored, storage, Reuse(self.store), self._processes, self.folder, lambda: self.url)
         submissions = Submissions(stored, assets, workspace)
         self.jobs = Jobs(self.store, submissions, begun, places)
         endpoints = Endpoints(stored, assets, workspace, begun)

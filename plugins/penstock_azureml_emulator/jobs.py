@@ -204,6 +204,7 @@ class Jobs:
             raise ArmError("Conflict", f"the job {name} has not ended: cancel it first")
         for child in found[1]["children"].values():
             self._store.run("delete from runs where id = ?", child["run"])
+            self._places.reuse.forget(child["run"])
             shutil.rmtree(self._places.log(child["run"]).parent, ignore_errors=True)
         self._store.run("delete from jobs where name = ?", name)
         begun = self._operations.begin(call)

@@ -13,6 +13,7 @@ from typing import Any
 from penstock_azureml_emulator.documents import Documents, now
 from penstock_azureml_emulator.errors import ArmError
 from penstock_azureml_emulator.graph import output_binding, upstream
+from penstock_azureml_emulator.reuse import Reuse
 from penstock_azureml_emulator.storage import Storage
 from penstock_emulator.processes import GRACE, Processes, Step
 
@@ -26,6 +27,7 @@ class Places:
 
     documents: Documents
     storage: Storage
+    reuse: Reuse
     processes: Processes
     folder: Path
     url: Callable[[], str]

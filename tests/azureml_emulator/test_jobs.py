@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 STRING = {"type": "string"}
 FILE = {"type": "uri_file"}
 
@@ -205,3 +207,43 @@ def test_a_job_may_hold_its_nodes_itself(emulator, emulated) -> None:
     assert emulator.arm("PUT", f"jobs/{name}", {"properties": body}).status == 201
     assert emulator.wait(name)["status"] == "Completed"
     assert emulator.log(emulator.children(name)["n"]["runId"]) == "inline\n"
+
+
+@pytest.mark.parametrize("way", ["deterministic", "not deterministic", "forced"])
+def test_a_deterministic_step_is_not_run_again(emulator, emulated, tmp_path, way: str) -> None:
+    spec = {"is_deterministic": False} if way == "not deterministic" else {}
+    ports = {"inputs": {"who": STRING}, "outputs": {"text": FILE}}
+    component = emulator.command(
+        f"echo ran >> {tmp_path}/ran; echo ${{{{inputs.who}}}} | tee ${{{{outputs.text}}}}", **ports, **spec
+    )
+    made = emulator.pipeline({"n": emulated.node(component, {"who": "${{parent.inputs.who}}"})}, inputs={"who": STRING})
+    settings = {"default_compute": "cpu", **({"force_rerun": True} if way == "forced" else {})}
+    runs = []
+    for who in ("me", "me", "you"):
+        name, job = emulator.run(made, {"who": who}, settings=settings)
+        assert job["status"] == "Completed"
+        runs.append(emulator.children(name)["n"])
+        assert emulator.log(runs[-1]["runId"]) == f"{who}\n"
+    reused = way == "deterministic"
+    assert (tmp_path / "ran").read_text().count("ran") == (2 if reused else 3)
+    assert [one["properties"]["azureml.isreused"] for one in runs] == ["false", "true" if reused else "false", "false"]
+    assert runs[1]["properties"].get("azureml.reusedrunid") == (runs[0]["runId"] if reused else None)
+    place = f"/data/v1.0{emulator.workspace}/dataversion/batchGetResolvedUris"
+    asset = runs[1]["outputs"]["text"]["assetId"]
+    uri = emulator.ask("POST", place, {"values": [asset]}).body["values"][asset]["uri"]
+    assert uri.endswith(f"/azureml/{runs[0 if reused else 1]['runId']}/text")
+
+
+def test_blobs_that_cannot_be_files_are_said(emulator, emulated) -> None:
+    folder = emulated.unique("odd")
+    for path in ("a", "a/b"):
+        told = {"x-ms-blob-type": "BlockBlob"}
+        assert emulator.blob(f"{folder}/{path}", verb="PUT", data=b"x", **told).status == 201
+    component = emulator.command("ls ${{inputs.d}}", inputs={"d": {"type": "uri_folder"}})
+    made = emulator.pipeline(
+        {"n": emulated.node(component, {"d": "${{parent.inputs.d}}"})}, inputs={"d": {"type": "uri_folder"}}
+    )
+    uri = f"azureml://datastores/workspaceblobstore/paths/{folder}"
+    name, job = emulator.run(made, {"d": {"jobInputType": "uri_folder", "uri": uri}})
+    assert job["status"] == "Failed"
+    assert "cannot be a file here" in emulator.children(name)["n"]["error"]["error"]["message"]
