@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+from penstock_emulator.http import Answer, Request
 from penstock_vertex_emulator.errors import ApiError, invalid
-from penstock_vertex_emulator.http import Answer, Request
 from penstock_vertex_emulator.spec import Spec
 from penstock_vertex_emulator.store import Store
 

@@ -8,18 +8,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from penstock_emulator.http import Answer, Request
+from penstock_emulator.processes import Processes
 from penstock_vertex_emulator.agent import Agents
 from penstock_vertex_emulator.artifacts import Artifacts
 from penstock_vertex_emulator.entries import Entries
 from penstock_vertex_emulator.errors import ApiError
 from penstock_vertex_emulator.faults import Faults, Lost
-from penstock_vertex_emulator.http import Answer, Request
 from penstock_vertex_emulator.jobs import Jobs
 from penstock_vertex_emulator.logging_http import LoggingHttp
 from penstock_vertex_emulator.messages import text_of
 from penstock_vertex_emulator.methods import Method, Route, methods
 from penstock_vertex_emulator.pipelines import Operations, Pipelines
-from penstock_vertex_emulator.processes import Processes
 from penstock_vertex_emulator.storage import Storage, StorageError
 from penstock_vertex_emulator.storage_http import StorageHttp
 from penstock_vertex_emulator.store import Store

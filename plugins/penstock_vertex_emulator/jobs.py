@@ -7,10 +7,10 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from penstock_emulator.processes import Processes
 from penstock_vertex_emulator.agent import Agents
 from penstock_vertex_emulator.errors import ApiError
 from penstock_vertex_emulator.messages import vertex
-from penstock_vertex_emulator.processes import Processes
 from penstock_vertex_emulator.running import Places, Running
 from penstock_vertex_emulator.storage import Storage
 from penstock_vertex_emulator.store import Store

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from penstock_vertex_emulator.http import Answer, Request
+from penstock_emulator.http import Answer, Request
 from penstock_vertex_emulator.storage import Storage, StorageError, check_generation
 from penstock_vertex_emulator.store import Store
 
