@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from penstock_emulator.http import Answer, Request
 from penstock_emulator.processes import Processes
+from penstock_emulator.store import Store
 from penstock_vertex_emulator.agent import Agents
 from penstock_vertex_emulator.artifacts import Artifacts
 from penstock_vertex_emulator.entries import Entries
@@ -22,7 +23,7 @@ from penstock_vertex_emulator.methods import Method, Route, methods
 from penstock_vertex_emulator.pipelines import Operations, Pipelines
 from penstock_vertex_emulator.storage import Storage, StorageError
 from penstock_vertex_emulator.storage_http import StorageHttp
-from penstock_vertex_emulator.store import Store
+from penstock_vertex_emulator.tables import TABLES
 
 T = TypeVar("T")
 
@@ -43,7 +44,7 @@ class Emulator:
         except OSError:
             self._lock.close()
             raise InUse(f"another emulator works on {self.folder}") from None
-        store = Store(self.folder / "state.db")
+        store = Store(self.folder / "state.db", TABLES)
         self.store = store
         self.storage = Storage(self.folder / "gcs", store)
         self._processes = Processes(store.identity)
