@@ -8,14 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from penstock_emulator.faults import Fault, Faults, Lost
 from penstock_emulator.http import Answer, Request
 from penstock_emulator.processes import Processes
 from penstock_emulator.store import Store
 from penstock_vertex_emulator.agent import Agents
 from penstock_vertex_emulator.artifacts import Artifacts
 from penstock_vertex_emulator.entries import Entries
-from penstock_vertex_emulator.errors import ApiError
-from penstock_vertex_emulator.faults import Faults, Lost
+from penstock_vertex_emulator.errors import CODES, ApiError, invalid
 from penstock_vertex_emulator.jobs import Jobs
 from penstock_vertex_emulator.logging_http import LoggingHttp
 from penstock_vertex_emulator.messages import text_of
@@ -52,7 +52,7 @@ class Emulator:
         self.jobs = Jobs(
             store, self.storage, self._processes, Agents(store, entries, self.folder / "logs"), self.folder
         )
-        self.faults = Faults()
+        self.faults = Faults(CODES, _of_fault, invalid)
         artifacts = Artifacts(store, self.folder / "packages")
         self.methods = methods(Pipelines(self.jobs, self.storage, store, artifacts), Operations(store))
         self._routes: dict[str, list[Route]] = {}
@@ -98,11 +98,11 @@ class Emulator:
             return refusal(error)
 
     def _met(self, name: str, subject: str, call: Callable[[], T]) -> T:
-        lost = self.faults.meet(name, subject)
+        hit = self.faults.meet(name, subject)
         try:
             return call()
         finally:
-            if lost:  # also when the answer is no
+            if any(fault.lose_answer for fault in hit):  # also when the answer is no
                 raise Lost
 
     def _own(self, request: Request) -> Answer:
@@ -111,6 +111,11 @@ class Emulator:
                 return _data(self.faults.ask(request.body))
             return _data(self.faults.forget() if request.verb == "DELETE" else self.faults.shown())
         raise ApiError("NOT_FOUND", f"{request.verb} {request.path} is nothing that the emulator answers")
+
+
+def _of_fault(fault: Fault) -> ApiError:
+    """The refusal that was asked for."""
+    return ApiError(fault.error, fault.message)
 
 
 def refusal(error: ApiError) -> Answer:

@@ -11,10 +11,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs
 
+from penstock_emulator.faults import Lost
 from penstock_emulator.http import Answer, Request
 from penstock_vertex_emulator.emulator import Emulator, refusal
 from penstock_vertex_emulator.errors import ApiError, invalid
-from penstock_vertex_emulator.faults import Lost
 
 _MOST_BODY = 256 << 20
 
