@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import Any, TypeVar
 from penstock_emulator.faults import Fault, Faults, Lost
 from penstock_emulator.http import Answer, Request
 from penstock_emulator.processes import Processes
+from penstock_emulator.server import Why
+from penstock_emulator.serving import lock
 from penstock_emulator.store import Store
 from penstock_vertex_emulator.agent import Agents
 from penstock_vertex_emulator.artifacts import Artifacts
@@ -28,22 +29,12 @@ from penstock_vertex_emulator.tables import TABLES
 T = TypeVar("T")
 
 
-class InUse(Exception):
-    """Another emulator has this state."""
-
-
 class Emulator:
     """One emulator, over the state in a folder. Raises InUse."""
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(0o700, parents=True, exist_ok=True)
+        self._lock = lock(folder)
         self.folder = folder.resolve()
-        self._lock = (folder / "lock").open("w")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._lock.close()
-            raise InUse(f"another emulator works on {self.folder}") from None
         store = Store(self.folder / "state.db", TABLES)
         self.store = store
         self.storage = Storage(self.folder / "gcs", store)
@@ -96,6 +87,11 @@ class Emulator:
             raise ApiError("NOT_FOUND", f"{request.verb} {request.path} is nothing that the emulator answers")
         except ApiError as error:
             return refusal(error)
+
+    def refuse(self, why: Why, message: str) -> Answer:
+        """Say no to what is not answered at all."""
+        status = {"stranger": "PERMISSION_DENIED", "invalid": "INVALID_ARGUMENT", "failed": "INTERNAL"}[why]
+        return refusal(ApiError(status, message))
 
     def _met(self, name: str, subject: str, call: Callable[[], T]) -> T:
         hit = self.faults.meet(name, subject)
