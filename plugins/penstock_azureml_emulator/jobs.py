@@ -225,6 +225,5 @@ class Jobs:
             self._store.run("insert or ignore into runs values (?, ?)", child["run"], name)
         statement = "update jobs set live = ?, unfinished = ? where name = ?"
         self._store.run(statement, json.dumps(live), int(not ended), name)
-        if ended:
-            with self._lock:
-                self._running.pop(name, None)
+        if ended:  # without this class's lock: who has it may wait for that of the job, which is held here
+            self._running.pop(name, None)

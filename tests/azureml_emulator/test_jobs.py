@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -247,3 +248,30 @@ def test_blobs_that_cannot_be_files_are_said(emulator, emulated) -> None:
     name, job = emulator.run(made, {"d": {"jobInputType": "uri_folder", "uri": uri}})
     assert job["status"] == "Failed"
     assert "cannot be a file here" in emulator.children(name)["n"]["error"]["error"]["message"]
+
+
+def test_many_puts_at_once_are_one_job(emulator, emulated) -> None:
+    """Also while it runs and as it ends: nobody waits for anybody for ever."""
+    component = emulator.pipeline({"n": emulated.node(emulator.command("true", is_deterministic=False))})
+    body = {"properties": {"jobType": "Pipeline", "componentId": component, "settings": {"default_compute": "cpu"}}}
+
+    def put(name: str) -> int:
+        return emulator.arm("PUT", f"jobs/{name}", body).status
+
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(5):
+            name = emulated.unique("j")
+            statuses = list(pool.map(put, [name] * 24))
+            assert sorted(statuses) == [200] * 23 + [201]
+            assert emulator.wait(name)["status"] == "Completed"
+
+
+def test_scalars_are_pasted_as_they_were_sent(emulator, emulated) -> None:
+    """Trap 5: what was a boolean or a number is text, as the SDK writes it."""
+    kinds = {"b": "boolean", "i": "integer", "n": "number"}
+    inputs = {key: {"type": kind} for key, kind in kinds.items()}
+    component = emulator.command("echo ${{inputs.b}} ${{inputs.i}} ${{inputs.n}}", inputs=inputs)
+    bound = {key: f"${{{{parent.inputs.{key}}}}}" for key in kinds}
+    made = emulator.pipeline({"n": emulated.node(component, bound)}, inputs=inputs)
+    name, _ = emulator.run(made, {"b": "True", "i": "007", "n": "1E-05"})
+    assert emulator.log(emulator.children(name)["n"]["runId"]) == "True 007 1E-05\n"
