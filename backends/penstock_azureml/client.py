@@ -20,8 +20,8 @@ from penstock.errors import ConfigInvalid, PenstockError, TargetRefused, TargetU
 from penstock_azureml.credentials import Tokens
 from penstock_azureml.options import PUBLIC, AzuremlOptions
 
-REPEATS = 1
-"""How often a call whose answer was lost is sent once more."""
+REPEATS = 2
+"""How often a call whose answer was lost is sent once more, at once."""
 VERSION = "2024-01-01-preview"
 """The api-version of components, codes, environments and jobs: the one that azure-ai-ml uses for pipelines."""
 

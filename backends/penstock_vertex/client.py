@@ -1,4 +1,4 @@
-"""What touches Google's libraries, `repository` besides: pipeline jobs and files in a bucket, in our words and errors.
+"""What touches Google's libraries, `repository` and `cloud_logging` besides: pipeline jobs and files in a bucket.
 
 No call of theirs has a default time limit that can be relied on. So every call here has `timeout=`, and is repeated by
 `repeating` alone; what fails then is repeated by the core, or by whoever looks again.
@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
-from penstock.contract.run import LogChunk
 from penstock.errors import PenstockError, TargetRefused, TargetUnavailable
 from penstock_vertex.repeating import repeated
 from penstock_vertex.staging import split_uri
@@ -135,21 +134,6 @@ class Vertex:
         """Whether a file is there."""
         with translated(f"`{self.uri(path)}` cannot be looked for", self.options):
             return bool(self._send(self._bucket.blob(self._prefix + path).exists))
-
-    def log(self, job_id: str, task: str, offset: int) -> LogChunk | None:
-        """What a task wrote from a byte on, as an emulator serves it; None for a task that is not there."""
-        import requests
-
-        path = f"{self.options.log_endpoint}/{self.job_name(job_id)}/tasks/{task}/log"
-        with translated("the log cannot be read", self.options):
-            answer = requests.get(path, {"offset": str(offset)}, timeout=self.options.poll_timeout)
-            if answer.status_code == 404:
-                return None
-            answer.raise_for_status()
-        said = answer.headers
-        return LogChunk(
-            data=answer.content, next_offset=int(said["X-Next-Offset"]), complete=said["X-Complete"] == "true"
-        )
 
     def permissions(self) -> list[str]:
         """Those of the permissions that we need on the bucket which we do not have."""

@@ -39,7 +39,7 @@ def submit(target: Target, run: RunRequest) -> Submission:
     vertex = connect(options)
     spec = _spec(vertex, run.publication.external)
     texts = {**run.parameters.texts, **run.parameters.artifacts}
-    values = {name: _travelling(vertex, text) for name, text in texts.items()}
+    values = {name: _carried(vertex, text) for name, text in texts.items()}
     step, size = longest_arguments(spec, values)
     if size > MOST_ARGUMENTS:
         raise TargetRefused(
@@ -112,7 +112,7 @@ def _where(options: VertexOptions) -> dict[str, Any]:
     return found
 
 
-def _travelling(vertex: Vertex, text: str) -> str:
+def _carried(vertex: Vertex, text: str) -> str:
     """A text as a parameter carries it; a long one is put beside the job first, under a name made of its content."""
     value = encode_value(text)
     if len(value) <= LONGEST:

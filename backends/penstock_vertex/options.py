@@ -85,7 +85,8 @@ class VertexOptions:
     `api_endpoint`: another address of the service, such as an emulator's `http://127.0.0.1:8500`.
     `transport`: `rest` or `grpc`.
     `storage_endpoint`: another address of Cloud Storage.
-    `log_endpoint`: where an emulator serves logs; without it, none are read, and Google shows them.
+    `logging_endpoint`: another address of Cloud Logging.
+    `log_settle`: seconds (or text like `5s`) after which Cloud Logging is taken to have what a step wrote.
     `credentials`: `default` (what Google's libraries find), or `anonymous`, at addresses of this machine only.
     `poll_timeout`: seconds (or text like `30s`) that one call may take.
     `strict`: refuse at publish what would otherwise be a warning.
@@ -128,7 +129,8 @@ class VertexOptions:
     api_endpoint: str | None = None
     transport: Literal["rest", "grpc"] = "rest"
     storage_endpoint: str | None = None
-    log_endpoint: str | None = None
+    logging_endpoint: str | None = None
+    log_settle: float = field(default=5.0, converter=seconds_of)
     credentials: Literal["default", "anonymous"] = "default"
     poll_timeout: float = field(default=30.0, converter=seconds_of, validator=validators.gt(0))
     strict: bool = False
@@ -136,7 +138,7 @@ class VertexOptions:
     def __attrs_post_init__(self) -> None:
         """See that nobody sends anonymous calls to Google by mistake. Raises ValueError."""
         if self.credentials == "anonymous":
-            needed = ("api_endpoint", "storage_endpoint", *(["repository"] if self.repository else []))
-            for name in needed:
+            places = ["api_endpoint", "storage_endpoint", "logging_endpoint"]
+            for name in places + ["repository"] * bool(self.repository):
                 if _endpoint_host(getattr(self, name)) not in LOOPBACK:
                     raise ValueError(f"`credentials: anonymous` is for an emulator: `{name}` is not on this machine")

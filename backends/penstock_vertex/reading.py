@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
+
+from attrs import frozen
 
 from penstock.codec import read_time
 from penstock.contract.run import ENDED, Failure, RunReport, RunState, StepReport, StepState
@@ -39,6 +41,17 @@ _EXIT = re.compile(r"status of (\d+)")
 """How Google says the exit status of a container: `exited with a non-zero status of 3`."""
 
 
+@frozen(kw_only=True)
+class StepJobs:
+    """What a step runs as: the ids of its attempts' custom jobs, the first one first.
+
+    `ended` is when it ended, None as long as it may go on; `datetime.min` where nobody says when.
+    """
+
+    ids: tuple[str, ...]
+    ended: datetime | None
+
+
 def state_of(job: Job) -> RunState:
     """What a job's state is to us; what is not known yet is queued."""
     return _STATES.get(job.get("state", ""), "queued")
@@ -63,6 +76,21 @@ def run_report(job: Job, attempts: Mapping[str, int], last: Mapping[str, Attempt
         error=_why(job, steps) if state == "failed" else None,
         steps=steps,
     )
+
+
+def step_jobs(job: Job, step: str) -> StepJobs | None:
+    """The custom jobs of a step, None for a step that the pipeline does not have.
+
+    Source: `PipelineTaskExecutorDetail.ContainerDetail`, where `failedMainJobs` are in chronological order.
+    """
+    if step not in _order(job):
+        return None
+    task = _tasks(job).get(step, {})
+    detail = task.get("executorDetail", {}).get("containerDetail", {})
+    names = dict.fromkeys((*detail.get("failedMainJobs", ()), detail.get("mainJob", "")))
+    over = _TASKS.get(task.get("state", "")) in ENDED or state_of(job) in ENDED
+    ended = _time(task.get("endTime") or job.get("endTime")) or datetime.min.replace(tzinfo=UTC)
+    return StepJobs(ids=tuple(name.rpartition("/")[2] for name in names if name), ended=ended if over else None)
 
 
 def run_outputs(job: Job) -> dict[str, str]:

@@ -170,7 +170,7 @@ resources_refused TargetUnsupported: More is asked than any machine of the targe
 accelerator_unknown TargetUnsupported: The target does not know what a gpu is to be; set its option for that.
 image_refused TargetUnsupported: What is named as an image cannot be one.
 name_refused TargetUnsupported: The target takes no such name; the message says what it takes.
-size_refused TargetUnsupported: The target takes so much in no one request; put it into a file.
+size_refused TargetUnsupported,TargetRefused: The target takes so much in no one request; put it into a file.
 retry_shortened TargetUnsupported: A warning: the target gives up sooner than the spec asks for.
 target_unavailable TargetUnavailable exit=10 http=503 retry=1: The target did not answer; the call may succeed later.
 credentials_missing TargetUnavailable: There are no credentials for the target; the message says how to get them.

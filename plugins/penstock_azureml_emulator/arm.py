@@ -58,7 +58,8 @@ Handler = Callable[[Call], Answer]
 class Route:
     """Which requests a handler answers: a verb and a pattern of paths, where `{x}` stands for one part.
 
-    `name` is what faults call it. `arm` says that an `api-version` is needed, `open` that no token is.
+    `name` is what faults call it. `arm` says that an `api-version` is needed, `open` that no token is;
+    `schema` is what the body is among Microsoft's schemas.
     """
 
     verb: str
@@ -67,6 +68,7 @@ class Route:
     handler: Handler
     arm: bool = True
     open: bool = False
+    schema: str = ""
     pattern: re.Pattern[str] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

@@ -17,7 +17,7 @@ from penstock_azureml_emulator.storage import Storage
 from penstock_emulator.http import Answer
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}")
-_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,29}|[0-9a-f-]{32,36}")
+_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}")  # an anonymous asset's is a digest
 _ANONYMOUS = {"components": "azureml_anonymous", "environments": "CliV2AnonymousEnvironment"}
 ALWAYS = frozenset({"description", "tags", "properties", "isArchived", "isAnonymous"})
 
@@ -63,15 +63,21 @@ class Assets:
         """What is answered."""
         found = []
         for kind in KINDS:
-            base = f"WORKSPACE/{kind.name}"
+            base, schema = f"WORKSPACE/{kind.name}", f"workspaces_{kind.name}"
             one = f"{base}/{{name}}/versions/{{version}}"
             found += [
-                Route("PUT", one, f"{kind.name}.put", self._for(kind, self._put)),
+                Route("PUT", one, f"{kind.name}.put", self._for(kind, self._put), schema=f"{schema}_versions"),
                 Route("GET", one, f"{kind.name}.get", self._for(kind, self._get)),
                 Route("DELETE", one, f"{kind.name}.delete", self._for(kind, self._delete)),
                 Route("GET", f"{base}/{{name}}/versions", f"{kind.name}.list", self._for(kind, self._versions)),
                 Route("GET", f"{base}/{{name}}", f"{kind.name}.container", self._for(kind, self._container)),
-                Route("PUT", f"{base}/{{name}}", f"{kind.name}.putContainer", self._for(kind, self._put_container)),
+                Route(
+                    "PUT",
+                    f"{base}/{{name}}",
+                    f"{kind.name}.putContainer",
+                    self._for(kind, self._put_container),
+                    schema=schema,
+                ),
                 Route("GET", base, f"{kind.name}.names", self._for(kind, self._containers)),
             ]
         upload = "WORKSPACE/codes/{name}/versions/{version}/startPendingUpload"

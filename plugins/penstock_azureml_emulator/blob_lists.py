@@ -67,7 +67,8 @@ def listed_blocks(blobs: Blobs, container: str, name: str, blob: Blob | None) ->
 
 def _listed(blob: Blob, with_metadata: bool) -> str:
     pairs = blob.told.get("metadata", {}) if with_metadata else {}
-    metadata = "".join(f"<{key}>{_text(value)}</{key}>" for key, value in pairs.items())
+    inner = "".join(f"<{key}>{_text(value)}</{key}>" for key, value in pairs.items())
+    metadata = f"<Metadata>{inner}</Metadata>" if inner else ""
     modified = formatdate(blob.modified, usegmt=True)
     return (
         f"<Blob>{_name(blob.name)}<Properties><Creation-Time>{modified}</Creation-Time>"
@@ -75,7 +76,7 @@ def _listed(blob: Blob, with_metadata: bool) -> str:
         f"<Content-Length>{blob.size}</Content-Length><Content-Type>{_text(blob.told.get('content_type') or '')}"
         f"</Content-Type><Content-MD5>{blob.md5}</Content-MD5><BlobType>BlockBlob</BlobType>"
         f"<LeaseStatus>unlocked</LeaseStatus><LeaseState>available</LeaseState></Properties>"
-        f"<Metadata>{metadata}</Metadata></Blob>"
+        f"{metadata}</Blob>"
     )
 
 

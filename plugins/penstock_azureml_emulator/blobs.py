@@ -137,7 +137,7 @@ class Blobs:
 
     def commit(self, container: str, name: str, blocks: list[str], told: dict[str, Any]) -> Blob:
         """Make a blob of blocks that wait. Raises KeyError for one that does not."""
-        with self._store.alone():
+        with self._store.transaction():
             rows = self._store.rows("select id, file from blocks where container = ? and name = ?", container, name)
             files = {str(block): self._folder / str(file) for block, file in rows}
             wanted = [files[block] for block in blocks]
@@ -166,7 +166,7 @@ class Blobs:
 
     def _enter(self, container: str, name: str, file: str, told: dict[str, Any]) -> Blob:
         md5 = base64.b64encode(hashlib.md5((self._folder / file).read_bytes(), usedforsecurity=False).digest()).decode()
-        with self._store.alone():
+        with self._store.transaction():
             before = self.get(container, name)
             self._store.run(
                 "insert or replace into blobs values (?, ?, ?, 0, ?, ?, ?, ?)",

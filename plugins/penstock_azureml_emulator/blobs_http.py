@@ -169,7 +169,8 @@ def _refusal(error: BlobError) -> Answer:
 def _permit(request: Request, operation: str) -> None:
     """Refuse who shows neither a SAS nor a token; signatures are not checked, but what they permit and until when."""
     if not request.one("sig"):
-        if request.headers.get("Authorization", "").partition(" ")[0].lower() not in ("bearer", "sharedkey"):
+        scheme, _, value = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() not in ("bearer", "sharedkey") or not value.strip():
             raise BlobError(401, "NoAuthenticationInformation", "Server failed to authenticate the request.")
         return
     try:

@@ -26,7 +26,13 @@ NEEDS = ("trustme",)
     metavar="DIR",
     help="Where jobs, blobs and logs lie; else a folder that is removed at the end.",
 )
-def command(session: Any, port: int, state: Path | None) -> None:
+@click.option(
+    "--schemas",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    metavar="DIR",
+    help="Microsoft's ARM schemas, <api-version>.json: what is put is held to them too.",
+)
+def command(session: Any, port: int, state: Path | None, schemas: Path | None) -> None:
     """Stand in for Azure ML on this machine until SIGTERM: it executes what is submitted, as you, in no container.
 
     Prints the options of a target that reaches it when it is ready to answer.
@@ -41,7 +47,7 @@ def command(session: Any, port: int, state: Path | None) -> None:
     folder = state or Path(tempfile.mkdtemp(prefix="penstock-azureml-"))
     try:
         try:
-            emulator = Emulator(folder)
+            emulator = Emulator(folder, schemas)
         except InUse as error:
             raise UsageError(str(error)) from None
         authority, context = tls.ready(emulator.folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path, PurePosixPath
 
 from penstock_azureml_emulator.arm import within
@@ -34,7 +35,7 @@ def bring_in(storage: Storage, uri: str, file: bool, target: Path) -> None:
         blob = storage.blobs.get(container, path)
         if blob is None:
             raise invalid(f"ScriptExecution.StreamAccess.NotFound: the input {uri} was not found")
-        target.write_bytes(blob.file.read_bytes())
+        shutil.copyfile(blob.file, target)
         return
     target.mkdir()
     prefix = f"{path.rstrip('/')}/" if path else ""
@@ -75,8 +76,11 @@ def _copy(source: Path, folder: Path, name: str) -> None:
     if not parts or name.endswith("/") or any(part in ("..", "/") for part in parts):
         return
     target = folder.joinpath(*parts)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(source.read_bytes())
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+    except (OSError, ValueError) as error:  # a blob below another, a name that no file can have
+        raise invalid(f"the blob {name!r} cannot be a file here: {error}") from None
 
 
 def _placed(storage: Storage, uri: str) -> tuple[str, str]:

@@ -49,7 +49,7 @@ class Documents:
             "lastModifiedBy": "emulator",
             "lastModifiedByType": "Application",
         }
-        with self._store.alone():
+        with self._store.transaction():
             if before is None:
                 self._store.run(
                     "insert into documents select ?, ?, ?, coalesce(max(seq), 0) + 1, ? from documents",
@@ -80,7 +80,7 @@ class Documents:
 
     def delete(self, path: str) -> bool:
         """Delete a resource and what lies below it; whether it was there."""
-        with self._store.alone():
+        with self._store.transaction():
             found = self._store.run("delete from documents where key = ?", path.lower())
             below_it = f"{path.lower()}/"
             self._store.run("delete from documents where substr(key, 1, ?) = ?", len(below_it), below_it)

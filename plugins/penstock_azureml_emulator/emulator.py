@@ -6,17 +6,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from penstock_azureml_emulator import blobs, documents, identity, jobs, operations
+from penstock_azureml_emulator import blobs, documents, identity, jobs, operations, reuse
 from penstock_azureml_emulator.arm import Call, Route, answer, check_place, check_version
 from penstock_azureml_emulator.assets import Assets
 from penstock_azureml_emulator.blobs import Blobs
 from penstock_azureml_emulator.blobs_http import BlobHttp
 from penstock_azureml_emulator.documents import Documents
+from penstock_azureml_emulator.endpoints import Endpoints
 from penstock_azureml_emulator.errors import CODES, ArmError, AzureFault, invalid, of_fault
 from penstock_azureml_emulator.history import History
+from penstock_azureml_emulator.invoke import Invocations
 from penstock_azureml_emulator.jobs import Jobs
 from penstock_azureml_emulator.operations import Operations
+from penstock_azureml_emulator.reuse import Reuse
 from penstock_azureml_emulator.running import Places
+from penstock_azureml_emulator.schemas import Schemas
 from penstock_azureml_emulator.storage import Storage
 from penstock_azureml_emulator.submissions import Submissions
 from penstock_azureml_emulator.workspace import Workspace
@@ -33,13 +37,14 @@ _MFE = "/mferp/managementfrontend"
 
 
 class Emulator:
-    """One emulator, over the state in a folder. Raises InUse."""
+    """One emulator, over the state in a folder; with Microsoft's schemas, bodies are held to them. Raises InUse."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, schemas: Path | None = None) -> None:
         self._lock = lock(folder)
         self.folder = folder.resolve()
         self.url = ""
-        tables = (blobs.TABLES, documents.TABLES, jobs.TABLES, operations.TABLES)
+        self._schemas = Schemas(schemas) if schemas else None
+        tables = (blobs.TABLES, documents.TABLES, jobs.TABLES, operations.TABLES, reuse.TABLES)
         self.store = Store(self.folder / "state.db", "".join(tables))
         self.faults = Faults(CODES, of_fault, invalid, AzureFault)
         self._processes = Processes(self.store.identity)
@@ -47,9 +52,13 @@ class Emulator:
         storage = Storage(content, self.store.identity)
         stored, begun = Documents(self.store), Operations(self.store)
         assets, workspace = Assets(stored, storage), Workspace(stored, storage, begun)
-        places = Places(stored, storage, self._processes, self.folder, lambda: self.url)
-        self.jobs = Jobs(self.store, Submissions(stored, assets, workspace), begun, places)
-        parts: tuple[Any, ...] = (workspace, assets, storage, begun, self.jobs, History(self.jobs, storage))
+        places = Places(stored, storage, Reuse(self.store), self._processes, self.folder, lambda: self.url)
+        submissions = Submissions(stored, assets, workspace)
+        self.jobs = Jobs(self.store, submissions, begun, places)
+        endpoints = Endpoints(stored, assets, workspace, begun)
+        invocations = Invocations(endpoints, submissions, self.jobs)
+        history = History(self.jobs, storage)
+        parts: tuple[Any, ...] = (workspace, assets, storage, endpoints, invocations, begun, self.jobs, history)
         self.routes: list[Route] = [route for part in parts for route in part.routes()]
         self._blobs = BlobHttp(content)
 
@@ -98,7 +107,10 @@ class Emulator:
             url = f"https://{request.headers['Host']}"
 
             def call(late: str, route: Route = route, names: dict[str, str] = names, url: str = url) -> Answer:
-                return route.handler(Call(request, url, names, late))
+                asked = Call(request, url, names, late)
+                if route.schema and self._schemas is not None:
+                    self._schemas.check(request.one("api-version"), route.schema, asked.body())
+                return route.handler(asked)
 
             return self._met(route.name, path, call)
         raise ArmError("NotFound", f"{request.verb} {request.path} is nothing that the emulator answers")

@@ -101,11 +101,12 @@ class History:
         child = self._found(run)[3]
         logs = {}
         if child is not None and child["type"] == "command":
-            path = "user_logs/std_log.txt"
+            # One that was not run shows what it is made of.
+            path, run = "user_logs/std_log.txt", child.get("reused") or run
             if self._storage.blobs.get("azureml", f"ExperimentRun/dcid.{run}/{path}") is not None:
                 at = self._storage.url(call.url, "azureml", f"ExperimentRun/dcid.{run}/{path}")
                 logs[path] = f"{at}?{self._storage.sas('r', container=False)}"
-        return answer({**self._run(call, run), "target": None, "logFiles": logs, "warnings": []})
+        return answer({**self._run(call, call.names["run"]), "target": None, "logFiles": logs, "warnings": []})
 
     def _children(self, call: Call) -> Answer:
         run = call.names["run"]
@@ -159,7 +160,8 @@ def _properties(job: str, child: dict[str, Any]) -> dict[str, str]:
         "azureml.pipelinerunid": job,
         "azureml.nodeid": child["path"],
         "azureml.modulename": child["name"],
-        "azureml.isreused": "false",
+        "azureml.isreused": "true" if child.get("reused") else "false",
+        **({"azureml.reusedrunid": child["reused"]} if child.get("reused") else {}),
     }
 
 

@@ -14,7 +14,7 @@ from penstock_azureml_emulator.documents import now
 from penstock_azureml_emulator.errors import ArmError, invalid, missing
 from penstock_azureml_emulator.operations import Operations
 from penstock_azureml_emulator.running import ENDED, Places, Running
-from penstock_azureml_emulator.submissions import FREE, Submissions, frozen, new_uuid
+from penstock_azureml_emulator.submissions import EXPERIMENT, FREE, Submissions, frozen, new_uuid
 from penstock_emulator.http import Answer
 from penstock_emulator.store import Store
 
@@ -43,7 +43,7 @@ class Jobs:
         """What is answered."""
         one = "WORKSPACE/jobs/{name}"
         return [
-            Route("PUT", one, "jobs.put", self._put),
+            Route("PUT", one, "jobs.put", self._put, schema="workspaces_jobs"),
             Route("GET", one, "jobs.get", self._get),
             Route("GET", "WORKSPACE/jobs", "jobs.list", self._list),
             Route("POST", f"{one}/cancel", "jobs.cancel", self._cancel),
@@ -89,7 +89,7 @@ class Jobs:
             "uuid": new_uuid(),
             "plan": plan,
             "properties": properties,
-            "experiment": properties.get("experimentName") or "Default",
+            "experiment": properties.get("experimentName") or EXPERIMENT,
             "created": now(),
         }
         live = {"status": "NotStarted", "children": {}}
@@ -123,6 +123,10 @@ class Jobs:
             },
         }
         return {**base, "properties": about, "systemData": {"createdAt": job["created"], "createdBy": "emulator"}}
+
+    def all(self) -> list[dict[str, Any]]:
+        """All jobs as ARM has them, the newest first."""
+        return [self.shown(str(name)) for (name,) in self._store.rows("select name from jobs order by seq desc")]
 
     def amend(self, name: str, changes: dict[str, Any]) -> None:
         """Change what can be of a job; tags and properties are added to what there is. Raises ArmError."""
@@ -167,10 +171,9 @@ class Jobs:
 
     def _list(self, call: Call) -> Answer:
         kind, tag = call.request.one("jobType").lower(), call.request.one("tag")
-        names = [str(name) for (name,) in self._store.rows("select name from jobs order by seq desc")]
         found = [
             one
-            for one in map(self.shown, names)
+            for one in self.all()
             if kind in ("", one["properties"]["jobType"].lower()) and (not tag or tag in one["properties"]["tags"])
         ]
         return page(call, seen(call, found))
@@ -201,6 +204,7 @@ class Jobs:
             raise ArmError("Conflict", f"the job {name} has not ended: cancel it first")
         for child in found[1]["children"].values():
             self._store.run("delete from runs where id = ?", child["run"])
+            self._places.reuse.forget(child["run"])
             shutil.rmtree(self._places.log(child["run"]).parent, ignore_errors=True)
         self._store.run("delete from jobs where name = ?", name)
         begun = self._operations.begin(call)
@@ -221,6 +225,5 @@ class Jobs:
             self._store.run("insert or ignore into runs values (?, ?)", child["run"], name)
         statement = "update jobs set live = ?, unfinished = ? where name = ?"
         self._store.run(statement, json.dumps(live), int(not ended), name)
-        if ended:
-            with self._lock:
-                self._running.pop(name, None)
+        if ended:  # without this class's lock: who has it may wait for that of the job, which is held here
+            self._running.pop(name, None)

@@ -15,6 +15,7 @@ from penstock_azureml_emulator import data
 from penstock_azureml_emulator.arm import GROUP, SUBSCRIPTION, WORKSPACE, WORKSPACE_ID
 from penstock_azureml_emulator.errors import invalid
 from penstock_azureml_emulator.graph import literal, output_binding, timeout
+from penstock_azureml_emulator.reuse import key_of
 from penstock_azureml_emulator.spec import DATA, EXPRESSION, FILES, check_value, render
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ _OWN = ("${{name}}", "${{output_name}}")
 
 def run_node(running: Running, scope: Scope, name: str, child: dict[str, Any]) -> str:
     """Run a node to its end; Completed, Failed (of a pipeline) or Canceled. Raises ArmError (it failed), Stopped."""
-    from penstock_azureml_emulator.running import Scope, Stopped
+    from penstock_azureml_emulator.running import Scope
 
     node = scope.spec["jobs"][name]
     inputs = _inputs(running, scope, node)
@@ -43,6 +44,25 @@ def run_node(running: Running, scope: Scope, name: str, child: dict[str, Any]) -
         with running.changed:
             child["outputs"] = running.made(inner)
         return state
+    given = {key: uri for key, uri in places.items() if child["run"] not in uri}
+    key = key_of(node, inputs, given, running.settings)
+    found = running.places.reuse.find(key) if key else None
+    if found is not None:
+        with running.changed:
+            child["reused"], child["outputs"] = found
+        return "Completed"
+    state = _run_command(running, node, child, inputs, places)
+    if key and state == "Completed":
+        running.places.reuse.keep(key, child["run"], child["outputs"])
+    return state
+
+
+def _run_command(
+    running: Running, node: dict[str, Any], child: dict[str, Any], inputs: dict[str, Any], places: dict[str, str]
+) -> str:
+    """Run a command node to its end; Completed or Canceled. Raises ArmError, Stopped."""
+    from penstock_azureml_emulator.running import Stopped
+
     work = running.places.work
     work.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(dir=work))
@@ -62,7 +82,7 @@ def run_node(running: Running, scope: Scope, name: str, child: dict[str, Any]) -
         shutil.rmtree(folder, ignore_errors=True)
     if timed_out:
         raise invalid(f"Job execution time exceeded the limit of {node['limits']['timeout']} and was canceled.")
-    if code != int(node["spec"].get("successful_return_code") or 0):
+    if code:
         raise invalid(
             f"Execution failed. User process '{_SHELL[0]}' exited with status code {code}. Please check log file"
             f" 'user_logs/std_log.txt' for error details.{_tail(running.places.log(child['run']))}"

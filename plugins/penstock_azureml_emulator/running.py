@@ -13,6 +13,7 @@ from typing import Any
 from penstock_azureml_emulator.documents import Documents, now
 from penstock_azureml_emulator.errors import ArmError
 from penstock_azureml_emulator.graph import output_binding, upstream
+from penstock_azureml_emulator.reuse import Reuse
 from penstock_azureml_emulator.storage import Storage
 from penstock_emulator.processes import GRACE, Processes, Step
 
@@ -26,6 +27,7 @@ class Places:
 
     documents: Documents
     storage: Storage
+    reuse: Reuse
     processes: Processes
     folder: Path
     url: Callable[[], str]
@@ -234,7 +236,8 @@ class Running:
             if (self.canceling or self.giving_up) and state == "Failed":
                 state, error = "Canceled", ""
             child.update(status=state, endTime=now(), **({"error": error} if error else {}))
-            if state == "Failed" and self.settings.get("continue_on_step_failure") is False:
+            # Text where a deployment says it.
+            if state == "Failed" and str(self.settings.get("continue_on_step_failure")).lower() == "false":
                 self.giving_up = True
                 self.end_steps()
             self.save()

@@ -24,7 +24,7 @@ _COMMON = frozenset(
 )  # fmt: skip
 _COMMAND = _COMMON | {
     "command", "code", "environment", "resources", "distribution", "environment_variables", "additional_includes",
-    "successful_return_code", "instance_count",
+    "instance_count",
 }  # fmt: skip
 _PIPELINE = _COMMON | {"jobs", "sourceJobId"}
 _NODE = frozenset(

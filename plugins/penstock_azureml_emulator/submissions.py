@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from typing import Any
 
@@ -25,6 +26,12 @@ _SETTINGS = frozenset(
     {"default_compute", "default_datastore", "continue_on_step_failure", "force_rerun", "_source"}
     | {"continue_run_on_failure", "on_init", "on_finalize", "default_datastore_name"}
 )
+EXPERIMENT = "Default"
+"""The experiment of a job that names none. Source: azure-ai-ml's documentation of `jobs.create_or_update`."""
+
+_LITERAL = re.compile(r"[a-zA-Z0-9_]")
+"""What a literal must match. Source: `LiteralJobInput.value` of ARM's schemas, in every version."""
+
 FREE = ("description", "tags", "displayName", "properties", "isArchived")
 """What of a job can be changed. Source: what Azure answers to a PUT of another (azure-docs issue 122250)."""
 
@@ -56,9 +63,7 @@ class Submissions:
                 raise invalid(f"properties.{key}: an object is needed")
         kept["tags"] = _texts(kept["tags"], "tags")
         kept["properties"] = _texts(kept["properties"], "properties")
-        unknown = sorted(set(kept["settings"]) - _SETTINGS)
-        if unknown:
-            raise invalid(f"properties.settings: {', '.join(unknown)}: unknown")
+        check_settings(kept["settings"])
         return kept
 
     def plan(self, properties: dict[str, Any]) -> dict[str, Any]:
@@ -107,6 +112,8 @@ class Submissions:
                 raise invalid(f"{where}: the pipeline has no such input")
             if not isinstance(value, dict):
                 raise invalid(f"{where}: an object is needed")
+            if str(value.get("jobInputType")).lower() == "literal" and not _LITERAL.search(str(value.get("value", ""))):
+                raise invalid(f"{where}: a literal has at least one letter, digit or `_`, not {value.get('value')!r}")
             kind = declared[name]["type"]
             sent = _type(value, where, "jobInputType")
             if kind in DATA:
@@ -140,9 +147,20 @@ class Submissions:
                 self._check_computes(node["spec"], own or default, f"jobs.{name}.computeId")
 
 
+def check_settings(settings: Any) -> dict[str, Any]:
+    """Settings of a pipeline job, or of a deployment of one. Raises ArmError."""
+    if not isinstance(settings, dict):
+        raise invalid("settings: an object is needed")
+    unknown = sorted(set(settings) - _SETTINGS)
+    if unknown:
+        raise invalid(f"settings: {', '.join(unknown)}: unknown")
+    return settings
+
+
 def frozen(properties: dict[str, Any]) -> dict[str, Any]:
     """What of a job can not be changed."""
-    return {key: value for key, value in properties.items() if key not in FREE and value not in ({}, None)}
+    told = {"experimentName": EXPERIMENT, **properties}
+    return {key: value for key, value in told.items() if key not in FREE and value not in ({}, None)}
 
 
 def new_uuid() -> str:

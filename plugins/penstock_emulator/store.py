@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,16 +28,27 @@ class Store:
         """A name of this state that no other has."""
         return str(self.row("select value from meta where key = 'id'")[0])
 
-    @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Several calls with no other thread's between them."""
-        with self._lock:
-            yield
-
     def run(self, statement: str, *values: object) -> int:
         """Change something; how many rows were changed."""
         with self._lock:
             return self._connection.execute(statement, values).rowcount
+
+    def many(self, statement: str, values: Iterable[Iterable[object]]) -> None:
+        """Change something once for each of some values."""
+        with self._lock:
+            self._connection.executemany(statement, (tuple(each) for each in values))
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All that is changed inside, by this thread, or nothing of it."""
+        with self._lock:
+            self._connection.execute("begin immediate")
+            try:
+                yield
+            except BaseException:
+                self._connection.execute("rollback")
+                raise
+            self._connection.execute("commit")
 
     def rows(self, statement: str, *values: object) -> list[tuple[object, ...]]:
         """All rows of a question."""

@@ -77,12 +77,12 @@ def _execute(
 ) -> tuple[int, str]:
     """The exit code, or what kept the command from starting."""
     places = running.places
-    log = places.log(running.job.name, detail.task_unique_name)
-    log.parent.mkdir(parents=True, exist_ok=True)
     if image.partition("/")[0].endswith(".invalid"):
         return 0, f'Failed to pull image "{image}": its registry does not exist.'
     places.work.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(dir=places.work))
+    project, job = running.job.name.split("/")[1], detail.executor_detail.container_detail.main_job.rpartition("/")[2]
+    agent, log = places.agents.follow(project, job), places.agents.file(project, job)
     try:
         everything = {**_own_environment(running, folder), **environment}
         with running.changed:
@@ -95,6 +95,7 @@ def _execute(
                     file.write(f"{command[0]}: {error}\n")
                 return 127, f"The command {command[0]!r} could not be started: {error}."
             running.steps.add(step)
+        agent.start()
         try:
             return step.wait(), ""
         finally:
@@ -102,6 +103,7 @@ def _execute(
                 running.steps.discard(step)
                 running.changed.notify_all()
     finally:
+        agent.end()  # before anybody sees that the attempt has ended
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -2,61 +2,55 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import unquote
 
+from penstock_emulator.faults import Fault, Faults, Lost
+from penstock_emulator.http import Answer, Request
+from penstock_emulator.processes import Processes
+from penstock_emulator.server import Why
+from penstock_emulator.serving import lock
+from penstock_emulator.store import Store
+from penstock_vertex_emulator.agent import Agents
 from penstock_vertex_emulator.artifacts import Artifacts
-from penstock_vertex_emulator.errors import ApiError, invalid
-from penstock_vertex_emulator.faults import Faults, Lost
-from penstock_vertex_emulator.http import Answer, Request
-from penstock_vertex_emulator.jobs import FINAL, Jobs
+from penstock_vertex_emulator.entries import Entries
+from penstock_vertex_emulator.errors import CODES, ApiError, invalid
+from penstock_vertex_emulator.jobs import Jobs
+from penstock_vertex_emulator.logging_http import LoggingHttp
 from penstock_vertex_emulator.messages import text_of
 from penstock_vertex_emulator.methods import Method, Route, methods
-from penstock_vertex_emulator.pipelines import Operations, Pipelines, numbered
-from penstock_vertex_emulator.processes import Processes
+from penstock_vertex_emulator.pipelines import Operations, Pipelines
 from penstock_vertex_emulator.storage import Storage, StorageError
 from penstock_vertex_emulator.storage_http import StorageHttp
-from penstock_vertex_emulator.store import Store
+from penstock_vertex_emulator.tables import TABLES
 
 T = TypeVar("T")
-_LOG = re.compile(r"/emulator/v1/(?P<job>projects/[^/]+/locations/[^/]+/pipelineJobs/[^/]+)/tasks/(?P<task>[^/]+)/log")
-_LOG_PIECE = 1 << 20
-
-
-class InUse(Exception):
-    """Another emulator has this state."""
 
 
 class Emulator:
     """One emulator, over the state in a folder. Raises InUse."""
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(0o700, parents=True, exist_ok=True)
+        self._lock = lock(folder)
         self.folder = folder.resolve()
-        self._lock = (folder / "lock").open("w")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._lock.close()
-            raise InUse(f"another emulator works on {self.folder}") from None
-        store = Store(self.folder / "state.db")
+        store = Store(self.folder / "state.db", TABLES)
         self.store = store
         self.storage = Storage(self.folder / "gcs", store)
         self._processes = Processes(store.identity)
-        self.jobs = Jobs(store, self.storage, self._processes, self.folder)
-        self.faults = Faults()
+        entries = Entries(store)
+        self.jobs = Jobs(
+            store, self.storage, self._processes, Agents(store, entries, self.folder / "logs"), self.folder
+        )
+        self.faults = Faults(CODES, _of_fault, invalid)
         artifacts = Artifacts(store, self.folder / "packages")
         self.methods = methods(Pipelines(self.jobs, self.storage, store, artifacts), Operations(store))
         self._routes: dict[str, list[Route]] = {}
         for method in self.methods:
             self._routes.setdefault(method.verb, []).extend(Route(method, path) for path in method.paths)
         # Those that look at a path by themselves.
-        self._others = (StorageHttp(self.storage, store), artifacts)
+        self._others = (StorageHttp(self.storage, store), LoggingHttp(entries), artifacts)
         self.jobs.resume()
 
     def ensure_bucket(self, name: str) -> None:
@@ -94,12 +88,17 @@ class Emulator:
         except ApiError as error:
             return refusal(error)
 
+    def refuse(self, why: Why, message: str) -> Answer:
+        """Say no to what is not answered at all."""
+        status = {"stranger": "PERMISSION_DENIED", "invalid": "INVALID_ARGUMENT", "failed": "INTERNAL"}[why]
+        return refusal(ApiError(status, message))
+
     def _met(self, name: str, subject: str, call: Callable[[], T]) -> T:
-        lost = self.faults.meet(name, subject)
+        hit = self.faults.meet(name, subject)
         try:
             return call()
         finally:
-            if lost:  # also when the answer is no
+            if any(fault.lose_answer for fault in hit):  # also when the answer is no
                 raise Lost
 
     def _own(self, request: Request) -> Answer:
@@ -107,31 +106,12 @@ class Emulator:
             if request.verb == "POST":
                 return _data(self.faults.ask(request.body))
             return _data(self.faults.forget() if request.verb == "DELETE" else self.faults.shown())
-        match = _LOG.fullmatch(request.path)
-        if match is None or request.verb != "GET":
-            raise ApiError("NOT_FOUND", f"{request.verb} {request.path} is nothing that the emulator answers")
-        return self._log(numbered(unquote(match["job"])), unquote(match["task"]), request.one("offset"))
+        raise ApiError("NOT_FOUND", f"{request.verb} {request.path} is nothing that the emulator answers")
 
-    def _log(self, job: str, task: str, offset: str) -> Answer:
-        """What a task wrote, from an offset in bytes on; whether that is all is read before it is."""
-        if not re.fullmatch(r"\d*", offset):
-            raise invalid(f"offset: {offset!r} is no number of bytes")
-        found = self.jobs.get(job)
-        details = [one for one in found.job_detail.task_details if one.task_unique_name == task]
-        if not details:
-            raise ApiError("NOT_FOUND", f"the job {job} has no task {task}")
-        ended = details[0].HasField("end_time") or found.state in FINAL
-        file, first, data = self.jobs.log(job, task), int(offset or 0), b""
-        if file.is_file():
-            with file.open("rb") as opened:
-                opened.seek(first)
-                data = opened.read(_LOG_PIECE)
-        headers = {
-            "Content-Type": "application/octet-stream",
-            "X-Next-Offset": str(first + len(data)),
-            "X-Complete": "true" if ended and len(data) < _LOG_PIECE else "false",
-        }
-        return Answer(200, headers, data)
+
+def _of_fault(fault: Fault) -> ApiError:
+    """The refusal that was asked for."""
+    return ApiError(fault.error, fault.message)
 
 
 def refusal(error: ApiError) -> Answer:

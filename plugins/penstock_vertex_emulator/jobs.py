@@ -7,12 +7,13 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from penstock_emulator.processes import Processes
+from penstock_emulator.store import Store
+from penstock_vertex_emulator.agent import Agents
 from penstock_vertex_emulator.errors import ApiError
 from penstock_vertex_emulator.messages import vertex
-from penstock_vertex_emulator.processes import Processes
 from penstock_vertex_emulator.running import Places, Running
 from penstock_vertex_emulator.storage import Storage
-from penstock_vertex_emulator.store import Store
 
 FINAL = frozenset({4, 5, 7})
 """The states of a job that are its end: SUCCEEDED, FAILED, CANCELLED."""
@@ -21,9 +22,9 @@ FINAL = frozenset({4, 5, 7})
 class Jobs:
     """All PipelineJobs of one state."""
 
-    def __init__(self, store: Store, storage: Storage, processes: Processes, folder: Path) -> None:
+    def __init__(self, store: Store, storage: Storage, processes: Processes, agents: Agents, folder: Path) -> None:
         self._store = store
-        self._places = Places(storage, processes, folder / "logs", folder / "work", store)
+        self._places = Places(storage, processes, agents, folder / "work", store)
         self._running: dict[str, Running] = {}
         self._lock = threading.Lock()
 
@@ -69,15 +70,10 @@ class Jobs:
             running.cancel()
 
     def delete(self, name: str) -> None:
-        """Forget a job that has ended. Raises ApiError (NOT_FOUND, FAILED_PRECONDITION)."""
+        """Forget a job that has ended, but not its logs. Raises ApiError (NOT_FOUND, FAILED_PRECONDITION)."""
         if self.get(name).state not in FINAL:
             raise ApiError("FAILED_PRECONDITION", f"the PipelineJob {name} has not ended: cancel it first")
         self._store.run("delete from jobs where name = ?", name)
-        shutil.rmtree(self.log(name, ".").parent, ignore_errors=True)
-
-    def log(self, name: str, task: str) -> Path:
-        """The file with what a task wrote."""
-        return self._places.log(name, task)
 
     def close(self) -> None:
         """Stop where everything is; the next emulator of this state goes on from here."""

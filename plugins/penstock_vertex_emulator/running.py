@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 import traceback
 from collections.abc import Callable
@@ -10,13 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from penstock_emulator.processes import GRACE, Processes, Step
+from penstock_emulator.store import Store
+from penstock_vertex_emulator.agent import Agents
 from penstock_vertex_emulator.details import CANCELLED, FAILED, NOT_TRIGGERED, SKIPPED, SUCCEEDED, Details, Scope
 from penstock_vertex_emulator.errors import ApiError
 from penstock_vertex_emulator.messages import data_of, now, status_of
-from penstock_vertex_emulator.processes import GRACE, Processes, Step
 from penstock_vertex_emulator.spec import Spec, bind, producers
 from penstock_vertex_emulator.storage import Storage
-from penstock_vertex_emulator.store import Store
 
 _ENDED = frozenset({SUCCEEDED, CANCELLED, FAILED, SKIPPED, NOT_TRIGGERED})
 _GOOD = frozenset({SUCCEEDED, SKIPPED})
@@ -30,13 +30,9 @@ class Places:
 
     storage: Storage
     processes: Processes
-    logs: Path
+    agents: Agents
     work: Path
     store: Store
-
-    def log(self, job: str, task: str) -> Path:
-        """The file of a task's log."""
-        return self.logs / hashlib.sha256(job.encode()).hexdigest()[:32] / f"{_file(task)}.log"
 
 
 class Stopped(Exception):
@@ -214,11 +210,3 @@ class Running:
     def _task_detail(self, scope: Scope, name: str, task: Any) -> Any:
         kind = "system.DagExecution" if self.spec.component(task).HasField("dag") else "system.ContainerExecution"
         return self.details.add(f"{scope.path}{name}", name, scope.parent_id, kind)
-
-
-def _file(text: str) -> str:
-    """A file's name for a text that may hold anything."""
-    plain = "".join(one if one.isalnum() or one in "-_." else "_" for one in text)
-    return (
-        plain if plain == text and len(text) < 100 else f"{plain[:80]}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
-    )

@@ -125,11 +125,15 @@ def _with_retries(
     policy = task.retry_policy
     pause = policy.backoff_duration.ToNanoseconds() / 1e9
     most = policy.backoff_max_duration.ToNanoseconds() / 1e9 or 3600.0
-    for attempt in range(policy.max_retry_count + 1):
+    before = len(detail.executor_detail.container_detail.failed_main_jobs)  # an emulator before this one saw them fail
+    pause *= (policy.backoff_factor or 2.0) ** before
+    for attempt in range(before, policy.max_retry_count + 1):
         with running.changed:
+            detail.ClearField("error")
             detail.executor_detail.container_detail.main_job = (
                 f"{running.details.location}/customJobs/{detail.task_id + attempt}"
             )
+            running.save()  # where its log is
         state = containers.run(running, component, container, parameters, artifacts, detail)
         if state != FAILED or attempt == policy.max_retry_count:
             return state
@@ -144,7 +148,6 @@ def _with_retries(
                 running.changed.wait(left)
             if running.canceling:
                 return CANCELLED
-            detail.ClearField("error")
         pause *= policy.backoff_factor or 2.0
     return state
 

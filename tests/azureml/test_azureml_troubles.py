@@ -52,7 +52,7 @@ def publish(workspace: Workspace) -> Any:
 
 @pytest.mark.parametrize(("answer", "code", "says"), ANSWERS)
 def test_an_answer_of_azure_s_is_one_line_with_a_code(workspace, faults, answer, code, says) -> None:
-    faults("components.put", error=answer, message="a fault that was asked for", times=2)
+    faults("components.put", error=answer, message="a fault that was asked for", times=3)
     with pytest.raises(PenstockError, match=says) as caught:
         publish(workspace)
     assert caught.value.code == code
@@ -87,7 +87,7 @@ def test_a_publish_that_broke_off_is_repaired_and_says_so(workspace, faults, met
 @pytest.mark.parametrize(("answer", "code"), [(answer, code) for answer, code, _ in ANSWERS])
 def test_a_hand_over_is_tried_again_or_ends_the_run(workspace, faults, answer, code) -> None:
     publish(workspace)
-    times = 2 if answer == "ServiceUnavailable" else 1
+    times = 3 if answer == "ServiceUnavailable" else 1
     faults("jobs.put", error=answer, times=times, message="a fault that was asked for")
     run = workspace.submit("quick")
     record = workspace.runs.get(run.id)

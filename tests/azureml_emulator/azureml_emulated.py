@@ -1,4 +1,4 @@
-"""A real `penstock emulate azureml` process, Microsoft's own clients to it, and bodies small enough to write by hand."""
+"""A real `penstock emulate azureml` process, Microsoft's client to it, and bodies small enough to write by hand."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from typing import Any
 PENSTOCK = Path(sys.executable).with_name("penstock")
 ENDED = ("Completed", "Failed", "Canceled")
 VERSION = "2024-01-01-preview"
+SCHEMAS = Path(__file__).parents[3] / "shared" / "schemas" / "azureml"
+"""Microsoft's ARM schemas, where somebody has put them; every test holds what it sends to them then."""
 _NUMBERS = itertools.count()
 
 
@@ -56,6 +58,8 @@ class Emulated:
 
     def start(self) -> None:
         command = [str(PENSTOCK), "emulate", "azureml", "--json", "--state", str(self.state), *self.options]
+        if SCHEMAS.is_dir():
+            command += ["--schemas", str(SCHEMAS)]
         environment = {**os.environ, "SECRET_OF_THE_USER": "x"}
         self.errors = self.state.parent / f"{self.state.name}.stderr"
         with self.errors.open("a") as errors:
@@ -84,6 +88,34 @@ class Emulated:
     def _gone(self) -> int:
         self.process.stdout.close()
         return self.process.wait(60)
+
+    def endpoint(self, **deployments: str) -> str:
+        """Make a batch endpoint with deployments of pipeline components, the first of them the default; its name."""
+        name = unique("e")
+        body: dict[str, Any] = {"location": "westeurope", "properties": {"authMode": "AADToken"}}
+        assert self.arm("PUT", f"batchEndpoints/{name}", body).status == 201
+        for key, component in deployments.items():
+            assert self.deploy(name, key, component).status == 201
+        if deployments:
+            body["properties"]["defaults"] = {"deploymentName": next(iter(deployments))}
+            assert self.arm("PUT", f"batchEndpoints/{name}", body).status == 200
+        return name
+
+    def deploy(self, endpoint: str, name: str, component: str, **settings: str) -> Answer:
+        """Make a deployment of a pipeline component."""
+        configuration = {
+            "deploymentConfigurationType": "PipelineComponent",
+            "componentId": {"referenceType": "Id", "assetId": component},
+            "settings": {"default_compute": "cpu", **settings},
+        }
+        body = {"location": "westeurope", "properties": {"deploymentConfiguration": configuration}}
+        return self.arm("PUT", f"batchEndpoints/{endpoint}/deployments/{name}", body)
+
+    def invoke(self, endpoint: str, data: Any = None, deployment: str = "", **more: Any) -> Answer:
+        """Invoke an endpoint at its scoring address."""
+        scoring = self.arm("GET", f"batchEndpoints/{endpoint}").body["properties"]["scoringUri"]
+        body = {"properties": {"InputData": data or {}, **more}}
+        return self.ask("POST", scoring, body, {"azureml-model-deployment": deployment})
 
     def client(self) -> Any:
         """Microsoft's MLClient; the variables of `env` must be set."""

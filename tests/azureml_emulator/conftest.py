@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import pytest
@@ -38,8 +39,18 @@ def faulty(emulator):
     emulator.fault()
 
 
+@pytest.fixture(scope="session")
+def sdk():
+    """Microsoft's SDK, imported: what is imported once with warnings as errors stays half imported."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import azure.ai.ml
+        import azure.ai.ml.entities
+    return azure.ai.ml
+
+
 @pytest.fixture
-def client(emulator, monkeypatch):
+def client(emulator, monkeypatch, sdk):
     """Microsoft's own MLClient to the shared emulator, told where it is by variables alone."""
     for name, value in emulator.info["env"].items():
         monkeypatch.setenv(name, value)

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -16,7 +17,8 @@ def begun(emulator, e) -> tuple[str, list[int]]:
     first = emulator.command("date +%N > ${{outputs.now}}", outputs={"now": {"type": "uri_file"}})
     wait = (
         "trap '' TERM; sleep 600 & setsid sleep 600 & echo begun $! $$; "
-        f"while [ ! -e {emulator.state.parent}/go ]; do sleep 0.02; done; echo went on; cp ${{{{inputs.now}}}} ${{{{outputs.same}}}}"
+        f"while [ ! -e {emulator.state.parent}/go ]; do sleep 0.02; done; echo went on; "
+        "cp ${{inputs.now}} ${{outputs.same}}"
     )
     ports = {"inputs": {"now": {"type": "uri_file"}}, "outputs": {"same": {"type": "uri_file"}}}
     nodes = {
@@ -66,14 +68,12 @@ def test_a_cancellation_survives(fresh, emulated) -> None:
 
 
 def test_blobs_and_who_is_trusted_survive(fresh) -> None:
-    assert (
-        fresh.blob("kept", verb="PUT", data=b"kept", **{"x-ms-blob-type": "BlockBlob", "x-ms-meta-a": "b"}).status
-        == 201
-    )
-    before, authority = fresh.blob("kept"), open(fresh.target["ca"]).read()
+    told = {"x-ms-blob-type": "BlockBlob", "x-ms-meta-a": "b"}
+    assert fresh.blob("kept", verb="PUT", data=b"kept", **told).status == 201
+    before, authority = fresh.blob("kept"), Path(fresh.target["ca"]).read_text()
     fresh.kill()
     fresh.start()
-    assert open(fresh.target["ca"]).read() == authority
+    assert Path(fresh.target["ca"]).read_text() == authority
     after = fresh.blob("kept")
     assert (after.data, after.headers["ETag"], after.headers["x-ms-meta-a"]) == (b"kept", before.headers["ETag"], "b")
 

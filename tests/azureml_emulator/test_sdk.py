@@ -90,3 +90,10 @@ def test_code_that_is_uploaded_once_is_found_again(client, components, code, emu
         name=emulated.unique("again"), command="ls", code=str(code), environment=say.environment, version="1"
     )
     assert client.components.create_or_update(again).code == say.code
+
+
+def test_the_sdk_cancels(client, emulator, emulated) -> None:
+    name = emulator.submit(emulator.pipeline({"n": emulated.node(emulator.command("exec sleep 600"))}))
+    client.jobs.begin_cancel(name).result()
+    assert emulator.wait(name)["status"] == "Canceled"
+    assert client.jobs.get(name).status == "Canceled"

@@ -104,3 +104,18 @@ def faults(emulator: dict[str, Any]) -> Iterator[Callable[..., dict[str, Any]]]:
     urllib.request.urlopen(forget, timeout=10).close()
     yield ask
     urllib.request.urlopen(forget, timeout=10).close()
+
+
+@pytest.fixture
+def job(importing: Any, target: dict[str, Any]) -> Callable[..., Any]:
+    """Starts a job of one step, a shell script; see `logged.py`."""
+    module: ModuleType = importing(Path(__file__).with_name("logged.py"))
+    return lambda script, **more: module.Job(target, script, **more)
+
+
+@pytest.fixture
+def anew() -> Callable[[], None]:
+    """Forgets what this process keeps of logs, as another process would not know it."""
+    from penstock_vertex import logs
+
+    return logs._logs.clear

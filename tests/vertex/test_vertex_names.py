@@ -176,12 +176,14 @@ def test_labels_of_penstock_are_its_own():
 @pytest.mark.parametrize("host", ["127.0.0.1:8500", "localhost:1", "[::1]:1"])
 def test_anonymous_calls_go_to_this_machine_only(host):
     given = {"project": "acme", "staging": "gs://acme-staging/", "credentials": "anonymous"}
-    made = VertexOptions(**given, api_endpoint=f"http://{host}", storage_endpoint=f"http://{host}")
-    assert made.staging == "gs://acme-staging"
-    assert VertexOptions(**given, api_endpoint=host, storage_endpoint=f"http://{host}").transport == "rest"
-    for wrong in (None, "https://us-central1-aiplatform.googleapis.com", "http://localhost.example.com"):
-        with pytest.raises(ValueError, match="`api_endpoint` is not on this machine"):
-            VertexOptions(**given, api_endpoint=wrong, storage_endpoint=f"http://{host}")
+    endpoints = ("api_endpoint", "storage_endpoint", "logging_endpoint")
+    here = dict.fromkeys(endpoints, f"http://{host}")
+    assert VertexOptions(**given, **here).staging == "gs://acme-staging"
+    assert VertexOptions(**given, **{**here, "api_endpoint": host}).transport == "rest"
+    for name in endpoints:
+        for wrong in (None, "https://us-central1-aiplatform.googleapis.com", "http://localhost.example.com"):
+            with pytest.raises(ValueError, match=f"`{name}` is not on this machine"):
+                VertexOptions(**given, **{**here, name: wrong})
 
 
 def test_a_report_is_read_as_it_was_written_or_not_at_all():

@@ -80,10 +80,32 @@ class Emulated:
             time.sleep(0.02)
         return job
 
-    def log(self, job: str, task: str, offset: int = 0) -> tuple[bytes, dict[str, str]]:
-        """What a task wrote, and the answer's headers."""
-        with urllib.request.urlopen(f"{self.url}/emulator/v1/{job}/tasks/{task}/log?offset={offset}") as answer:
-            return answer.read(), dict(answer.headers)
+    def log(self, job: str, task: str) -> bytes:
+        """What the attempts of a task wrote, one after the other."""
+        detail = details(self.pipelines.get_pipeline_job(name=job, timeout=30))[task].executor_detail.container_detail
+        text = ""
+        for name in dict.fromkeys([*detail.failed_main_jobs, detail.main_job]):
+            for entry in self.entries(f'resource.labels.job_id="{name.rpartition("/")[2]}"'):
+                split = entry.get("split")
+                ends = split is None or split["index"] + 1 == split["totalSplits"]
+                text += entry["jsonPayload"]["message"] + ("\n" if ends else "")
+        return text.encode()
+
+    def entries(self, filter_: str, **more: Any) -> list[dict[str, Any]]:
+        """All log entries that a filter finds, as JSON has them, from as many pages as there are."""
+        found, more = [], {"pageSize": 1000, "resourceNames": [f"projects/{self.info['target']['project']}"], **more}
+        while True:
+            page = self.list_entries(filter=filter_, **more)
+            found += page.get("entries", [])
+            if "nextPageToken" not in page:
+                return found
+            more["pageToken"] = page["nextPageToken"]
+
+    def list_entries(self, **asked: Any) -> dict[str, Any]:
+        """The answer to one call of `entries:list`."""
+        request = urllib.request.Request(f"{self.url}/v2/entries:list", json.dumps(asked).encode(), method="POST")
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.load(answer)
 
     def fault(self, **what: Any) -> None:
         """Ask for a fault; without anything, for none."""

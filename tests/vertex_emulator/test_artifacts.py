@@ -92,7 +92,7 @@ def test_a_job_is_made_from_a_template(exceptions, emulator, emulated, registry,
     job = emulator.wait(made.name)
     assert job.state.name == "PIPELINE_STATE_SUCCEEDED"
     assert job.template_metadata.version == version
-    assert emulator.log(job.name, "t")[0] == b"from the registry\n"
+    assert emulator.log(job.name, "t") == b"from the registry\n"
     with pytest.raises(exceptions.NotFound):
         submit(uri + "none")
 

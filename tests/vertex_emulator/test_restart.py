@@ -38,8 +38,8 @@ def begun(emulator: Any, e: Any, **given: Any) -> tuple[str, list[int]]:
         sources={"parameters": {"now": e.from_task("first", "now")}},
     )
     name = emulator.submit(e.pipeline({"first": first, "second": second}), **given).name
-    emulator.wait(name, lambda job: "second" in e.details(job) and b"begun" in emulator.log(name, "second")[0])
-    return name, [int(one) for one in re.findall(rb"\d+", emulator.log(name, "second")[0])]
+    emulator.wait(name, lambda job: "second" in e.details(job) and b"begun" in emulator.log(name, "second"))
+    return name, [int(one) for one in re.findall(rb"\d+", emulator.log(name, "second"))]
 
 
 @pytest.mark.parametrize("end", ["kill", "stop"])
@@ -57,7 +57,7 @@ def test_an_interrupted_job_is_gone_on_with_and_no_process_is_left(fresh, emulat
     after = emulated.details(job)
     assert after["first"] == before["first"]  # done once
     assert emulated.outputs(after["second"])["again"] == emulated.outputs(after["first"])["now"]
-    text = fresh.log(name, "second")[0]
+    text = fresh.log(name, "second")
     assert text.count(b"begun") == 2  # begun once more, from its beginning
     assert text.count(b"went on") == 1
 
@@ -123,7 +123,7 @@ def test_without_a_folder_nothing_stays(emulated, tmp_path) -> None:
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     command = [str(emulated.PENSTOCK), "emulate", "vertex"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment)
-    lines = [process.stdout.readline() for _ in range(12)]
+    lines = [process.stdout.readline() for _ in range(13)]
     assert len(list(tmp_path.iterdir())) == 1
     process.terminate()
     assert process.wait(60) == 0
