@@ -21,7 +21,7 @@ if TYPE_CHECKING:
         RunRequest,
         Submission,
     )
-    from penstock.contract.target import Compiled, Health, Location, Problem, Publication, Target
+    from penstock.contract.target import Compiled, EndpointState, Health, Location, Problem, Publication, Target
     from penstock.snapshot import Snapshot
     from penstock.spec import Pipeline
 
@@ -109,6 +109,14 @@ def penstock_cancel_run(target: Target, run: RunRef) -> bool:
     from penstock_azureml.jobs import cancel
 
     return cancel(target, run.id)
+
+
+@_hook
+def penstock_sync_endpoint(target: Target, endpoint: EndpointState) -> bool:
+    """A batch endpoint, with a deployment for each open version."""
+    from penstock_azureml.endpoints import sync
+
+    return sync(target, endpoint)
 
 
 @_hook

@@ -37,14 +37,17 @@ def once(azure: Azure, key: str, ask: Callable[[], T]) -> T:
     return made
 
 
+def workspace(azure: Azure) -> Any:
+    """What the workspace says of itself."""
+    return once(azure, "workspace", lambda: azure.arm("GET", "", "the workspace cannot be read").json())
+
+
 def service(azure: Azure, name: str) -> str:
     """The address of one of the workspace's services (`history`, `api`), as the workspace itself says."""
 
     def ask() -> Any:
-        about = azure.arm("GET", "", "the workspace cannot be read").json()
-        return azure.call(
-            "GET", about["properties"]["discoveryUrl"], "the services cannot be found", audience=None
-        ).json()
+        url = workspace(azure)["properties"]["discoveryUrl"]
+        return azure.call("GET", url, "the services cannot be found", audience=None).json()
 
     return str(once(azure, "services", ask)[name]).rstrip("/")
 

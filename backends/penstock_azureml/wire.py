@@ -26,7 +26,8 @@ MOST_COMMAND = 48 * 1024
 """Characters of a step's command before anything is pasted. Linux takes 131,071 in one argument, as which a shell gets
 it with all that is pasted; what Azure itself puts before it, and takes, is a guess."""
 
-_PLAIN = re.compile(r"[A-Za-z0-9_.,:/+=%-]+")
+# A value has at least one letter, digit or `_` (the pattern of `JobInput.value` in ARM's schemas).
+_PLAIN = re.compile(r"[.,:/+=%-]*[A-Za-z0-9_][A-Za-z0-9_.,:/+=%-]*")
 _OTHERS = re.compile(r"penstock-|azureml:")
 
 

@@ -13,7 +13,6 @@ pytestmark = pytest.mark.timeout(900)
 
 class TestAzureml(Conformance):
     unsupported: ClassVar = {
-        "penstock_sync_endpoint": "never",  # native endpoints are not mirrored yet
         "penstock_keep_secrets": "never",  # who may see a job sees its inputs
         "penstock_list_runs": "never",  # a listing of jobs has no nodes
         "penstock_retire_pipeline": "never",  # another workspace may have published the same content there
