@@ -28,7 +28,7 @@ from penstock_azureml.command import (
 )
 from penstock_azureml.names import component_name, node_name, port_names
 from penstock_azureml.options import AzuremlOptions
-from penstock_azureml.wire import encode, lines, travelling
+from penstock_azureml.wire import carried, encode, lines
 
 FORMAT = "penstock-azureml/v1"
 MEDIA_TYPE = "application/vnd.penstock.azureml+json"
@@ -87,7 +87,7 @@ class _Made:
             for name, one in self._spec.parameters.items()
             if not one.is_artifact and one.default is not None
         }
-        self._defaults, _ = travelling(texts)
+        self._defaults, _ = carried(texts)
         self._nodes: dict[str, _Node] = {}
         self.codes: dict[str, _Node] = {}
         self.resources: dict[str, _Node] = {}

@@ -16,7 +16,7 @@ from penstock_azureml.client import Azure, connect, meaning
 from penstock_azureml.command import REPORT, VALUES
 from penstock_azureml.names import port_names
 from penstock_azureml.options import AzuremlOptions
-from penstock_azureml.wire import travelling
+from penstock_azureml.wire import carried
 
 _EXPERIMENT = re.compile(r"[^A-Za-z0-9_.-]+")
 _IDENTITIES = {"managed": "Managed", "user": "UserIdentity"}
@@ -37,7 +37,7 @@ def submit(target: Target, run: RunRequest) -> Submission:
     """
     azure = connect(target.options)
     ports = port_names({**run.parameters.texts, **run.parameters.artifacts, **run.parameters.bundled})
-    values, long = travelling({ports[name]: text for name, text in run.parameters.texts.items()})
+    values, long = carried({ports[name]: text for name, text in run.parameters.texts.items()})
     inputs: dict[str, Any] = {name: {"jobInputType": "literal", "value": text} for name, text in values.items()}
     for name, uri in run.parameters.artifacts.items():
         inputs[ports[name]] = {"jobInputType": _type(azure, run, ports[name], uri), "uri": uri}

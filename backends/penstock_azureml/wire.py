@@ -43,7 +43,7 @@ def referring(text: str) -> str:
     return REFERENCE + hashlib.sha256(text.encode()).hexdigest()
 
 
-def travelling(texts: Mapping[str, str]) -> tuple[dict[str, str], bytes]:
+def carried(texts: Mapping[str, str]) -> tuple[dict[str, str], bytes]:
     """The texts as inputs carry them, by the same names, and the file of those that do not travel in a command.
 
     The file is as `lines` makes it, and empty where all travel.

@@ -21,7 +21,7 @@ from penstock.testing.probes import expected as probed
 from penstock.testing.probes import probe
 from penstock.testing.strategies.runnable import FOLDER, SHEET, TRAVELLING, lay_out
 from penstock.testing.strategies.text import HOSTILE, hostile_text, literal
-from penstock_azureml.wire import LONGEST, REFERENCE, encode, lines, travelling
+from penstock_azureml.wire import LONGEST, REFERENCE, carried, encode, lines
 
 TELL = """
 import json, os, sys
@@ -98,7 +98,7 @@ def test_a_text_travels_as_letters_and_digits_and_comes_back(text):
 
 @given(st.dictionaries(st.sampled_from("abcdefgh"), hostile_text() | st.sampled_from(["x" * 9_000, "é" * 30_000])))
 def test_what_is_too_long_is_a_line_of_a_file(values):
-    sent, file = travelling(values)
+    sent, file = carried(values)
     found = dict(zip(*[iter(file.decode().splitlines())] * 2, strict=True))
     assert {name: decode_value(found.get(text, text)) for name, text in sent.items()} == values
     assert sum(map(len, sent.values())) <= 48 * 1024 + 100 * len(sent)
@@ -110,7 +110,7 @@ def test_a_long_text_is_read_from_the_file_that_came_with_the_run(containers, pa
     )
     one = containers.contained(step, tmp_path, {"a": Parameter("string")})
     text = "\u00e9$(X)\n" * 7_000 + "\n\n"
-    sent, file = travelling({"p_a": text})
+    sent, file = carried({"p_a": text})
     (tmp_path / "values").write_bytes(lines(["another"]) + file)
     assert one.run(path, {**sent, "penstock_values": str(tmp_path / "values")}) == (0, "")
     assert bytes(json.loads((one.made / "out_said").read_text())[0]).decode() == text
@@ -124,7 +124,7 @@ def test_a_long_default_comes_with_the_code(containers, path, tmp_path):
         TELL, "${{ outputs.said }}", "${{ parameters.a }}", outputs={"said": "file"}, env={"SAID": "x"}
     )
     one = containers.contained(step, tmp_path, {"a": Parameter("string", default=text)})
-    sent, _ = travelling({"p_a": text})
+    sent, _ = carried({"p_a": text})
     assert one.run(path, sent) == (0, "")
     assert bytes(json.loads((one.made / "out_said").read_text())[0]).decode() == text
 

@@ -11,7 +11,7 @@ from typing import Any
 
 EMULATORS = ("penstock_emulator", "penstock_azureml_emulator", "penstock_vertex_emulator")
 PLUGINS = ("penstock_audit", "penstock_azureml_v1", "penstock_metrics", *EMULATORS)
-BACKENDS = ("penstock_local", "penstock_vertex")
+BACKENDS = ("penstock_local", "penstock_azureml", "penstock_vertex")
 FLOORS = {"penstock": "framework", **dict.fromkeys(BACKENDS, "backends"), **dict.fromkeys(PLUGINS, "plugins")}
 ROOTS = tuple(FLOORS)
 EXTRAS = ("penstock.testing", "penstock.server", "penstock_metrics.meters", "penstock_metrics.routes")
