@@ -201,14 +201,17 @@ def _finished(azure: Azure, component: Mapping[str, Any], node: str, child: Mapp
         for port in declared
     }
     found: dict[str, str] = {}
-    if reading.step_state(child) == "succeeded":
+    succeeded = reading.step_state(child) == "succeeded"
+    if succeeded:
         for port in declared:
             if port.startswith("out_"):
                 found[port] = lies[port]
             elif port.startswith("value_") and (data := places.read(azure, lies[port])) is not None:
                 found[port] = data.decode("utf-8", "replace")
-    report = reading.finished_of(places.read(azure, lies[REPORT]), found)
-    while len(_made) >= _KEPT:
-        _made.pop(next(iter(_made)), None)
-    _made[run] = report
-    return report
+    report = places.read(azure, lies[REPORT])
+    finished = reading.finished_of(report, found)
+    if report is not None and (not succeeded or len(found) + 1 == len(declared)):  # what is not there yet may come
+        while len(_made) >= _KEPT:
+            _made.pop(next(iter(_made)), None)
+        _made[run] = finished
+    return finished

@@ -224,3 +224,28 @@ def test_what_a_native_caller_gives_is_a_text_too(workspace: Workspace, project:
         time.sleep(0.05)
     assert report.error is None
     assert target.get_outputs(run).outputs == {"text": "hello '; touch harm #$(x)\nwords x1 of another case"}
+
+
+def test_a_job_says_whose_it_is_and_how_it_runs(project: Path, target: dict[str, Any]) -> None:
+    options = {name: value for name, value in target.items() if name != "compute"}
+    (project / "conda.yaml").write_text("dependencies: [python=3.12]\n")
+    more = {"identity": "user", "labels": {"team": "ml"}, "instance_type": "Standard_DS3_v2", "conda": "conda.yaml"}
+    configure(project, {**options, **more})
+    with Workspace.open(project, env={}, actor="ada") as workspace:
+        workspace.publish(project / "greet.yaml", endpoint="greet")
+        run = workspace.submit("greet", experiment="näch tens/2")
+        assert run.wait().outputs == {"text": "hello world x1 of another case"}
+        azure = connect(workspace.services.targets.open("prod").target.options)
+        job = azure.arm("GET", f"jobs/{run.id}", "no job").json()["properties"]
+        digest = workspace.runs.get(run.id).digest
+    assert job["tags"] == {
+        "team": "ml",
+        "penstock_run": run.id,
+        "penstock_pipeline": "greet",
+        "penstock_digest": digest,
+        "penstock_experiment": "näch tens/2",
+        "penstock_endpoint": "greet",
+        "penstock_version": "0",
+    }
+    assert (job["experimentName"], job["identity"]) == ("n-ch-tens-2", {"identityType": "UserIdentity"})
+    assert job["settings"]["default_compute"] == "serverless"
