@@ -121,22 +121,30 @@ def test_the_demo_scores_the_same_on_azure_ml_as_here(tmp_path: Path, target: di
     assert scores["there"] == scores["here"] and len(scores["here"]) == 5
 
 
-def test_an_endpoint_moves_to_this_machine_and_back(tmp_path: Path, target: dict[str, Any], engines_end: Any) -> None:
-    """Whoever triggers it changes nothing."""
+def test_an_endpoint_moves_to_this_machine_and_back(
+    tmp_path: Path, target: dict[str, Any], engines_end: Any, serving: Any
+) -> None:
+    """Whoever triggers it by its URL changes nothing."""
     configure(tmp_path, target, laptop={"backend": "local", "idle": "2s"})
     (tmp_path / "greet.yaml").write_text(SPEC)
+    server = None
     try:
         with Workspace.open(tmp_path, env={}, actor="ada") as workspace:
             workspace.publish(tmp_path / "greet.yaml", endpoint="greet", target="prod")
             workspace.publish(tmp_path / "greet.yaml", endpoint="greet", target="laptop")
+            server = serving.Served(tmp_path, "--no-auth")
             said = []
             for version in ("0", "1", "0"):
                 workspace.endpoint("greet").set_default(version)
-                run = workspace.submit("greet", parameters={"name": version})
-                said.append((run.wait().outputs["text"], workspace.runs.get(run.id).target))
-        assert [target for _, target in said] == ["prod", "laptop", "prod"]
-        assert [text for text, _ in said] == [f"hello {version} x1 of another case" for version in "010"]
+                made = server.call("POST", "/v1/endpoints/greet/runs", {"parameters": {"name": version}})
+                assert made.status == 201, made.body
+                run = server.call("GET", f"/v1/runs/{made.json['id']}?wait=60").json
+                said.append((run["target"], run["outputs"]))
+        assert [where for where, _ in said] == ["prod", "laptop", "prod"]
+        assert [out["text"] for _, out in said] == [f"hello {version} x1 of another case" for version in "010"]
     finally:
+        if server is not None:
+            server.stop()
         engines_end(tmp_path)
 
 
