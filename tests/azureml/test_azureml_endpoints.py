@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -30,6 +33,15 @@ steps:
     command: [sh, -c, 'printf "%s" "$1" > "$2"', sh, "${{ parameters.1 }}", "${{ outputs.text }}"]
     outputs: {text: string}
 outputs: {text: "${{ steps.only.outputs.text }}"}
+"""
+INVOKE = """
+import sys
+from azure.ai.ml import Input, MLClient
+from azure.identity import ManagedIdentityCredential
+client = MLClient(ManagedIdentityCredential(), *sys.argv[1:4])
+pin = {"deployment_name": sys.argv[5]} if len(sys.argv) > 5 else {}
+given = {"x_1": Input(type="string", default="by the SDK")}
+print(client.batch_endpoints.invoke(endpoint_name=sys.argv[4], inputs=given, **pin).name)
 """
 
 
@@ -137,3 +149,24 @@ def test_a_native_caller_pins_and_then_takes_the_default(workspace: Workspace) -
         answer = azure.call("POST", uri, "not invoked", body, headers=headers)
         ran.append(answer.headers["azureml-model-deployment"])
     assert ran == ["version-1", "version-0"]
+
+
+def test_microsoft_s_own_client_pins_and_then_takes_the_default(
+    workspace: Workspace, emulator: Any, tmp_path: Path
+) -> None:
+    """Each in a process of its own: in one, its pin would hold for the call after it, too (see the page's warning)."""
+    name = endpoint_name(workspace.endpoints.get("native").id)
+    options = workspace.services.targets.open("prod").target.options
+    azure, place = connect(options), [options.subscription, options.resource_group, options.workspace]
+    deployed = {
+        version: azure.arm("GET", f"batchEndpoints/{name}/deployments/version-{version}", "none").json()["properties"]
+        for version in "01"
+    }
+    environment = {**os.environ, **emulator["env"], "HOME": str(tmp_path)}
+    for pin, version in ((["version-1"], "1"), ([], "0")):
+        command = [sys.executable, "-W", "ignore", "-c", INVOKE, *place, name, *pin]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200)
+        assert done.returncode == 0, done.stderr
+        job = azure.arm("GET", f"jobs/{done.stdout.split()[-1]}", "no job").json()["properties"]
+        expected = deployed[version]["deploymentConfiguration"]["componentId"]["assetId"]
+        assert str(job["componentId"]).removeprefix("azureml:") == expected
