@@ -1,6 +1,6 @@
 """The command of a step's component: a shell's line that pastes every input where it means nothing to a shell.
 
-    exec sh launch.sh ATTEMPTS DELAY <<'end of PATH'
+    exec sh launch.sh ATTEMPTS DELAY <<'~end of PATH'
     end of value PATH               what ends a value: PATH is that of the step's report
     NAME                            an input or output of the component
     ...                             what Azure put there, in as many lines as it has
@@ -11,7 +11,10 @@
 A here-document whose delimiter is quoted is the one place of a shell's text where nothing is expanded, split or ended
 by a quote. Our own values have none of that to begin with (see `wire`); but native callers give what they like, and
 their text ends neither a value nor the document, because both ends hold a path that Azure chooses when the step begins
-and that nobody knows when a job is submitted. A word that begins with `@` names a value, or a file beside the launcher.
+and that nobody knows when a job is submitted. The delimiter begins with a sign that texts hardly begin with: dash
+0.5.12 drops a byte of some accents that follow its first letter at the beginning of a line.
+
+A word that begins with `@` names a value, or a file beside the launcher.
 
     @value NAME         its text, also where it is a reference
     @read NAME          the text of the file that it is the path of
@@ -118,7 +121,7 @@ def command_of(pipeline: Pipeline, name: str, words: Iterable[str], inputs: Mapp
     attempts, delay = (retry.attempts, retry.delay) if retry else (1, 0.0)
     path = f"${{{{outputs.{REPORT}}}}}"
     end = f"end of value {path}"
-    lines = [f"exec sh launch.sh {attempts} {format(Decimal(repr(delay)), 'f')} <<'end of {path}'", end]
+    lines = [f"exec sh launch.sh {attempts} {format(Decimal(repr(delay)), 'f')} <<'~end of {path}'", end]
     for port, definition in inputs.items():
         if port.startswith("after_"):
             continue
@@ -126,4 +129,4 @@ def command_of(pipeline: Pipeline, name: str, words: Iterable[str], inputs: Mapp
         lines += [port, f"$[[{pasted}]]" if definition.get("optional") else pasted, end]
     for port in (*output_ports(pipeline, name).values(), REPORT):
         lines += [port, f"${{{{outputs.{port}}}}}", end]
-    return "\n".join((*lines, "words", *words, f"end of {path}")) + "\n"
+    return "\n".join((*lines, "words", *words, f"~end of {path}")) + "\n"

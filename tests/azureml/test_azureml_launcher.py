@@ -79,6 +79,7 @@ def test_every_text_reaches_the_program_as_it_is(containers, path, three):
 @settings(max_examples=12)
 @given(text=texts.filter(lambda text: not text.startswith((MARKER, REFERENCE)) and "\r" not in text))
 @example(text="x\nwords\n=touch\n=harm\nend of value /nowhere\np_b\nother")
+@example(text="e\u0301nd")
 @example(text="end of value $AZURE_ML_OUTPUT_penstock_report\np_b\nother\n")
 def test_what_a_native_caller_gives_is_a_text_too(containers, path, text):
     """Nobody encoded it: the portal and a batch endpoint paste what they are given."""
