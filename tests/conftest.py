@@ -43,8 +43,9 @@ TOGETHER = (
 TOGETHER_BY_FILE = ("tests/azureml_v1/", "tests/metrics/", "tests/server/")
 
 # Suites of cloud backends, and what they need of the vendors' own, which `requirements-cloud.lock` installs.
-CLOUD = ("tests/vertex/", "tests/vertex_emulator/")
-VENDORS_OWN = ("google.cloud.aiplatform_v1", "google.cloud.logging_v2", "google.cloud.storage", "kfp")
+CLOUD = ("tests/azureml/", "tests/azureml_emulator/", "tests/vertex/", "tests/vertex_emulator/")
+GOOGLES_OWN = ("google.cloud.aiplatform_v1", "google.cloud.logging_v2", "google.cloud.storage", "kfp")
+VENDORS_OWN = ("azure.ai.ml", "trustme", *GOOGLES_OWN)
 
 # A stranger's suite is run where the stranger's distribution is installed.
 collect_ignore = ["distributions"]

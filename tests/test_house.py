@@ -290,7 +290,7 @@ def test_no_text_names_this_machine() -> None:
     assert [named(file) for file in texts if own in file.read_text()] == []
 
 
-CLOUD = {"extras": {"vertex", "vertex-logs"}, "groups": {"cloud"}}
+CLOUD = {"extras": {"azureml", "vertex", "vertex-logs"}, "groups": {"cloud"}}
 """What is in the lock of the cloud suites, and not in the one that README's test command installs."""
 
 

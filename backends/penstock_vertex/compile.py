@@ -8,6 +8,7 @@ from decimal import Decimal
 from pathlib import PurePosixPath
 from typing import Any
 
+from penstock.launcher.wire import ARCHIVE, encode_value
 from penstock.snapshot import Archive, Snapshot
 from penstock.spec import Output, Parameter, Pipeline, Step, graph
 from penstock.spec.command import Reference, sole_reference
@@ -18,7 +19,6 @@ from penstock_vertex.ir import messages
 from penstock_vertex.names import pipeline_name, task_name
 from penstock_vertex.options import VertexOptions
 from penstock_vertex.staging import code_object, object_path
-from penstock_vertex.wire import ARCHIVE, encode_value
 from penstock_vertex.words import input_key, parameter_key, parameters_of, words_of
 
 FORMAT = "penstock-vertex/v1"

@@ -11,13 +11,14 @@ from typing import Any
 from penstock.contract.run import Absent, RunOutputs, RunRef, RunReport, RunReports, RunRequest, Submission
 from penstock.contract.target import Target
 from penstock.errors import NotFound, TargetRefused
+from penstock.launcher.reports import MOST, AttemptReport, attempt_number, read_report
+from penstock.launcher.wire import encode_value
 from penstock_vertex import reading
 from penstock_vertex.client import Vertex, connect
 from penstock_vertex.options import VertexOptions
-from penstock_vertex.reports import MOST, AttemptReport, attempt_number, read_report
 from penstock_vertex.sizes import MOST_ARGUMENTS, longest_arguments
 from penstock_vertex.staging import compiled_object, reports_folder, value_object
-from penstock_vertex.wire import LONGEST, REFERENCE, encode_value
+from penstock_vertex.wire import LONGEST, REFERENCE
 
 _KEPT = 16
 _specs: dict[str, Mapping[str, Any]] = {}

@@ -7,8 +7,8 @@ import tempfile
 from pathlib import Path
 
 from penstock.contract.target import Compiled, Publication, Target
+from penstock.launcher.archives import write_portable
 from penstock.snapshot import Snapshot
-from penstock_vertex.archives import write_portable
 from penstock_vertex.client import connect
 from penstock_vertex.names import header_text
 from penstock_vertex.options import VertexOptions

@@ -15,9 +15,9 @@ from attrs import frozen
 from penstock.codec import read_time
 from penstock.contract.run import ENDED, Failure, RunReport, RunState, StepReport, StepState
 from penstock.errors import PenstockError
+from penstock.launcher.reports import AttemptReport, exit_status
+from penstock.launcher.wire import decode_value
 from penstock_vertex.names import step_name
-from penstock_vertex.reports import AttemptReport, exit_status
-from penstock_vertex.wire import decode_value
 
 Job = Mapping[str, Any]
 _STATES: Mapping[str, RunState] = {

@@ -10,6 +10,7 @@ from typing import Any
 from attrs import frozen
 
 from penstock.contract.target import Problem
+from penstock.launcher.wire import encode_value
 from penstock.spec import Parameter, Pipeline, Resources, Retry
 from penstock.spec.quantity import duration_text
 from penstock.spec.values import render
@@ -19,7 +20,6 @@ from penstock_vertex.names import MAX_TASK, task_name
 from penstock_vertex.options import VertexOptions
 from penstock_vertex.sizes import MOST_ARGUMENTS
 from penstock_vertex.staging import code_object
-from penstock_vertex.wire import encode_value
 from penstock_vertex.words import words_of
 
 MOST_SPEC = 10 * 10**6

@@ -160,6 +160,7 @@ target_unsupported TargetUnsupported exit=9 http=422: The target cannot do this;
 artifact_elsewhere TargetUnsupported: The artifact does not lie on this machine; the message says where it does.
 platform_unsupported TargetUnsupported: The backend does not run on this operating system.
 image_ignored TargetUnsupported: The target notes the image and does not use it.
+cpu_ignored TargetUnsupported: The target notes how many cores a step asks for, and its machines decide.
 gpu_ignored TargetUnsupported: The target notes GPUs and does not give them out.
 memory_ignored TargetUnsupported: The target notes how much memory a step asks for, and neither keeps it nor limits it.
 sensitive_unsupported TargetUnsupported: The target would show a sensitive value to others; use one that keeps secrets.

@@ -13,8 +13,8 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+from penstock_emulator.store import Store
 from penstock_vertex_emulator.entries import Entries, Entry
-from penstock_vertex_emulator.store import Store
 
 TASK = "workerpool0-0"
 """The log of a container and the resource's label `task_name`: the only replica of the only pool."""

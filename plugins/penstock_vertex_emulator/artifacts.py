@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+from penstock_emulator.http import Answer, Request
+from penstock_emulator.store import Store
 from penstock_vertex_emulator.errors import ApiError, invalid
-from penstock_vertex_emulator.http import Answer, Request
 from penstock_vertex_emulator.spec import Spec
-from penstock_vertex_emulator.store import Store
 
 _SHORT = re.compile(
     r"/(?P<project>(?!v1/|ui/|storage/|upload/|download/|emulator/)[^/]+)/(?P<repository>[^/]+)(?P<rest>/.*)?"

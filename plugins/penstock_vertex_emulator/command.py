@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import shutil
-import signal
 import sys
 import tempfile
-import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
+    from penstock_emulator.server import Server
     from penstock_vertex_emulator.emulator import Emulator
     from penstock_vertex_emulator.grpc_server import GrpcServer
-    from penstock_vertex_emulator.server import Server
 
 NEEDS = ("google.cloud.aiplatform_v1", "google_crc32c", "kfp.pipeline_spec", "grpc")
 """Modules of the extra `vertex` that it cannot work without."""
-
-_LOOK = 0.05
-"""Seconds between looks whether it is to end."""
 
 PROJECT, LOCATION, BUCKET = "penstock-emulator", "us-central1", "penstock-emulator"
 
@@ -40,14 +36,12 @@ def command(session: Any, port: int, grpc_port: int | None, state: Path | None) 
     Prints the options of a target that reaches it when it is ready to answer.
     """
     from penstock.errors import UsageError
-    from penstock_vertex_emulator.emulator import Emulator, InUse
+    from penstock_emulator.server import Server
+    from penstock_emulator.serving import InUse, until_signal
+    from penstock_vertex_emulator.emulator import Emulator
     from penstock_vertex_emulator.grpc_server import GrpcServer
-    from penstock_vertex_emulator.server import Server
 
-    # No `threading.Event`: a handler that sets one waits for itself when it comes as the wait begins.
-    ended: list[int] = []
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda number, _: ended.append(number))
+    wait = until_signal()
     folder = state or Path(tempfile.mkdtemp(prefix="penstock-vertex-"))
     try:
         try:
@@ -63,13 +57,13 @@ def command(session: Any, port: int, grpc_port: int | None, state: Path | None) 
             emulator.close()
             which = f"{port or grpc_port}" if grpc_port is None or not port else f"{port} or {grpc_port}"
             raise UsageError(f"port {which} cannot be listened on: {error.strerror}; 0 takes a free one") from None
-        _serve(session.output, emulator, server, grpc, ended)
+        _serve(session.output, emulator, server, grpc, wait)
     finally:
         if state is None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _serve(output: Any, emulator: Emulator, server: Server, grpc: GrpcServer | None, ended: list[int]) -> None:
+def _serve(output: Any, emulator: Emulator, server: Server, grpc: GrpcServer | None, wait: Callable[[], None]) -> None:
     emulator.ensure_bucket(BUCKET)
     server.start()
     if grpc is not None:
@@ -82,8 +76,7 @@ def _serve(output: Any, emulator: Emulator, server: Server, grpc: GrpcServer | N
         )
         for line in _pasteable(found) if not (output.json or output.quiet) else [found["url"]]:
             output.line(found, line)
-        while not ended:
-            time.sleep(_LOOK)
+        wait()
     finally:
         if grpc is not None:
             grpc.stop()

@@ -2,48 +2,40 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from penstock_emulator.faults import Fault, Faults, Lost
+from penstock_emulator.http import Answer, Request
+from penstock_emulator.processes import Processes
+from penstock_emulator.server import Why
+from penstock_emulator.serving import lock
+from penstock_emulator.store import Store
 from penstock_vertex_emulator.agent import Agents
 from penstock_vertex_emulator.artifacts import Artifacts
 from penstock_vertex_emulator.entries import Entries
-from penstock_vertex_emulator.errors import ApiError
-from penstock_vertex_emulator.faults import Faults, Lost
-from penstock_vertex_emulator.http import Answer, Request
+from penstock_vertex_emulator.errors import CODES, ApiError, invalid
 from penstock_vertex_emulator.jobs import Jobs
 from penstock_vertex_emulator.logging_http import LoggingHttp
 from penstock_vertex_emulator.messages import text_of
 from penstock_vertex_emulator.methods import Method, Route, methods
 from penstock_vertex_emulator.pipelines import Operations, Pipelines
-from penstock_vertex_emulator.processes import Processes
 from penstock_vertex_emulator.storage import Storage, StorageError
 from penstock_vertex_emulator.storage_http import StorageHttp
-from penstock_vertex_emulator.store import Store
+from penstock_vertex_emulator.tables import TABLES
 
 T = TypeVar("T")
-
-
-class InUse(Exception):
-    """Another emulator has this state."""
 
 
 class Emulator:
     """One emulator, over the state in a folder. Raises InUse."""
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(0o700, parents=True, exist_ok=True)
+        self._lock = lock(folder)
         self.folder = folder.resolve()
-        self._lock = (folder / "lock").open("w")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._lock.close()
-            raise InUse(f"another emulator works on {self.folder}") from None
-        store = Store(self.folder / "state.db")
+        store = Store(self.folder / "state.db", TABLES)
         self.store = store
         self.storage = Storage(self.folder / "gcs", store)
         self._processes = Processes(store.identity)
@@ -51,7 +43,7 @@ class Emulator:
         self.jobs = Jobs(
             store, self.storage, self._processes, Agents(store, entries, self.folder / "logs"), self.folder
         )
-        self.faults = Faults()
+        self.faults = Faults(CODES, _of_fault, invalid)
         artifacts = Artifacts(store, self.folder / "packages")
         self.methods = methods(Pipelines(self.jobs, self.storage, store, artifacts), Operations(store))
         self._routes: dict[str, list[Route]] = {}
@@ -96,12 +88,17 @@ class Emulator:
         except ApiError as error:
             return refusal(error)
 
+    def refuse(self, why: Why, message: str) -> Answer:
+        """Say no to what is not answered at all."""
+        status = {"stranger": "PERMISSION_DENIED", "invalid": "INVALID_ARGUMENT", "failed": "INTERNAL"}[why]
+        return refusal(ApiError(status, message))
+
     def _met(self, name: str, subject: str, call: Callable[[], T]) -> T:
-        lost = self.faults.meet(name, subject)
+        hit = self.faults.meet(name, subject)
         try:
             return call()
         finally:
-            if lost:  # also when the answer is no
+            if any(fault.lose_answer for fault in hit):  # also when the answer is no
                 raise Lost
 
     def _own(self, request: Request) -> Answer:
@@ -110,6 +107,11 @@ class Emulator:
                 return _data(self.faults.ask(request.body))
             return _data(self.faults.forget() if request.verb == "DELETE" else self.faults.shown())
         raise ApiError("NOT_FOUND", f"{request.verb} {request.path} is nothing that the emulator answers")
+
+
+def _of_fault(fault: Fault) -> ApiError:
+    """The refusal that was asked for."""
+    return ApiError(fault.error, fault.message)
 
 
 def refusal(error: ApiError) -> Answer:

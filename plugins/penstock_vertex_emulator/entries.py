@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from penstock_vertex_emulator.store import Store
+from penstock_emulator.store import Store
 
 Position = tuple[int, str, str, str]
 """Where a page ended: time, insert id, log id, project."""

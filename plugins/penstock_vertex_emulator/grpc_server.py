@@ -6,9 +6,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from penstock_emulator.faults import Lost
 from penstock_vertex_emulator.emulator import Emulator
 from penstock_vertex_emulator.errors import ApiError
-from penstock_vertex_emulator.faults import Lost
 from penstock_vertex_emulator.messages import refuse_unknown
 from penstock_vertex_emulator.methods import Method
 

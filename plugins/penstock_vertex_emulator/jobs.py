@@ -7,13 +7,13 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from penstock_emulator.processes import Processes
+from penstock_emulator.store import Store
 from penstock_vertex_emulator.agent import Agents
 from penstock_vertex_emulator.errors import ApiError
 from penstock_vertex_emulator.messages import vertex
-from penstock_vertex_emulator.processes import Processes
 from penstock_vertex_emulator.running import Places, Running
 from penstock_vertex_emulator.storage import Storage
-from penstock_vertex_emulator.store import Store
 
 FINAL = frozenset({4, 5, 7})
 """The states of a job that are its end: SUCCEEDED, FAILED, CANCELLED."""

@@ -16,9 +16,9 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote, unquote
 
+from penstock_emulator.http import Answer, Request
 from penstock_vertex_emulator.entries import Entries, Entry, Position, text_of
 from penstock_vertex_emulator.errors import ApiError, invalid, unsupported
-from penstock_vertex_emulator.http import Answer, Request
 from penstock_vertex_emulator.logging_filter import expression
 from penstock_vertex_emulator.messages import data_of, parse
 from penstock_vertex_emulator.pipelines import numbered

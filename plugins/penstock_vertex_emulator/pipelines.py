@@ -7,6 +7,7 @@ import uuid
 import zlib
 from typing import Any
 
+from penstock_emulator.store import Store
 from penstock_vertex_emulator.artifacts import Artifacts
 from penstock_vertex_emulator.errors import ApiError, invalid
 from penstock_vertex_emulator.jobs import Jobs
@@ -14,7 +15,6 @@ from penstock_vertex_emulator.listing import masked, matches, ordered, page
 from penstock_vertex_emulator.messages import data_of, now, parse_data, vertex
 from penstock_vertex_emulator.spec import Spec, bind
 from penstock_vertex_emulator.storage import Storage, StorageError
-from penstock_vertex_emulator.store import Store
 
 _ID = re.compile(r"[a-z][-a-z0-9]{0,127}")
 _LABEL = re.compile(r"(?:[^\W\dA-Z_]|[-_\d])*")

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from penstock_emulator.processes import GRACE, Processes, Step
+from penstock_emulator.store import Store
 from penstock_vertex_emulator.agent import Agents
 from penstock_vertex_emulator.details import CANCELLED, FAILED, NOT_TRIGGERED, SKIPPED, SUCCEEDED, Details, Scope
 from penstock_vertex_emulator.errors import ApiError
 from penstock_vertex_emulator.messages import data_of, now, status_of
-from penstock_vertex_emulator.processes import GRACE, Processes, Step
 from penstock_vertex_emulator.spec import Spec, bind, producers
 from penstock_vertex_emulator.storage import Storage
-from penstock_vertex_emulator.store import Store
 
 _ENDED = frozenset({SUCCEEDED, CANCELLED, FAILED, SKIPPED, NOT_TRIGGERED})
 _GOOD = frozenset({SUCCEEDED, SKIPPED})

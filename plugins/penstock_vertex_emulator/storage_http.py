@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from penstock_vertex_emulator.http import Answer, Request
+from penstock_emulator.http import Answer, Request
+from penstock_emulator.store import Store
 from penstock_vertex_emulator.storage import Storage, StorageError, check_generation
-from penstock_vertex_emulator.store import Store
 
 _PATH = re.compile(r"/(?P<kind>upload/|download/)?storage/v1/b(?:/(?P<bucket>[^/]+)(?P<rest>/.*)?)?")
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")

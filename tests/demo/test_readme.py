@@ -158,4 +158,5 @@ def test_the_tests_and_the_demo_are_set_up_by_the_same_line():
     same = first.removesuffix("penstock demo")
     assert second.removesuffix("python -m pytest") == same
     other = same.replace(".venv", ".venv-cloud").replace("requirements.lock", "requirements-cloud.lock")
-    assert cloud == f"{other}python -m pytest tests/vertex tests/vertex_emulator"
+    suites = "tests/azureml tests/azureml_emulator tests/vertex tests/vertex_emulator"
+    assert cloud == f"{other}python -m pytest {suites}"

@@ -9,8 +9,9 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-PLUGINS = ("penstock_audit", "penstock_azureml_v1", "penstock_metrics", "penstock_vertex_emulator")
-BACKENDS = ("penstock_local", "penstock_vertex")
+EMULATORS = ("penstock_emulator", "penstock_azureml_emulator", "penstock_vertex_emulator")
+PLUGINS = ("penstock_audit", "penstock_azureml_v1", "penstock_metrics", *EMULATORS)
+BACKENDS = ("penstock_local", "penstock_azureml", "penstock_vertex")
 FLOORS = {"penstock": "framework", **dict.fromkeys(BACKENDS, "backends"), **dict.fromkeys(PLUGINS, "plugins")}
 ROOTS = tuple(FLOORS)
 EXTRAS = ("penstock.testing", "penstock.server", "penstock_metrics.meters", "penstock_metrics.routes")

@@ -17,12 +17,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from penstock.launcher.reports import AttemptReport, read_report
 from penstock.snapshot import Snapshot
 from penstock.spec import Parameter, Pipeline, Step
 from penstock.testing.strategies.text import literal
 from penstock_vertex.compile import compile_pipeline
 from penstock_vertex.options import VertexOptions
-from penstock_vertex.reports import AttemptReport, read_report
 
 OPTIONS = VertexOptions(project="acme", staging="gs://acme/p")
 JOB = "penstock-0f8c7a52"

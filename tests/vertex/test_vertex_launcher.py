@@ -15,6 +15,9 @@ from attrs import frozen
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from penstock.launcher.archives import write_portable
+from penstock.launcher.reports import AttemptReport
+from penstock.launcher.wire import MARKER, encode_value
 from penstock.snapshot import take
 from penstock.spec import Defaults, Parameter, Pipeline, Step
 from penstock.spec.values import MAX_TEXT
@@ -23,11 +26,9 @@ from penstock.testing.probes import probe
 from penstock.testing.strategies.runnable import FOLDER, SHEET, TRAVELLING, lay_out
 from penstock.testing.strategies.text import HOSTILE, hostile_text, literal
 from penstock_vertex import launcher
-from penstock_vertex.archives import write_portable
 from penstock_vertex.compile import compile_pipeline
-from penstock_vertex.reports import AttemptReport
 from penstock_vertex.staging import code_object
-from penstock_vertex.wire import MARKER, REFERENCE, encode_value
+from penstock_vertex.wire import REFERENCE
 
 TELL = """
 import json, os, sys

@@ -10,13 +10,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from penstock.contract.target import Location, Problem
+from penstock.launcher.reports import AttemptReport, attempt_number, read_report
+from penstock.launcher.wire import MARKER, decode_value, encode_value
 from penstock.testing.strategies.text import hostile_text, keys, names
 from penstock_vertex.locations import resolve_location
 from penstock_vertex.names import label_problem, pipeline_name, step_name, task_name
 from penstock_vertex.options import VertexOptions
-from penstock_vertex.reports import AttemptReport, attempt_number, read_report
 from penstock_vertex.staging import code_object, compiled_object, object_path, reports_folder, split_uri
-from penstock_vertex.wire import MARKER, REFERENCE, decode_value, encode_value
+from penstock_vertex.wire import REFERENCE
 
 odd = st.text("xX-_a0f5", min_size=1, max_size=8).filter(lambda text: text[0] != "-")
 

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from penstock.launcher import outputs
+from penstock.launcher.wire import decode_value
 from penstock.spec import Parameter
 from penstock.spec.values import MAX_TEXT, ValueInvalid, read_output
 from penstock.testing.probes.pipelines import VALUE_TYPES
 from penstock.testing.strategies.text import hostile_text
-from penstock_vertex import launcher_outputs
-from penstock_vertex.wire import decode_value
 
 WRITE = "import base64, sys, zlib; open(sys.argv[1], 'wb').write(zlib.decompress(base64.b64decode(sys.argv[2])))"
 
@@ -69,7 +69,7 @@ def test_an_output_becomes_the_text_that_penstock_makes_of_it(tmp_path_factory, 
     folder = tmp_path_factory.getbasetemp()
     (folder / "from").write_bytes(data)
     try:
-        launcher_outputs.main(["it", type_, str(folder / "from"), str(folder / "to")])
+        outputs.main("", ["it", type_, str(folder / "from"), str(folder / "to")])
         made = decode_value((folder / "to").read_text())
     except SystemExit as error:
         assert str(error).startswith("the output `it`: ")

@@ -1,4 +1,4 @@
-"""What must survive a restart: jobs, operations, what is cached, what is known of objects. One SQLite file."""
+"""What must survive a restart, in one SQLite file."""
 
 from __future__ import annotations
 
@@ -9,40 +9,18 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-_TABLES = """
-create table if not exists meta (key text primary key, value text not null);
-create table if not exists jobs (
-    name text primary key, parent text not null, seq integer not null, resource blob not null, live blob not null,
-    unfinished integer not null
-);
-create index if not exists jobs_unfinished on jobs (unfinished) where unfinished;
-create table if not exists operations (name text primary key, parent text not null, body blob not null);
-create table if not exists cache (key text primary key, detail blob not null);
-create table if not exists buckets (name text primary key, body text not null);
-create table if not exists objects (
-    bucket text not null, name text not null, generation integer not null, body text not null,
-    primary key (bucket, name)
-);
-create table if not exists uploads (id text primary key, body text not null);
-create table if not exists packages (name text primary key, body text not null);
-create table if not exists entries (
-    job text not null, time integer not null, insert_id text not null, log_id text not null, project text not null,
-    received integer not null, rest text not null,
-    primary key (job, time, insert_id, log_id, project)
-) without rowid;
-create table if not exists agents (file text primary key, position integer not null);
-"""
+_META = "create table if not exists meta (key text primary key, value text not null);"
 
 
 class Store:
-    """A SQLite file, for all threads of one process. Each call is one transaction."""
+    """A SQLite file with the tables of an emulator, for all threads of one process. Each call is one transaction."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, tables: str) -> None:
         self._lock = threading.RLock()
         self._connection = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
         self._connection.execute("pragma journal_mode=wal")
         self._connection.execute("pragma synchronous=normal")
-        self._connection.executescript(_TABLES)
+        self._connection.executescript(_META + tables)
         self.run("insert or ignore into meta values ('id', ?)", uuid.uuid4().hex)
 
     @property

@@ -1,23 +1,36 @@
-"""The HTTP front end: loopback only, and nothing that a web page could send."""
+"""The HTTP front end of an emulator: loopback only, and nothing that a web page could send."""
 
 from __future__ import annotations
 
 import contextlib
 import re
 import socket
+import ssl
 import threading
 import traceback
 from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Literal, Protocol
 from urllib.parse import parse_qs
 
-from penstock_vertex_emulator.emulator import Emulator, refusal
-from penstock_vertex_emulator.errors import ApiError, invalid
-from penstock_vertex_emulator.faults import Lost
-from penstock_vertex_emulator.http import Answer, Request
+from penstock_emulator.faults import Lost
+from penstock_emulator.http import Answer, Request
 
 _MOST_BODY = 256 << 20
+_HANDSHAKE = 30.0
+"""Seconds that a caller has for TLS."""
+
+Why = Literal["stranger", "invalid", "failed"]
+
+
+class Application(Protocol):
+    """What answers."""
+
+    def answer(self, request: Request) -> Answer:
+        """Answer one request. Raises Lost."""
+
+    def refuse(self, why: Why, message: str) -> Answer:
+        """Say no in the vendor's shape: to a stranger, to what is no request, or because the emulator failed."""
 
 
 class Server(ThreadingHTTPServer):
@@ -26,15 +39,16 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, emulator: Emulator, port: int) -> None:
+    def __init__(self, application: Application, port: int, tls: ssl.SSLContext | None = None) -> None:
         super().__init__(("127.0.0.1", port), _Handler)
-        self.emulator = emulator
+        self.application = application
+        self.tls = tls
         self.ended = False
 
     @property
     def url(self) -> str:
         """Where it listens."""
-        return f"http://127.0.0.1:{self.server_address[1]}"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.server_address[1]}"
 
     def start(self) -> None:
         """Serve in a thread of its own."""
@@ -46,8 +60,26 @@ class Server(ThreadingHTTPServer):
         self.shutdown()
         self.server_close()
 
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        """Serve one connection, in its own thread: there the handshake keeps nobody waiting."""
+        if self.tls is None:
+            super().finish_request(request, client_address)
+            return
+        request.settimeout(_HANDSHAKE)
+        with self.tls.wrap_socket(request, server_side=True) as secured:
+            secured.settimeout(None)
+            super().finish_request(secured, client_address)
+
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing of a caller that went away."""
+
+
+class _Unread(Exception):
+    """A request that is answered without being read."""
+
+    def __init__(self, why: Why, message: str) -> None:
+        super().__init__(message)
+        self.why = why
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -66,8 +98,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self._drop()
                 return
             traceback.print_exc()
-            answer = refusal(
-                ApiError("INTERNAL", "the emulator failed; what it says on its standard error is a fault of its own")
+            answer = self.server.application.refuse(
+                "failed", "the emulator failed; what it says on its standard error is a fault of its own"
             )
         self._send(answer)
 
@@ -81,32 +113,30 @@ class _Handler(BaseHTTPRequestHandler):
             body = self._body()
             path, _, query = self.path.partition("?")
             questions = parse_qs(query, keep_blank_values=True)
-        except ApiError as error:
+        except _Unread as error:
             self.close_connection = True
-            return refusal(error)
+            return self.server.application.refuse(error.why, str(error))
         headers: Mapping[str, str] = self.headers  # type: ignore[assignment]  # a Message is one, whatever the case
-        return self.server.emulator.answer(Request(self.command, path, questions, headers, body))
+        return self.server.application.answer(Request(self.command, path, questions, headers, body))
 
     def _refuse_strangers(self) -> None:
         """What a browser sends for a page, and what came to us under another name, is not for us."""
         if "Origin" in self.headers:
-            raise ApiError("PERMISSION_DENIED", "the emulator executes what it is sent, and answers no web page")
+            raise _Unread("stranger", "the emulator executes what it is sent, and answers no web page")
         port = self.server.server_address[1]
         hosts = self.headers.get_all("Host") or []
         if hosts not in ([f"127.0.0.1:{port}"], [f"localhost:{port}"]):
-            raise ApiError(
-                "PERMISSION_DENIED", f"the emulator answers as 127.0.0.1:{port} only, not as {', '.join(hosts)}"
-            )
+            raise _Unread("stranger", f"the emulator answers as 127.0.0.1:{port} only, not as {', '.join(hosts)}")
 
     def _body(self) -> bytes:
         if "Transfer-Encoding" in self.headers:
-            raise invalid("a body without Content-Length is not read")
+            raise _Unread("invalid", "a body without Content-Length is not read")
         said = self.headers.get("Content-Length") or "0"
         if not re.fullmatch("[0-9]{1,19}", said) or int(said) > _MOST_BODY:
-            raise invalid(f"Content-Length {said}: the emulator takes up to {_MOST_BODY} bytes at once")
+            raise _Unread("invalid", f"Content-Length {said}: the emulator takes up to {_MOST_BODY} bytes at once")
         body = self.rfile.read(int(said))
         if len(body) < int(said):
-            raise invalid(f"the body ended after {len(body)} of {said} bytes")
+            raise _Unread("invalid", f"the body ended after {len(body)} of {said} bytes")
         return body
 
     def _send(self, answer: Answer) -> None:

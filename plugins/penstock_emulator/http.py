@@ -1,4 +1,4 @@
-"""A request and its answer, as every part of the emulator sees them."""
+"""A request and its answer, as every part of an emulator sees them."""
 
 from __future__ import annotations
 

@@ -1,9 +1,10 @@
 # Runs in a step's container: makes the step's arguments of what came, runs it, and hands on what it wrote.
-# What comes is said in launcher.py. Two expanders read this text before a shell does, so it has no dollar sign before
-# another one or before a parenthesis, and no doubled brace. Its variables begin with `_`, so that none is the image's.
+# What comes is said in __init__.py, which also fills in what stands between `@`. A cloud's expanders may read this text
+# before a shell does, so it has no dollar sign before another one or before a parenthesis, and no doubled brace. Its
+# variables begin with `_`, so that none is the image's.
 
 set -f
-_gcs=${PENSTOCK_GCS:-/gcs}
+_data=@root@ _plain=@plain@
 _report= _base= _child= _stop= _again= _word= _values= _artifacts= _limit= _python= _path=$PATH
 unset _program
 
@@ -47,9 +48,9 @@ decode() {
   _text=$1
   case $_text in
   penstock-b64:*) ;;
-  penstock-gcs:*)
-    _file=$_gcs/${_text#penstock-gcs:}
-    [ -r "$_file" ] || broken "cannot read $_file: is the bucket mounted, and may the service account read it?"
+  @reference@*)
+    _file=$_data/${_text#@reference@}
+    [ -r "$_file" ] || broken "cannot read $_file@advice@"
     _text=`cat "$_file" && echo x` || broken "cannot read $_file"
     _text=${_text%x}
     return
@@ -68,7 +69,7 @@ decode() {
 
 # unpack ARCHIVE FOLDER
 unpack() {
-  [ -r "$1" ] || broken "cannot read $1: is the bucket mounted, and may the service account read it?"
+  [ -r "$1" ] || broken "cannot read $1@advice@"
   mkdir -p "$2"
   if command -v tar >/dev/null; then
     tar -xf - -C "$2" <"$1" 2>"$_base/said" && return
@@ -85,22 +86,22 @@ unpack() {
 locate() {
   _said=$_text
   case $_text in
-  penstock-tar:gs://*)
-    _file=${_text#penstock-tar:gs://} _text=$_base/in/$1
-    unpack "$_gcs/${_file%%#*}" "$_text"
+  penstock-tar:@scheme@://*)
+    _file=${_text#penstock-tar:@scheme@://} _text=$_base/in/$1
+    unpack "$_data/${_file%%#*}" "$_text"
     case $_file in *#*) _text=$_text/${_file#*#} ;; esac
     ;;
-  gs://*) _text=$_gcs/${_text#gs://} ;;
+  @scheme@://*) _text=$_data/${_text#@scheme@://} ;;
   esac
   [ -e "$_text" ] || broken "there is nothing to read at $_said"
 }
 
-# begin FOLDER: a report of a new attempt, numbered from 1; none where the bucket is not mounted.
+# begin FOLDER: a report of a new attempt, numbered from 1; none where content is not to be seen.
 begin() {
-  [ -d "$_gcs/${1%%/*}" ] && mkdir -p "$_gcs/$1" 2>/dev/null || return
+  [ -d "$_data/${1%%/*}" ] && mkdir -p "$_data/$1" 2>/dev/null || return
   _number=1
-  while [ -e "$_gcs/$1/$_number" ]; do _number=`expr "$_number" + 1`; done
-  _report=$_gcs/$1/$_number
+  while [ -e "$_data/$1/$_number" ]; do _number=`expr "$_number" + 1`; done
+  _report=$_data/$1/$_number
   tell running "" ""
 }
 
@@ -169,7 +170,7 @@ while [ "$1" != end ]; do
     shift 3
     ;;
   code)
-    unpack "$_gcs/$2" "$_base/work"
+    unpack "$_data/$2" "$_base/work"
     shift 2
     ;;
   limit)
@@ -322,8 +323,9 @@ by_hand() {
   *) wrong output_invalid ": the image has no Python to read a value of type $2 with" ;;
   esac
   mkdir -p "${4%/*}" || wrong output_invalid ' could not be handed on'
-  case $_text in
-  '' | *[!A-Za-z0-9_.,:/+-]* | penstock-b64:* | penstock-gcs:*)
+  case $_plain$_text in
+  yes*) ;;
+  '' | *[!A-Za-z0-9_.,:/+-]* | penstock-*:*)
     command -v base64 >/dev/null || wrong output_invalid ': the image has neither base64 nor Python to hand it on with'
     _text=penstock-b64:`printf %s "$_text" | base64 | tr -d '\n'`
     ;;
@@ -333,7 +335,7 @@ by_hand() {
 
 if [ -n "$_values" ]; then
   if find_python; then
-    _text=`"$_python" -I -S -c "$_outputs" "$@" 2>&1` || fail output_invalid 0 "$_text" 1
+    _text=`"$_python" -I -S -c "$_outputs" "$_plain" "$@" 2>&1` || fail output_invalid 0 "$_text" 1
   else
     while [ "${1+there}" ]; do
       by_hand "$1" "$2" "$3" "$4"

@@ -1,6 +1,8 @@
 """Runs in a step's container: makes each value that the step wrote its one text, and hands it on.
 
-    launcher_outputs.py NAME TYPE FROM TO [NAME TYPE FROM TO ...]
+    outputs.py PLAIN NAME TYPE FROM TO [NAME TYPE FROM TO ...]
+
+PLAIN is `yes` where a text is written as it is, and else empty.
 
 It says what `penstock.spec.values.read_output` says, once more, because no image has penstock in it, and on any
 Python from 3.4 on with nothing but its standard library. It stands in a shell's single quotes, between two expanders
@@ -15,7 +17,6 @@ import re
 import sys
 
 MARKER = "penstock-b64:"
-REFERENCE = "penstock-gcs:"
 MOST = 64 * 1024
 DIGITS = 4300
 DEPTH = 100
@@ -77,12 +78,12 @@ def canonical(kind: str, text: str) -> str:
 def carried(data: bytes) -> bytes:
     """A text as a parameter carries it: itself where nothing could touch it, else encoded."""
     plain = re.match(b"[!#%-z|~][ -#%-z|~]*\\Z", data) and not data.endswith(b" ")
-    if plain and not data.startswith((MARKER.encode(), REFERENCE.encode())):
+    if plain and not re.match(b"penstock-[a-z0-9]+:", data):
         return data
     return MARKER.encode() + base64.b64encode(data)
 
 
-def main(given: "list[str]") -> None:
+def main(plain: str, given: "list[str]") -> None:
     """Hand on every output, or exit with what is wrong with the first that is not of its type."""
     while given:
         name, kind, path, to, *given = given
@@ -104,10 +105,10 @@ def main(given: "list[str]") -> None:
             if not os.path.isdir(folder):  # noqa: PTH112  # as above
                 os.makedirs(folder)  # noqa: PTH103  # as above
             with open(to, "wb") as file:  # noqa: PTH123  # as above
-                file.write(carried(data))
+                file.write(data if plain else carried(data))
         except OSError as error:
             sys.exit("the output `" + name + "` could not be handed on: " + str(error.strerror))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(sys.argv[1], sys.argv[2:])

@@ -1,4 +1,4 @@
-"""A snapshot's archive in the form that it has in the bucket, which images without Python can unpack too."""
+"""A snapshot's archive in the form that it has at a cloud, which images without Python can unpack too."""
 
 from __future__ import annotations
 

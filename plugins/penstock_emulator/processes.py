@@ -21,7 +21,7 @@ TOKEN = "PENSTOCK_EMULATOR_STEP"
 """The environment variable by which a step's processes are known: the state's id, `/`, and the attempt's."""
 
 GRACE = 5.0
-"""Seconds from SIGTERM to SIGKILL. Kubernetes waits 30; what Vertex AI does is not documented."""
+"""Seconds from SIGTERM to SIGKILL. Kubernetes waits 30; what the clouds do is not documented."""
 
 
 class Processes:

@@ -1,4 +1,4 @@
-"""What the launcher says of an attempt: a small object in the staging bucket, as a task's error is only a sentence."""
+"""What the launcher says of an attempt: a small file beside the run, as a cloud's own error is only a sentence."""
 
 from __future__ import annotations
 

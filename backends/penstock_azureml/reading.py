@@ -1,0 +1,163 @@
+"""A pipeline job and its nodes, as Azure's run history writes them, in the words of the contract.
+
+The shapes are those of the run history client within azure-ai-ml (`_restclient/runhistory`).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from attrs import field, frozen
+
+from penstock.codec import read_time
+from penstock.contract.run import ENDED, Failure, RunReport, RunState, StepReport, StepState
+from penstock.launcher.reports import AttemptReport, read_report
+from penstock_azureml.compile import OUTPUTS
+from penstock_azureml.names import own_name
+
+Run = Mapping[str, Any]
+_ENDED: Mapping[str, Any] = {
+    "Completed": "succeeded",
+    "Finished": "succeeded",
+    "Failed": "failed",
+    "Canceled": "canceled",
+}
+_WAITING = frozenset({"NotStarted", "Queued", "Scheduled", ""})
+_BEFORE = frozenset({"Provisioning", "Starting", "Preparing"})
+_FROM = re.compile(r"parent\.jobs\.(\w+)\.outputs\.")
+
+
+@frozen(kw_only=True)
+class Finished:
+    """What is known of a node that has ended: how its last attempt went, and its outputs, by Azure's names for them."""
+
+    attempt: int | None = None
+    report: AttemptReport = field(factory=AttemptReport)
+    outputs: Mapping[str, str] = field(factory=dict)
+
+
+def finished_of(report: bytes | None, outputs: Mapping[str, str]) -> Finished:
+    """What the launcher said of a node, if it said anything: the last attempt's report, and its number."""
+    lines = (report or b"").split(b"\n")
+    number = lines[3].decode("ascii", "replace") if len(lines) > 3 else ""
+    attempt = int(number) if number.isascii() and number.isdigit() else None
+    return Finished(attempt=attempt, report=read_report(report or b""), outputs=outputs)
+
+
+def state_of(run: Run) -> RunState:
+    """What a job's status is to us."""
+    status = str(run.get("status") or "")
+    ended: RunState | None = _ENDED.get(status)
+    return ended or ("queued" if status in _WAITING else "running")
+
+
+def step_state(child: Run | None) -> StepState:
+    """What the status of a node's run is to us; one that has none waits."""
+    status = str(child.get("status") or "") if child else ""
+    ended: StepState | None = _ENDED.get(status)
+    return ended or ("queued" if status in _WAITING | _BEFORE else "running")
+
+
+def by_node(component: Mapping[str, Any], children: list[Run]) -> dict[str, Run]:
+    """The runs of nodes, by the node: it is what a run is called, or which module it is of."""
+    known = component["componentSpec"]["jobs"]
+    found: dict[str, Run] = {}
+    for child in children:
+        told = child.get("properties") or {}
+        names = (told.get("azureml.nodeid"), child.get("displayName"), told.get("azureml.modulename"))
+        node = next((name for name in names if name in known), None)
+        if node is not None:
+            found.setdefault(node, child)
+    return found
+
+
+def run_report(
+    component: Mapping[str, Any], run: Run, nodes: Mapping[str, Run], finished: Mapping[str, Finished]
+) -> RunReport:
+    """A run and its steps, in the order of the graph."""
+    state = state_of(run)
+    steps = tuple(_step(node, nodes.get(node), state, finished.get(node, Finished())) for node in _order(component))
+    began = _time(run.get("startTimeUtc")) if state != "queued" else None
+    return RunReport(
+        state=state,
+        started=began,
+        ended=_time(run.get("endTimeUtc")) if state in ENDED else None,
+        error=_why(run, steps) if state == "failed" else None,
+        steps=steps,
+    )
+
+
+def run_outputs(component: Mapping[str, Any], finished: Mapping[str, Finished]) -> dict[str, str]:
+    """The pipeline's outputs, as far as their nodes have made them."""
+    sources = json.loads((component.get("properties") or {}).get(OUTPUTS) or "{}")
+    found: dict[str, str] = {}
+    for port, source in sources.items():
+        node, _, made = source.partition(".")
+        text = finished.get(node, Finished()).outputs.get(made)
+        if text is not None:
+            found[own_name(port)] = text
+    return found
+
+
+def _step(node: str, child: Run | None, run: RunState, finished: Finished) -> StepReport:
+    state, name = step_state(child), own_name(node)
+    if state not in ENDED and run in ENDED:  # what nobody will start any more
+        state = "canceled" if run == "canceled" else "skipped"
+    began = _time(child.get("startTimeUtc")) if child and state not in ("queued", "skipped") else None
+    ended = state in ENDED and began is not None
+    report = finished.report
+    exit_code = 0 if state == "succeeded" else report.exit_code
+    outputs = {own_name(port.partition("_")[2]): text for port, text in finished.outputs.items()}
+    return StepReport(
+        name=name,
+        state=state,
+        attempt=0 if began is None else finished.attempt or 1,
+        started=began,
+        ended=_time((child or {}).get("endTimeUtc")) if ended else None,
+        exit_code=exit_code if ended else None,
+        error=_failure(name, child or {}, report) if state == "failed" else None,
+        outputs=outputs if state == "succeeded" else {},
+    )
+
+
+def _failure(name: str, child: Run, report: AttemptReport) -> Failure:
+    message = report.message or (f"exited with code {report.exit_code}" if report.exit_code else "")
+    said = message or _said(child) or "failed, and Azure does not say why"
+    return Failure(code=report.code or "step_failed", message=f"step `{name}`: {said}", step=name)
+
+
+def _why(run: Run, steps: tuple[StepReport, ...]) -> Failure:
+    for step in steps:
+        if step.error is not None:
+            return step.error
+    return Failure(code="run_failed", message=_said(run) or "the job failed, and Azure does not say why")
+
+
+def _said(run: Run) -> str:
+    """Why Azure says that something failed, in one line."""
+    error = (run.get("error") or {}).get("error") or {}
+    return " ".join(str(error.get("message") or "").split())[:500]
+
+
+def _order(component: Mapping[str, Any]) -> list[str]:
+    """The nodes, each after all it takes something from; by the step's name where the graph leaves a choice."""
+    left: dict[str, set[str]] = {}
+    for node, about in component["componentSpec"]["jobs"].items():
+        texts = [str(one.get("value", "")) if isinstance(one, dict) else str(one) for one in about["inputs"].values()]
+        left[node] = {found for text in texts for found in _FROM.findall(text)}
+    return list(_sorted(left))
+
+
+def _sorted(left: dict[str, set[str]]) -> Iterator[str]:
+    while left:
+        node = min((one for one, needs in left.items() if not needs & left.keys()), key=own_name)
+        del left[node]
+        yield node
+
+
+def _time(text: str | None) -> datetime | None:
+    return None if text is None else read_time(text)

@@ -1,0 +1,61 @@
+"""What Azure ML cannot do is told at publish, each problem with its place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from attrs import evolve
+
+from penstock.spec import Parameter, Pipeline, Resources, Step
+from penstock_azureml.options import AzuremlOptions
+from penstock_azureml.validate import problems
+
+OPTIONS = AzuremlOptions(subscription="5e6f2a1c-0000-4000-8000-000000000001", resource_group="ml", workspace="prod")
+
+
+def found(options=OPTIONS, parameters=None, **more):
+    pipeline = Pipeline(name="one", parameters=parameters or {}, steps={"one": Step(command=["true"], **more)})
+    return [(one.severity, one.code, one.path[-1]) for one in problems(options, pipeline)]
+
+
+@pytest.mark.parametrize(
+    ("asked", "code"), [({"cpu": 2}, "cpu_ignored"), ({"memory": "4Gi"}, "memory_ignored"), ({"gpu": 1}, "gpu_ignored")]
+)
+def test_machines_are_the_compute_s(asked, code):
+    resources = Resources(**asked)
+    assert found(resources=resources) == [("warning", code, next(iter(asked)))]
+    assert found(evolve(OPTIONS, strict=True), resources=resources) == [("error", code, next(iter(asked)))]
+
+
+@pytest.mark.parametrize("image", ["${{inputs.x}}", "a b", "-x"])
+def test_an_image_that_is_none_is_refused(image):
+    assert found(image=image) == [("error", "image_refused", "image")]
+
+
+@pytest.mark.parametrize("name", ["a#b.csv", "${{x}}.csv", "$[[x]].csv"])
+def test_a_name_that_no_command_can_say_is_refused(name):
+    assert found(parameters={"a": Parameter("file", default=f"./{name}")}) == [("error", "name_refused", "default")]
+
+
+def test_where_content_cannot_be_read_is_told():
+    for text in ("gs://a/b", "s3://a/b"):
+        assert found(parameters={"a": Parameter("file", default=text)}) == [
+            ("error", "location_unsupported", "default")
+        ]
+    assert found(parameters={"a": Parameter("file", default="azureml://datastores/a/paths/b")}) == []
+
+
+def test_a_command_that_is_too_long_is_refused():
+    pipeline = Pipeline(name="one", steps={"one": Step(command=["x" * 60_000])})
+    assert [one.code for one in problems(OPTIONS, pipeline)] == ["size_refused"]
+
+
+def test_a_name_that_is_too_long_is_refused():
+    pipeline = Pipeline(name="one", steps={"s" * 250: Step(command=["true"])})
+    assert [one.code for one in problems(OPTIONS, pipeline)] == ["name_refused"]
+
+
+def test_a_conda_file_that_is_not_there_is_told():
+    options = evolve(OPTIONS, conda=Path("/nowhere.yaml"))
+    assert found(options) == [("error", "image_refused", "defaults")]
