@@ -82,9 +82,9 @@ def value_parameters(pipeline: Pipeline, name: str) -> list[str]:
     return sorted({*words.parameters_of(step), *named})
 
 
-def words_of(pipeline: Pipeline, name: str, bundled: Mapping[str, str], code: str | None) -> Iterator[str]:
+def words_of(pipeline: Pipeline, name: str, bundled: Mapping[str, str], archive: str | None) -> Iterator[str]:
     """The launcher's words for a step. `bundled` names the archive of each parameter whose content came with the code,
-    with `#` and a name for a file; `code` is the archive of the code itself.
+    with `#` and a name for a file; `archive` is that of the code itself.
     """
     inputs, outputs, parameters = (
         input_ports(pipeline, name),
@@ -98,12 +98,12 @@ def words_of(pipeline: Pipeline, name: str, bundled: Mapping[str, str], code: st
         return f"@value {parameters[given]}" if given else f"@read {inputs[key]}"
 
     def data(key: str) -> str:
-        archive = bundled.get(of_parameter(step.inputs[key]) or "")
-        return f"@data {inputs[key]} {archive}" if archive else f"@path {inputs[key]}"
+        came = bundled.get(of_parameter(step.inputs[key]) or "")
+        return f"@data {inputs[key]} {came}" if came else f"@path {inputs[key]}"
 
     sources = words.Sources(
         report=("@reports", "attempts", "step"),
-        code=None if code is None else f"@here {code}",
+        archive=None if archive is None else f"@here {archive}",
         parameter=lambda key: f"@value {parameters[key]}",
         value=value,
         given=data,

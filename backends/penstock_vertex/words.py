@@ -23,14 +23,14 @@ def input_key(name: str) -> str:
     return f"in_{name}"
 
 
-def words_of(pipeline: Pipeline, name: str, staging: str, code: str | None) -> Iterator[str]:
+def words_of(pipeline: Pipeline, name: str, staging: str, archive: str | None) -> Iterator[str]:
     """What the launcher is told of one step, as it stands in the IR; `penstock.launcher` says what each word means.
 
-    `code` is the path below staging of the archive that its code lies in.
+    `archive` is the path below staging of the archive that its code lies in.
     """
     sources = words.Sources(
         report=(object_path(staging, RUNS), JOB_NAME, f"{REPORTS}/{task_name(name)}"),
-        code=None if code is None else object_path(staging, code),
+        archive=None if archive is None else object_path(staging, archive),
         parameter=lambda key: _parameter(parameter_key(key)),
         value=lambda key: _parameter(input_key(key)),
         given=lambda key: _parameter(input_key(key)),

@@ -31,13 +31,18 @@ steps:
 
 @pytest.fixture
 def project(tmp_path: Path, target: dict[str, Any]) -> Path:
+    return made(tmp_path, target)
+
+
+def made(folder: Path, target: dict[str, Any]) -> Path:
+    """A project with the endpoint `quick` on a target."""
     from penstock.workspace import Workspace
 
-    (tmp_path / "penstock.yaml").write_text(json.dumps({"target": "prod", "targets": {"prod": target}}))
-    (tmp_path / "quick.yaml").write_text(QUICK)
-    with Workspace.open(tmp_path, env={}, actor="ada") as workspace:
-        workspace.publish(tmp_path / "quick.yaml", endpoint="quick")
-    return tmp_path
+    (folder / "penstock.yaml").write_text(json.dumps({"target": "prod", "targets": {"prod": target}}))
+    (folder / "quick.yaml").write_text(QUICK)
+    with Workspace.open(folder, env={}, actor="ada") as workspace:
+        workspace.publish(folder / "quick.yaml", endpoint="quick")
+    return folder
 
 
 def submitted(project: Path) -> dict[str, Any]:
@@ -50,11 +55,3 @@ def test_submit_and_status_do_without_the_large_package(project: Path) -> None:
     modules = set(submitted(project)["modules"])
     assert "azure.core" in modules and "penstock_azureml.jobs" in modules
     assert not {name for name in modules if name.startswith(("azure.ai", "azure.identity", "azure.storage", "msal"))}
-
-
-@pytest.mark.benchmark
-def test_submit_and_status_take_little_time(project: Path) -> None:
-    """The issue's own limit: 0.6 s of the processor for a whole process that submits and looks."""
-    best = min(submitted(project)["cpu"] for _ in range(5))
-    print(f"\na process that submits and looks: {best:.2f} s of CPU")
-    assert best < 0.6

@@ -20,12 +20,12 @@ class Sources:
     `parameter` is the text of a parameter, by its name, `value` that of an input which is a value, `given` what a
     `file` or `directory` input from outside is, `made` the path of one that another step wrote, `written` the path that
     takes the text of an output, and `kept` the one that its content is to lie at; each by the key in the step. `report`
-    are the three words of where reports go, and `code` says where the code lies, if there is any. `encode` writes
+    are the three words of where reports go, and `archive` says where the code lies, if there is any. `encode` writes
     literal text.
     """
 
     report: tuple[str, str, str]
-    code: str | None
+    archive: str | None
     parameter: Callable[[str], str]
     value: Callable[[str], str]
     given: Callable[[str], str]
@@ -45,8 +45,8 @@ def words_of(pipeline: Pipeline, name: str, sources: Sources) -> Iterator[str]:
     step = pipeline.effective(name)
     types = graph.input_types(pipeline, name)
     yield from ("report", *sources.report)
-    if sources.code is not None:
-        yield from ("code", sources.code)
+    if sources.archive is not None:
+        yield from ("code", sources.archive)
     if step.timeout is not None:
         yield from ("limit", format(Decimal(repr(step.timeout)).normalize(), "f"))
     read = {found.names[0] for found in _mentioned(step) if found.scope == "inputs"}
