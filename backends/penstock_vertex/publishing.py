@@ -28,7 +28,7 @@ def publish(target: Target, snapshot: Snapshot, compiled: Compiled) -> Publicati
     said = {"penstock-digest": snapshot.digest, "penstock-pipeline": header_text(snapshot.pipeline.name)}
     for archive in snapshot.archives.values():
         path = code_object(archive.digest)
-        with tempfile.NamedTemporaryFile(suffix=".tar") as file:
+        with tempfile.NamedTemporaryFile(prefix=".", suffix=".tar") as file:
             write_portable(archive, file)
             file.flush()
             if not vertex.has(path, Path(file.name)):

@@ -134,6 +134,7 @@ def test_who_signs_in_again_need_not_start_again(workspace, monkeypatch) -> None
     from google.auth.credentials import AnonymousCredentials, Credentials
 
     from penstock_vertex.client import connect
+    from penstock_vertex.credentials import forget
 
     class Old(Credentials):
         def refresh(self, request: Any) -> None:
@@ -150,6 +151,7 @@ def test_who_signs_in_again_need_not_start_again(workspace, monkeypatch) -> None
     monkeypatch.setattr(google.auth, "default", lambda **_: (AnonymousCredentials(), "x"))
     assert connect(options).files("compiled/")
     assert connect(options).find_job("penstock-none") is None
+    forget()
 
 
 def test_the_address_of_an_unfinished_upload_is_told_to_nobody(workspace, faults, tmp_path) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from penstock.errors import PenstockError, TargetUnavailable
 from penstock.workspace import Workspace
+from penstock_vertex.credentials import forget
 
 SPEC = """\
 apiVersion: penstock/v1
@@ -148,6 +149,7 @@ def test_values_that_are_too_many_are_said_by_their_step(workspace, faults) -> N
 
 
 def test_who_has_no_credentials_is_told_how_to_get_them(tmp_path, target, monkeypatch) -> None:
+    forget()
     for name in ("GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_CLOUD_PROJECT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path / "gcloud"))
