@@ -45,6 +45,7 @@ run outputs
 run rerun -p --params
 serve --host --port --tls-cert --tls-key --no-auth --no-azureml-v1 --no-dispatch
 server show
+emulate azureml --port --state --schemas
 emulate vertex --port --grpc-port --state
 dispatch
 token create --scope --endpoint --expires
