@@ -19,8 +19,8 @@ def cpu_of(code: str) -> float:
     return float(done.stdout.splitlines()[-1])
 
 
-def test_a_process_that_submits_takes_a_fifth_of_what_importing_microsoft_s_package_takes(importing, tmp_path):
-    """Where that package takes the 3 s that were measured, this is the 0.6 s that are wanted."""
+def test_a_process_that_submits_takes_half_of_what_importing_microsoft_s_package_takes(importing, tmp_path):
+    """All of it, the workspace and both calls included, where that import alone takes about a second."""
     pytest.importorskip("azure.ai.ml", reason="needs requirements-cloud.lock")
     imports = importing(Path(__file__).parents[1] / "azureml" / "test_azureml_imports.py")
     emulated = importing(Path(__file__).parents[1] / "azureml_emulator" / "azureml_emulated.py")
@@ -32,4 +32,4 @@ def test_a_process_that_submits_takes_a_fifth_of_what_importing_microsoft_s_pack
         running.stop()
     ours, floor = (statistics.median(one) for one in zip(*pairs, strict=True))
     print(f"submit and look: {ours:.2f} s of CPU, {ours / floor:.2f} of importing azure.ai.ml")
-    assert ours / floor <= 0.2
+    assert ours / floor <= 0.5
