@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 from penstock_vertex_emulator.errors import invalid
+from penstock_vertex_emulator.filter_words import FilterWords
 
 _WORD = re.compile(r'\s*(?:(?P<sign>[()]|!=|<=|>=|=|<|>|:)|"(?P<text>(?:[^"\\]|\\.)*)"|(?P<word>[^\s()=!<>:"]+))')
 _TIMES = ("create_time", "update_time", "start_time", "end_time")
@@ -25,74 +26,48 @@ def matches(expression: str) -> Test:
     """A filter as a test of a job. Raises ApiError for one that is not understood."""
     if not expression.strip():
         return lambda job: True
-    reader = _Reader(expression)
+    reader = _Reader(expression, _WORD, lambda text: re.sub(r"\\(.)", r"\1", text))
     test = reader.expression()
     if reader.words:
         raise reader.wrong(f"unexpected {reader.words[0][1]!r}")
     return test
 
 
-class _Reader:
-    def __init__(self, text: str) -> None:
-        self._text = text
-        self.words: list[tuple[str, str]] = []
-        position = 0
-        while text[position:].strip():
-            found = _WORD.match(text, position)
-            if found is None:
-                raise self.wrong(f"unexpected {text[position:].strip()[:20]!r}")
-            kind = str(found.lastgroup)
-            self.words.append((kind, re.sub(r"\\(.)", r"\1", found[kind]) if kind == "text" else found[kind]))
-            position = found.end()
-
-    def wrong(self, what: str) -> Exception:
-        return invalid(f"filter {self._text!r}: {what}")
-
-    def _take(self, *wanted: str) -> bool:
-        if self.words and self.words[0][0] != "text" and self.words[0][1] in wanted:
-            self.words.pop(0)
-            return True
-        return False
-
-    def _next(self, what: str) -> tuple[str, str]:
-        if not self.words:
-            raise self.wrong(f"{what} is missing at the end")
-        return self.words.pop(0)
-
+class _Reader(FilterWords):
     def expression(self) -> Test:
         # In AIP-160 OR binds more closely than AND.
         parts = [self._either()]
-        while self._take("AND"):
+        while self.take("AND"):
             parts.append(self._either())
         return lambda job: all(one(job) for one in parts)
 
     def _either(self) -> Test:
         parts = [self._term()]
-        while self._take("OR"):
+        while self.take("OR"):
             parts.append(self._term())
         return lambda job: any(one(job) for one in parts)
 
     def _term(self) -> Test:
-        if self._take("NOT", "-"):
+        if self.take("NOT", "-"):
             inner = self._term()
             return lambda job: not inner(job)
-        if self._take("("):
+        if self.take("("):
             inner = self.expression()
-            if not self._take(")"):
+            if not self.take(")"):
                 raise self.wrong("`)` is missing")
             return inner
         return self._comparison()
 
     def _comparison(self) -> Test:
-        kind, name = self._next("a field")
+        kind, name = self.next("a field")
         if kind != "word":
             raise self.wrong(f"{name!r} is no field")
         if self.words and name == "labels." and self.words[0][0] == "text":
             name += self.words.pop(0)[1]
-        _, sign = self._next("a comparison")
+        _, sign = self.next("a comparison")
         if sign not in _SIGNS:
             raise self.wrong(f"{sign!r} is no comparison")
-        _, value = self._next("a value")
+        _, value = self.next("a value")
         return self._test(name, sign, value)
 
     def _test(self, name: str, sign: str, value: str) -> Test:

@@ -13,12 +13,13 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
-from penstock_vertex_emulator.errors import ApiError, invalid, unsupported
+from penstock_vertex_emulator.errors import invalid, unsupported
+from penstock_vertex_emulator.filter_words import FilterWords
 from penstock_vertex_emulator.pipelines import numbered
 
 _WORD = re.compile(
     r"\s*(?:(?P<sign>[()]|=~|!~|!=|<=|>=|=|<|>|:)"
-    r'|(?P<text>"(?:[^"\\]|\\.)*")'
+    r'|"(?P<text>(?:[^"\\]|\\.)*)"'
     r'|(?P<word>(?:[^\s()=!<>:"]|(?<=\.)"(?:[^"\\]|\\.)*")+))'
 )
 _SIGNS = ("=", "!=", "<", "<=", ">", ">=", ":")
@@ -40,77 +41,51 @@ def expression(text: str) -> Expression:
         raise invalid(f"filter: longer than {_MOST} characters")
     if not text.strip():
         return "1", []
-    reader = _Reader(text)
+    reader = _Reader(text, _WORD, _unquoted)
     found = reader.all()
     if reader.words:
         raise reader.wrong(f"unexpected {reader.words[0][1]!r}")
     return found
 
 
-class _Reader:
-    def __init__(self, text: str) -> None:
-        self._text = text
-        self.words: list[tuple[str, str]] = []
-        position = 0
-        while text[position:].strip():
-            found = _WORD.match(text, position)
-            if found is None:
-                raise self.wrong(f"unexpected {text[position:].strip()[:20]!r}")
-            kind = str(found.lastgroup)
-            self.words.append((kind, _unquoted(found[kind][1:-1]) if kind == "text" else found[kind]))
-            position = found.end()
-
-    def wrong(self, what: str) -> ApiError:
-        return invalid(f"filter {self._text[:200]!r}: {what}")
-
-    def _take(self, *wanted: str) -> bool:
-        if self.words and self.words[0][0] != "text" and self.words[0][1] in wanted:
-            self.words.pop(0)
-            return True
-        return False
-
-    def _next(self, what: str) -> tuple[str, str]:
-        if not self.words:
-            raise self.wrong(f"{what} is missing at the end")
-        return self.words.pop(0)
-
+class _Reader(FilterWords):
     def _follows(self) -> bool:
         return bool(self.words) and self.words[0][1:] not in ((")",), ("OR",))
 
     def all(self) -> Expression:
         parts = [self._either(self._term)]
-        while self._take("AND") or self._follows():  # what stands side by side is joined, too
+        while self.take("AND") or self._follows():  # what stands side by side is joined, too
             parts.append(self._either(self._term))
         return _joined(" and ", parts)
 
     def _either(self, one: Callable[[], Expression]) -> Expression:
         parts = [one()]
-        while self._take("OR"):
+        while self.take("OR"):
             parts.append(one())
         return _joined(" or ", parts)
 
     def _inside(self, what: Callable[[], Expression]) -> Expression:
         found = what()
-        if not self._take(")"):
+        if not self.take(")"):
             raise self.wrong("`)` is missing")
         return found
 
     def _term(self) -> Expression:
-        if self._take("NOT", "-"):
+        if self.take("NOT", "-"):
             return _not(self._term())
-        if self._take("("):
+        if self.take("("):
             return self._inside(self.all)
-        kind, name = self._next("a field")
+        kind, name = self.next("a field")
         if name.startswith("-") and kind == "word":
             self.words.insert(0, (kind, name[1:]))
             return _not(self._term())
         if kind != "word":
-            raise unsupported(f"filter {self._text[:200]!r}: {name!r} without a field")
-        if self._take("("):
+            raise unsupported(f"filter {self.shown}: {name!r} without a field")
+        if self.take("("):
             if name != "log_id":
                 raise unsupported(f"filter: the function {name}")
-            return self._inside(lambda: ("log_id = ?", [quote(self._next("a log's id")[1], safe="")]))
-        _, sign = self._next("a comparison")
+            return self._inside(lambda: ("log_id = ?", [quote(self.next("a log's id")[1], safe="")]))
+        _, sign = self.next("a comparison")
         if sign in ("=~", "!~"):
             raise unsupported("filter: regular expressions")
         if sign not in _SIGNS:
@@ -119,16 +94,16 @@ class _Reader:
 
     def _values(self, name: str, sign: str) -> Expression:
         """One value, or several in parentheses."""
-        if self._take("("):
+        if self.take("("):
             return self._inside(lambda: self._values_of(name, sign))
-        kind, value = self._next("a value")
+        kind, value = self.next("a value")
         if kind == "sign":
             raise self.wrong(f"{value!r} is no value")
         return self._test(name, sign, value, quoted=kind == "text")
 
     def _values_of(self, name: str, sign: str) -> Expression:
         parts = [self._either(lambda: self._values(name, sign))]
-        while self._take("AND"):
+        while self.take("AND"):
             parts.append(self._either(lambda: self._values(name, sign)))
         return _joined(" and ", parts)
 
@@ -183,13 +158,6 @@ def _not(one: Expression) -> Expression:
     return f"not ({one[0]})", one[1]
 
 
-def _unquoted(text: str) -> str:
-    try:
-        return str(json.loads(f'"{text}"'))
-    except ValueError:
-        return re.sub(r"\\(.)", r"\1", text)
-
-
 def _moment(text: str) -> int | None:
     from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -199,3 +167,10 @@ def _moment(text: str) -> int | None:
     except ValueError:
         return None
     return int(moment.ToNanoseconds())
+
+
+def _unquoted(text: str) -> str:
+    try:
+        return str(json.loads(f'"{text}"'))
+    except ValueError:
+        return re.sub(r"\\(.)", r"\1", text)
