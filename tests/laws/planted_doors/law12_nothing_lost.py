@@ -21,24 +21,32 @@ def only_what_was_accepted_here_is_handed_over():
 
 def what_is_taken_is_anybodys():
     """What one dispatcher is handing over is due for the others at once."""
-    import time
-
     import penstock_memory
 
     from penstock.registry import outbox
 
     outbox.LEASE = 0.0
-    submit = penstock_memory.penstock_submit_run
-    # A target takes a moment, in which there is something to be taken twice.
-    penstock_memory.penstock_submit_run = _slowly(submit, time.sleep)
+    penstock_memory.penstock_submit_run = _once_slowly(penstock_memory.penstock_submit_run)
 
 
-def _slowly(real, sleep):
+def _once_slowly(real):
+    """The first hand-over of all lasts until every other dispatcher must have looked for what is due."""
     import functools
+    import os
+    import time
+
+    from laws.doors.handing import FILE
+
+    from penstock.dispatch import dispatcher
 
     @functools.wraps(real)
     def submit(target, run):
-        sleep(0.01)
+        try:
+            os.close(os.open(f"{os.environ[FILE]}.first", os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            pass
+        else:
+            time.sleep(8 * dispatcher._TICK)
         return real(target, run)
 
     return submit
