@@ -61,15 +61,11 @@ def check(target: Target) -> Health:
 def published(azure: Azure) -> list[str]:
     """The components of pipelines that were published here, by name, whoever published them."""
     found: list[str] = []
-    page: Any = azure.arm("GET", "components", "the components cannot be listed").json()
-    while True:
-        for one in page.get("value") or []:
-            told = one.get("properties", {}).get("tags") or {}
-            if one["name"].startswith("penstock_") or "penstock_pipeline" in told:
-                found.append(one["name"])
-        if not page.get("nextLink"):
-            return sorted(found)
-        page = azure.call("GET", page["nextLink"], "the components cannot be listed").json()
+    for one in azure.pages("components", "the components cannot be listed"):
+        told = one.get("properties", {}).get("tags") or {}
+        if one["name"].startswith("penstock_") or "penstock_pipeline" in told:
+            found.append(one["name"])
+    return sorted(found)
 
 
 def _workspace(azure: Azure) -> Iterable[str]:

@@ -9,7 +9,7 @@ harm. What fails then is repeated by the core, or by whoever looks again. azure-
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Hashable, Mapping
+from collections.abc import Collection, Hashable, Iterator, Mapping
 from functools import lru_cache
 from typing import IO, Any
 from urllib.parse import urlencode, urlsplit
@@ -94,6 +94,15 @@ class Azure:
         slash = "/" if path else ""
         url = f"{self.options.resource_manager}{self.options.path}{slash}{path}?{asked}"
         return self.call(verb, url, what, body, allow=allow, headers=headers)
+
+    def pages(self, path: str, what: str, query: Mapping[str, str] | None = None) -> Iterator[Any]:
+        """Everything in a list, page by page; nothing where what it belongs to is not there."""
+        page = self.arm("GET", path, what, allow=(404,), query=query).json()
+        while True:
+            yield from page.get("value") or []
+            if not page.get("nextLink"):
+                return
+            page = self.call("GET", page["nextLink"], what).json()
 
     def call(
         self,

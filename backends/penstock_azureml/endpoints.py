@@ -1,7 +1,8 @@
 """A pipeline endpoint as a batch endpoint, for native callers: a deployment for each open version, and the default.
 
 A closed gate takes the deployments away that it closes, and the default with them, because a deployment of an archived
-component still runs. Native callers who may submit jobs can run the component itself all the same: our gates end here.
+component still runs. The component of a closed published pipeline is archived besides, which hides it. Native callers
+who may submit jobs can run the component itself all the same: our gates end here.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from penstock.contract.target import EndpointState, EndpointVersion, Target
+from penstock.contract.target import EndpointState, EndpointVersion, NativeTrigger, Target
 from penstock.errors import TargetUnavailable
-from penstock_azureml import places
+from penstock_azureml import components, places
 from penstock_azureml.client import Answer, Azure, connect
 
 REVISION = "penstock_revision"
@@ -35,8 +36,11 @@ def deployment_name(version: str) -> str:
     return f"version-{version}"
 
 
-def sync(target: Target, endpoint: EndpointState) -> bool:
-    """Make the batch endpoint what `endpoint` says, but for old news. Raises TargetUnavailable, TargetRefused."""
+def sync(target: Target, endpoint: EndpointState) -> NativeTrigger | bool:
+    """Make the batch endpoint what `endpoint` says, but for old news, and say where it is called.
+
+    Raises TargetUnavailable, TargetRefused.
+    """
     azure = connect(target.options)
     path = f"batchEndpoints/{endpoint_name(endpoint.id)}"
     answer = azure.arm("GET", path, "the endpoint cannot be read", allow=(404,))
@@ -46,8 +50,9 @@ def sync(target: Target, endpoint: EndpointState) -> bool:
             _done(azure, azure.arm("DELETE", path, "the endpoint cannot be deleted", allow=(404,)), path)
         return True
     known = ((there or {}).get("tags") or {}).get(REVISION, "0")
-    if known.isdigit() and int(known) > endpoint.revision:
-        return True
+    if there is not None and known.isdigit() and int(known) > endpoint.revision:
+        return _native(there)
+    components.mirror_gates(azure, endpoint.versions)
     wanted = _open(endpoint)
     default = next((name for name, one in wanted.items() if one.version == endpoint.default), None)
     if there is None or _failed(there):
@@ -64,7 +69,13 @@ def sync(target: Target, endpoint: EndpointState) -> bool:
     for name in sorted(found.keys() - wanted.keys()):
         what = f"the deployment `{name}` cannot be removed"
         _done(azure, azure.arm("DELETE", f"{path}/deployments/{name}", what, allow=(404,)), what)
-    return True
+    return _native(azure.arm("GET", path, "the endpoint cannot be read").json())
+
+
+def _native(endpoint: Mapping[str, Any]) -> NativeTrigger | bool:
+    """Where native callers trigger an endpoint, with a default or without one."""
+    url = endpoint["properties"].get("scoringUri")
+    return NativeTrigger(url=str(url)) if url else True
 
 
 def _open(endpoint: EndpointState) -> dict[str, EndpointVersion]:
@@ -88,7 +99,6 @@ def _endpoint(azure: Azure, endpoint: EndpointState, default: str | None, tags: 
 
 
 def _deployment(azure: Azure, version: EndpointVersion) -> dict[str, Any]:
-    _, name, component_version = version.external.split(":")
     options = azure.options
     settings = {"default_compute": options.compute} if options.compute else {}
     return {
@@ -103,7 +113,7 @@ def _deployment(azure: Azure, version: EndpointVersion) -> dict[str, Any]:
                 "deploymentConfigurationType": "PipelineComponent",
                 "componentId": {
                     "referenceType": "Id",
-                    "assetId": f"{options.path}/components/{name}/versions/{component_version}",
+                    "assetId": f"{options.path}/{components.path_of(version.external)}",
                 },
                 "settings": settings,
             },
@@ -112,12 +122,7 @@ def _deployment(azure: Azure, version: EndpointVersion) -> dict[str, Any]:
 
 
 def _deployments(azure: Azure, path: str) -> dict[str, Mapping[str, Any]]:
-    what = "the deployments cannot be listed"
-    page = azure.arm("GET", f"{path}/deployments", what).json()
-    found = list(page.get("value") or [])
-    while page.get("nextLink"):
-        page = azure.call("GET", page["nextLink"], what).json()
-        found += page.get("value") or []
+    found = azure.pages(f"{path}/deployments", "the deployments cannot be listed")
     return {one["name"]: one for one in found}
 
 

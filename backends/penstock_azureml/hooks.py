@@ -21,7 +21,16 @@ if TYPE_CHECKING:
         RunRequest,
         Submission,
     )
-    from penstock.contract.target import Compiled, EndpointState, Health, Location, Problem, Publication, Target
+    from penstock.contract.target import (
+        Compiled,
+        EndpointState,
+        Health,
+        Location,
+        NativeTrigger,
+        Problem,
+        Publication,
+        Target,
+    )
     from penstock.snapshot import Snapshot
     from penstock.spec import Pipeline
 
@@ -112,11 +121,19 @@ def penstock_cancel_run(target: Target, run: RunRef) -> bool:
 
 
 @_hook
-def penstock_sync_endpoint(target: Target, endpoint: EndpointState) -> bool:
+def penstock_sync_endpoint(target: Target, endpoint: EndpointState) -> NativeTrigger | bool:
     """A batch endpoint, with a deployment for each open version."""
     from penstock_azureml.endpoints import sync
 
     return sync(target, endpoint)
+
+
+@_hook
+def penstock_retire_pipeline(target: Target, publication: Publication) -> bool:
+    """Its component, archived."""
+    from penstock_azureml.components import retire
+
+    return retire(target, publication)
 
 
 @_hook

@@ -11,6 +11,7 @@ from penstock.contract.target import Compiled, Publication, Target
 from penstock.launcher.archives import write_portable
 from penstock.snapshot import Snapshot
 from penstock_azureml.client import Azure, connect, meaning
+from penstock_azureml.components import set_archived
 from penstock_azureml.places import put
 
 _THERE = (400, 409)
@@ -28,7 +29,8 @@ def publish(target: Target, snapshot: Snapshot, compiled: Compiled) -> Publicati
     found = 0
     component = document["component"]
     if _has(azure, component):  # it came last, so all is there
-        return _publication(snapshot, component, "")
+        restored = set_archived(azure, component, False)
+        return _publication(snapshot, component, "the component was archived, and is restored" if restored else "")
     azure.arm("GET", "", "the workspace cannot be read")  # where it is missing, so is all in it
     for path, files in document["codes"].items():
         found += _has(azure, path) or not _upload(azure, snapshot, path, files)

@@ -40,7 +40,7 @@ def publish(target: Target, snapshot: Snapshot, compiled: Compiled) -> Publicati
                 write_file(layout.publication(external), compiled.data)
     except OSError as error:
         raise unusable(layout.root, error) from None
-    return Publication(external=external, details={"root": str(layout.root)})
+    return Publication(external=external)
 
 
 def retire(target: Target, publication: Publication) -> bool:

@@ -8,60 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from pathlib import Path
 from typing import Generic, Literal, TypeAlias, TypeVar
 
 from attrs import field, frozen
 
+from penstock.callers import Scope
 from penstock.contract.run import ENDED, Failure, RunState, StepReport
+from penstock.contract.target import NativeTrigger
 from penstock.spec import Value
 
 T = TypeVar("T")
 
-
-Scope: TypeAlias = Literal["read", "submit", "publish", "admin"]
-SCOPES: tuple[Scope, ...] = ("read", "submit", "publish", "admin")
-"""What a caller may do, the least first: each holds those before it."""
-
-
 Access: TypeAlias = Literal["private", "public"]
 """Who may trigger an endpoint by HTTP: who has a token for it, or everybody."""
-
-
-@frozen(kw_only=True)
-class Rights:
-    """What a caller may: a scope, on the endpoints it names by id, or on everything where `endpoints` is None.
-
-    `public`: it is one of whom nothing is known, who may trigger the endpoints that are public and nothing else.
-    `token` is the id of a token of ours that gives them, as long as it is not revoked.
-    """
-
-    scope: Scope
-    endpoints: frozenset[str] | None = None
-    public: bool = False
-    token: str | None = None
-
-    def holds(self, scope: Scope) -> bool:
-        """Whether the scope is held."""
-        return SCOPES.index(scope) <= SCOPES.index(self.scope)
-
-
-@frozen(kw_only=True)
-class Caller:
-    """Who calls, and how: for gates, history and plugins.
-
-    `verified` is true when somebody checked who it is (a token); a command line or Python user only says so.
-    `request_id` names one call; a caller without one gets a new one for each verb. `folder` is what the paths that the
-    caller names are relative to, `Path()` being the current folder; a caller from another machine has none, and can
-    name no file of this one. `rights` is what the caller may; None is everything, as for who owns the registry's file.
-    """
-
-    actor: str
-    door: str
-    request_id: str = ""
-    verified: bool = False
-    folder: Path | None = None
-    rights: Rights | None = None
 
 
 @frozen(kw_only=True)
@@ -98,7 +57,10 @@ class Gate:
 
 @frozen(kw_only=True)
 class PublishedRecord:
-    """A published pipeline: a snapshot frozen under a name and a label on a target."""
+    """A published pipeline: a snapshot frozen under a name and a label on a target.
+
+    `external` is what the backend calls it, `details` are facts of the backend's: what it is made of there, say.
+    """
 
     id: str
     name: str
@@ -114,6 +76,7 @@ class PublishedRecord:
     native: bool
     gated: bool
     trigger_url: str | None
+    details: Mapping[str, str]
     by: str
     created: datetime
     modified: datetime
@@ -144,6 +107,7 @@ class EndpointRecord:
     `access` is `public` are taken by HTTP without a token. Within `deduplication_window`, in seconds, of a run that
     came by HTTP without an idempotency key, the same request is the same run; None: each is a new one. `refused` is the
     code that a trigger without a version is refused with because of a closed gate, whichever it is; None: none is.
+    `native` is where the default's target can be asked past us, once it knows of the endpoint.
     """
 
     id: str
@@ -156,6 +120,7 @@ class EndpointRecord:
     enabled: bool
     gate: Gate | None
     refused: str | None
+    native: NativeTrigger | None
     versions: tuple[VersionRecord, ...]
     created: datetime
     modified: datetime

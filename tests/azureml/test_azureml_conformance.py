@@ -15,7 +15,6 @@ class TestAzureml(Conformance):
     unsupported: ClassVar = {
         "penstock_keep_secrets": "never",  # who may see a job sees its inputs
         "penstock_list_runs": "never",  # a listing of jobs has no nodes
-        "penstock_retire_pipeline": "never",  # another workspace may have published the same content there
     }
 
     @pytest.fixture(scope="class")

@@ -15,11 +15,12 @@ import pytest
 from attrs import evolve
 
 from penstock.codec import load_pipeline
-from penstock.contract.target import EndpointState, EndpointVersion
+from penstock.contract.target import EndpointState, EndpointVersion, NativeTrigger
 from penstock.errors import TargetUnavailable
 from penstock.snapshot import take
 from penstock.workspace import Workspace
-from penstock_azureml.client import connect
+from penstock_azureml.client import Azure, connect
+from penstock_azureml.components import is_archived, path_of
 from penstock_azureml.endpoints import endpoint_name
 
 SPEC = """\
@@ -93,13 +94,66 @@ def test_a_closed_gate_takes_away_what_it_closes(workspace: Workspace, seen: Any
     assert seen() == ("version-0", ["version-0", "version-1"])
 
 
+def test_where_native_callers_trigger_it_is_shown_with_what_our_gates_do_not_cover(workspace: Workspace) -> None:
+    azure = connect(workspace.services.targets.open("prod").target.options)
+    record = workspace.endpoints.get("native")
+    there = azure.arm("GET", f"batchEndpoints/{endpoint_name(record.id)}", "no endpoint").json()
+    assert record.native == NativeTrigger(url=there["properties"]["scoringUri"], gated=False)
+    command = [sys.executable, "-m", "penstock", "endpoint", "show", "native"]
+    shown = subprocess.run([*command, "--json"], cwd=workspace.config.base, capture_output=True, text=True, check=True)
+    assert json.loads(shown.stdout)["urls"]["native"] == {"url": record.native.url, "gated": False}
+    shown = subprocess.run(command, cwd=workspace.config.base, capture_output=True, text=True, check=True)
+    assert f"{record.native.url} (not covered by our gates)" in shown.stdout
+
+
+def test_the_component_of_a_closed_pipeline_is_hidden_and_shown_again(workspace: Workspace) -> None:
+    azure = connect(workspace.services.targets.open("prod").target.options)
+    first, second = (version.published for version in workspace.endpoints.get("native").versions)
+    workspace.pipelines.disable(first, reason="wrong")
+    assert _archived(azure, workspace, first) and not _archived(azure, workspace, second)
+    workspace.pipelines.enable(first)
+    assert not _archived(azure, workspace, first)
+
+
+def test_a_component_is_open_while_one_of_its_pipelines_is(workspace: Workspace) -> None:
+    """Two labels of the same content are one component."""
+    azure = connect(workspace.services.targets.open("prod").target.options)
+    workspace.publish(workspace.config.base / "native.yaml", label="same", endpoint="native")
+    _, second, same = (version.published for version in workspace.endpoints.get("native").versions)
+    workspace.pipelines.disable(second)
+    assert not _archived(azure, workspace, second)
+    workspace.pipelines.disable(same)
+    assert _archived(azure, workspace, second)
+    workspace.pipelines.enable(second)
+    assert not _archived(azure, workspace, second)
+
+
+def test_what_nothing_uses_is_hidden_and_restored_by_the_next_publish(workspace: Workspace) -> None:
+    azure = connect(workspace.services.targets.open("prod").target.options)
+    published = workspace.endpoints.get("native").versions[1].published
+    external = workspace.pipelines.get(published).external
+    workspace.endpoints.delete("native")
+    workspace.pipelines.delete(published)
+    assert is_archived(azure.arm("GET", path_of(external), "it is kept").json())
+    again = workspace.pipelines.publish(workspace.config.base / "native.yaml").published
+    assert again.external == external and not _archived(azure, workspace, again.id)
+    assert again.details["reused"] == "the component was archived, and is restored"
+    run = workspace.runs.submit(again.id).run
+    assert workspace.runs.wait(run.id, timeout=60).state == "succeeded"
+
+
+def _archived(azure: Azure, workspace: Workspace, published: str) -> bool:
+    path = path_of(workspace.pipelines.get(published).external)
+    return is_archived(azure.arm("GET", path, "no component").json())
+
+
 def test_old_news_changes_nothing(workspace: Workspace, seen: Any) -> None:
     before = seen()
     record = workspace.endpoints.get("native")
     old = EndpointState(
         id=record.id, name="native", description="", enabled=False, default=None, versions=(), revision=0
     )
-    assert workspace.services.targets.open("prod").sync_endpoint(old) is True
+    assert workspace.services.targets.open("prod").sync_endpoint(old) == record.native
     assert seen() == before
 
 
@@ -127,7 +181,7 @@ def test_an_operation_that_fails_late_is_told_and_done_again(workspace, target, 
     faults(method, late=True, message="no capacity in the region")
     with pytest.raises(TargetUnavailable, match="Azure began it, and it failed: no capacity in the region"):
         opened.sync_endpoint(state)
-    assert opened.sync_endpoint(state) is True
+    assert isinstance(opened.sync_endpoint(state), NativeTrigger)
     path = f"batchEndpoints/{endpoint_name(state.id)}"
     assert azure.arm("GET", path, "none").json()["properties"]["defaults"] == {"deploymentName": "version-0"}
     assert (

@@ -14,9 +14,10 @@ from types import ModuleType
 
 import pytest
 
+from penstock.callers import Caller
 from penstock.contract.run import BoundParameters, RunReport, StepReport, Submission
 from penstock.contract.target import Publication
-from penstock.records import Caller, FrozenSnapshot, Placement
+from penstock.records import FrozenSnapshot, Placement
 from penstock.registry import HistoryQuery, NewRun, PublishRequest, Registry, Resolution, RunQuery, TriggerRequest
 
 pytestmark = pytest.mark.benchmark

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from penstock.callers import Caller
 from penstock.contract.run import Failure, RunReport, StepReport, Submission
 from penstock.errors import BackendBroken, PenstockError
-from penstock.records import Caller
 from penstock.spec import Parameter, Pipeline, Step
 
 

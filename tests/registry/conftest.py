@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from penstock.callers import Caller
 from penstock.contract.run import BoundParameters, Submission
 from penstock.contract.target import Publication
 from penstock.errors import PenstockError
-from penstock.records import Caller, FrozenSnapshot, HistoryRecord, Page, Placement, RunRecord
+from penstock.records import FrozenSnapshot, HistoryRecord, Page, Placement, RunRecord
 from penstock.registry import HistoryQuery, NewRun, PublishOutcome, PublishRequest, Registry, RunQuery, TriggerRequest
 
 

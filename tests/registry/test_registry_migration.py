@@ -6,11 +6,12 @@ from contextlib import closing
 
 import pytest
 
+from penstock.contract.target import NativeTrigger
 from penstock.errors import RegistryError
 from penstock.registry import Registry, schema
 
-FIRST = schema.DRAFTS + 1
-"""The version of the first step."""
+LAST = schema.latest()
+"""The version that today's penstock makes."""
 
 
 def mode(path):
@@ -51,10 +52,10 @@ def a_step_that_fails(db):
 
 @pytest.fixture
 def older(path, kit):
-    """A closed registry with something in it, as it was after the first step."""
+    """A closed registry with something in it, as today's penstock leaves it: old for one with more steps."""
     with Registry.open(path) as registry:
         kit.publish(registry, "a", endpoint="digits")
-    assert version(path) == FIRST
+    assert version(path) == LAST
     return path
 
 
@@ -80,11 +81,11 @@ def test_an_older_registry_is_migrated_with_a_copy_beside_it(older, kit, steps):
         assert [row["size"] for row in kit.sql(registry, "SELECT size FROM snapshots")] == [7]
         assert [each.version for each in registry.endpoints.get("digits").versions] == ["0"]
         kit.publish(registry, "b", endpoint="digits")
-        assert registry.check().lines[0].endswith(f"schema version {FIRST + 1}")
-    assert version(older) == FIRST + 1
-    copy = older.with_name(f"registry.db.v{FIRST}.bak")
+        assert registry.check().lines[0].endswith(f"schema version {LAST + 1}")
+    assert version(older) == LAST + 1
+    copy = older.with_name(f"registry.db.v{LAST}.bak")
     assert mode(copy) == 0o600
-    assert (version(copy), "size" in columns(copy)) == (FIRST, False)
+    assert (version(copy), "size" in columns(copy)) == (LAST, False)
     with closing(sqlite3.connect(copy)) as connection:
         assert connection.execute("SELECT digest FROM snapshots").fetchall() == [("a",)]
     assert {file.name for file in older.parent.iterdir() if "-" not in file.name} == {
@@ -101,10 +102,10 @@ def test_each_step_is_applied_once_in_order_whenever_it_comes(older, kit, steps)
     for _ in range(2):
         with Registry.open(older) as registry:
             assert [row["size"] for row in kit.sql(registry, "SELECT size FROM snapshots")] == [8]
-    assert version(older) == FIRST + 2
+    assert version(older) == LAST + 2
     assert {file.name for file in older.parent.glob("*.bak")} == {
-        f"registry.db.v{FIRST}.bak",
-        f"registry.db.v{FIRST + 1}.bak",
+        f"registry.db.v{LAST}.bak",
+        f"registry.db.v{LAST + 1}.bak",
     }
 
 
@@ -113,23 +114,23 @@ def test_a_new_registry_has_every_step(path, kit, steps):
     with Registry.open(path) as registry:
         kit.publish(registry, "a")
         assert [row["size"] for row in kit.sql(registry, "SELECT size FROM snapshots")] == [7]
-    assert version(path) == FIRST + 2
+    assert version(path) == LAST + 2
     assert list(path.parent.glob("*.bak")) == []
 
 
 def test_the_copy_of_an_earlier_migration_is_never_overwritten(older, steps):
-    older.with_name(f"registry.db.v{FIRST}.bak").write_text("earlier")
+    older.with_name(f"registry.db.v{LAST}.bak").write_text("earlier")
     steps(a_second_step)
     Registry.open(older).close()
-    assert older.with_name(f"registry.db.v{FIRST}.bak").read_text() == "earlier"
-    assert version(older.with_name(f"registry.db.v{FIRST}.1.bak")) == FIRST
+    assert older.with_name(f"registry.db.v{LAST}.bak").read_text() == "earlier"
+    assert version(older.with_name(f"registry.db.v{LAST}.1.bak")) == LAST
 
 
 def test_a_migration_that_fails_leaves_the_registry_as_it_was(older, monkeypatch, kit, steps):
     with monkeypatch.context():
         steps(a_second_step, a_step_that_fails)
         assert refusal(older).code == "registry_error"
-    assert version(older) == FIRST
+    assert version(older) == LAST
     assert "size" not in columns(older)
     with closing(sqlite3.connect(older)) as connection:
         tables = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
@@ -146,8 +147,8 @@ def test_a_registry_of_a_newer_penstock_is_refused_and_left_alone(older, steps, 
     monkeypatch.undo()
     error = refusal(older)
     assert error.code == "registry_newer"
-    assert f"version {FIRST + 1}; this one knows {FIRST}" in str(error)
-    assert version(older) == FIRST + 1
+    assert f"version {LAST + 1}; this one knows {LAST}" in str(error)
+    assert version(older) == LAST + 1
 
 
 @pytest.mark.parametrize("draft", [0, 1, 5, schema.DRAFTS])
@@ -161,3 +162,22 @@ def test_a_registry_of_a_draft_is_refused_and_left_alone(older, draft, read_only
     assert f"from before the first release (version {draft})" in str(error)
     assert version(older) == draft
     assert {file.name for file in older.parent.iterdir()} == before
+
+
+def test_a_registry_of_the_first_release_learns_of_native_triggers(path, kit):
+    with Registry.open(path) as registry:
+        kit.publish(registry, "a", endpoint="digits")
+    with closing(sqlite3.connect(path)) as connection, connection:
+        for column in ("native_url", "native_gated"):
+            connection.execute(f"ALTER TABLE endpoint_targets DROP COLUMN {column}")
+        connection.execute("DELETE FROM _sqlite_migrations WHERE name = 'native_triggers'")
+        connection.execute(f"PRAGMA user_version = {schema.DRAFTS + 1}")
+    with Registry.open(path) as registry:
+        one = registry.endpoints.get("digits")
+        assert one.native is None
+        there = NativeTrigger(url="https://elsewhere/jobs")
+        registry.outbox.synced(one.id, one.versions[0].target, one.revision - 1, there)
+        assert registry.endpoints.get("digits").native is None, "that is of an older state"
+        registry.outbox.synced(one.id, one.versions[0].target, one.revision, there)
+        assert registry.endpoints.get("digits").native == there
+    assert version(path) == LAST

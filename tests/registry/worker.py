@@ -9,10 +9,11 @@ import time
 import uuid
 from pathlib import Path
 
+from penstock.callers import Caller
 from penstock.contract.run import RunReport, Submission
 from penstock.contract.target import Publication
 from penstock.errors import PenstockError
-from penstock.records import Caller, FrozenSnapshot, Placement, RunRecord
+from penstock.records import FrozenSnapshot, Placement, RunRecord
 from penstock.registry import NewRun, PublishRequest, Registry, ResolutionChanged, RunQuery, TriggerRequest
 
 

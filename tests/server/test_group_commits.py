@@ -13,8 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from penstock.callers import Caller
 from penstock.errors import TooManyRequests
-from penstock.records import Caller
 from penstock.registry import GroupCommit, Registry
 from penstock.server.group_commits import GroupCommits
 from penstock.workspace import Workspace

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from penstock.callers import Caller, Rights
 from penstock.config import load_config, server_options
 from penstock.errors import ConfigInvalid, NotAuthenticated, TooManyRequests
-from penstock.records import Caller, Rights
 from penstock.server.rates import PerAddress
 from penstock.workspace import Workspace
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from penstock.callers import SCOPES
 from penstock.contract.http import HttpRequest
-from penstock.records import SCOPES
 from penstock.server.rest.calling import called_by
 from penstock.server.rest.routes import REST_ROUTES, RestRoute
 from penstock.workspace import Admin, Endpoints, Pipelines, Runs, Targets, Tokens

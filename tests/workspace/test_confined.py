@@ -16,9 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import penstock
+from penstock.callers import Caller
 from penstock.codec import to_json
 from penstock.errors import ParameterInvalid, PenstockError, UsageError
-from penstock.records import Caller
 from penstock.spec.values import RawValue
 from penstock.workspace import Admin, Endpoints, Pipelines, Runs, Targets, Workspace
 

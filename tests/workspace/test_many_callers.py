@@ -12,9 +12,10 @@ from attrs import evolve
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from penstock.callers import Caller
 from penstock.contract.hooks import hookimpl
 from penstock.errors import Conflict, GateClosed, NotFound, PenstockError, UsageError
-from penstock.records import Caller, EndpointRecord, HistoryRecord, RunRecord
+from penstock.records import EndpointRecord, HistoryRecord, RunRecord
 from penstock.registry import Registry
 from penstock.targets import discovery
 from penstock.workspace import Workspace

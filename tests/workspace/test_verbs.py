@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from penstock.callers import Caller
 from penstock.errors import PolicyRefused
-from penstock.records import Caller
 from penstock.workspace import Admin, Endpoints, Pipelines, Runs, Targets, Workspace
 from penstock.workspace.verbs import folder_of
 

@@ -13,7 +13,7 @@ from penstock.cli.output import Output
 from penstock.cli.session import Session
 from penstock.cli.tables import Table
 from penstock.cli.times import moment_text
-from penstock.records import Gate, Page
+from penstock.records import Gate, Page, PublishedRecord
 
 if TYPE_CHECKING:
     from penstock.registry import GateOutcome
@@ -57,6 +57,11 @@ def by_whom(actor: str, verified: bool) -> str:
 def short_digest(text: str) -> str:
     """A text with the start of each digest in it, which is enough to compare by eye."""
     return re.sub(r"\b(sha256:[0-9a-f]{12})[0-9a-f]{52}\b", "\\1\N{HORIZONTAL ELLIPSIS}", text)
+
+
+def details_rows(one: PublishedRecord) -> list[tuple[str, str]]:
+    """What the backend tells of a published pipeline, but for what is said of it anyway."""
+    return [(key, value) for key, value in one.details.items() if value not in (one.digest, one.external)]
 
 
 def state_text(enabled: bool) -> str:

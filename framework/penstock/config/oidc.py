@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from attrs import Attribute, field, frozen, validators
 
-from penstock.records import Scope
+from penstock.callers import Scope
 from penstock.spec.quantity import seconds_of
 
 if TYPE_CHECKING:

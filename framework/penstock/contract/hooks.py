@@ -44,7 +44,16 @@ if TYPE_CHECKING:
         RunRequest,
         Submission,
     )
-    from penstock.contract.target import Compiled, EndpointState, Health, Location, Problem, Publication, Target
+    from penstock.contract.target import (
+        Compiled,
+        EndpointState,
+        Health,
+        Location,
+        NativeTrigger,
+        Problem,
+        Publication,
+        Target,
+    )
     from penstock.snapshot import Snapshot
     from penstock.spec import Pipeline
     from penstock.workspace import Workspace
@@ -179,11 +188,12 @@ class BackendHooks:
 
     @hookspec(firstresult=True)
     @optional("mirror endpoints")
-    def penstock_sync_endpoint(self, target: Target, endpoint: EndpointState) -> bool:
-        """Make the backend's idea of an endpoint what `endpoint` says; answers True. Optional, idempotent.
+    def penstock_sync_endpoint(self, target: Target, endpoint: EndpointState) -> NativeTrigger | bool:
+        """Make the backend's idea of an endpoint what `endpoint` says. Optional, idempotent.
 
-        Called after the change was committed and retried until it took; no run waits for it. Two processes may
-        tell at the same time: a `revision` below the one that the backend knows is old news, and changes nothing.
+        Answers True, or the backend's own URL of the endpoint, which is shown with it. Called after the change was
+        committed and retried until it took; no run waits for it. Two processes may tell at the same time: a `revision`
+        below the one that the backend knows is old news, and changes nothing.
         """
 
     @hookspec(firstresult=True)

@@ -49,6 +49,17 @@ class Publication:
 
 
 @frozen(kw_only=True)
+class NativeTrigger:
+    """A URL of the backend's own that starts runs of an endpoint's default version, whatever client calls it.
+
+    Unless it is `gated`, our gates do not cover it.
+    """
+
+    url: str
+    gated: bool = False
+
+
+@frozen(kw_only=True)
 class Location:
     """Content that a trigger points a `file` or `directory` parameter at.
 

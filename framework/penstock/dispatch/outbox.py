@@ -15,6 +15,7 @@ from attrs import evolve
 
 from penstock.contract.hooks import Event
 from penstock.contract.run import Failure, RunRequest
+from penstock.contract.target import NativeTrigger
 from penstock.dispatch.backoff import RETRY_MISCONFIGURED, Patience, pause_after
 from penstock.dispatch.retire import retire
 from penstock.errors import PenstockError, TargetRefused, TargetUnavailable
@@ -235,9 +236,9 @@ class Outbox:
     def _sync(self, owed: Owed) -> None:
         state = self._registry.outbox.endpoint_state(owed.subject, owed.target)
         target = self._targets.open(owed.target)
-        if target.has("penstock_sync_endpoint"):
-            target.sync_endpoint(state)
-        self._registry.outbox.synced(owed.subject, owed.target, state.revision)
+        answer = target.sync_endpoint(state) if target.has("penstock_sync_endpoint") else True
+        native = answer if isinstance(answer, NativeTrigger) else None
+        self._registry.outbox.synced(owed.subject, owed.target, state.revision, native)
 
     def tell_accepted(self, run: RunRecord) -> None:
         """Tell the plugins of a new run, and the dispatcher, whose it is from now on. Never raises."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sqlite3 import Row
 
+from penstock.callers import Caller
 from penstock.errors import Conflict
-from penstock.records import Caller
 from penstock.registry import outbox
 from penstock.registry.database import Transaction
 from penstock.registry.gates import refuse_version

@@ -6,8 +6,9 @@ import uuid
 from collections.abc import Collection, Mapping, Sequence
 from sqlite3 import Row
 
+from penstock.callers import Caller
 from penstock.errors import Conflict, UsageError
-from penstock.records import Access, Caller, EndpointRecord
+from penstock.records import Access, EndpointRecord
 from penstock.registry import default_version, gates, outbox
 from penstock.registry.database import Transaction
 from penstock.registry.gates import refuse_pipeline, refuse_version

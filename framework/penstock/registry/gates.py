@@ -5,8 +5,9 @@ from __future__ import annotations
 from sqlite3 import Row
 from typing import Literal
 
+from penstock.callers import Caller
 from penstock.errors import GateClosed
-from penstock.records import Caller, Gate
+from penstock.records import Gate
 from penstock.registry import outbox
 from penstock.registry.database import Transaction
 from penstock.registry.history import record

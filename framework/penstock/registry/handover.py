@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from sqlite3 import Row
 
+from penstock.callers import Caller
 from penstock.contract.run import BoundParameters, Failure, RunRef, RunRequest, Submission
 from penstock.errors import NotFound
-from penstock.records import Caller, Placement, RunRecord
+from penstock.records import Placement, RunRecord
 from penstock.registry import outbox, run_state
 from penstock.registry.database import Transaction
 from penstock.registry.history import SYSTEM

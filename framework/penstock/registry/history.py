@@ -7,8 +7,9 @@ from sqlite3 import Row
 
 from attrs import evolve
 
+from penstock.callers import Caller
 from penstock.errors import NotFound
-from penstock.records import Caller, DefaultAt, HistoryRecord, Page
+from penstock.records import DefaultAt, HistoryRecord, Page
 from penstock.registry.database import Transaction
 from penstock.registry.listing import before_of, one_more, page_of
 from penstock.registry.lookup import endpoint_missing, find_endpoint, find_published, need_run

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 
-from penstock.contract.target import EndpointState, EndpointVersion, Publication
+from penstock.contract.target import EndpointState, EndpointVersion, NativeTrigger, Publication
 from penstock.errors import NotFound
 from penstock.records import Placement
 from penstock.registry.database import LONGEST, Transaction
@@ -243,8 +243,17 @@ def endpoint_state(tx: Transaction, endpoint_id: str, target: str) -> EndpointSt
     )
 
 
-def synced(tx: Transaction, endpoint_id: str, target: str, revision: int) -> None:
-    """Note that a target knows a revision; when the endpoint changed since, it stays owed."""
+def synced(tx: Transaction, endpoint_id: str, target: str, revision: int, native: NativeTrigger | None = None) -> None:
+    """Note that a target knows a revision, and its own URL for it; when the endpoint changed since, it stays owed."""
+    tx.run(
+        """UPDATE endpoint_targets SET native_url = ?, native_gated = ?
+            WHERE target = ? AND endpoint = (SELECT seq FROM endpoints WHERE id = ? AND revision = ?)""",
+        native and native.url,
+        bool(native and native.gated),
+        target,
+        endpoint_id,
+        revision,
+    )
     tx.run(
         """DELETE FROM outbox WHERE kind = 'sync' AND target = ?
             AND subject = (SELECT seq FROM endpoints WHERE id = ? AND revision = ?)""",

@@ -5,8 +5,9 @@ from __future__ import annotations
 import uuid
 from sqlite3 import Row
 
+from penstock.callers import Caller
 from penstock.errors import Conflict
-from penstock.records import Caller, PublishedRecord
+from penstock.records import PublishedRecord
 from penstock.registry import endpoints, snapshots
 from penstock.registry.database import Transaction
 from penstock.registry.history import record

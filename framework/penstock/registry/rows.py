@@ -13,7 +13,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 from attrs import asdict
 
 from penstock.contract.run import Failure
-from penstock.contract.target import Publication
+from penstock.contract.target import NativeTrigger, Publication
 from penstock.records import (
     EndpointRecord,
     Gate,
@@ -32,12 +32,13 @@ _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-PUBLISHED = """SELECT p.*, b.backend, b.identity, b.external, b.native, b.gated, b.trigger_url
+PUBLISHED = """SELECT p.*, b.backend, b.identity, b.external, b.native, b.gated, b.trigger_url, b.details
     FROM published p JOIN publications b ON b.seq = p.publication"""
 
 VERSIONS = """SELECT v.*, p.id AS published_id, p.name AS pipeline, p.label, p.digest, p.target, p.publication,
-    p.gate_since AS p_since, b.external
-    FROM versions v JOIN published p ON p.seq = v.published JOIN publications b ON b.seq = p.publication"""
+    p.gate_since AS p_since, b.external, t.native_url, t.native_gated
+    FROM versions v JOIN published p ON p.seq = v.published JOIN publications b ON b.seq = p.publication
+    LEFT JOIN endpoint_targets t ON t.endpoint = v.endpoint AND t.target = p.target"""
 
 RUNS = """SELECT r.*, b.digest, b.target, b.identity, e.id AS endpoint_id, p.id AS published_id,
     o.tries, o.due, o.message
@@ -156,9 +157,12 @@ def endpoint_record(row: Row, versions: Sequence[Row], *, all: bool = True) -> E
     """A row of `endpoints` and its rows of VERSIONS in order; closed versions are only counted without `all`."""
     shown = [version for version in versions if all or version["gate_since"] is None]
     gates = [("endpoint", row["gate_since"])]
+    native = None
     for version in versions:
         if version["version"] == row["default_version"]:
             gates += [("version", version["gate_since"]), ("pipeline", version["p_since"])]
+            if version["native_url"] is not None:
+                native = NativeTrigger(url=version["native_url"], gated=bool(version["native_gated"]))
     return _read(
         EndpointRecord,
         row,
@@ -167,6 +171,7 @@ def endpoint_record(row: Row, versions: Sequence[Row], *, all: bool = True) -> E
         hidden_versions=len(versions) - len(shown),
         enabled=row["gate_since"] is None,
         gate=gate_of(row),
+        native=native,
         refused=next((f"{kind}_disabled" for kind, since in gates if since is not None), None),
     )
 

@@ -8,8 +8,9 @@ from itertools import count
 from sqlite3 import Row
 from typing import Literal
 
+from penstock.callers import Caller
 from penstock.contract.run import ENDED, Absent, Failure, RunReport, StepReport
-from penstock.records import Caller, RunRecord
+from penstock.records import RunRecord
 from penstock.registry import outbox, snapshots
 from penstock.registry.database import Transaction
 from penstock.registry.history import SYSTEM, record

@@ -10,8 +10,9 @@ from sqlite3 import Row
 
 from attrs import frozen
 
+from penstock.callers import Caller
 from penstock.errors import Conflict, NotAuthenticated, TooManyRequests
-from penstock.records import Caller, RunRecord
+from penstock.records import RunRecord
 from penstock.registry import outbox, resolving, snapshots
 from penstock.registry.database import Transaction
 from penstock.registry.history import record

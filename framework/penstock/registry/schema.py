@@ -273,7 +273,13 @@ def first_release(db: Database) -> None:
         db.execute(statement)
 
 
-STEPS: tuple[Callable[[Database], None], ...] = (first_release,)
+def native_triggers(db: Database) -> None:
+    """The URL that a target has of its own for an endpoint, and whether our gates cover it."""
+    db.execute("ALTER TABLE endpoint_targets ADD COLUMN native_url TEXT")
+    db.execute("ALTER TABLE endpoint_targets ADD COLUMN native_gated INTEGER NOT NULL DEFAULT 0")
+
+
+STEPS: tuple[Callable[[Database], None], ...] = (first_release, native_triggers)
 
 
 def latest() -> int:

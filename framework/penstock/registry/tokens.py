@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from sqlite3 import Row
 
+from penstock.callers import SCOPES, Caller, Scope
 from penstock.errors import Conflict, NotAuthenticated, NotFound, UsageError, did_you_mean
-from penstock.records import SCOPES, Caller, Scope, TokenRecord
+from penstock.records import TokenRecord
 from penstock.registry.database import Transaction
 from penstock.registry.history import record
 from penstock.registry.lookup import check_name, need_endpoint

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve
 
+from penstock.callers import Caller, Rights
 from penstock.errors import NotAuthenticated
-from penstock.records import Caller, Rights
 from penstock.server.rates import PerAddress
 from penstock.workspace.references import split_version
 from penstock.workspace.services import Services

@@ -18,10 +18,10 @@ from starlette.responses import Response
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from penstock.callers import Caller, Rights
 from penstock.config import ServerOptions
 from penstock.contract.http import AnsweredRequest, HttpAnswer, HttpRequest, HttpRoute
 from penstock.errors import PenstockError
-from penstock.records import Caller, Rights
 from penstock.server.access import Gatekeeper, nobody
 from penstock.server.arriving import Arriving
 from penstock.server.group_commits import GroupCommits

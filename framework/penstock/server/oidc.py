@@ -23,8 +23,8 @@ from joserfc.jwk import Key
 from joserfc.jws import JWSRegistry
 from joserfc.jwt import JWTClaimsRegistry
 
+from penstock.callers import Rights
 from penstock.config import OidcIssuer, OidcScope
-from penstock.records import Rights
 from penstock.server.jwks import IssuerAway, IssuerKeys
 
 _WAITING = 8

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from penstock.contract.run import Absent, LogChunk, RunOutputs, RunReport, Submission
-from penstock.contract.target import Compiled, Health, Publication, Target
+from penstock.contract.target import Compiled, Health, NativeTrigger, Publication, Target
 from penstock.errors import Problem
 from penstock.records import Placement
 from penstock.targets.calls import HookCalls
@@ -122,9 +122,12 @@ class OpenTarget:
         """Whether sensitive values stay with the run."""
         return self._hooks.call("penstock_keep_secrets", bool, target=self.target)
 
-    def sync_endpoint(self, endpoint: EndpointState) -> bool:
+    def sync_endpoint(self, endpoint: EndpointState) -> NativeTrigger | bool:
         """Make the backend's idea of an endpoint what `endpoint` says. Raises TargetUnavailable."""
-        return self._hooks.call("penstock_sync_endpoint", bool, target=self.target, endpoint=endpoint)
+        answer = self._hooks.call("penstock_sync_endpoint", bool, NativeTrigger, target=self.target, endpoint=endpoint)
+        if isinstance(answer, NativeTrigger) and not (isinstance(answer.url, str) and _is_text(answer.url)):
+            raise self._hooks.wrong("penstock_sync_endpoint", "a `NativeTrigger` whose URL is no text")
+        return answer
 
     def retire(self, publication: Publication) -> bool:
         """Forget a publication that nothing points to any more. Raises TargetUnavailable."""

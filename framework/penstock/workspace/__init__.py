@@ -10,8 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from penstock.callers import Caller
 from penstock.config import Config, load_config
-from penstock.records import Caller
 from penstock.workspace.handles import Endpoint as Endpoint
 from penstock.workspace.handles import PublishedPipeline as PublishedPipeline
 from penstock.workspace.handles import Run as Run
@@ -90,7 +90,7 @@ class Workspace:
         folder: Path | None = Path(),
         plugins: Sequence[tuple[str, object]] = (),
     ) -> None:
-        """The caller is as in `penstock.records.Caller`. `plugins` are objects with hooks, by name, inside of those
+        """The caller is as in `penstock.callers.Caller`. `plugins` are objects with hooks, by name, inside of those
         that the configuration names.
         """
         self._services = Services(config, plugins)

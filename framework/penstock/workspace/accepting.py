@@ -9,10 +9,11 @@ from functools import partial
 
 from attrs import frozen
 
+from penstock.callers import Caller
 from penstock.contract.run import BoundParameters
 from penstock.contract.target import Location
 from penstock.errors import PenstockError, one_line
-from penstock.records import Caller, FrozenSnapshot, RunRecord
+from penstock.records import FrozenSnapshot, RunRecord
 from penstock.registry import NewRun, Resolution, ResolutionChanged, TriggerRequest, WouldBlock, sensitive
 from penstock.workspace.parameters import TriggerOptions, bind_parameters, fingerprint
 from penstock.workspace.services import Services

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from attrs import asdict, frozen
 
-from penstock.records import Caller, HistoryRecord, Page
+from penstock.callers import Caller
+from penstock.records import HistoryRecord, Page
 from penstock.registry import CheckReport, Counts, HistoryQuery
 from penstock.workspace.verbs import Group, folder_of, verb
 

@@ -8,10 +8,11 @@ from typing import Literal
 
 from attrs import frozen
 
+from penstock.callers import Caller
 from penstock.codec import from_canonical
 from penstock.contract.hooks import Event
 from penstock.errors import NotFound
-from penstock.records import Access, Caller, DefaultAt, EndpointRecord, HistoryRecord, Page
+from penstock.records import Access, DefaultAt, EndpointRecord, HistoryRecord, Page
 from penstock.registry import GateOutcome, HistoryQuery, MoveOutcome, VersionOutcome
 from penstock.spec import Pipeline
 from penstock.workspace.gates import gate_event, look_at_unfinished, move_gate

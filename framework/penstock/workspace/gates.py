@@ -6,9 +6,9 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Literal
 
+from penstock.callers import Caller
 from penstock.contract.hooks import Event
 from penstock.errors import RegistryError
-from penstock.records import Caller
 from penstock.registry import GateOutcome
 from penstock.workspace.services import Services
 

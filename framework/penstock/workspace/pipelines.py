@@ -9,9 +9,10 @@ from pathlib import Path
 from attrs import asdict, frozen
 
 from penstock import snapshot
+from penstock.callers import Caller
 from penstock.codec import from_canonical
 from penstock.errors import Problem
-from penstock.records import Caller, Page, PublishedRecord
+from penstock.records import Page, PublishedRecord
 from penstock.registry import GateOutcome, PublishRequest
 from penstock.spec import Pipeline
 from penstock.workspace import publishing

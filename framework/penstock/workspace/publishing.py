@@ -9,10 +9,11 @@ from pathlib import Path
 from attrs import evolve, frozen
 
 from penstock import codec, snapshot
+from penstock.callers import Caller
 from penstock.codec import Document
 from penstock.contract.hooks import Event
 from penstock.errors import NotFound, ParameterInvalid, Problem, TargetUnsupported
-from penstock.records import Caller, EndpointRecord, FrozenSnapshot, PublishedRecord
+from penstock.records import EndpointRecord, FrozenSnapshot, PublishedRecord
 from penstock.registry import PublishOutcome, PublishRequest
 from penstock.snapshot import Snapshot
 from penstock.snapshot.taking import is_bundled

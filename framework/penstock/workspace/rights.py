@@ -9,8 +9,8 @@ from typing import Literal, TypeAlias
 
 from attrs import frozen
 
+from penstock.callers import Caller, Rights, Scope
 from penstock.errors import NotAuthenticated, NotFound, PenstockError, PolicyRefused
-from penstock.records import Caller, Rights, Scope
 from penstock.workspace.asked import ASKED
 from penstock.workspace.references import split_version
 from penstock.workspace.services import Services

@@ -9,6 +9,7 @@ from typing import Any
 
 from attrs import evolve
 
+from penstock.callers import Caller
 from penstock.contract.run import Failure, RunState
 from penstock.dispatch.follow import LOOK_BUDGET, Followed
 from penstock.errors import (
@@ -20,7 +21,7 @@ from penstock.errors import (
     UsageError,
     WaitTimeout,
 )
-from penstock.records import Caller, Page, RunRecord
+from penstock.records import Page, RunRecord
 from penstock.registry import CancelOutcome, Owed, RunQuery
 from penstock.spec import Value
 from penstock.workspace import triggers

@@ -7,10 +7,10 @@ from typing import Any
 
 from attrs import Attribute, fields, frozen
 
+from penstock.callers import Caller
 from penstock.config import DOORS, target_config
 from penstock.contract.target import Health
 from penstock.errors import PenstockError
-from penstock.records import Caller
 from penstock.targets import discovery
 from penstock.workspace.verbs import Group, verb
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from penstock.records import Caller, Scope, TokenRecord
+from penstock.callers import Caller, Scope
+from penstock.records import TokenRecord
 from penstock.registry import NewToken
 from penstock.workspace.verbs import Group, verb
 

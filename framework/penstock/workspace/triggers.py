@@ -12,8 +12,9 @@ from typing import Any
 from attrs import evolve
 
 from penstock import codec, snapshot
+from penstock.callers import Caller
 from penstock.errors import ParameterInvalid, PenstockError, Problem, RegistryError
-from penstock.records import Caller, RunRecord
+from penstock.records import RunRecord
 from penstock.registry import ResolutionChanged, TriggerRequest, WouldBlock, sensitive
 from penstock.snapshot import Snapshot
 from penstock.targets.facade import OpenTarget

@@ -11,9 +11,9 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from attrs import evolve
 
+from penstock.callers import Caller, Scope
 from penstock.contract.hooks import VerbRequest
 from penstock.errors import NotFound, UsageError
-from penstock.records import Caller, Scope
 from penstock.spec import Pipeline
 from penstock.workspace.rights import SUBMIT_PUBLISHED, Verb, Within, confine, without_names
 from penstock.workspace.services import Services

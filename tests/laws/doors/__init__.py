@@ -10,7 +10,7 @@ from laws.doors.cli import CommandLine
 from laws.doors.http import Http
 from laws.doors.reading import ANYBODY
 
-from penstock.records import Caller, Rights
+from penstock.callers import Caller, Rights
 from penstock.testing.subject import Subject
 
 

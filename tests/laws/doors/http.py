@@ -20,8 +20,8 @@ from laws.doors.http_verbs import Admin, Endpoints, Pipelines, Runs
 from laws.doors.reading import ANYBODY, read, read_error
 from laws.doors.serving import Server, closed, opened, token_of
 
+from penstock.callers import Caller
 from penstock.config import Setting
-from penstock.records import Caller
 from penstock.testing.subject import Subject
 from penstock.workspace import Workspace
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from attrs import evolve
 from planting.hooks import around
 
-from penstock.records import Caller
+from penstock.callers import Caller
 
 
 def everybody_stands_in_the_current_folder():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from penstock.records import Rights
+from penstock.callers import Rights
 
 
 def scopes_are_not_looked_at():

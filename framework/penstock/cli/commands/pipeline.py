@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from penstock.cli.answers import answer_page, gate_commands, gate_rows, state_text
+from penstock.cli.answers import answer_page, details_rows, gate_commands, gate_rows, state_text
 from penstock.cli.click_ext import Group
 from penstock.cli.options import paging
 from penstock.cli.session import Session
@@ -56,6 +56,7 @@ def show(session: Session, ref: str) -> None:
             *gate_rows(one.enabled, one.gate),
             ("external", one.external),
             ("trigger URL", one.trigger_url if one.gated or not one.trigger_url else f"{one.trigger_url} {_UNGATED}"),
+            *details_rows(one),
             ("by", one.by),
             ("created", moment_text(one.created)),
             ("modified", moment_text(one.modified)),

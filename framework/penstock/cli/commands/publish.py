@@ -7,10 +7,11 @@ from pathlib import Path
 
 import click
 
-from penstock.cli.answers import short_digest
+from penstock.cli.answers import details_rows, short_digest
 from penstock.cli.click_ext import Command
 from penstock.cli.options import FILE, target
 from penstock.cli.session import Session
+from penstock.cli.tables import Table, record
 from penstock.errors import PenstockError, Problem, SpecInvalid, UsageError, format_path
 
 
@@ -44,7 +45,9 @@ def publish(
     one = outcome.published
     session.output.warn(_problem_text(problem) for problem in outcome.warnings)
     verb = "published" if outcome.created else "already published"
-    lines = [f"{verb} {one.name}:{one.label} on {one.target} ({short_digest(one.digest)})"]
+    lines: list[str | Table] = [f"{verb} {one.name}:{one.label} on {one.target} ({short_digest(one.digest)})"]
+    if told := details_rows(one):
+        lines.append(record((f"  {key}", value) for key, value in told))
     if outcome.endpoint is not None:
         version = f"{outcome.endpoint.name}@{outcome.version}"
         added = "added" if outcome.version_added else "was there already"

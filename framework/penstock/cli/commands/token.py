@@ -7,11 +7,12 @@ from typing import cast
 
 import click
 
+from penstock.callers import SCOPES, Scope
 from penstock.cli.click_ext import Group
 from penstock.cli.session import Session
 from penstock.cli.tables import Table
 from penstock.cli.times import moment_text, read_duration
-from penstock.records import SCOPES, Scope, TokenRecord
+from penstock.records import TokenRecord
 
 
 @click.group(cls=Group)
