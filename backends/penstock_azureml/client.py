@@ -95,9 +95,11 @@ class Azure:
         url = f"{self.options.resource_manager}{self.options.path}{slash}{path}?{asked}"
         return self.call(verb, url, what, body, allow=allow, headers=headers)
 
-    def pages(self, path: str, what: str, query: Mapping[str, str] | None = None) -> Iterator[Any]:
-        """Everything in a list, page by page; nothing where what it belongs to is not there."""
-        page = self.arm("GET", path, what, allow=(404,), query=query).json()
+    def pages(
+        self, path: str, what: str, query: Mapping[str, str] | None = None, *, allow: Collection[int] = ()
+    ) -> Iterator[Any]:
+        """Everything in a list, page by page; nothing where the answer is one of `allow`."""
+        page = self.arm("GET", path, what, allow=allow, query=query).json()
         while True:
             yield from page.get("value") or []
             if not page.get("nextLink"):

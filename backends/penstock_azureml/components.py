@@ -60,5 +60,5 @@ def is_archived(component: Mapping[str, Any]) -> bool:
 
 def _archived(azure: Azure, name: str) -> Iterable[str]:
     path, what = f"components/{name}/versions", f"the versions of the component `{name}` cannot be listed"
-    for one in azure.pages(path, what, {"listViewType": "ArchivedOnly"}):
+    for one in azure.pages(path, what, {"listViewType": "ArchivedOnly"}, allow=(404,)):
         yield f"{path}/{one['name']}"

@@ -1,8 +1,12 @@
 """A pipeline endpoint as a batch endpoint, for native callers: a deployment for each open version, and the default.
 
 A closed gate takes the deployments away that it closes, and the default with them, because a deployment of an archived
-component still runs. The component of a closed published pipeline is archived besides, which hides it. Native callers
-who may submit jobs can run the component itself all the same: our gates end here.
+component still runs; what is to go goes first, so that no trouble with the rest keeps a gate open. The component of a
+closed published pipeline is archived besides, which hides it. Native callers who may submit jobs can run the component
+itself all the same: our gates end here.
+
+Azure works at endpoints and deployments for minutes. One call of `sync` takes a few seconds; what is not done then is
+looked at again by the core, and goes on from what is there.
 """
 
 from __future__ import annotations
@@ -12,18 +16,24 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from attrs import frozen
+
 from penstock.contract.target import EndpointState, EndpointVersion, NativeTrigger, Target
-from penstock.errors import TargetUnavailable
+from penstock.errors import TargetRefused, TargetUnavailable
 from penstock_azureml import components, places
 from penstock_azureml.client import Answer, Azure, connect
 
 REVISION = "penstock_revision"
 """The tag that says which state of ours an endpoint mirrors."""
 
-_WAITED = 60.0
-"""Seconds that one operation is waited for here; what takes longer is looked at again by the core."""
-_PAUSE = 2.0
+_PATIENCE = 3.0
+"""Seconds that one call of `sync` waits at the most: less than what the core takes for a target that hangs."""
+_PAUSE = 0.5
 """Seconds between looks where Azure says nothing."""
+
+_ENDED = frozenset({"Succeeded", "Failed", "Canceled"})
+"""Provisioning states in which Azure works at nothing; the others are Creating, Updating, Deleting, Scaling and Pending
+(https://learn.microsoft.com/rest/api/azureml/batch-endpoints/get, EndpointProvisioningState)."""
 
 
 def endpoint_name(identifier: str) -> str:
@@ -39,37 +49,119 @@ def deployment_name(version: str) -> str:
 def sync(target: Target, endpoint: EndpointState) -> NativeTrigger | bool:
     """Make the batch endpoint what `endpoint` says, but for old news, and say where it is called.
 
-    Raises TargetUnavailable, TargetRefused.
+    Raises TargetUnavailable, with the code `sync_unfinished` while Azure works at it, and TargetRefused, also where an
+    operation failed that Azure had begun.
     """
     azure = connect(target.options)
     path = f"batchEndpoints/{endpoint_name(endpoint.id)}"
-    answer = azure.arm("GET", path, "the endpoint cannot be read", allow=(404,))
-    there = None if answer.status == 404 else answer.json()
+    work = _Work(azure, path, time.monotonic() + _PATIENCE)
+    there = work.look()
     if endpoint.deleted:
         if there is not None:
-            _done(azure, azure.arm("DELETE", path, "the endpoint cannot be deleted", allow=(404,)), path)
+            work.delete("", "the endpoint cannot be deleted")
         return True
-    known = ((there or {}).get("tags") or {}).get(REVISION, "0")
-    if there is not None and known.isdigit() and int(known) > endpoint.revision:
+    if there is not None and _revision(there) > endpoint.revision:
         return _native(there)
-    components.mirror_gates(azure, endpoint.versions)
     wanted = _open(endpoint)
     default = next((name for name, one in wanted.items() if one.version == endpoint.default), None)
+    if there is None:
+        found: dict[str, Mapping[str, Any]] = {}
+    else:
+        found = work.deployments()
+        _take_away(work, endpoint, there, found, wanted)
+    components.mirror_gates(azure, endpoint.versions)
+    if there is None and not wanted:
+        return True  # nothing to call: it is made with its first open version
     if there is None or _failed(there):
-        if not wanted:
-            return True  # nothing to call: it is made with its first open version
-        _put(azure, path, _endpoint(azure, endpoint, None, {}), "the endpoint cannot be made")
-    found = _deployments(azure, path)
+        work.put("", _endpoint(azure, endpoint, None, {}), "the endpoint cannot be made")
     for name, version in wanted.items():
         body = _deployment(azure, version)
-        if name not in found or _failed(found[name]):
-            _put(azure, f"{path}/deployments/{name}", body, f"the deployment `{name}` cannot be made")
+        if name not in found or _failed(found[name]) or not _is(found[name], body):
+            work.put(f"/deployments/{name}", body, f"the deployment `{name}` cannot be made")
     tags = {REVISION: str(endpoint.revision)}
-    _put(azure, path, _endpoint(azure, endpoint, default, tags), "the endpoint's default cannot be set")
-    for name in sorted(found.keys() - wanted.keys()):
-        what = f"the deployment `{name}` cannot be removed"
-        _done(azure, azure.arm("DELETE", f"{path}/deployments/{name}", what, allow=(404,)), what)
-    return _native(azure.arm("GET", path, "the endpoint cannot be read").json())
+    work.put("", _endpoint(azure, endpoint, default, tags), "the endpoint's default cannot be set")
+    made = work.look()
+    return True if made is None else _native(made)
+
+
+def _take_away(
+    work: _Work,
+    endpoint: EndpointState,
+    there: Mapping[str, Any],
+    found: Mapping[str, Any],
+    wanted: Mapping[str, EndpointVersion],
+) -> None:
+    """Remove what native callers may not run any more; the default first, for Azure removes none that is one."""
+    gone = sorted(found.keys() - wanted.keys())
+    if (there["properties"].get("defaults") or {}).get("deploymentName") in gone:
+        body = _endpoint(work.azure, endpoint, None, {REVISION: str(_revision(there))})
+        work.put("", body, "the endpoint's default cannot be removed")
+    for name in gone:
+        work.delete(f"/deployments/{name}", f"the deployment `{name}` cannot be removed")
+
+
+@frozen
+class _Work:
+    """Changes of one batch endpoint and what is below it, until a moment of the monotonic clock."""
+
+    azure: Azure
+    path: str
+    until: float
+
+    def look(self) -> Mapping[str, Any] | None:
+        """The endpoint, at which Azure does not work just now; None where there is none."""
+        answer = self.azure.arm("GET", self.path, "the endpoint cannot be read", allow=(404,))
+        return None if answer.status == 404 else _settled(answer.json(), "the endpoint")
+
+    def deployments(self) -> dict[str, Mapping[str, Any]]:
+        """What is deployed, by name, at which Azure does not work just now."""
+        found = self.azure.pages(f"{self.path}/deployments", "the deployments cannot be listed")
+        return {one["name"]: _settled(one, f"the deployment `{one['name']}`") for one in found}
+
+    def put(self, below: str, body: Mapping[str, Any], what: str) -> None:
+        """Write something, and wait for it."""
+        self._done(self.azure.arm("PUT", f"{self.path}{below}", what, body), what)
+
+    def delete(self, below: str, what: str) -> None:
+        """Remove something, and wait until it is gone."""
+        self._done(self.azure.arm("DELETE", f"{self.path}{below}", what, allow=(404,)), what)
+
+    def _done(self, answer: Answer, what: str) -> None:
+        where = answer.headers.get("azure-asyncoperation") or answer.headers.get("location")
+        while where is not None:
+            self._rest(answer)
+            answer = self.azure.call("GET", where, what)
+            if answer.status == 202:
+                continue
+            said = answer.json()
+            status = said.get("status", "Succeeded") if isinstance(said, dict) else "Succeeded"
+            if status == "Succeeded":
+                return
+            if status in _ENDED:
+                raise TargetRefused(f"{what}: Azure began it, and it failed: {answer.said}")
+
+    def _rest(self, answer: Answer) -> None:
+        said = answer.headers.get("x-ms-retry-after-ms", "")
+        pause = int(said) / 1000 if said.isascii() and said.isdigit() else _PAUSE
+        if time.monotonic() + pause > self.until:
+            raise _unfinished("the endpoint")
+        time.sleep(pause)
+
+
+def _unfinished(what: str) -> TargetUnavailable:
+    return TargetUnavailable(f"Azure still works at {what}; it is looked at again", code="sync_unfinished")
+
+
+def _settled(resource: Mapping[str, Any], what: str) -> Mapping[str, Any]:
+    """A resource that may be changed. Raises TargetUnavailable `sync_unfinished`."""
+    if resource["properties"].get("provisioningState", "Succeeded") not in _ENDED:
+        raise _unfinished(what)
+    return resource
+
+
+def _revision(endpoint: Mapping[str, Any]) -> int:
+    known = str((endpoint.get("tags") or {}).get(REVISION, ""))
+    return int(known) if known.isascii() and known.isdigit() and len(known) < 19 else 0
 
 
 def _native(endpoint: Mapping[str, Any]) -> NativeTrigger | bool:
@@ -100,7 +192,6 @@ def _endpoint(azure: Azure, endpoint: EndpointState, default: str | None, tags: 
 
 def _deployment(azure: Azure, version: EndpointVersion) -> dict[str, Any]:
     options = azure.options
-    settings = {"default_compute": options.compute} if options.compute else {}
     return {
         "location": places.workspace(azure)["location"],
         "tags": {
@@ -115,44 +206,26 @@ def _deployment(azure: Azure, version: EndpointVersion) -> dict[str, Any]:
                     "referenceType": "Id",
                     "assetId": f"{options.path}/{components.path_of(version.external)}",
                 },
-                "settings": settings,
+                "settings": {
+                    "default_compute": options.compute or "serverless",
+                    "default_datastore": options.datastore,
+                },
             },
         },
     }
 
 
-def _deployments(azure: Azure, path: str) -> dict[str, Mapping[str, Any]]:
-    found = azure.pages(f"{path}/deployments", "the deployments cannot be listed")
-    return {one["name"]: one for one in found}
+def _is(deployment: Mapping[str, Any], body: Mapping[str, Any]) -> bool:
+    """Whether a deployment runs what it should, where it should."""
+
+    def of(resource: Mapping[str, Any]) -> tuple[str, Mapping[str, str]]:
+        about = resource["properties"].get("deploymentConfiguration") or {}
+        asset = str((about.get("componentId") or {}).get("assetId"))
+        return asset.lower().removeprefix("azureml:"), about.get("settings") or {}
+
+    (asset, settings), (wanted, ours) = of(deployment), of(body)
+    return asset == wanted and all(settings.get(name) == value for name, value in ours.items())
 
 
 def _failed(resource: Mapping[str, Any]) -> bool:
     return resource["properties"].get("provisioningState") in ("Failed", "Canceled")
-
-
-def _put(azure: Azure, path: str, body: Mapping[str, Any], what: str) -> None:
-    _done(azure, azure.arm("PUT", path, what, body), what)
-
-
-def _done(azure: Azure, answer: Answer, what: str) -> None:
-    """Wait until an operation has ended. Raises TargetUnavailable where it failed, or is not done in time."""
-    where = answer.headers.get("azure-asyncoperation") or answer.headers.get("location")
-    until = time.monotonic() + _WAITED
-    while where is not None:
-        _rest(answer, until, what)
-        answer = azure.call("GET", where, what)
-        if answer.status == 202:
-            continue
-        said = answer.json()
-        status = said.get("status", "Succeeded") if isinstance(said, dict) else "Succeeded"
-        if status == "Succeeded":
-            return
-        if status in ("Failed", "Canceled"):
-            raise TargetUnavailable(f"{what}: Azure began it, and it failed: {answer.said}")
-
-
-def _rest(answer: Answer, until: float, what: str) -> None:
-    said = answer.headers.get("x-ms-retry-after-ms", "")
-    time.sleep(min(int(said) / 1000, 10.0) if said.isdigit() else _PAUSE)
-    if time.monotonic() > until:
-        raise TargetUnavailable(f"{what}: Azure has not done it after {_WAITED:.0f} s; it is looked at again")

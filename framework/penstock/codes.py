@@ -177,6 +177,7 @@ credentials_missing TargetUnavailable: There are no credentials for the target; 
 credentials_expired TargetUnavailable: The target does not take the credentials any more; sign in again.
 permission_denied TargetUnavailable: The credentials may not do this at the target; the message says where.
 quota_exhausted TargetUnavailable retry=60: A quota of the target is used up; what was accepted waits.
+sync_unfinished TargetUnavailable retry=2: The target works at the state of an endpoint; it is looked at again.
 publishing_elsewhere TargetUnavailable retry=1: Somebody publishes; what is to be retired waits.
 queue_corrupt TargetUnavailable: The local target's queue cannot be read; move it away and submit again.
 queue_newer TargetUnavailable: The local target's queue was written by a newer penstock; use that one.

@@ -29,16 +29,21 @@ _PAGE, _MOST = 25, 1000
 
 
 @dataclass(frozen=True)
-class Call:
-    """One call that was understood: what it is about, and where the emulator is reached.
+class Fate:
+    """What was asked for of the operation that a call begins: its seconds, and what it fails with, if it does."""
 
-    `late` is what the operation that it begins fails with afterwards, when that was asked for.
-    """
+    takes: float = 0.0
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call that was understood: what it is about, where the emulator is, and what becomes of its operation."""
 
     request: Request
     url: str
     names: dict[str, str]
-    late: str = ""
+    fate: Fate = Fate()
 
     def body(self) -> dict[str, Any]:
         """The JSON object that was sent. Raises ArmError."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from penstock_azureml_emulator import blobs, documents, identity, jobs, operations, reuse
-from penstock_azureml_emulator.arm import Call, Route, answer, check_place, check_version
+from penstock_azureml_emulator.arm import Call, Fate, Route, answer, check_place, check_version
 from penstock_azureml_emulator.assets import Assets
 from penstock_azureml_emulator.blobs import Blobs
 from penstock_azureml_emulator.blobs_http import BlobHttp
@@ -82,7 +82,7 @@ class Emulator:
             blob = self._blobs.find(request)
             if blob is not None:
                 name, call = blob
-                return self._met(name, request.path, lambda late: call())
+                return self._met(name, request.path, lambda fate: call())
             return self._called(request)
         except ArmError as error:
             return error.answer()
@@ -106,8 +106,8 @@ class Emulator:
                 check_version(request)
             url = f"https://{request.headers['Host']}"
 
-            def call(late: str, route: Route = route, names: dict[str, str] = names, url: str = url) -> Answer:
-                asked = Call(request, url, names, late)
+            def call(fate: Fate, route: Route = route, names: dict[str, str] = names, url: str = url) -> Answer:
+                asked = Call(request, url, names, fate)
                 if route.schema and self._schemas is not None:
                     self._schemas.check(request.one("api-version"), route.schema, asked.body())
                 return route.handler(asked)
@@ -115,11 +115,11 @@ class Emulator:
             return self._met(route.name, path, call)
         raise ArmError("NotFound", f"{request.verb} {request.path} is nothing that the emulator answers")
 
-    def _met(self, name: str, subject: str, call: Callable[[str], Answer]) -> Answer:
+    def _met(self, name: str, subject: str, call: Callable[[Fate], Answer]) -> Answer:
         hit = self.faults.meet(name, subject)
         late = next((fault.message for fault in hit if fault.late), "")
         try:
-            return call(late)
+            return call(Fate(max((fault.takes for fault in hit), default=0.0), late))
         finally:
             if any(fault.lose_answer for fault in hit):  # also when the answer is no
                 raise Lost

@@ -68,7 +68,7 @@ class Endpoints:
         found = self._documents.get(f"{self._path(call)}/deployments/{name}")
         if found is None:
             raise missing("deployments", f"{call.names['endpoint']}/{name}")
-        return found
+        return self._now(found, f"{self._path(call)}/deployments/{name}")
 
     def _path(self, call: Call) -> str:
         return f"batchEndpoints/{call.names['endpoint']}"
@@ -77,7 +77,15 @@ class Endpoints:
         """With its addresses, which depend on where the emulator is."""
         scoring = f"{call.url}/batch/{document['name']}/jobs"
         addresses = {"scoringUri": scoring, "swaggerUri": scoring.removesuffix("jobs") + "swagger.json"}
-        return {**document, "properties": {**document["properties"], **addresses}}
+        return self._now(
+            {**document, "properties": {**document["properties"], **addresses}}, f"batchEndpoints/{document['name']}"
+        )
+
+    def _now(self, document: dict[str, Any], path: str) -> dict[str, Any]:
+        """What a resource looks like while an operation works at it."""
+        if not self._operations.working(path):
+            return document
+        return {**document, "properties": {**document["properties"], "provisioningState": "Updating"}}
 
     def _put(self, call: Call) -> Answer:
         body, properties = _read(call, call.names["endpoint"], _ENDPOINT)
@@ -111,7 +119,8 @@ class Endpoints:
 
     def _deployments(self, call: Call) -> Answer:
         self.endpoint(call)
-        return page(call, self._documents.all_in(f"{self._path(call)}/deployments"))
+        below = f"{self._path(call)}/deployments"
+        return page(call, [self._now(one, f"{below}/{one['name']}") for one in self._documents.all_in(below)])
 
     def _put_deployment(self, call: Call) -> Answer:
         self.endpoint(call)
@@ -140,11 +149,11 @@ class Endpoints:
 
     def _stored(self, call: Call, path: str, body: dict[str, Any], before: dict[str, Any] | None) -> Answer:
         """Write what an operation makes; one that fails late leaves the resource behind as failed."""
-        body["properties"]["provisioningState"] = "Failed" if call.late else "Succeeded"
+        body["properties"]["provisioningState"] = "Failed" if call.fate.error else "Succeeded"
         found = self._documents.put(path, body)
         shown = self._shown(call, found) if "/deployments/" not in path else found
         state = "Updating" if before else "Creating"
-        begun = {**self._operations.begin(call), "ETag": docs.etag(found)}
+        begun = {**self._operations.begin(call, path), "ETag": docs.etag(found)}
         said = {**shown, "properties": {**shown["properties"], "provisioningState": state}}
         return answer(said, 200 if before else 201, **begun)
 
@@ -160,9 +169,9 @@ class Endpoints:
         docs.check_match(call.request, found)
         if found is None:
             return Answer(204)
-        if not call.late:
+        if not call.fate.error:
             self._documents.delete(path)
-        begun = self._operations.begin(call)
+        begun = self._operations.begin(call, path)
         return Answer(202, {"Location": begun["Location"], "x-ms-retry-after-ms": begun["x_ms_retry_after_ms"]})
 
 

@@ -64,12 +64,13 @@ class ArmError(Exception):
 
 @dataclass(frozen=True)
 class AzureFault(Fault):
-    """Besides: `retry_after` seconds that a refusal asks for, and `late`, with which the operation that a call begins
-    is accepted and fails afterwards, with `message`.
+    """Besides: `retry_after` seconds that a refusal asks for; the seconds that the operation `takes` which a call
+    begins; and `late`, with which that operation is accepted and fails in the end, with `message`.
     """
 
     retry_after: float = 0.0
     late: bool = False
+    takes: float = 0.0
 
 
 def of_fault(fault: AzureFault) -> ArmError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import uuid
 from typing import Any
 
@@ -33,10 +34,11 @@ class Operations:
             Route("GET", f"{base}/mfeOperationResults/{{operation}}", "operations.result", self._result),
         ]
 
-    def begin(self, call: Call) -> dict[str, str]:
-        """Begin an operation, which fails late if that was asked for; the headers that say where it is."""
+    def begin(self, call: Call, path: str = "") -> dict[str, str]:
+        """Begin an operation on a resource, with the time and end that were asked for; the headers that say where."""
         key = str(uuid.uuid4())
-        body = {"id": key, "name": key, "startTime": now(), "error": call.late}
+        until = time.time() + call.fate.takes if call.fate.takes else None
+        body = {"id": key, "name": key, "startTime": now(), "error": call.fate.error, "path": path, "until": until}
         self._store.run("insert into operations values (?, 0, ?)", key, json.dumps(body))
         version = call.request.one("api-version")
         return {
@@ -46,18 +48,28 @@ class Operations:
             "x_ms_retry_after_ms": _PAUSE_MS,
         }
 
-    def _looked(self, call: Call) -> tuple[int, dict[str, Any]]:
+    def working(self, path: str) -> bool:
+        """Whether an operation that takes its time still works at a resource."""
+        row = self._store.row(
+            "select 1 from operations where body ->> '$.path' = ? and body ->> '$.until' > ?", path, time.time()
+        )
+        return bool(row)
+
+    def _looked(self, call: Call) -> tuple[bool, dict[str, Any]]:
         key = call.names["operation"]
         self._store.run("update operations set looks = looks + 1 where id = ?", key)
         row: Any = self._store.row("select looks, body from operations where id = ?", key)
         if not row:
             raise missing("operations", key)
-        return row[0], json.loads(row[1])
+        body = json.loads(row[1])
+        body.pop("path", None)
+        until = body.pop("until", None)
+        return (row[0] >= 2 if until is None else time.time() >= until), body
 
     def _status(self, call: Call) -> Answer:
-        looks, body = self._looked(call)
+        done, body = self._looked(call)
         late = body.pop("error")
-        if looks < 2:
+        if not done:
             return answer({**body, "status": "InProgress", "percentComplete": 0.0}, x_ms_retry_after_ms=_PAUSE_MS)
         said: dict[str, Any] = {**body, "endTime": now(), "percentComplete": 100.0}
         if late:
@@ -65,8 +77,8 @@ class Operations:
         return answer({**said, "status": "Succeeded"})
 
     def _result(self, call: Call) -> Answer:
-        looks, body = self._looked(call)
-        if looks < 2:
+        done, body = self._looked(call)
+        if not done:
             here = f"{call.url}{call.request.path}?api-version={call.request.one('api-version')}"
             return Answer(202, {"Location": here, "x-ms-retry-after-ms": _PAUSE_MS})
         if body["error"]:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ from attrs import evolve
 
 from penstock.codec import load_pipeline
 from penstock.contract.target import EndpointState, EndpointVersion, NativeTrigger
-from penstock.errors import TargetUnavailable
+from penstock.errors import TargetRefused, TargetUnavailable
 from penstock.snapshot import take
 from penstock.workspace import Workspace
 from penstock_azureml.client import Azure, connect
@@ -37,6 +38,7 @@ outputs: {text: "${{ steps.only.outputs.text }}"}
 """
 INVOKE = """
 import sys
+import time
 from azure.ai.ml import Input, MLClient
 from azure.identity import ManagedIdentityCredential
 client = MLClient(ManagedIdentityCredential(), *sys.argv[1:4])
@@ -179,7 +181,7 @@ def test_an_operation_that_fails_late_is_told_and_done_again(workspace, target, 
         revision=1,
     )
     faults(method, late=True, message="no capacity in the region")
-    with pytest.raises(TargetUnavailable, match="Azure began it, and it failed: no capacity in the region"):
+    with pytest.raises(TargetRefused, match="Azure began it, and it failed: no capacity in the region"):
         opened.sync_endpoint(state)
     assert isinstance(opened.sync_endpoint(state), NativeTrigger)
     path = f"batchEndpoints/{endpoint_name(state.id)}"
@@ -224,3 +226,80 @@ def test_microsoft_s_own_client_pins_and_then_takes_the_default(
         job = azure.arm("GET", f"jobs/{done.stdout.split()[-1]}", "no job").json()["properties"]
         expected = deployed[version]["deploymentConfiguration"]["componentId"]["assetId"]
         assert str(job["componentId"]).removeprefix("azureml:") == expected
+
+
+@pytest.mark.parametrize("method", ["batchEndpoints.put", "deployments.put"])
+def test_an_operation_that_takes_long_holds_up_no_run(workspace, seen, faults, method) -> None:
+    """Azure works at an endpoint for minutes: that is no trouble of the target's, and it is looked at again."""
+    endpoint = workspace.endpoint("native")
+    endpoint.disable(reason="dirty")
+    faults(method, takes=8)
+    endpoint.enable()
+    run = workspace.runs.submit("native").run
+    assert run.waiting is None, "it was handed over at once"
+    assert workspace.admin.status().pending_syncs == 1
+    assert workspace.runs.wait(run.id, timeout=60).state == "succeeded"
+    _sync_all(workspace)
+    assert seen() == ("version-0", ["version-0", "version-1"])
+
+
+def test_an_operation_that_is_not_done_is_told_as_that(workspace, faults) -> None:
+    opened, record = workspace.services.targets.open("prod"), workspace.endpoints.get("native")
+    state = workspace.services.registry.outbox.endpoint_state(record.id, "prod")
+    faults("batchEndpoints.put", takes=3600 - 1)
+    for _ in range(2):  # while it is waited for, and before something is done again
+        with pytest.raises(
+            TargetUnavailable, match=r"^Azure still works at the endpoint; it is looked at again$"
+        ) as told:
+            opened.sync_endpoint(evolve(state, revision=state.revision + 1))
+        assert told.value.code == "sync_unfinished"
+
+
+@pytest.mark.parametrize("fault", [{"late": True}, {"error": "TooManyRequests"}, {"error": "InternalServerError"}])
+def test_a_gate_closes_whatever_becomes_of_the_rest(workspace, seen, faults, fault) -> None:
+    """What a closed gate takes away goes before anything is made."""
+    endpoint = workspace.endpoint("native")
+    workspace.endpoints.disable("native@1")
+    assert seen() == ("version-0", ["version-0"])
+    faults("deployments.put", times=0, **fault)
+    state = workspace.services.registry.outbox.endpoint_state(endpoint.id, "prod")
+    closed, opened = (evolve(one, enabled=number == 1) for number, one in enumerate(state.versions))
+    told = evolve(state, revision=state.revision + 1, versions=(closed, opened), default="1")
+    with pytest.raises((TargetRefused, TargetUnavailable)):
+        workspace.services.targets.open("prod").sync_endpoint(told)
+    default, left = seen()
+    assert default is None and "version-0" not in left
+
+
+def test_a_gate_closes_at_an_endpoint_that_failed(workspace, seen, faults) -> None:
+    faults("batchEndpoints.put", late=True)
+    endpoint = workspace.endpoint("native")
+    workspace.endpoints.update("native", description="It fails.")
+    endpoint.disable()
+    assert seen() == (None, [])
+    endpoint.enable()
+    assert seen() == ("version-0", ["version-0", "version-1"])
+
+
+def test_what_somebody_changed_there_is_put_right_by_the_next_change(workspace, seen) -> None:
+    azure = connect(workspace.services.targets.open("prod").target.options)
+    endpoint = workspace.endpoint("native")
+    path = f"batchEndpoints/{endpoint_name(endpoint.id)}"
+    about = azure.arm("GET", f"{path}/deployments/version-0", "none").json()["properties"]
+    other = azure.arm("GET", f"{path}/deployments/version-1", "none").json()
+    properties = {"deploymentConfiguration": about["deploymentConfiguration"]}
+    azure.arm("PUT", f"{path}/deployments/version-1", "none", {"location": other["location"], "properties": properties})
+    azure.arm("PUT", f"{path}/deployments/by-hand", "none", {"location": other["location"], "properties": properties})
+    workspace.endpoints.update("native", description="Look again.")
+    again = azure.arm("GET", f"{path}/deployments/version-1", "none").json()
+    assert again["properties"]["deploymentConfiguration"] == other["properties"]["deploymentConfiguration"]
+    assert seen() == ("version-0", ["version-0", "version-1"])
+
+
+def _sync_all(workspace: Workspace) -> None:
+    """Let commands give their time to what is due, until the target is owed nothing."""
+    until = time.monotonic() + 60
+    while workspace.admin.status().pending_syncs:
+        assert time.monotonic() < until, "it is never done"
+        time.sleep(0.3)
+        workspace.services.outbox.give_time()

@@ -193,7 +193,8 @@ class BackendHooks:
 
         Answers True, or the backend's own URL of the endpoint, which is shown with it. Called after the change was
         committed and retried until it took; no run waits for it. Two processes may tell at the same time: a `revision`
-        below the one that the backend knows is old news, and changes nothing.
+        below the one that the backend knows is old news, and changes nothing. Where the place works at it for longer
+        than a few seconds, raise TargetUnavailable `sync_unfinished`: it is asked again, and runs do not wait for it.
         """
 
     @hookspec(firstresult=True)

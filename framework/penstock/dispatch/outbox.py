@@ -115,7 +115,8 @@ class Outbox:
         try:
             self._do(owed)
         except TargetUnavailable as error:
-            if owed.kind == "retire":  # what still needs a publication is no trouble of the target's
+            # What still needs a publication, or is still worked at, is no trouble of the target's.
+            if owed.kind == "retire" or error.code == "sync_unfinished":
                 pause = pause_after(self._registry.outbox.tries(owed) + 1, error.retry_after)
                 self._registry.outbox.defer(owed, pause, str(error))
                 return error

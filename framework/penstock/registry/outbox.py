@@ -244,23 +244,24 @@ def endpoint_state(tx: Transaction, endpoint_id: str, target: str) -> EndpointSt
 
 
 def synced(tx: Transaction, endpoint_id: str, target: str, revision: int, native: NativeTrigger | None = None) -> None:
-    """Note that a target knows a revision, and its own URL for it; when the endpoint changed since, it stays owed."""
+    """Note that a target knows a revision, and its own URL for it; when the endpoint changed since, it stays owed.
+
+    It is owed again where somebody told it the newer state meanwhile: who came last may have written the older one.
+    """
+    row = tx.need("SELECT seq, revision FROM endpoints WHERE id = ?", endpoint_id)
+    owed = tx.one("SELECT 1 FROM outbox WHERE kind = 'sync' AND subject = ? AND target = ?", row["seq"], target)
+    if row["revision"] != revision:
+        if owed is None:
+            owe(tx, "sync", row["seq"], target)
+        return
     tx.run(
-        """UPDATE endpoint_targets SET native_url = ?, native_gated = ?
-            WHERE target = ? AND endpoint = (SELECT seq FROM endpoints WHERE id = ? AND revision = ?)""",
+        "UPDATE endpoint_targets SET native_url = ?, native_gated = ? WHERE endpoint = ? AND target = ?",
         native and native.url,
         bool(native and native.gated),
+        row["seq"],
         target,
-        endpoint_id,
-        revision,
     )
-    tx.run(
-        """DELETE FROM outbox WHERE kind = 'sync' AND target = ?
-            AND subject = (SELECT seq FROM endpoints WHERE id = ? AND revision = ?)""",
-        target,
-        endpoint_id,
-        revision,
-    )
+    forget(tx, "sync", row["seq"], target)
 
 
 def to_retire(tx: Transaction, owed: Owed) -> tuple[Placement, Publication] | None:

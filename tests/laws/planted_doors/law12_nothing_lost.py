@@ -21,16 +21,15 @@ def only_what_was_accepted_here_is_handed_over():
 
 def what_is_taken_is_anybodys():
     """What one dispatcher is handing over is due for the others at once."""
-    import penstock_memory
-
     from penstock.registry import outbox
+    from penstock.targets.facade import OpenTarget
 
     outbox.LEASE = 0.0
-    penstock_memory.penstock_submit_run = _once_slowly(penstock_memory.penstock_submit_run)
+    OpenTarget.submit = _once_slowly(OpenTarget.submit)
 
 
 def _once_slowly(real):
-    """The first hand-over of all lasts until every other dispatcher must have looked for what is due."""
+    """The first hand-over of all lasts until another dispatcher must have looked for what is due."""
     import functools
     import os
     import time
@@ -40,14 +39,15 @@ def _once_slowly(real):
     from penstock.dispatch import dispatcher
 
     @functools.wraps(real)
-    def submit(target, run):
+    def submit(self, run):
+        answer = real(self, run)
         try:
             os.close(os.open(f"{os.environ[FILE]}.first", os.O_CREAT | os.O_EXCL))
         except FileExistsError:
             pass
         else:
             time.sleep(8 * dispatcher._TICK)
-        return real(target, run)
+        return answer
 
     return submit
 
