@@ -16,6 +16,7 @@ import pytest
 from penstock import codec
 from penstock.config import workspace_schema
 from penstock.spec.values import TYPES
+from penstock_azureml.options import AzuremlOptions
 from penstock_local.options import LocalOptions
 from penstock_vertex.options import VertexOptions
 
@@ -26,6 +27,7 @@ SCHEMAS = {
     "penstock.yaml": workspace_schema(),
     "A target of the backend `local`": codec.schema_of(LocalOptions),
     "A target of the backend `vertex`": codec.schema_of(VertexOptions),
+    "A target of the backend `azureml`": codec.schema_of(AzuremlOptions),
 }
 HEADER = {"apiVersion", "kind"}
 

@@ -100,6 +100,18 @@ class VersionRecord:
 
 
 @frozen(kw_only=True)
+class Unsynced:
+    """A target that does not know the present state of an endpoint yet, and what stands in the way, if it was told.
+
+    Callers of ours notice nothing; a native trigger of the target still does what it did.
+    """
+
+    endpoint: str
+    target: str
+    message: str
+
+
+@frozen(kw_only=True)
 class EndpointRecord:
     """A pipeline endpoint: a stable name in front of versions, one of which may be the default.
 
@@ -107,7 +119,8 @@ class EndpointRecord:
     `access` is `public` are taken by HTTP without a token. Within `deduplication_window`, in seconds, of a run that
     came by HTTP without an idempotency key, the same request is the same run; None: each is a new one. `refused` is the
     code that a trigger without a version is refused with because of a closed gate, whichever it is; None: none is.
-    `native` is where the default's target can be asked past us, once it knows of the endpoint.
+    `native` is where the default's target can be asked past us, once it knows of the endpoint; `unsynced` are the
+    targets that do not know its present state.
     """
 
     id: str
@@ -121,6 +134,7 @@ class EndpointRecord:
     gate: Gate | None
     refused: str | None
     native: NativeTrigger | None
+    unsynced: tuple[Unsynced, ...] = field(eq=False)  # it changes by itself
     versions: tuple[VersionRecord, ...]
     created: datetime
     modified: datetime

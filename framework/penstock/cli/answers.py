@@ -13,7 +13,7 @@ from penstock.cli.output import Output
 from penstock.cli.session import Session
 from penstock.cli.tables import Table
 from penstock.cli.times import moment_text
-from penstock.records import Gate, Page, PublishedRecord
+from penstock.records import Gate, Page, PublishedRecord, Unsynced
 
 if TYPE_CHECKING:
     from penstock.registry import GateOutcome
@@ -64,6 +64,12 @@ def details_rows(one: PublishedRecord) -> list[tuple[str, str]]:
     return [(key, value) for key, value in one.details.items() if value not in (one.digest, one.external)]
 
 
+def unsynced_text(one: Unsynced) -> str:
+    """That a target does not know of an endpoint's present state, and why."""
+    why = one.message or "it is told soon"
+    return f"target `{one.target}` still has endpoint `{one.endpoint}` as it was, for native triggers too: {why}"
+
+
 def state_text(enabled: bool) -> str:
     """A gate's state in one word."""
     return "enabled" if enabled else "disabled"
@@ -87,6 +93,7 @@ def _answer_gate(output: Output, outcome: GateOutcome) -> None:
         lines = [f"{outcome.subject} is {already}enabled"]
     else:
         lines = [f"{outcome.subject} is {already}disabled, {gate_text(outcome.gate)}"]
+    output.warn(unsynced_text(one) for one in outcome.unsynced)
     if outcome.ended:
         lines.append(f"canceled {len(outcome.ended)} waiting: {' '.join(outcome.ended)}")
     if outcome.cancel:

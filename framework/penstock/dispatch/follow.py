@@ -25,7 +25,7 @@ from penstock.errors import (
     one_line,
 )
 from penstock.records import Placement, RunRecord
-from penstock.registry import Owed, Registry
+from penstock.registry import Breaker, Owed, Registry
 from penstock.spec import Pipeline
 from penstock.targets.facade import OpenTarget
 from penstock.targets.opened import OpenTargets
@@ -50,6 +50,11 @@ class Followed:
         if isinstance(error, RegistryError):
             return error.code != "registry_busy"
         return isinstance(error, ConfigInvalid | Conflict | BackendBroken | TargetUnsupported)
+
+
+def _left_alone(breaker: Breaker) -> TargetUnavailable:
+    """What is said of other things of a target than what it could not be reached for."""
+    return TargetUnavailable(f"the target is left alone until {breaker.until:%H:%M:%S} UTC, after: {breaker.message}")
 
 
 class Follower:
@@ -93,7 +98,7 @@ class Follower:
     def _last_trouble(self, run: RunRecord) -> PenstockError | None:
         """Why a target is left alone just now, if it is."""
         breaker = None if run.finished or run.external is None else self._registry.outbox.breaker(run.target)
-        return None if breaker is None else TargetUnavailable(breaker.message)
+        return None if breaker is None else _left_alone(breaker)
 
     def _followed(self, run: RunRecord, trouble: PenstockError | None) -> Followed:
         if run.finished:
@@ -109,7 +114,7 @@ class Follower:
             try:
                 self._ask(placement, refs, answers)
             except PenstockError as error:
-                answers.update((ref.id, error) for ref in refs)
+                answers.update((ref.id, error) for ref in refs if ref.id not in answers)
                 if isinstance(error, TargetUnavailable):
                     self._outbox.patience.leave_alone(placement.target, error)
             except Exception as error:  # a bug of ours in a thread would be lost, and the run would look late
@@ -124,7 +129,9 @@ class Follower:
         target = self._targets.open_frozen(placement)
         breaker = self._registry.outbox.breaker(placement.target)
         if breaker is not None:
-            raise TargetUnavailable(breaker.message)
+            # What waits was tried for that; of what runs, something else is known.
+            answers.update((ref.id, TargetUnavailable(breaker.message)) for ref in refs if not ref.external)
+            raise _left_alone(breaker)
         for ref in patience.in_time(ref for ref in refs if not ref.external):
             answers[ref.id] = self._hand_over(Owed(kind="submit", subject=ref.id, target=placement.target))
         handed = [ref for ref in refs if ref.external]

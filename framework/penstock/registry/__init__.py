@@ -3,6 +3,7 @@
 from penstock.registry.file import copied
 from penstock.registry.group_commit import GroupCommit, WouldBlock
 from penstock.registry.messages import (
+    Breaker,
     CancelOutcome,
     CheckReport,
     Counts,
@@ -24,6 +25,7 @@ from penstock.registry.messages import (
 from penstock.registry.registry import Registry
 
 __all__ = [
+    "Breaker",
     "CancelOutcome",
     "CheckReport",
     "Counts",

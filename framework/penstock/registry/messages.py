@@ -10,7 +10,16 @@ from attrs import field, frozen
 
 from penstock.contract.run import BoundParameters, RunRequest, RunState
 from penstock.contract.target import Publication
-from penstock.records import EndpointRecord, FrozenSnapshot, Gate, Placement, PublishedRecord, RunRecord, TokenRecord
+from penstock.records import (
+    EndpointRecord,
+    FrozenSnapshot,
+    Gate,
+    Placement,
+    PublishedRecord,
+    RunRecord,
+    TokenRecord,
+    Unsynced,
+)
 
 
 class ResolutionChanged(Exception):
@@ -83,7 +92,8 @@ class MoveOutcome:
 class GateOutcome:
     """A gate after closing or opening it; `gate` is None when it is open.
 
-    `ended` are the runs that ended `canceled` right there; `cancel` those whose target is still to be told.
+    `ended` are the runs that ended `canceled` right there; `cancel` those whose target is still to be told. `unsynced`
+    are the targets that do not know of the gate yet, for all who come by our doors it has moved.
     """
 
     changed: bool
@@ -92,6 +102,7 @@ class GateOutcome:
     gate: Gate | None
     cancel: tuple[str, ...] = ()
     ended: tuple[str, ...] = ()
+    unsynced: tuple[Unsynced, ...] = ()
 
 
 @frozen(kw_only=True)

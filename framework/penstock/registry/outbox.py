@@ -6,13 +6,9 @@ publication. What could not be done is due again later; a target that cannot be 
 
 from __future__ import annotations
 
-import json
-
-from penstock.contract.target import EndpointState, EndpointVersion, NativeTrigger, Publication
-from penstock.errors import NotFound
+from penstock.contract.target import Publication
 from penstock.records import Placement
 from penstock.registry.database import LONGEST, Transaction
-from penstock.registry.lookup import all_versions
 from penstock.registry.messages import Breaker, Owed
 from penstock.registry.rows import placement_of, publication_of, to_time
 
@@ -209,59 +205,9 @@ def leave_alone(tx: Transaction, target: str, seconds: float, message: str) -> N
 
 
 def reached(tx: Transaction, target: str) -> None:
-    """Note that a target can be reached."""
+    """Note that a target can be reached: what was tried in vain is due now."""
     tx.run("DELETE FROM breakers WHERE target = ?", target)
-
-
-def endpoint_state(tx: Transaction, endpoint_id: str, target: str) -> EndpointState:
-    """All that a target should know of an endpoint, deleted or not. Raises NotFound."""
-    row = tx.one("SELECT * FROM endpoints WHERE id = ?", endpoint_id)
-    if row is None:
-        raise NotFound(f"no endpoint `{endpoint_id}`", code="endpoint_not_found")
-    here = [version for version in all_versions(tx, row["seq"]) if version["target"] == target]
-    default = row["default_version"]
-    return EndpointState(
-        id=row["id"],
-        name=row["name"],
-        description=row["description"],
-        enabled=row["gate_since"] is None,
-        default=str(default) if any(version["version"] == default for version in here) else None,
-        versions=tuple(
-            EndpointVersion(
-                version=str(version["version"]),
-                external=version["external"],
-                digest=version["digest"],
-                label=version["label"],
-                enabled=version["gate_since"] is None,
-                published_enabled=version["p_since"] is None,
-            )
-            for version in here
-        ),
-        revision=row["revision"],
-        deleted=row["deleted"] is not None,
-        tags=json.loads(row["tags"]),
-    )
-
-
-def synced(tx: Transaction, endpoint_id: str, target: str, revision: int, native: NativeTrigger | None = None) -> None:
-    """Note that a target knows a revision, and its own URL for it; when the endpoint changed since, it stays owed.
-
-    It is owed again where somebody told it the newer state meanwhile: who came last may have written the older one.
-    """
-    row = tx.need("SELECT seq, revision FROM endpoints WHERE id = ?", endpoint_id)
-    owed = tx.one("SELECT 1 FROM outbox WHERE kind = 'sync' AND subject = ? AND target = ?", row["seq"], target)
-    if row["revision"] != revision:
-        if owed is None:
-            owe(tx, "sync", row["seq"], target)
-        return
-    tx.run(
-        "UPDATE endpoint_targets SET native_url = ?, native_gated = ? WHERE endpoint = ? AND target = ?",
-        native and native.url,
-        bool(native and native.gated),
-        row["seq"],
-        target,
-    )
-    forget(tx, "sync", row["seq"], target)
+    tx.run("UPDATE outbox SET due = ? WHERE target = ? AND due > ? AND message <> ''", tx.clock, target, tx.clock)
 
 
 def to_retire(tx: Transaction, owed: Owed) -> tuple[Placement, Publication] | None:

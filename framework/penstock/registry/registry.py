@@ -18,6 +18,7 @@ from penstock.registry import (
     listing,
     lookup,
     maintenance,
+    mirrors,
     outbox,
     pipelines,
     run_state,
@@ -150,8 +151,9 @@ class Outbox(_Group):
     failures = reads(outbox.failures)
     leave_alone = writes(outbox.leave_alone)
     reached = writes(outbox.reached)
-    endpoint_state = reads(outbox.endpoint_state)
-    synced = writes(outbox.synced)
+    endpoint_state = reads(mirrors.endpoint_state)
+    synced = writes(mirrors.synced)
+    unsynced = reads(mirrors.unsynced)
     to_retire = writes(outbox.to_retire)
     namesakes = reads(outbox.namesakes)
 

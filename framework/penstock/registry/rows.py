@@ -22,6 +22,7 @@ from penstock.records import (
     PublishedRecord,
     RunRecord,
     StepRecord,
+    Unsynced,
     VersionRecord,
     Waiting,
 )
@@ -36,9 +37,12 @@ PUBLISHED = """SELECT p.*, b.backend, b.identity, b.external, b.native, b.gated,
     FROM published p JOIN publications b ON b.seq = p.publication"""
 
 VERSIONS = """SELECT v.*, p.id AS published_id, p.name AS pipeline, p.label, p.digest, p.target, p.publication,
-    p.gate_since AS p_since, b.external, t.native_url, t.native_gated
+    p.gate_since AS p_since, b.external, t.native_url, t.native_gated,
+    coalesce(nullif(o.message, ''), k.message, o.message) AS unsynced
     FROM versions v JOIN published p ON p.seq = v.published JOIN publications b ON b.seq = p.publication
-    LEFT JOIN endpoint_targets t ON t.endpoint = v.endpoint AND t.target = p.target"""
+    LEFT JOIN endpoint_targets t ON t.endpoint = v.endpoint AND t.target = p.target
+    LEFT JOIN outbox o ON o.kind = 'sync' AND o.subject = v.endpoint AND o.target = p.target
+    LEFT JOIN breakers k ON k.target = o.target"""
 
 RUNS = """SELECT r.*, b.digest, b.target, b.identity, e.id AS endpoint_id, p.id AS published_id,
     o.tries, o.due, o.message
@@ -163,6 +167,7 @@ def endpoint_record(row: Row, versions: Sequence[Row], *, all: bool = True) -> E
             gates += [("version", version["gate_since"]), ("pipeline", version["p_since"])]
             if version["native_url"] is not None:
                 native = NativeTrigger(url=version["native_url"], gated=bool(version["native_gated"]))
+    unsynced = {one["target"]: one["unsynced"] for one in versions if one["unsynced"] is not None}
     return _read(
         EndpointRecord,
         row,
@@ -172,6 +177,7 @@ def endpoint_record(row: Row, versions: Sequence[Row], *, all: bool = True) -> E
         enabled=row["gate_since"] is None,
         gate=gate_of(row),
         native=native,
+        unsynced=tuple(Unsynced(endpoint=row["name"], target=each, message=why) for each, why in unsynced.items()),
         refused=next((f"{kind}_disabled" for kind, since in gates if since is not None), None),
     )
 

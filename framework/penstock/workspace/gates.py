@@ -6,6 +6,8 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Literal
 
+from attrs import evolve
+
 from penstock.callers import Caller
 from penstock.contract.hooks import Event
 from penstock.errors import RegistryError
@@ -48,7 +50,7 @@ def move_gate(
         for run_id in outcome.ended:
             services.outbox.tell_run(registry.runs.get(run_id))
     services.outbox.give_time()
-    return outcome
+    return evolve(outcome, unsynced=registry.outbox.unsynced(outcome.subject_id))
 
 
 def look_at_unfinished(services: Services, *, endpoint: str | None = None, published: str | None = None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from attrs import Attribute, fields, frozen
@@ -10,7 +11,7 @@ from attrs import Attribute, fields, frozen
 from penstock.callers import Caller
 from penstock.config import DOORS, target_config
 from penstock.contract.target import Health
-from penstock.errors import PenstockError
+from penstock.errors import PenstockError, RegistryError
 from penstock.targets import discovery
 from penstock.workspace.verbs import Group, verb
 
@@ -65,11 +66,19 @@ class Targets(Group):
 
     @verb("target.check", "submit")
     def check(self, caller: Caller, name: str | None = None) -> Health:
-        """Ask a target how it is. Raises ConfigInvalid when it cannot even be opened."""
+        """Ask a target how it is; where it is well, what it is owed waits no longer.
+
+        Raises ConfigInvalid when it cannot even be opened.
+        """
         opened = self._services.targets.open(name)
         if not opened.has("penstock_check_target"):
             return Health(ok=True, lines=(f"target `{opened.name}` opens; its backend has no check of its own",))
-        return opened.check()
+        found = opened.check()
+        if found.ok and self._services.exists:
+            with suppress(RegistryError):  # it may be read-only
+                self._services.registry.outbox.reached(opened.name)
+                self._services.outbox.give_time()
+        return found
 
     @verb("plugin.list", "read")
     def plugins(self, caller: Caller) -> tuple[PluginStatus, ...]:

@@ -10,7 +10,7 @@ from attrs import field, frozen
 
 from penstock import hookimpl
 from penstock.contract.run import Absent, LogChunk, RunOutputs, RunReport, Submission
-from penstock.contract.target import Compiled, Publication
+from penstock.contract.target import Compiled, Health, Publication
 from penstock.errors import TargetRefused, TargetUnavailable
 
 RETRY = 60.0
@@ -140,3 +140,9 @@ def penstock_retire_pipeline(target, publication):
     reach(target, "retire")
     retired.append((target.name, publication.external))
     return True
+
+
+@hookimpl
+def penstock_check_target(target):
+    reach(target, "check")
+    return Health(ok=True, lines=("well",))

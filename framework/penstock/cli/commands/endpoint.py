@@ -97,6 +97,7 @@ def show(session: Session, name: str) -> None:
             ("openapi", urls.openapi),
             ("azureml v1", urls.azureml_v1),
             ("native", urls.native and f"{urls.native.url}{covered}"),
+            *((f"not yet at {each.target}", each.message or "it is told soon") for each in one.unsynced),
         ]
     )
     token = "" if one.access == "public" else "-H 'Authorization: Bearer TOKEN' "
