@@ -12,6 +12,7 @@ from penstock.contract.hooks import hookimpl
 from penstock_azureml.options import AzuremlOptions
 
 if TYPE_CHECKING:
+    from penstock.contract.artifacts import Destination
     from penstock.contract.run import (
         Absent,
         LogChunk,
@@ -102,6 +103,15 @@ def penstock_get_outputs(target: Target, run: RunRef) -> RunOutputs:
     from penstock_azureml.jobs import outputs
 
     return outputs(target, run)
+
+
+@_hook
+def penstock_fetch_artifact(target: Target, run: RunRef, name: str, destination: Destination) -> bool:
+    """Blobs of a datastore."""
+    from penstock_azureml.downloads import fetch
+
+    fetch(target, run, name, destination)
+    return True
 
 
 @_hook

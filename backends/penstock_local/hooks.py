@@ -9,6 +9,7 @@ from penstock.contract.hooks import hookimpl
 from penstock_local.options import LocalOptions
 
 if TYPE_CHECKING:
+    from penstock.contract.artifacts import Destination
     from penstock.contract.run import (
         Absent,
         LogChunk,
@@ -102,6 +103,15 @@ def penstock_get_outputs(target: Target, run: RunRef) -> RunOutputs:
 
     with database.opened_if_there(Layout.of(target)) as connection:
         return reports.run_outputs(queue.job(connection, run.id) if connection else None, run.id)
+
+
+@_hook
+def penstock_fetch_artifact(target: Target, run: RunRef, name: str, destination: Destination) -> bool:
+    """What lies in the run's folder, links within it too."""
+    from penstock_local.downloads import fetch
+
+    fetch(target, run, name, destination)
+    return True
 
 
 @_hook

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,19 @@ Job = Mapping[str, Any]
 
 STORAGE = "https://storage.googleapis.com"
 """Where Cloud Storage is, unless a target says another address."""
+
+
+_PAGE = 1000
+"""Files of one page of a listing."""
+
+
+@frozen(kw_only=True)
+class Object:
+    """A file of the staging folder; `generation` is another one once it is written anew."""
+
+    path: str
+    size: int
+    generation: int
 
 
 @frozen
@@ -147,6 +161,38 @@ class Vertex:
         with self._storage(f"`{self.uri(beginning)}` cannot be listed"):
             found = self._send(lambda **once: list(self._bucket.list_blobs(prefix=self._prefix + beginning, **once)))
             return sorted(blob.name.removeprefix(self._prefix) for blob in found)
+
+    def objects(self, beginning: str) -> Iterator[Object]:
+        """The files whose path begins so, in order and page by page."""
+        token: str | None = None
+        while True:
+            with self._storage(f"`{self.uri(beginning)}` cannot be listed"):
+                page, token = self._send(partial(self._page, beginning, token))
+            yield from page
+            if token is None:
+                return
+
+    def _page(self, beginning: str, token: str | None, **once: Any) -> tuple[list[Object], str | None]:
+        prefix = self._prefix + beginning
+        found = self._bucket.list_blobs(prefix=prefix, page_token=token, max_results=_PAGE, **once)
+        page = [
+            Object(path=blob.name.removeprefix(self._prefix), size=int(blob.size), generation=int(blob.generation))
+            for blob in found
+        ]
+        return page, found.next_page_token
+
+    def part(self, found: Object, first: int, end: int) -> bytes | None:
+        """The bytes of a file from `first` up to `end`, or None when it was changed or removed since it was found."""
+        from google.api_core.exceptions import NotFound, PreconditionFailed
+
+        with self._storage(f"`{self.uri(found.path)}` cannot be read"):
+            try:
+                blob = self._bucket.blob(self._prefix + found.path)
+                once = {"if_generation_match": found.generation, "raw_download": True}
+                data: bytes = self._send(blob.download_as_bytes, start=first, end=end - 1, **once)
+                return data
+            except (NotFound, PreconditionFailed):
+                return None
 
     def get_uri(self, uri: str) -> bytes | None:
         """The content of a file of the staging folder by its URI, or None."""

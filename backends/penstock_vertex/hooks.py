@@ -12,6 +12,7 @@ from penstock.contract.hooks import hookimpl
 from penstock_vertex.options import VertexOptions
 
 if TYPE_CHECKING:
+    from penstock.contract.artifacts import Destination
     from penstock.contract.run import (
         Absent,
         LogChunk,
@@ -93,6 +94,15 @@ def penstock_get_outputs(target: Target, run: RunRef) -> RunOutputs:
     from penstock_vertex.jobs import outputs
 
     return outputs(target, run)
+
+
+@_hook
+def penstock_fetch_artifact(target: Target, run: RunRef, name: str, destination: Destination) -> bool:
+    """Objects of the staging bucket."""
+    from penstock_vertex.downloads import fetch
+
+    fetch(target, run, name, destination)
+    return True
 
 
 @_hook

@@ -13,6 +13,7 @@ _TABLE = """\
 internal PenstockError exit=70 http=500: A bug of ours; report it with the file that the message names.
 interrupted PenstockError exit=130 http=503: Somebody ended the command; a run that was waited for goes on.
 system_error PenstockError: The operating system refused something; the message says what.
+artifact_too_large PenstockError http=507: The server's disk has no room for the artifact; fetch it where it lies.
 # Of a run: what an awaited one is told by, and why runs and steps end `failed`.
 run_failed RunFailed exit=1 http=409: An awaited run did not succeed; `run show` and `run logs` say why.
 run_lost RunFailed: The target does not know the run any more; submit it again.
@@ -157,7 +158,7 @@ run_not_finished Conflict: The run has not ended; wait for it or cancel it.
 target_changed Conflict: The target's name now means another place than when this was frozen.
 # Of a target.
 target_unsupported TargetUnsupported exit=9 http=422: The target cannot do this; its backend has no such hook.
-artifact_elsewhere TargetUnsupported: The artifact does not lie on this machine; the message says where it does.
+artifact_elsewhere TargetUnsupported: The target downloads no artifacts; the message says where it lies.
 platform_unsupported TargetUnsupported: The backend does not run on this operating system.
 image_ignored TargetUnsupported: The target notes the image and does not use it.
 cpu_ignored TargetUnsupported: The target notes how many cores a step asks for, and its machines decide.
@@ -185,6 +186,7 @@ dispatch_failed TargetRefused exit=11 http=502: The target refused the run, for 
 target_not_there TargetRefused: The project, bucket or image that the target names does not exist.
 sensitive_lost TargetRefused: The sensitive values of a run are gone; submit it again.
 publication_damaged TargetRefused: What was published cannot be read at the target; publish it again.
+artifact_unsafe TargetRefused: An artifact holds a name that has no place below its own; look at it where it lies.
 # Of the registry.
 registry_error RegistryError exit=12 http=503: The registry cannot be used; the message says why.
 registry_busy RegistryError http=503 retry=1: Somebody else writes the registry; try again.

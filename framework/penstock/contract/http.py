@@ -26,8 +26,8 @@ class HttpRequest:
     `headers` has lower-case names; a header that came twice has its values joined by `, `, and one that is UTF-8 is
     read as that. `base_url` is how the caller reaches this server, without a slash at the end. A coroutine does what
     blocks `in_thread`, and a body in pieces `aside`, in threads of its own kind, so that those who read for long hold
-    up nobody who asks for little. Who waits for news has what there is when the server `is_stopping`, or `is_crowded`:
-    it has hardly room for another request.
+    up nobody who asks for little; what lies at a target and takes as long as it has bytes is for `fetching`. Who waits
+    for news has what there is when the server `is_stopping`, or `is_crowded`: it has hardly room for another request.
     """
 
     method: str
@@ -41,6 +41,7 @@ class HttpRequest:
     is_crowded: Callable[[], bool] = field(default=lambda: False)
     in_thread: Callable[[Callable[[], Any]], Awaitable[Any]] | None = None
     aside: Callable[[Callable[[], Any]], Awaitable[Any]] | None = None
+    fetching: Callable[[Callable[[], Any]], Awaitable[Any]] | None = None
 
 
 @frozen(kw_only=True)

@@ -30,7 +30,7 @@ from penstock.server.places import READS, Places
 from penstock.server.requests import base_url, headers, query, take_absolute, triggered
 from penstock.server.shapes import Shapes, to_penstock_error
 from penstock.server.streaming import Streams
-from penstock.server.threads import Threads, Writers
+from penstock.server.threads import Fetchers, Threads, Writers
 from penstock.workspace import Workspace
 
 _log = logging.getLogger("penstock.server")
@@ -45,6 +45,12 @@ _SMALL = 65_536
 
 _ASKING = 16
 """How many requests wait for targets at once, to read and to write."""
+
+_FETCHING = 4
+"""How many artifacts of far targets are fetched at once, each for as long as its bytes take."""
+
+_WAITING_TO_FETCH = 16
+"""How many more requests may wait for that."""
 
 _OPEN_BODY = 65_536
 """How many bytes a body may have, at the most, that is read whoever sends it."""
@@ -73,6 +79,7 @@ class App:
         # Apart from those of all other requests: a target that hangs holds up only its like.
         self._asking = Threads(_ASKING, "penstock-asking").do
         self._asking_to_write = Threads(_ASKING, "penstock-asking").do
+        self._fetching = Fetchers(_FETCHING, _WAITING_TO_FETCH).do
         self._places = Places(options.max_requests)
         self.streams = Streams()
         self._stopping = False
@@ -183,6 +190,7 @@ class App:
                 is_crowded=lambda: self._places.crowded,
                 in_thread=self.in_thread,
                 aside=self.streams.aside,
+                fetching=self._fetching,
             )
 
         if iscoroutinefunction(route.handler):

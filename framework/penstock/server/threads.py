@@ -93,6 +93,33 @@ class Writers:
             self._in_line -= 1
 
 
+class Fetchers:
+    """Threads for what takes as long as it has bytes: few, and a short line of those who wait for one."""
+
+    def __init__(self, most: int, line: int) -> None:
+        self._threads = Threads(most, "penstock-fetch")
+        self._most = most + line
+        self._in_line = 0
+
+    async def do(self, work: Callable[[], Any]) -> Any:
+        """Do what takes long. Raises TooManyRequests when the line is too long already."""
+        if self._in_line >= self._most:
+            raise TooManyRequests(f"the server fetches artifacts for {self._most} requests at a time; try again")
+
+        def run() -> Any:
+            try:
+                return work()
+            finally:
+                loop.call_soon_threadsafe(self._leave)  # who left it behind still has the thread
+
+        loop = asyncio.get_running_loop()
+        self._in_line += 1
+        return await self._threads.do(run)
+
+    def _leave(self) -> None:
+        self._in_line -= 1
+
+
 def settle(done: asyncio.Future[Any], answer: Any, error: BaseException | None) -> None:
     """Tell whoever waits what came of it, unless nobody waits any more."""
     if done.done():

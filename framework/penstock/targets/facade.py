@@ -13,6 +13,7 @@ from penstock.records import Placement
 from penstock.targets.calls import HookCalls
 
 if TYPE_CHECKING:
+    from penstock.contract.artifacts import Destination
     from penstock.contract.run import RunRef, RunReports, RunRequest
     from penstock.contract.target import EndpointState, Location
     from penstock.snapshot import Snapshot
@@ -109,6 +110,15 @@ class OpenTarget:
     def get_outputs(self, run: RunRef) -> RunOutputs:
         """The pipeline's outputs after the run ended. Raises TargetUnavailable."""
         return self._hooks.call("penstock_get_outputs", RunOutputs, target=self.target, run=run)
+
+    def fetch_artifact(self, run: RunRef, name: str, destination: Destination) -> bool:
+        """Put an artifact of an ended run into a destination. Raises NotFound, TargetUnavailable, TargetRefused."""
+        answer = self._hooks.call(
+            "penstock_fetch_artifact", bool, target=self.target, run=run, name=name, destination=destination
+        )
+        if not (answer and destination.is_begun):
+            raise self._hooks.wrong("penstock_fetch_artifact", f"`{answer}`, having put nothing into the destination")
+        return answer
 
     def read_logs(self, run: RunRef, step: str, offset: int) -> LogChunk:
         """The step's log from a byte offset on. Raises TargetUnavailable."""

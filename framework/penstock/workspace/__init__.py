@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from penstock.workspace.admin import Admin as Admin
     from penstock.workspace.admin import Status as Status
     from penstock.workspace.artifacts import Artifact as Artifact
+    from penstock.workspace.downloads import Downloaded as Downloaded
     from penstock.workspace.endpoints import Endpoints as Endpoints
     from penstock.workspace.logs import LogPart as LogPart
     from penstock.workspace.logs import LogParts as LogParts
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "admin": ("Admin", "Status"),
     "artifacts": ("Artifact",),
+    "downloads": ("Downloaded",),
     "endpoints": ("Endpoints",),
     "logs": ("LogPart", "LogParts"),
     "pipelines": ("Pipelines", "Validation"),

@@ -45,6 +45,7 @@ ASKED: Mapping[str, str] = {
     "run.outputs": "reading the outputs of a run",
     "run.artifacts": "reading which artifacts a run has",
     "run.artifact": "downloading an artifact of a run",
+    "run.download": "downloading artifacts of a run",
     "target.list": "listing targets",
     "target.check": "checking a target",
     "plugin.list": "listing plugins",

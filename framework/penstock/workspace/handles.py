@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from penstock.errors import RunFailed
@@ -11,7 +12,7 @@ from penstock.records import DefaultAt, EndpointRecord, HistoryRecord, Published
 from penstock.spec import Value
 
 if TYPE_CHECKING:
-    from penstock.workspace import Workspace
+    from penstock.workspace import Downloaded, Workspace
 
 
 class Run:
@@ -87,6 +88,10 @@ class Run:
         """Step name and bytes, piece by piece; with `follow` until the run has ended."""
         for part in self._workspace.runs.logs(self.id, step=step, follow=follow):
             yield part.step, part.data
+
+    def download(self, destination: str | Path, *, names: Sequence[str] | None = None) -> tuple[Downloaded, ...]:
+        """Download its artifacts, each to `destination/NAME`: all of them, or those that are named."""
+        return self._workspace.runs.download(self.id, destination, names=names)
 
     def rerun(self, *, parameters: Mapping[str, Any] | None = None, idempotency_key: str | None = None) -> Run:
         """Run again what this run resolved to, with the same parameters; `parameters` are the sensitive ones again."""

@@ -1,4 +1,4 @@
-"""The verbs of runs: submit, list, show, wait, cancel, logs, outputs, rerun."""
+"""The verbs of runs: submit, list, show, wait, cancel, logs, rerun; those of what they made are in `outputs`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from penstock.callers import Caller
 from penstock.contract.run import Failure, RunState
 from penstock.dispatch.follow import LOOK_BUDGET, Followed
 from penstock.errors import (
-    Conflict,
     PenstockError,
     RegistryError,
     TargetUnavailable,
@@ -23,21 +22,20 @@ from penstock.errors import (
 )
 from penstock.records import Page, RunRecord
 from penstock.registry import CancelOutcome, Owed, RunQuery
-from penstock.spec import Value
 from penstock.workspace import triggers
 from penstock.workspace.accepting import Submitted
-from penstock.workspace.artifacts import Artifact, artifact_names, find_artifact
 from penstock.workspace.logs import LogParts, read_logs
+from penstock.workspace.outputs import Outputs
 from penstock.workspace.parameters import TriggerOptions
 from penstock.workspace.references import Kind, is_file
 from penstock.workspace.rights import within
-from penstock.workspace.verbs import Group, folder_of, verb
+from penstock.workspace.verbs import folder_of, verb
 
 _QUICK, _SLOW = 0.01, 0.5
 """Seconds between looks at a run: quick while it changes, slower while it does not."""
 
 
-class Runs(Group):
+class Runs(Outputs):
     """Verbs of runs. A reference is an id or its first characters."""
 
     @verb("run.submit", "submit", within="endpoint")
@@ -234,34 +232,6 @@ class Runs(Group):
         """
         return read_logs(self._services, self._look(ref).run, step, follow)
 
-    @verb("run.outputs", "read", within="run")
-    def outputs(self, caller: Caller, ref: str) -> dict[str, Value]:
-        """The outputs of an ended run: values, artifacts as a path or URI. Raises Conflict `run_not_finished`."""
-        return dict(self._ended(ref).outputs)
-
-    @verb("run.artifacts", "read", within="run")
-    def artifacts(self, caller: Caller, ref: str) -> tuple[str, ...]:
-        """The names of the outputs that `artifact` finds on this machine. Raises Conflict `run_not_finished`."""
-        return artifact_names(self._services, self._ended(ref))
-
-    @verb("run.artifact", "read", within="run")
-    def artifact(self, caller: Caller, ref: str, name: str) -> Artifact:
-        """Where a `file` or `directory` output of a run lies on this machine, as its target reported it.
-
-        Raises Conflict `run_not_finished`, NotFound, UsageError for a value, TargetUnsupported for what lies elsewhere.
-        """
-        return find_artifact(self._services, self._ended(ref), name)
-
-    def _ended(self, ref: str) -> RunRecord:
-        run = self._look(ref).run
-        if not run.finished:
-            stale = f" as far as is known ({run.stale})" if run.stale else ""
-            raise Conflict(
-                f"run {run.id} is {run.state}{stale} and has no outputs yet; it has them once it has ended",
-                code="run_not_finished",
-            )
-        return run
-
     def _can_cancel(self, target: str) -> bool:
         """Whether a target can end runs; of one that cannot be opened now it is not known, and the request is kept."""
         try:
@@ -287,9 +257,6 @@ class Runs(Group):
         if not self._can_cancel(run.target):
             return TargetUnsupported("it cannot cancel runs")
         return None if self._is_told(run) else TargetUnavailable("it did not take the request")
-
-    def _look(self, ref: str, budget: float = LOOK_BUDGET) -> Followed:
-        return self._services.follower.one(self._services.registry.runs.get(ref), budget)
 
 
 def _given_up(run: RunRecord, trouble: PenstockError) -> PenstockError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from functools import partial
 
 from attrs import evolve
 
@@ -13,11 +14,12 @@ from penstock.contract.http import HttpAnswer, HttpRequest
 from penstock.errors import UsageError
 from penstock.records import RunRecord
 from penstock.server.answers import answer, location, page, problem
-from penstock.server.artifacts import OpenFolder, open_artifact
+from penstock.server.artifacts import OpenFile, OpenFolder, open_artifact
 from penstock.server.bodies import Data, flag, number, one
 from penstock.server.ranges import asked_range
 from penstock.server.rest.calling import calls
-from penstock.workspace import LogPart, LogParts, Submitted
+from penstock.server.spool import fetched
+from penstock.workspace import Artifact, LogPart, LogParts, Submitted
 from penstock.workspace.references import Kind
 from penstock.workspace.rights import SUBMIT_PUBLISHED
 from penstock.workspace.runs import Runs
@@ -124,13 +126,21 @@ def outputs(request: HttpRequest, data: Data) -> HttpAnswer:
 
 
 @calls(Runs.artifact)
-def artifact(request: HttpRequest, data: Data) -> HttpAnswer:
+async def artifact(request: HttpRequest, data: Data) -> HttpAnswer:
     """Download an artifact output: a file as it is, a directory as a tar archive."""
-    found = request.workspace.runs.artifact(request.path["id"], request.path["name"])
-    opened = open_artifact(found)
-    if isinstance(opened, OpenFolder):
-        return HttpAnswer(body=opened.pieces(), media_type="application/x-tar", headers=_named(f"{found.name}.tar"))
-    return _ranged(request, opened.length, str(opened.length), opened.pieces, _named(found.name))
+    assert request.in_thread is not None and request.fetching is not None
+    runs, ref, name = request.workspace.runs, request.path["id"], request.path["name"]
+    found: Artifact = await request.in_thread(lambda: runs.artifact(ref, name))
+    if found.path is not None:
+        opened: OpenFile | OpenFolder | Iterator[bytes] = await request.in_thread(lambda: open_artifact(found))
+    else:
+        home = request.workspace.services.home
+        fetch = partial(fetched, found, home, request.is_stopping, only_head=request.method == "HEAD")
+        opened = await request.fetching(fetch)
+    if isinstance(opened, OpenFile):
+        return _ranged(request, opened.length, str(opened.length), opened.pieces, _named(found.name))
+    pieces = opened.pieces() if isinstance(opened, OpenFolder) else opened
+    return HttpAnswer(body=pieces, media_type="application/x-tar", headers=_named(f"{found.name}.tar"))
 
 
 @calls(Runs.logs)
