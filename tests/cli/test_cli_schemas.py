@@ -42,6 +42,7 @@ STORY = [
     ("run wait", ["run", "wait", "RUN"], 0),
     ("run logs", ["run", "logs", "RUN"], 0),
     ("run outputs", ["run", "outputs", "RUN"], 0),
+    ("run outputs --download", ["run", "outputs", "RUN", "--download", "downloaded"], 0),
     ("run cancel", ["run", "cancel", "RUN", "--reason", "late"], 0),
     ("run rerun", ["run", "rerun", "RUN"], 0),
     ("pipeline list", ["pipeline", "list"], 0),

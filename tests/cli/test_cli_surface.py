@@ -41,7 +41,7 @@ run show
 run wait
 run cancel
 run logs --follow
-run outputs
+run outputs --download --name
 run rerun -p --params
 serve --host --port --tls-cert --tls-key --no-auth --no-azureml-v1 --no-dispatch
 server show

@@ -23,9 +23,10 @@ kind: Pipeline
 name: made
 steps:
   make:
-    command: [sh, -c, 'printf "%s" "abcdefghij" > "$1"; mkdir -p "$2/sub/deep" "$2/empty"; echo one > "$2/one.txt";
-      printf two > "$2/sub/deep/zwei ä%41#?.txt"; : > "$2/nothing"; chmod +x "$2/one.txt"; mkdir -p "$4"; printf 3 > "$3"',
-      sh, "${{ outputs.table }}", "${{ outputs.folder }}", "${{ outputs.count }}", "${{ outputs.bare }}"]
+    command: [sh, -c, 'printf abcdefghij > "$1"; mkdir -p "$2/sub/deep" "$2/empty"; echo one > "$2/one.txt";
+      printf two > "$2/sub/deep/zwei ä%41#?.txt"; : > "$2/nothing"; chmod +x "$2/one.txt"; mkdir -p "$4";
+      printf 3 > "$3"', sh,
+      "${{ outputs.table }}", "${{ outputs.folder }}", "${{ outputs.count }}", "${{ outputs.bare }}"]
     outputs: {table: file, folder: directory, bare: directory, count: integer}
 outputs:
   table: "${{ steps.make.outputs.table }}"
@@ -115,7 +116,7 @@ def test_a_server_fetches_what_lies_there(run: Run, project: Path, serving) -> N
 def test_nothing_stays_of_what_broke_off(run: Run, tmp_path: Path, faults, monkeypatch, method: str, fault) -> None:
     monkeypatch.setattr(downloads, "_PIECE", 4)
     faults(method, call=3, times=0, **fault)
-    with pytest.raises(TargetUnavailable, match="a fault that was asked for|reached"):
+    with pytest.raises(TargetUnavailable, match=r"a fault that was asked for|reached"):
         run.download(tmp_path / "to/here")
     assert list(tmp_path.iterdir()) == []
 
@@ -176,7 +177,8 @@ def test_a_mounted_bucket_writes_down_its_folders(run: Run, tmp_path: Path, monk
 
 
 @pytest.mark.parametrize(
-    "uri", ["gs://another/runs/1/penstock-{run}/x", "{staging}/code/x", "{staging}/runs/1/penstock-other/x", "/etc/passwd"]
+    "uri",
+    ["gs://another/runs/1/penstock-{run}/x", "{staging}/code/x", "{staging}/runs/1/penstock-other/x", "/etc/passwd"],
 )
 def test_a_uri_that_a_step_made_up_is_not_read(workspace, run, tmp_path, monkeypatch, uri: str) -> None:
     options = workspace.services.targets.open("prod").target.options

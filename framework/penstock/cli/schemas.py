@@ -13,6 +13,7 @@ from penstock.errors import Problem
 from penstock.records import DefaultAt, EndpointRecord, HistoryRecord, Page, PublishedRecord, RunRecord, TokenRecord
 from penstock.registry import CancelOutcome, CheckReport, GateOutcome, MoveOutcome, NewToken, VersionOutcome
 from penstock.workspace.admin import Status
+from penstock.workspace.downloads import Downloaded
 from penstock.workspace.publishing import Publishing
 from penstock.workspace.targets import PluginStatus, TargetStatus
 
@@ -48,6 +49,7 @@ COMMANDS: Mapping[str, Any] = {
     "run cancel": CancelOutcome,
     "run logs": {"id": str, "steps": Mapping[str, str]},
     "run outputs": {"id": str, "outputs": Mapping[str, Any]},
+    "run outputs --download": {"id": str, "artifacts": tuple[Downloaded, ...]},
     "run rerun": (RunRecord, {"replayed": bool, "warnings": tuple[str, ...]}),
     "target list": {"items": tuple[TargetStatus, ...]},
     "target check": {"target": str, "ok": bool, "lines": tuple[str, ...]},

@@ -105,4 +105,5 @@ def stays(target: str, depth: int) -> bool:
     ups = 0
     while ups < len(words) and words[ups] == "..":
         ups += 1
-    return bool(target) and not target.startswith("/") and ups <= depth and ".." not in words[ups:]
+    is_relative = bool(target) and not target.startswith("/") and "\0" not in target
+    return is_relative and ups <= depth and ".." not in words[ups:]

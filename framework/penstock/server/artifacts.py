@@ -26,6 +26,9 @@ class OpenFile:
     length: int
     _file: BinaryIO
 
+    def __del__(self) -> None:
+        self._file.close()  # of what is only measured, nobody asks for the pieces
+
     def pieces(self, first: int, end: int) -> Iterator[bytes]:
         """The bytes from `first` up to `end`, and the file is closed. Raises PenstockError if it became shorter."""
         with self._file:

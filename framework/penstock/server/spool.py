@@ -52,9 +52,17 @@ class Spool(Destination):
         with self._room():
             self._file = tempfile.TemporaryFile(dir=home, buffering=0)  # noqa: SIM115  # it is read after this
 
+    def __del__(self) -> None:
+        if hasattr(self, "_file"):
+            self.close()
+
+    def close(self) -> None:
+        """Let it go now: an error of its fetching may be kept for a while by those who tell of it, and this with it."""
+        self._file.close()
+
     def opened(self) -> OpenFile:
         """The one file of an artifact that is one."""
-        return OpenFile(self.length, self._file)
+        return OpenFile(self.length, os.fdopen(os.dup(self._file.fileno()), "rb", buffering=0))
 
     def pieces(self) -> Iterator[bytes]:
         """A tar archive of a directory under its output's name. Raises PenstockError."""
@@ -126,7 +134,11 @@ def fetched(
 ) -> OpenFile | Iterator[bytes]:
     """An artifact of a far target: a file, or the pieces of an archive. Raises what `Artifact.send` and `Spool` do."""
     spool = Spool(artifact, home, is_stopping, only_head=only_head)
-    artifact.send(spool)
+    try:
+        artifact.send(spool)
+    except BaseException:
+        spool.close()
+        raise
     return spool.opened() if artifact.type == "file" else spool.pieces()
 
 

@@ -81,10 +81,12 @@ class _Folder(Destination):
         self.files, self.bytes = 0, 0
 
     def make_links(self) -> None:
-        """Make the links, when nothing is written any more that could go through one."""
-        for path, to in self._links:
+        """Make the links, when nothing is written any more that could go through one: their folders come first."""
+        for path, _ in self._links:
             with self._written(path):
                 path.parent.mkdir(parents=True, exist_ok=True)
+        for path, to in self._links:
+            with self._written(path):
                 path.symlink_to(to)
 
     def _put_file(self, words: Words, size: int, pieces: Iterator[bytes], executable: bool) -> None:

@@ -12,6 +12,7 @@ import click
 from penstock.cli import options
 from penstock.cli.answers import answer_page, by_whom
 from penstock.cli.click_ext import Group
+from penstock.cli.downloads import download
 from penstock.cli.given import Given, parameters
 from penstock.cli.output import Output
 from penstock.cli.progress import answer_submitted, outputs_rows, wait_for_end, waiting_text, what
@@ -19,7 +20,7 @@ from penstock.cli.session import Session
 from penstock.cli.tables import Table, record
 from penstock.cli.times import moment_text, read_duration, span_text
 from penstock.contract.run import RUN_STATES, RunState
-from penstock.errors import ParameterInvalid
+from penstock.errors import ParameterInvalid, UsageError
 from penstock.records import RunRecord
 
 if TYPE_CHECKING:
@@ -169,8 +170,20 @@ def logs(session: Session, ref: str, step: str | None, follow: bool) -> None:
 
 @run.command()
 @click.argument("ref", metavar="ID")
-def outputs(session: Session, ref: str) -> None:
-    """Print the outputs of a run: values, and where its artifacts lie."""
+@click.option("--download", "folder", type=options.FILE, metavar="FOLDER", help="Download its artifacts into a folder.")
+@click.option("--name", "names", multiple=True, metavar="NAME", help="Only this artifact; may be repeated.")
+def outputs(session: Session, ref: str, folder: Path | None, names: tuple[str, ...]) -> None:
+    """Print the outputs of a run: values, and where its artifacts lie.
+
+    --download brings artifacts from wherever the run's target has them, each to FOLDER/NAME. They appear when all of
+    them are there, and nothing is written over.
+    """
+    if folder is not None:
+        with session.workspace() as workspace:
+            download(session.output, workspace, ref, folder, names)
+        return
+    if names:
+        raise UsageError("--name says what to download: give --download FOLDER, too")
     with session.workspace() as workspace:
         one = workspace.runs.get(ref)
         found = workspace.runs.outputs(one.id)
