@@ -22,9 +22,14 @@ PLAIN = {
     7: ("arguments_arrive",),
     8: ("handed_over_again",),
     9: ("states_go_forward", "timed_out", "many_are_told_as_one"),
-    11: ("types_are_kept",),
+    11: ("types_are_kept", "artifacts_are_downloaded"),
     12: ("runs_need_nobody_to_wait",),
-    13: ("secrets_are_refused_where_nobody_keeps_them", "secrets_are_their_runs_alone", "secrets_go_with_a_cancel"),
+    13: (
+        "only_artifacts_of_the_run_are_handed_out",
+        "secrets_are_refused_where_nobody_keeps_them",
+        "secrets_are_their_runs_alone",
+        "secrets_go_with_a_cancel",
+    ),
 }
 """Checks that pass when nothing is planted."""
 

@@ -4,13 +4,14 @@ import os
 import subprocess
 import sys
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from attrs import frozen
 
+from penstock.contract.artifacts import Destination, Words
 from penstock.contract.hooks import hookimpl
 from penstock.contract.run import Absent, LogChunk, RunOutputs, RunRef, RunRequest, Submission
 from penstock.contract.target import Compiled, EndpointState, Health, Location, Publication, Target
@@ -37,6 +38,7 @@ ANSWERS: dict[str, Callable[..., Any]] = {
     "penstock_get_run": lambda target, run: Absent(),
     "penstock_list_runs": lambda target, runs: {run.id: Absent() for run in runs},
     "penstock_get_outputs": lambda target, run: RunOutputs(outputs={"a": "1"}),
+    "penstock_fetch_artifact": lambda target, run, name, destination: not destination.folder(""),
     "penstock_read_logs": lambda target, run, step, offset: LogChunk(
         data=step.encode(), next_offset=offset + len(step), complete=True
     ),
@@ -81,6 +83,19 @@ def open_target(tmp_path: Path) -> Callable[..., OpenTarget]:
     return opened
 
 
+class _Taken(Destination):
+    """Takes whatever comes."""
+
+    def _put_file(self, words: Words, size: int, pieces: Iterator[bytes], executable: bool) -> None:
+        pass
+
+    def _put_folder(self, words: Words) -> None:
+        pass
+
+    def _put_link(self, words: Words, to: str) -> None:
+        pass
+
+
 @pytest.fixture
 def arguments() -> dict[str, tuple[Any, ...]]:
     """Arguments for every method of an opened target."""
@@ -96,6 +111,7 @@ def arguments() -> dict[str, tuple[Any, ...]]:
         "get_run": (run,),
         "list_runs": ((run,),),
         "get_outputs": (run,),
+        "fetch_artifact": (run, "model", _Taken("model", "directory")),
         "read_logs": (run, "train", 7),
         "cancel": (run,),
         "sync_endpoint": (endpoint,),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import uuid
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,7 @@ def test_every_verb_has_words() -> None:
 
 def _verbs(group: type) -> list[Verb]:
     found = []
-    for method in vars(group).values():
+    for _, method in inspect.getmembers(group):
         try:
             found.append(verb_of(method))
         except (KeyError, TypeError):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -126,6 +124,9 @@ class _Folder(Destination):
 @contextmanager
 def _staging(folder: Path) -> Iterator[Path]:
     """A private folder within the one that things are to appear in, which goes at the end. Raises UsageError."""
+    import shutil
+    import tempfile
+
     made = [above for above in (folder, *folder.parents) if not above.exists()]
     try:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from penstock.callers import Caller
 from penstock.dispatch.follow import LOOK_BUDGET, Followed
@@ -11,8 +12,10 @@ from penstock.errors import Conflict, UsageError
 from penstock.records import RunRecord
 from penstock.spec import Value
 from penstock.workspace.artifacts import Artifact, artifact_names, find_artifact
-from penstock.workspace.downloads import Downloaded, Progress, download
 from penstock.workspace.verbs import Group, folder_of, verb
+
+if TYPE_CHECKING:
+    from penstock.workspace.downloads import Downloaded, Progress
 
 
 class Outputs(Group):
@@ -54,6 +57,8 @@ class Outputs(Group):
         bytes of it have come. Raises Conflict `run_not_finished` and `file_exists`, NotFound, TargetUnavailable,
         TargetRefused, TargetUnsupported, UsageError.
         """
+        from penstock.workspace.downloads import download
+
         folder = folder_of(caller, f"`{destination}`") / destination
         if isinstance(names, str):
             raise UsageError(f"`names` is a list of outputs: write [{names!r}]")

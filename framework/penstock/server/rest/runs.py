@@ -128,12 +128,13 @@ def outputs(request: HttpRequest, data: Data) -> HttpAnswer:
 @calls(Runs.artifact)
 async def artifact(request: HttpRequest, data: Data) -> HttpAnswer:
     """Download an artifact output: a file as it is, a directory as a tar archive."""
-    assert request.in_thread is not None and request.fetching is not None
+    assert request.in_thread is not None
     runs, ref, name = request.workspace.runs, request.path["id"], request.path["name"]
     found: Artifact = await request.in_thread(lambda: runs.artifact(ref, name))
     if found.path is not None:
         opened: OpenFile | OpenFolder | Iterator[bytes] = await request.in_thread(lambda: open_artifact(found))
     else:
+        assert request.fetching is not None
         home = request.workspace.services.home
         fetch = partial(fetched, found, home, request.is_stopping, only_head=request.method == "HEAD")
         opened = await request.fetching(fetch)

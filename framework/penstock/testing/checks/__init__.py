@@ -9,6 +9,7 @@ from penstock.testing.checking import Check
 from penstock.testing.checks import (
     answers,
     arguments,
+    artifacts,
     attempts,
     compiled,
     contents,
@@ -41,6 +42,7 @@ CHECKS: tuple[Check, ...] = (
     *arguments.CHECKS,
     *logs.CHECKS,
     *contents.CHECKS,
+    *artifacts.CHECKS,
     *portability.CHECKS,
     *answers.CHECKS,
     *orphans.CHECKS,

@@ -12,4 +12,6 @@ REACHING: dict[str, str] = {
     "penstock_sync_endpoint": "sync_endpoint",
     "penstock_retire_pipeline": "retire",
 }
-"""Each with the method of `OpenTarget` that asks it. The other hooks answer from what they are given."""
+"""Each with the method of `OpenTarget` that asks it. The other hooks answer from what they are given, or put what they
+find there into it: `penstock_fetch_artifact`.
+"""
