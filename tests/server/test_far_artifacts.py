@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import select
 import socket
+import struct
 import tarfile
 import textwrap
 import threading
@@ -52,6 +54,12 @@ def penstock_fetch_artifact(target, run, name, destination):
             yield b"abc"
             raise TargetUnavailable("it went away in the middle")
         destination.file("" if name == "table" else "a", 6, pieces())
+    if mood == "endless" and name == "folder":
+        def drops():
+            while MOOD.read_text() == "endless":
+                time.sleep(0.05)
+                yield b"x"
+        destination.file("a", 2**20, drops())
     if mood == "slow":
         while MOOD.read_text() == "slow":
             time.sleep(0.05)
@@ -231,11 +239,26 @@ def test_those_who_fetch_hold_up_nobody_else(get, mood, server, token, place, ru
     assert get("/table").status == 200
 
 
+def test_nothing_is_fetched_on_for_who_has_gone(get, mood, server, token, place, runs) -> None:
+    mood("endless")
+    head = f"GET /v1/runs/{runs['far']}/outputs/folder HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n"
+    for _ in range(8):  # all threads, and as many that wait for one
+        with socket.create_connection((server.host, server.port), timeout=60) as connection:
+            connection.sendall(head.encode())
+            time.sleep(0.1)
+            # Who only ends its own side may still read; with TLS there is no half of a connection.
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    reply = get("/table")
+    assert (reply.status, reply.body) == (200, b"abcdefghij")
+    mood("")
+    assert left(place, server) == []
+
+
 @pytest.fixture
 def spooled(tmp_path):
     def make(type="directory", stopping=False, only_head=False):
         artifact = Artifact(name="made", type=type, path=None)
-        return Spool(artifact, tmp_path, lambda: stopping, only_head=only_head)
+        return Spool(artifact, tmp_path, lambda: not stopping, only_head=only_head)
 
     return make
 
@@ -280,7 +303,18 @@ def test_a_spool_stops_where_the_server_or_the_disk_ends(spooled, tmp_path, monk
         spooled("file").file("", 2, [b"ab"])
     assert (caught.value.code, caught.value.http_status) == ("artifact_too_large", 507)
     with pytest.raises(PenstockError) as caught:
-        Spool(Artifact(name="made", type="file", path=None), tmp_path / "none", lambda: False, only_head=False)
+        Spool(Artifact(name="made", type="file", path=None), tmp_path / "none", lambda: True, only_head=False)
+    assert caught.value.code == "system_error"
+    full = spooled("file")
+
+    class Full:
+        write = staticmethod(lambda data: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left on device")))
+        close = staticmethod(lambda: None)
+
+    full._file.close()
+    full._file = Full
+    with pytest.raises(PenstockError, match="No space left") as caught:
+        full.file("", 1, [b"a"])
     assert caught.value.code == "artifact_too_large"
 
 

@@ -211,7 +211,7 @@ def test_a_caller_from_another_machine_names_no_folder_here(workspace, made, tmp
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("place", ["file", "file/below", "locked/to"])
+@pytest.mark.parametrize("place", ["file", "file/below", "locked/to", "a\0b"])
 def test_a_folder_that_cannot_be_written_is_said(workspace, made, tmp_path, monkeypatch, place):
     (tmp_path / "file").write_text("mine")
     (tmp_path / "locked").mkdir()

@@ -28,6 +28,7 @@ class HttpRequest:
     blocks `in_thread`, and a body in pieces `aside`, in threads of its own kind, so that those who read for long hold
     up nobody who asks for little; what lies at a target and takes as long as it has bytes is for `fetching`. Who waits
     for news has what there is when the server `is_stopping`, or `is_crowded`: it has hardly room for another request.
+    What takes long is done for nobody when the caller `is_gone`; of one that only ended its side that is not known.
     """
 
     method: str
@@ -42,6 +43,7 @@ class HttpRequest:
     in_thread: Callable[[Callable[[], Any]], Awaitable[Any]] | None = None
     aside: Callable[[Callable[[], Any]], Awaitable[Any]] | None = None
     fetching: Callable[[Callable[[], Any]], Awaitable[Any]] | None = None
+    is_gone: Callable[[], Awaitable[bool]] | None = None
 
 
 @frozen(kw_only=True)

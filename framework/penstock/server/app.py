@@ -191,6 +191,7 @@ class App:
                 in_thread=self.in_thread,
                 aside=self.streams.aside,
                 fetching=self._fetching,
+                is_gone=request.is_disconnected,
             )
 
         if iscoroutinefunction(route.handler):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tarfile
 import tempfile
@@ -38,13 +39,13 @@ class Spool(Destination):
     """An artifact in a file of the state folder that only this has: it is gone when this is, even by `kill -9`.
 
     For a directory it remembers what is where, some hundred bytes of memory for each file, and makes the archive of it
-    as it is read. With `only_head` nothing is kept but how long a file is. A server that `is_stopping` fetches no more.
+    as it is read. With `only_head` nothing is kept but how long a file is. Once nobody `is_waiting` it takes no more.
     """
 
-    def __init__(self, artifact: Artifact, home: Path, is_stopping: Callable[[], bool], *, only_head: bool) -> None:
+    def __init__(self, artifact: Artifact, home: Path, is_waiting: Callable[[], bool], *, only_head: bool) -> None:
         super().__init__(artifact.name, artifact.type)
         self._home = home
-        self._is_stopping = is_stopping
+        self._is_waiting = is_waiting
         self._only_head = only_head
         self._entries: dict[str, _Entry] = {}
         self._began = int(time.time())
@@ -87,8 +88,8 @@ class Spool(Destination):
         if size > _free(self._home) - _SPARED:
             raise self._too_large(f"{size} bytes of it would fill the disk")
         for piece in pieces:
-            if self._is_stopping():
-                raise TargetUnavailable("the server ends and fetches no more; ask again")
+            if not self._is_waiting():
+                raise TargetUnavailable("the caller has gone, or the server ends, and no more is fetched; ask again")
             with self._room():
                 view = memoryview(piece)
                 while view:
@@ -120,7 +121,10 @@ class Spool(Destination):
         try:
             yield
         except OSError as error:
-            raise self._too_large(error.strerror or str(error)) from None
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                raise self._too_large(error.strerror or str(error)) from None
+            message = f"the server cannot keep the output `{self.name}` for as long as it is sent: {error.strerror}"
+            raise PenstockError(message, code="system_error") from None
 
     def _too_large(self, why: str) -> PenstockError:
         return PenstockError(
@@ -130,10 +134,10 @@ class Spool(Destination):
 
 
 def fetched(
-    artifact: Artifact, home: Path, is_stopping: Callable[[], bool], *, only_head: bool
+    artifact: Artifact, home: Path, is_waiting: Callable[[], bool], *, only_head: bool
 ) -> OpenFile | Iterator[bytes]:
     """An artifact of a far target: a file, or the pieces of an archive. Raises what `Artifact.send` and `Spool` do."""
-    spool = Spool(artifact, home, is_stopping, only_head=only_head)
+    spool = Spool(artifact, home, is_waiting, only_head=only_head)
     try:
         artifact.send(spool)
     except BaseException:

@@ -123,23 +123,26 @@ class _Folder(Destination):
 
 @contextmanager
 def _staging(folder: Path) -> Iterator[Path]:
-    """A private folder within the one that things are to appear in, which goes at the end. Raises UsageError."""
+    """A private folder within the one that things are to appear in, which goes at the end. Raises UsageError.
+
+    Who is killed leaves it behind, as `.penstock-...`, and nothing else.
+    """
     import shutil
     import tempfile
 
-    made = [above for above in (folder, *folder.parents) if not above.exists()]
+    made = [above for above in (folder, *folder.parents) if not os.path.lexists(above)]
     try:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             staging = Path(tempfile.mkdtemp(prefix=".penstock-", dir=folder))
-        except OSError as error:
+        except (OSError, ValueError) as error:  # the latter for a name with a NUL
             raise _unwritable(folder, error) from None
         try:
             yield staging
         finally:
             shutil.rmtree(staging, ignore_errors=True)
     except BaseException:
-        with suppress(OSError):
+        with suppress(OSError, ValueError):
             for above in made:  # those with something in them stay
                 above.rmdir()
         raise
@@ -171,10 +174,9 @@ def _in_the_way(path: Path) -> Conflict:
     )
 
 
-def _unwritable(folder: Path, error: OSError) -> UsageError:
-    return UsageError(
-        f"cannot write below `{folder}`: {error.strerror or error}; choose another folder", code="file_unwritable"
-    )
+def _unwritable(folder: Path, error: OSError | ValueError) -> UsageError:
+    why = getattr(error, "strerror", None) or error
+    return UsageError(f"cannot write below `{folder}`: {why}; choose another folder", code="file_unwritable")
 
 
 def _write(file: BinaryIO, data: bytes) -> None:

@@ -134,14 +134,22 @@ async def artifact(request: HttpRequest, data: Data) -> HttpAnswer:
     if found.path is not None:
         opened: OpenFile | OpenFolder | Iterator[bytes] = await request.in_thread(lambda: open_artifact(found))
     else:
-        assert request.fetching is not None
-        home = request.workspace.services.home
-        fetch = partial(fetched, found, home, request.is_stopping, only_head=request.method == "HEAD")
-        opened = await request.fetching(fetch)
+        opened = await _fetched(request, found)
     if isinstance(opened, OpenFile):
         return _ranged(request, opened.length, str(opened.length), opened.pieces, _named(found.name))
     pieces = opened.pieces() if isinstance(opened, OpenFolder) else opened
     return HttpAnswer(body=pieces, media_type="application/x-tar", headers=_named(f"{found.name}.tar"))
+
+
+async def _fetched(request: HttpRequest, found: Artifact) -> OpenFile | Iterator[bytes]:
+    """What lies at a far target, for as long as the caller is there to take it."""
+    assert request.fetching is not None and request.is_gone is not None
+    home, only_head, is_gone = request.workspace.services.home, request.method == "HEAD", False
+    fetch = partial(fetched, found, home, lambda: not (is_gone or request.is_stopping()), only_head=only_head)
+    fetching: asyncio.Future[OpenFile | Iterator[bytes]] = asyncio.ensure_future(request.fetching(fetch))
+    while not (await asyncio.wait({fetching}, timeout=_SLOW))[0]:
+        is_gone = is_gone or await request.is_gone()
+    return fetching.result()
 
 
 @calls(Runs.logs)
