@@ -79,17 +79,6 @@ def downloads_are_cut_short():
     around("penstock_fetch_artifact", fetch)
 
 
-def downloads_have_no_empty_files():
-    """Whoever downloads a folder gets no file of it that holds nothing."""
-
-    def fetch(real, target, run, name, destination):
-        put = destination.file
-        destination.file = lambda path, size, *more, **named: put(path, size, *more, **named) if size else None
-        return real(target, run, name, destination)
-
-    around("penstock_fetch_artifact", fetch)
-
-
 def the_second_target_shows_fewer_outputs():
     """What runs on the second target loses its last output."""
 
@@ -108,7 +97,6 @@ CASES = {
     code_is_not_executable: "code_is_the_same",
     artifacts_are_cut_short: "contents_are_the_same",
     downloads_are_cut_short: "artifacts_are_downloaded",
-    downloads_have_no_empty_files: "artifacts_are_downloaded",
     after_is_ignored: "logs_can_be_followed",
     the_second_target_shows_fewer_outputs: "types_are_kept",
 }
