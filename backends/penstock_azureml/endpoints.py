@@ -36,9 +36,16 @@ _ENDED = frozenset({"Succeeded", "Failed", "Canceled"})
 (https://learn.microsoft.com/rest/api/azureml/batch-endpoints/get, EndpointProvisioningState)."""
 
 
-def endpoint_name(identifier: str) -> str:
-    """The name of an endpoint at Azure: 3 to 32 letters, digits and dashes, of its own in its region, for ever."""
-    return f"penstock-{hashlib.sha256(identifier.encode()).hexdigest()[:16]}"
+_BUSY = (409, 412)
+"""What Azure answers while another operation goes on: ARM's Conflict, and PreconditionFailed."""
+
+
+def endpoint_name(identifier: str, target: str) -> str:
+    """The name of an endpoint at Azure: 3 to 32 letters, digits and dashes, of its own in its region, for ever.
+
+    Two targets may be one workspace with different options; each has its versions of an endpoint to itself.
+    """
+    return f"penstock-{hashlib.sha256(f'{identifier} {target}'.encode()).hexdigest()[:16]}"
 
 
 def deployment_name(version: str) -> str:
@@ -53,7 +60,7 @@ def sync(target: Target, endpoint: EndpointState) -> NativeTrigger | bool:
     operation failed that Azure had begun.
     """
     azure = connect(target.options)
-    path = f"batchEndpoints/{endpoint_name(endpoint.id)}"
+    path = f"batchEndpoints/{endpoint_name(endpoint.id, target.name)}"
     work = _Work(azure, path, time.monotonic() + _PATIENCE)
     there = work.look()
     if endpoint.deleted:
@@ -120,13 +127,15 @@ class _Work:
 
     def put(self, below: str, body: Mapping[str, Any], what: str) -> None:
         """Write something, and wait for it."""
-        self._done(self.azure.arm("PUT", f"{self.path}{below}", what, body), what)
+        self._done(self.azure.arm("PUT", f"{self.path}{below}", what, body, allow=_BUSY), what)
 
     def delete(self, below: str, what: str) -> None:
         """Remove something, and wait until it is gone."""
-        self._done(self.azure.arm("DELETE", f"{self.path}{below}", what, allow=(404,)), what)
+        self._done(self.azure.arm("DELETE", f"{self.path}{below}", what, allow=(404, *_BUSY)), what)
 
     def _done(self, answer: Answer, what: str) -> None:
+        if answer.status in _BUSY:
+            raise _unfinished("the endpoint")
         where = answer.headers.get("azure-asyncoperation") or answer.headers.get("location")
         while where is not None:
             self._rest(answer)
