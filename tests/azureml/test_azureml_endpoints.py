@@ -297,6 +297,15 @@ def test_a_gate_closes_at_an_endpoint_that_failed(workspace, seen, faults) -> No
     assert seen() == ("version-0", ["version-0", "version-1"])
 
 
+def test_the_same_state_again_finishes_what_is_missing(workspace, seen) -> None:
+    """A sync that was killed after its last word but one is done again, with the same revision."""
+    opened, record = workspace.services.targets.open("prod"), workspace.endpoints.get("native")
+    azure = connect(opened.target.options)
+    azure.arm("DELETE", f"batchEndpoints/{named(record.id)}/deployments/version-1", "none")
+    opened.sync_endpoint(workspace.services.registry.outbox.endpoint_state(record.id, "prod"))
+    assert seen() == ("version-0", ["version-0", "version-1"])
+
+
 def test_what_somebody_changed_there_is_put_right_by_the_next_change(workspace, seen) -> None:
     azure = connect(workspace.services.targets.open("prod").target.options)
     endpoint = workspace.endpoint("native")
