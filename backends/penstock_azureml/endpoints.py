@@ -14,8 +14,10 @@ from typing import Any
 
 from penstock.contract.target import EndpointState, EndpointVersion, NativeTrigger, Target
 from penstock.errors import TargetUnavailable
-from penstock_azureml import components, places
-from penstock_azureml.client import Answer, Azure, connect
+from penstock_azureml import components
+from penstock_azureml.client import Azure, connect
+from penstock_azureml.history import workspace
+from penstock_azureml.troubles import Answer
 
 REVISION = "penstock_revision"
 """The tag that says which state of ours an endpoint mirrors."""
@@ -88,7 +90,7 @@ def _open(endpoint: EndpointState) -> dict[str, EndpointVersion]:
 def _endpoint(azure: Azure, endpoint: EndpointState, default: str | None, tags: Mapping[str, str]) -> dict[str, Any]:
     said = {"penstock_endpoint": endpoint.name[:256], "penstock_id": endpoint.id, **tags}
     return {
-        "location": places.workspace(azure)["location"],
+        "location": workspace(azure)["location"],
         "tags": said,
         "properties": {
             "authMode": "AADToken",
@@ -102,7 +104,7 @@ def _deployment(azure: Azure, version: EndpointVersion) -> dict[str, Any]:
     options = azure.options
     settings = {"default_compute": options.compute} if options.compute else {}
     return {
-        "location": places.workspace(azure)["location"],
+        "location": workspace(azure)["location"],
         "tags": {
             "penstock_version": version.version,
             "penstock_digest": version.digest,
@@ -143,8 +145,8 @@ def _done(azure: Azure, answer: Answer, what: str) -> None:
         answer = azure.call("GET", where, what)
         if answer.status == 202:
             continue
-        said = answer.json()
-        status = said.get("status", "Succeeded") if isinstance(said, dict) else "Succeeded"
+        said = answer.json() if answer.body else {}  # a result may have none
+        status = said.get("status", "Succeeded")
         if status == "Succeeded":
             return
         if status in ("Failed", "Canceled"):
