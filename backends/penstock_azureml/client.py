@@ -82,6 +82,7 @@ class Azure:
         for _ in range(2):
             found = self.arm("GET", path, what, allow=(404,))
             if found.status != 404:
+                found.part("name")  # every resource has one
                 return found
         return None
 

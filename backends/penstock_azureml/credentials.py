@@ -166,7 +166,7 @@ def _meaning(options: AzuremlOptions, error: Exception) -> PenstockError:
         )
     away = _away(error)
     if away is None and isinstance(error, ClientAuthenticationError):
-        said = " ".join(entra[0].split())[:300] if entra else "it says no"
+        said = " ".join(entra[0].split())[:300] if entra else "it is not said why"
         return TargetUnavailable(
             f"Azure does not take the credentials ({kind}): {said}; {remedy(options)}", code="credentials_expired"
         )

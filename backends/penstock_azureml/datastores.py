@@ -23,7 +23,12 @@ from penstock_azureml.troubles import Answer, Place
 NOTED = "container"
 """The key in a publication's details of the target's datastore, its name and its container's address."""
 
-_URI = re.compile(r"azureml:/+(?:.*?/)?datastores/(?P<store>[^/]+)/(?:paths/)?(?P<path>.*)", re.I | re.S)
+_URI = re.compile(
+    r"azureml:/+(?:subscriptions/(?P<subscription>[^/]+)/resourcegroups/(?P<resource_group>[^/]+)/(?:providers/[^/]+/)?"
+    r"workspaces/(?P<workspace>[^/]+)/)?datastores/(?P<store>[^/]+)/(?:paths/)?(?P<path>.*)",
+    re.I | re.S,
+)
+"""Where data of a datastore lies (learn.microsoft.com: Data concepts, Datastore URI), with its workspace or without."""
 _BLOBS = ("AzureBlob", "AzureDataLakeGen2")
 _VERSION = "2021-08-06"
 """The version of the Blob service's API: any since tokens (2017-11-09) would do; azure-storage-blob has it."""
@@ -43,7 +48,7 @@ class Container:
 
 def read(azure: Azure, uri: str, most: int) -> bytes | None:
     """The first bytes of a file of a datastore by its URI, `most` of them, or None where it is not there."""
-    store, path = _split(uri)
+    store, path = _split(azure, uri)
     what = f"`{path[:200]}` of the datastore `{store}` cannot be read"
     headers = {"Range": f"bytes=0-{most - 1}"}
     found = _asked(azure, "GET", store, path, what, headers=headers, allow=(404, 416), most=most)
@@ -148,10 +153,13 @@ def _of_storage(answer: Answer) -> Answer:
     return answer
 
 
-def _split(uri: str) -> tuple[str, str]:
+def _split(azure: Azure, uri: str) -> tuple[str, str]:
     found = _URI.fullmatch(uri)
     if found is None:
         raise TargetRefused(f"`{uri[:200]}` lies in no datastore")
+    for key in ("subscription", "resource_group", "workspace"):  # its datastores have the same names as ours
+        if found[key] is not None and found[key].lower() != getattr(azure.options, key).lower():
+            raise TargetRefused(f"`{uri[:200]}` lies in another workspace than the target's")
     return found["store"], found["path"]
 
 

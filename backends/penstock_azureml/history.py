@@ -39,7 +39,10 @@ def service(azure: Azure, name: str) -> str:
 def of_run(azure: Azure, run: str, part: str, what: str) -> Answer:
     """Ask run history of a run: `part` is empty, `/details` or `/children`. 404 is an answer."""
     url = f"{service(azure, 'history')}/history/v1.0{azure.options.path}/runs/{quote(run, safe='')}{part}"
-    return azure.call("GET", url, what, allow=(404,))
+    found = azure.call("GET", url, what, allow=(404,))
+    if found.status != 404 and part != "/children":
+        found.part("status")
+    return found
 
 
 def resolved(azure: Azure, assets: list[str]) -> dict[str, str]:

@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from attrs import evolve
 
 from penstock.errors import PenstockError, TargetRefused, TargetUnavailable
 from penstock.workspace import Workspace
@@ -181,9 +182,26 @@ def test_no_more_is_read_than_was_asked_for(azure, between) -> None:
 
 
 def test_what_lies_in_no_datastore_is_not_read(azure) -> None:
-    for uri in ("https://x/y", "azureml:data:1", ""):
+    for uri in ("https://x/y", "azureml:data:1", "", "azureml://registries/r/datastores/x/paths/y"):
         with pytest.raises(TargetRefused, match="lies in no datastore"):
             datastores.read(azure, uri, 9)
+
+
+def test_a_datastore_of_another_workspace_is_not_ours(azure) -> None:
+    """Each workspace has datastores of the same names."""
+    name = path()
+    datastores.write(azure, name, b"x")
+    end = f"datastores/{azure.options.datastore}/paths/{name}"
+    own = azure.options.path.lower()
+    for here in (
+        f"azureml:/{own}/{end}",
+        f"azureml:/{own.replace('/providers/microsoft.machinelearningservices', '')}/{end}",
+    ):
+        assert datastores.read(azure, here, 9) == b"x"
+    for key, other in (("subscription", "5e6f2a1c-0000-4000-8000-00000000000f"), ("workspace", "other")):
+        away = evolve(azure.options, **{key: other}).path
+        with pytest.raises(TargetRefused, match="lies in another workspace"):
+            datastores.read(azure, f"azureml:/{away}/{end}", 9)
 
 
 @pytest.mark.parametrize(
