@@ -138,7 +138,7 @@ class Azure:
             told["Content-Type"] = "application/json"
             body = json.dumps(body).encode()
         found = self._sent(verb, url, what, told, body, most)
-        if found.status == 401 and token is not None and found.is_azure:
+        if found.status == 401 and token is not None:
             self.tokens.forget(token)
         if 200 <= found.status < 300 or (found.status in allow and found.is_azure):
             if audience == "" and found.body:

@@ -67,9 +67,11 @@ class Answer:
     @property
     def is_azure(self) -> bool:
         """Whether an error is of Azure's own making: ARM's and the services' have a code in JSON, those of storage in
-        XML, and most say it in a header besides (learn.microsoft.com: Common error codes; Status and error codes).
+        XML, and most say it in a header besides (learn.microsoft.com: Common error codes; Status and error codes). Who
+        wants another token may say only that (RFC 6750); a proxy's 401 wants a password.
         """
-        return bool(self.code)
+        wants_token = self.headers.get("www-authenticate", "").lower().startswith("bearer")
+        return bool(self.code) or (self.status == 401 and wants_token)
 
     @property
     def code(self) -> str:

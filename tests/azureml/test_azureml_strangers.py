@@ -290,6 +290,13 @@ def test_any_answer_means_one_line(status, headers, body) -> None:
     assert str(said).startswith("it cannot be done: ") and str(said).isprintable()
 
 
+def test_who_wants_a_token_is_azure_though_it_says_nothing_else(between, reached) -> None:
+    between.answer = lambda verb, path: (401, {"WWW-Authenticate": 'Bearer authorization_uri="https://x"'}, b"")
+    with pytest.raises(TargetUnavailable, match="status 401; sign in again") as caught:
+        connect(reached.options).arm("GET", "", "the workspace")
+    assert caught.value.code == "credentials_expired"
+
+
 @pytest.mark.parametrize("error", ["ServiceUnavailable", "TooManyRequests"])
 def test_who_asks_for_a_pause_gets_it(workspace, faults, error) -> None:
     faults("workspaces.get", error=error, retry_after=120, times=9)
