@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import importlib
 import importlib.util
+import json
 import os
 import signal
 import sys
@@ -262,3 +263,18 @@ def serving():
     """The module of `tests/serving.py`; without the extra `server` its tests are skipped by name."""
     pytest.importorskip("uvicorn", reason="needs the extra `server`")
     return module_at(Path(__file__).with_name("serving.py"))
+
+
+@pytest.fixture(scope="session")
+def answered() -> Callable[[str, object], None]:
+    """Hold what a command printed with `--json` to `specs/schema/output.schema.json`, by the command's name."""
+    jsonschema = pytest.importorskip("jsonschema", reason="needs the group `suite`")
+    definitions = json.loads((Path(__file__).parents[1] / "specs/schema/output.schema.json").read_text())["$defs"]
+
+    def check(name: str, document: object) -> None:
+        schema = {"$ref": f"#/$defs/{name}", "$defs": definitions}
+        formats = jsonschema.FormatChecker()
+        errors = list(jsonschema.Draft202012Validator(schema, format_checker=formats).iter_errors(document))
+        assert errors == [], f"{name}: {errors[0].json_path}: {errors[0].message}"
+
+    return check

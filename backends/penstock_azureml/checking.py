@@ -10,7 +10,7 @@ from attrs import define, field
 
 from penstock.contract.target import Health, Target
 from penstock.errors import PenstockError
-from penstock_azureml import places
+from penstock_azureml import datastores, history
 from penstock_azureml.client import Azure, connect
 from penstock_azureml.options import AzuremlOptions
 
@@ -70,7 +70,7 @@ def published(azure: Azure) -> list[str]:
 
 def _workspace(azure: Azure) -> Iterable[str]:
     azure.arm("GET", "", "the workspace cannot be read")
-    places.service(azure, "history")
+    history.service(azure, "history")
     return ()
 
 
@@ -86,7 +86,7 @@ def _compute(azure: Azure) -> Iterable[str]:
 
 
 def _datastore(azure: Azure) -> Iterable[str]:
-    places.write(azure, "penstock/check", b"penstock\n")
+    datastores.write(azure, "penstock/check", b"penstock\n")
     return ()
 
 

@@ -20,8 +20,10 @@ from attrs import frozen
 
 from penstock.contract.target import EndpointState, EndpointVersion, NativeTrigger, Target
 from penstock.errors import TargetRefused, TargetUnavailable
-from penstock_azureml import components, places
-from penstock_azureml.client import Answer, Azure, connect
+from penstock_azureml import components
+from penstock_azureml.client import Azure, connect
+from penstock_azureml.history import workspace
+from penstock_azureml.troubles import Answer
 
 REVISION = "penstock_revision"
 """The tag that says which state of ours an endpoint mirrors."""
@@ -36,9 +38,16 @@ _ENDED = frozenset({"Succeeded", "Failed", "Canceled"})
 (https://learn.microsoft.com/rest/api/azureml/batch-endpoints/get, EndpointProvisioningState)."""
 
 
-def endpoint_name(identifier: str) -> str:
-    """The name of an endpoint at Azure: 3 to 32 letters, digits and dashes, of its own in its region, for ever."""
-    return f"penstock-{hashlib.sha256(identifier.encode()).hexdigest()[:16]}"
+_BUSY = (409, 412)
+"""What Azure answers while another operation goes on: ARM's Conflict, and PreconditionFailed."""
+
+
+def endpoint_name(identifier: str, target: str) -> str:
+    """The name of an endpoint at Azure: 3 to 32 letters, digits and dashes, of its own in its region, for ever.
+
+    Two targets may be one workspace with different options; each has its versions of an endpoint to itself.
+    """
+    return f"penstock-{hashlib.sha256(f'{identifier} {target}'.encode()).hexdigest()[:16]}"
 
 
 def deployment_name(version: str) -> str:
@@ -53,7 +62,7 @@ def sync(target: Target, endpoint: EndpointState) -> NativeTrigger | bool:
     operation failed that Azure had begun.
     """
     azure = connect(target.options)
-    path = f"batchEndpoints/{endpoint_name(endpoint.id)}"
+    path = f"batchEndpoints/{endpoint_name(endpoint.id, target.name)}"
     work = _Work(azure, path, time.monotonic() + _PATIENCE)
     there = work.look()
     if endpoint.deleted:
@@ -110,8 +119,8 @@ class _Work:
 
     def look(self) -> Mapping[str, Any] | None:
         """The endpoint, at which Azure does not work just now; None where there is none."""
-        answer = self.azure.arm("GET", self.path, "the endpoint cannot be read", allow=(404,))
-        return None if answer.status == 404 else _settled(answer.json(), "the endpoint")
+        found = self.azure.find(self.path, "the endpoint cannot be read")
+        return None if found is None else _settled(found.json(), "the endpoint")
 
     def deployments(self) -> dict[str, Mapping[str, Any]]:
         """What is deployed, by name, at which Azure does not work just now."""
@@ -120,29 +129,30 @@ class _Work:
 
     def put(self, below: str, body: Mapping[str, Any], what: str) -> None:
         """Write something, and wait for it."""
-        self._done(self.azure.arm("PUT", f"{self.path}{below}", what, body), what)
+        self._done(self.azure.arm("PUT", f"{self.path}{below}", what, body, allow=_BUSY), what)
 
     def delete(self, below: str, what: str) -> None:
         """Remove something, and wait until it is gone."""
-        self._done(self.azure.arm("DELETE", f"{self.path}{below}", what, allow=(404,)), what)
+        self._done(self.azure.arm("DELETE", f"{self.path}{below}", what, allow=(404, *_BUSY)), what)
 
     def _done(self, answer: Answer, what: str) -> None:
+        if answer.status in _BUSY:
+            raise _unfinished("the endpoint")
         where = answer.headers.get("azure-asyncoperation") or answer.headers.get("location")
         while where is not None:
             self._rest(answer)
             answer = self.azure.call("GET", where, what)
             if answer.status == 202:
                 continue
-            said = answer.json()
-            status = said.get("status", "Succeeded") if isinstance(said, dict) else "Succeeded"
+            said = answer.json() if answer.body else {}  # a result may have none
+            status = said.get("status", "Succeeded")
             if status == "Succeeded":
                 return
             if status in _ENDED:
                 raise TargetRefused(f"{what}: Azure began it, and it failed: {answer.said}")
 
     def _rest(self, answer: Answer) -> None:
-        said = answer.headers.get("x-ms-retry-after-ms", "")
-        pause = int(said) / 1000 if said.isascii() and said.isdigit() else _PAUSE
+        pause = answer.pause or _PAUSE
         if time.monotonic() + pause > self.until:
             raise _unfinished("the endpoint")
         time.sleep(pause)
@@ -180,7 +190,7 @@ def _open(endpoint: EndpointState) -> dict[str, EndpointVersion]:
 def _endpoint(azure: Azure, endpoint: EndpointState, default: str | None, tags: Mapping[str, str]) -> dict[str, Any]:
     said = {"penstock_endpoint": endpoint.name[:256], "penstock_id": endpoint.id, **tags}
     return {
-        "location": places.workspace(azure)["location"],
+        "location": workspace(azure)["location"],
         "tags": said,
         "properties": {
             "authMode": "AADToken",
@@ -193,7 +203,7 @@ def _endpoint(azure: Azure, endpoint: EndpointState, default: str | None, tags: 
 def _deployment(azure: Azure, version: EndpointVersion) -> dict[str, Any]:
     options = azure.options
     return {
-        "location": places.workspace(azure)["location"],
+        "location": workspace(azure)["location"],
         "tags": {
             "penstock_version": version.version,
             "penstock_digest": version.digest,

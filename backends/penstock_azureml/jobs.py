@@ -10,20 +10,25 @@ from urllib.parse import quote
 
 from penstock.contract.run import Absent, RunOutputs, RunRef, RunReport, RunRequest, Submission
 from penstock.contract.target import Publication, Target
-from penstock.errors import NotFound, TargetRefused
-from penstock_azureml import places, reading
-from penstock_azureml.client import Azure, connect, meaning
+from penstock.errors import NotFound, PenstockError, TargetRefused, TargetUnavailable
+from penstock.launcher.reports import MOST
+from penstock.spec.values import MAX_TEXT
+from penstock_azureml import datastores, history, reading
+from penstock_azureml.client import Azure, connect
 from penstock_azureml.command import REPORT, VALUES
+from penstock_azureml.kept import kept
 from penstock_azureml.names import port_names
 from penstock_azureml.options import AzuremlOptions
+from penstock_azureml.publishing import INPUTS
+from penstock_azureml.troubles import Answer, meaning
 from penstock_azureml.wire import carried
 
 _EXPERIMENT = re.compile(r"[^A-Za-z0-9_.-]+")
 _IDENTITIES = {"managed": "Managed", "user": "UserIdentity"}
-_ML = "https://ml.azure.com"
-"""What the token is for by which Azure reads data as whoever submits."""
+_TOKEN = "x-azureml-token"
+"""The token, for Azure ML, by which Azure reads data as whoever submits (azure-ai-ml: `JobOperations`)."""
 _THERE = (400, 409)
-"""How Azure refuses a PUT of a job that is there already and cannot be changed so."""
+"""How Azure refuses a PUT of a job that is there already and cannot be changed so (400: azure-docs issue 122250)."""
 
 _KEPT = 512
 _made: dict[str, reading.Finished] = {}
@@ -31,7 +36,8 @@ _made: dict[str, reading.Finished] = {}
 
 
 def submit(target: Target, run: RunRequest) -> Submission:
-    """Create the job of a run, or find it: one request, and one more for long values or a job that is there already.
+    """Create the job of a run, or find it: one request, and one more for long values; and more where the job is there
+    already, or something is not as its publication notes.
 
     Raises TargetRefused, TargetUnavailable.
     """
@@ -43,13 +49,22 @@ def submit(target: Target, run: RunRequest) -> Submission:
         inputs[ports[name]] = {"jobInputType": _type(azure, run, ports[name], uri), "uri": uri}
     if long:
         path = f"penstock/values/{hashlib.sha256(long).hexdigest()}"
-        inputs[VALUES] = {"jobInputType": "uri_file", "uri": places.write(azure, path, long)}
+        inputs[VALUES] = {
+            "jobInputType": "uri_file",
+            "uri": datastores.write(azure, path, long, run.publication.details),
+        }
     path = _path(run.id)
     body = {"properties": _properties(target.options, run, inputs)}
-    headers = {"x-azureml-token": azure.tokens.token(_ML)} if target.options.identity == "user" else None
+    headers = {_TOKEN: azure.tokens.token(azure.learning)} if target.options.identity == "user" else None
     answer = azure.arm("PUT", path, "the job cannot be created", body, allow=_THERE, headers=headers)
-    if answer.status in _THERE and azure.arm("GET", path, "the job cannot be read", allow=(404,)).status == 404:
-        raise meaning("the job cannot be created", answer, azure.options)
+    if answer.status in _THERE:
+        answer = _there(azure, path, answer)
+    job = answer.json()
+    if job.get("name") != run.id:
+        raise answer.strange()
+    runs = str((job.get("properties") or {}).get("componentId") or body["properties"]["componentId"])
+    if not runs.lower().removeprefix("azureml:") == body["properties"]["componentId"].lower():
+        raise TargetRefused(f"a job with the id of this run is there already, and it runs another component: `{runs}`")
     console = f"https://ml.azure.com/runs/{run.id}?wsid={target.options.path}"
     return Submission(external=f"{target.options.path}/{path}", details={"console": console})
 
@@ -57,10 +72,9 @@ def submit(target: Target, run: RunRequest) -> Submission:
 def look(target: Target, run: RunRef) -> RunReport | Absent:
     """What Azure says of a run."""
     azure = connect(target.options)
-    found = places.history(azure, run.id, "", "the run cannot be read")
+    found = history.of_run(azure, run.id, "", "the run cannot be read")
     if found.status == 404:  # what history does not have yet may be there all the same
-        job = azure.arm("GET", _path(run.id), "the job cannot be read", allow=(404,))
-        return Absent() if job.status == 404 else RunReport(state="queued")
+        return Absent() if azure.find(_path(run.id), "the job cannot be read") is None else RunReport(state="queued")
     component = component_of(azure, run.publication)
     nodes = _nodes(azure, component, run.id)
     finished = {node: _finished(azure, component, node, child) for node, child in nodes.items() if _over(child)}
@@ -101,15 +115,27 @@ def component_of(azure: Azure, publication: Publication) -> Mapping[str, Any]:
     _, name, version = publication.external.split(":")
 
     def ask() -> Mapping[str, Any]:
-        path = f"components/{name}/versions/{version}"
-        found = azure.arm("GET", path, "the pipeline cannot be read", allow=(404,))
-        if found.status == 404:
+        found = azure.find(f"components/{name}/versions/{version}", "the pipeline cannot be read")
+        if found is None:
             message = f"the pipeline `{name}:{version}` is not there any more; publish it again"
             raise TargetRefused(message, code="publication_damaged")
-        properties: Mapping[str, Any] = found.json()["properties"]
+        found.part("properties", "componentSpec", "jobs")
+        properties: Mapping[str, Any] = found.part("properties")
         return properties
 
-    return places.once(azure, publication.external, ask)
+    return kept.get((azure.key, publication.external), ask)
+
+
+def _there(azure: Azure, path: str, refused: Answer) -> Answer:
+    """The job that is there already; where there is none, Azure's answer to making it is raised."""
+    why = meaning("the job cannot be created", refused, azure.options)
+    try:
+        found = azure.find(path, "whether it is there already cannot be read")
+    except PenstockError as error:
+        raise TargetUnavailable(f"{why}; {error}", code=error.code, retry_after=error.retry_after) from None
+    if found is None:
+        raise why
+    return found
 
 
 def _properties(options: AzuremlOptions, run: RunRequest, inputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -155,6 +181,9 @@ def _type(azure: Azure, run: RunRequest, port: str, uri: str) -> str:
     """What an input is: URIs of directories end in a slash (see `locations`), and ids of assets do not say."""
     if "://" in uri:
         return "uri_folder" if uri.endswith("/") else "uri_file"
+    noted = dict(one.split("=") for one in run.publication.details.get(INPUTS, "").split())
+    if port in noted:
+        return noted[port]
     return str(component_of(azure, run.publication)["componentSpec"]["inputs"][port]["type"])
 
 
@@ -163,16 +192,16 @@ def _path(run: str) -> str:
 
 
 def _need(azure: Azure, run: str) -> Mapping[str, Any]:
-    found = places.history(azure, run, "", "the run cannot be read")
-    if found.status == 404:
-        raise NotFound(f"this target does not know the run `{run}`", code="run_not_found")
-    about: Mapping[str, Any] = found.json()
-    return about
+    for _ in range(2):  # one `no` is no proof
+        found = history.of_run(azure, run, "", "the run cannot be read")
+        if found.status != 404:
+            return found.json()
+    raise NotFound(f"this target does not know the run `{run}`", code="run_not_found")
 
 
 def _nodes(azure: Azure, component: Mapping[str, Any], run: str) -> dict[str, Mapping[str, Any]]:
     """The runs of a run's nodes, all pages of them."""
-    page = places.history(azure, run, "/children", "the steps cannot be read").json()
+    page = history.of_run(azure, run, "/children", "the steps cannot be read").json()
     children = list(page.get("value") or [])
     while page.get("nextLink"):
         page = azure.call("GET", page["nextLink"], "the steps cannot be read").json()
@@ -193,7 +222,7 @@ def _finished(azure: Azure, component: Mapping[str, Any], node: str, child: Mapp
         port: str(about.get("assetId") if isinstance(about, dict) else about)
         for port, about in (child.get("outputs") or {}).items()
     }
-    uris = places.resolved(azure, sorted(assets.values()))
+    uris = history.resolved(azure, sorted(assets.values()))
     declared = component["componentSpec"]["jobs"][node]["outputs"]
     lies = {
         port: uris.get(assets.get(port, ""))
@@ -206,9 +235,9 @@ def _finished(azure: Azure, component: Mapping[str, Any], node: str, child: Mapp
         for port in declared:
             if port.startswith("out_"):
                 found[port] = lies[port]
-            elif port.startswith("value_") and (data := places.read(azure, lies[port])) is not None:
+            elif port.startswith("value_") and (data := datastores.read(azure, lies[port], MAX_TEXT + 1)) is not None:
                 found[port] = data.decode("utf-8", "replace")
-    report = places.read(azure, lies[REPORT])
+    report = datastores.read(azure, lies[REPORT], MOST)
     finished = reading.finished_of(report, found)
     if report is not None and (not succeeded or len(found) + 1 == len(declared)):  # what is not there yet may come
         while len(_made) >= _KEPT:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from penstock.contract.run import LogChunk, RunRef
 from penstock.contract.target import Target
-from penstock_azureml import places, reading
+from penstock_azureml import history, reading
 from penstock_azureml.client import connect
 from penstock_azureml.jobs import child_of
 from penstock_azureml.names import node_name
@@ -21,7 +21,7 @@ def read(target: Target, run: RunRef, step: str, offset: int) -> LogChunk:
         over = reading.state_of(job) not in ("queued", "running")
         return LogChunk(data=b"", next_offset=offset, complete=over)
     # Its state is read before its log: what had ended then writes nothing more.
-    about = places.history(azure, str(child["runId"]), "/details", "the log cannot be found").json()
+    about = history.of_run(azure, str(child["runId"]), "/details", "the log cannot be found").json()
     ended = reading.step_state(about) in ("succeeded", "failed", "canceled")
     files = about.get("logFiles") or {}
     url = files.get("user_logs/std_log.txt") or next(

@@ -10,10 +10,15 @@ from urllib.parse import urlsplit
 from penstock.contract.target import Compiled, Publication, Target
 from penstock.launcher.archives import write_portable
 from penstock.snapshot import Snapshot
-from penstock_azureml.client import Azure, connect, meaning
+from penstock_azureml import datastores
+from penstock_azureml.client import Azure, connect
+from penstock_azureml.command import VALUES
 from penstock_azureml.components import set_archived
-from penstock_azureml.places import put
+from penstock_azureml.datastores import put
+from penstock_azureml.troubles import meaning
 
+INPUTS = "inputs"
+"""The key in a publication's details of what its inputs are that take data."""
 _THERE = (400, 409)
 """How Azure refuses to change what is there already."""
 
@@ -28,22 +33,38 @@ def publish(target: Target, snapshot: Snapshot, compiled: Compiled) -> Publicati
     document = json.loads(compiled.data)
     found = 0
     component = document["component"]
+    noted = {**datastores.noted(azure), **_kinds(document)}
     if _has(azure, component):  # it came last, so all is there
         restored = set_archived(azure, component, False)
-        return _publication(snapshot, component, "the component was archived, and is restored" if restored else "")
+        return _publication(
+            snapshot, component, noted, "the component was archived, and is restored" if restored else ""
+        )
     azure.arm("GET", "", "the workspace cannot be read")  # where it is missing, so is all in it
     for path, files in document["codes"].items():
         found += _has(azure, path) or not _upload(azure, snapshot, path, files)
     for path, properties in document["resources"]:
         found += _has(azure, path) or not _register(azure, path, properties)
     said = f"{found} of {len(document['codes']) + len(document['resources'])} parts were there already" if found else ""
-    return _publication(snapshot, component, said)
+    return _publication(snapshot, component, noted, said)
 
 
-def _publication(snapshot: Snapshot, component: str, said: str) -> Publication:
+def _publication(snapshot: Snapshot, component: str, noted: dict[str, str], said: str) -> Publication:
+    """`noted` is what a submit need not ask for then, in a process that knows nothing."""
     _, name, _, version = component.split("/")
-    details = {"digest": snapshot.digest, "component": f"{name}:{version}", **({"reused": said} if said else {})}
+    details = {
+        "digest": snapshot.digest,
+        "component": f"{name}:{version}",
+        **noted,
+        **({"reused": said} if said else {}),
+    }
     return Publication(external=f"azureml:{name}:{version}", native=True, details=details)
+
+
+def _kinds(document: dict[str, Any]) -> dict[str, str]:
+    """What the pipeline's inputs are that take data, as ids of assets do not say: `{"inputs": "a=uri_file b=..."}`."""
+    inputs = dict(document["resources"])[document["component"]]["componentSpec"]["inputs"]
+    data = [f"{port}={about['type']}" for port, about in inputs.items() if about["type"] != "string" and port != VALUES]
+    return {INPUTS: " ".join(data)} if data else {}
 
 
 def _has(azure: Azure, path: str) -> bool:

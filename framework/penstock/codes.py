@@ -174,9 +174,9 @@ name_refused TargetUnsupported: The target takes no such name; the message says 
 size_refused TargetUnsupported,TargetRefused: The target takes so much in no one request; put it into a file.
 retry_shortened TargetUnsupported: A warning: the target gives up sooner than the spec asks for.
 target_unavailable TargetUnavailable exit=10 http=503 retry=1: The target did not answer; the call may succeed later.
-credentials_missing TargetUnavailable: There are no credentials for the target; the message says how to get them.
-credentials_expired TargetUnavailable: The target does not take the credentials any more; sign in again.
-permission_denied TargetUnavailable: The credentials may not do this at the target; the message says where.
+credentials_missing TargetUnavailable retry=30: There are none for the target; the message says how to get them.
+credentials_expired TargetUnavailable retry=30: The target does not take the credentials any more; sign in again.
+permission_denied TargetUnavailable retry=30: The credentials may not do this at the target; the message says where.
 quota_exhausted TargetUnavailable retry=60: A quota of the target is used up; what was accepted waits.
 sync_unfinished TargetUnavailable retry=2: The target works at the state of an endpoint; it is looked at again.
 publishing_elsewhere TargetUnavailable retry=1: Somebody publishes; what is to be retired waits.

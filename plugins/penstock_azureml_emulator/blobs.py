@@ -11,6 +11,7 @@ import json
 import shutil
 import time
 import uuid
+from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,9 @@ from penstock_emulator.store import Store
 
 ACCOUNT = "penstockstore"
 """The storage account's name."""
+
+_KEPT = 60.0
+"""Seconds that content which was replaced or deleted stays for who is reading it."""
 
 TABLES = """
 create table if not exists blobs (
@@ -58,6 +62,8 @@ class Blobs:
         self._folder = folder
         self._store = store
         (folder / "content").mkdir(parents=True, exist_ok=True)
+        self._replaced: deque[tuple[float, Path]] = deque()
+        self._sweep()
 
     def ensure(self, container: str) -> bool:
         """Make a container if it is not there; whether that was so."""
@@ -161,11 +167,12 @@ class Blobs:
     def delete(self, blob: Blob) -> None:
         """Delete a blob."""
         self._store.run("delete from blobs where container = ? and name = ?", blob.container, blob.name)
-        if blob.file.is_relative_to(self._folder):
-            blob.file.unlink(missing_ok=True)
+        self._forget(blob.file)
 
     def _enter(self, container: str, name: str, file: str, told: dict[str, Any]) -> Blob:
-        md5 = base64.b64encode(hashlib.md5((self._folder / file).read_bytes(), usedforsecurity=False).digest()).decode()
+        with (self._folder / file).open("rb") as content:
+            digest = hashlib.file_digest(content, lambda: hashlib.md5(usedforsecurity=False)).digest()
+        md5 = base64.b64encode(digest).decode()
         with self._store.transaction():
             before = self.get(container, name)
             self._store.run(
@@ -178,8 +185,8 @@ class Blobs:
                 md5,
                 json.dumps(told),
             )
-        if before is not None and before.file.is_relative_to(self._folder):
-            before.file.unlink(missing_ok=True)
+        if before is not None:
+            self._forget(before.file)
         found = self.get(container, name)
         assert found is not None
         return found
@@ -192,6 +199,21 @@ class Blobs:
             status = place.stat()
             etag, modified = f'"0x{status.st_size:X}{status.st_mtime_ns:X}"', status.st_mtime
         return Blob(container, name, place, etag, modified, md5, json.loads(body))
+
+    def _forget(self, file: Path) -> None:
+        """Remove content of our own, but not from under somebody who has just found it."""
+        if file.is_relative_to(self._folder):
+            self._replaced.append((time.monotonic(), file))
+        while self._replaced and self._replaced[0][0] < time.monotonic() - _KEPT:
+            self._replaced.popleft()[1].unlink(missing_ok=True)
+
+    def _sweep(self) -> None:
+        """Remove content that no blob and no block has: what was replaced before an end, or half written."""
+        rows: Any = self._store.rows("select file from blobs where not outside union select file from blocks")
+        known = {str(file) for (file,) in rows}
+        for file in (self._folder / "content").iterdir():
+            if f"content/{file.name}" not in known:
+                file.unlink(missing_ok=True)
 
     def _file(self) -> str:
         return f"content/{uuid.uuid4().hex}"

@@ -248,6 +248,9 @@ def _variables(spec: dict[str, Any], node: dict[str, Any]) -> dict[str, str]:
 
 def _tail(log: Path) -> str:
     """The last lines of a log, as Azure puts them into the error of a step."""
-    text = log.read_bytes()[-1000:].decode("utf-8", "replace") if log.is_file() else ""
-    text = re.sub(r"\s+\Z", "", text)
+    if not log.is_file():
+        return ""
+    with log.open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - 1000))
+        text = re.sub(r"\s+\Z", "", file.read(1000).decode("utf-8", "replace"))
     return f" Error: {text}" if text else ""

@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 TOKEN = "PENSTOCK_EMULATOR_STEP"
-"""The environment variable by which a step's processes are known: the state's id, `/`, and the attempt's."""
+"""The environment variable by which a step's processes are known: the ids of state, emulator and attempt."""
 
 GRACE = 5.0
 """Seconds from SIGTERM to SIGKILL. Kubernetes waits 30; what the clouds do is not documented."""
@@ -28,15 +28,16 @@ class Processes:
     """The processes of all steps of one emulator."""
 
     def __init__(self, identity: str) -> None:
-        self._identity = identity
-        sweep(identity)
+        sweep(f"{identity}/")
+        # The watcher of an emulator that was killed ends what that one left, and nothing of the next one's.
+        self._mine = f"{identity}/{os.urandom(8).hex()}/"
         self._watcher = subprocess.Popen(
-            [sys.executable, "-I", "-S", __file__, identity], stdin=subprocess.PIPE, start_new_session=True
+            [sys.executable, "-I", "-S", __file__, self._mine], stdin=subprocess.PIPE, start_new_session=True
         )
 
     def start(self, command: Sequence[str], environment: Mapping[str, str], folder: Path, log: Path) -> Step:
         """Start a process whose output is appended to the log. Raises OSError, ValueError."""
-        token = f"{self._identity}/{os.urandom(8).hex()}"
+        token = f"{self._mine}{os.urandom(8).hex()}"
         with log.open("ab") as output:
             process = subprocess.Popen(
                 list(command),
@@ -51,7 +52,7 @@ class Processes:
 
     def close(self) -> None:
         """End everything that still runs, and the watcher."""
-        sweep(self._identity)
+        sweep(self._mine)
         self._watcher.communicate(b"done")
 
 
@@ -131,13 +132,13 @@ def _signal_group(group: int, number: signal.Signals) -> None:
         os.killpg(group, number)
 
 
-def _watch(identity: str) -> None:
+def _watch(mine: str) -> None:
     """Wait until the emulator is gone, then end what it left, more than once: a child may have been on its way."""
     if sys.stdin.buffer.read() == b"done":
         return
     for pause in (0.0, 0.2, 0.5):
         time.sleep(pause)
-        sweep(identity)
+        sweep(mine)
 
 
 if __name__ == "__main__":

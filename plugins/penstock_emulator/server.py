@@ -17,6 +17,8 @@ from penstock_emulator.faults import Lost
 from penstock_emulator.http import Answer, Request
 
 _MOST_BODY = 256 << 20
+_MOST_UNREAD = 8 << 30
+"""Bytes of a body that are read away before it is refused."""
 _HANDSHAKE = 30.0
 """Seconds that a caller has for TLS."""
 
@@ -132,12 +134,21 @@ class _Handler(BaseHTTPRequestHandler):
         if "Transfer-Encoding" in self.headers:
             raise _Unread("invalid", "a body without Content-Length is not read")
         said = self.headers.get("Content-Length") or "0"
-        if not re.fullmatch("[0-9]{1,19}", said) or int(said) > _MOST_BODY:
+        if not re.fullmatch("[0-9]{1,19}", said):
+            raise _Unread("invalid", "Content-Length: a number is needed")
+        if int(said) > _MOST_BODY:
+            self._read_away(int(said))
             raise _Unread("invalid", f"Content-Length {said}: the emulator takes up to {_MOST_BODY} bytes at once")
         body = self.rfile.read(int(said))
         if len(body) < int(said):
             raise _Unread("invalid", f"the body ended after {len(body)} of {said} bytes")
         return body
+
+    def _read_away(self, left: int) -> None:
+        """Read a body that is not taken: who is still sending does not hear an answer."""
+        left = min(left, _MOST_UNREAD)
+        while left > 0 and (block := self.rfile.read(min(left, 1 << 20))):
+            left -= len(block)
 
     def _send(self, answer: Answer) -> None:
         self.send_response(answer.status)

@@ -9,6 +9,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,9 @@ print(client.batch_endpoints.invoke(endpoint_name=sys.argv[4], inputs=given, **p
 """
 
 
+named = partial(endpoint_name, target="prod")
+
+
 @pytest.fixture
 def workspace(tmp_path: Path, target: dict[str, Any]) -> Iterator[Workspace]:
     (tmp_path / "penstock.yaml").write_text(json.dumps({"target": "prod", "targets": {"prod": target}}))
@@ -64,7 +68,7 @@ def seen(workspace: Workspace) -> Callable[[], Any]:
     azure = connect(workspace.services.targets.open("prod").target.options)
 
     def look() -> Any:
-        path = f"batchEndpoints/{endpoint_name(workspace.endpoints.get('native').id)}"
+        path = f"batchEndpoints/{endpoint_name(workspace.endpoints.get('native').id, 'prod')}"
         found = azure.arm("GET", path, "no endpoint", allow=(404,))
         if found.status == 404:
             return None
@@ -99,7 +103,7 @@ def test_a_closed_gate_takes_away_what_it_closes(workspace: Workspace, seen: Any
 def test_where_native_callers_trigger_it_is_shown_with_what_our_gates_do_not_cover(workspace: Workspace) -> None:
     azure = connect(workspace.services.targets.open("prod").target.options)
     record = workspace.endpoints.get("native")
-    there = azure.arm("GET", f"batchEndpoints/{endpoint_name(record.id)}", "no endpoint").json()
+    there = azure.arm("GET", f"batchEndpoints/{endpoint_name(record.id, 'prod')}", "no endpoint").json()
     assert record.native == NativeTrigger(url=there["properties"]["scoringUri"], gated=False)
     command = [sys.executable, "-m", "penstock", "endpoint", "show", "native"]
     shown = subprocess.run([*command, "--json"], cwd=workspace.config.base, capture_output=True, text=True, check=True)
@@ -184,7 +188,7 @@ def test_an_operation_that_fails_late_is_told_and_done_again(workspace, target, 
     with pytest.raises(TargetRefused, match="Azure began it, and it failed: no capacity in the region"):
         opened.sync_endpoint(state)
     assert isinstance(opened.sync_endpoint(state), NativeTrigger)
-    path = f"batchEndpoints/{endpoint_name(state.id)}"
+    path = f"batchEndpoints/{endpoint_name(state.id, 'prod')}"
     assert azure.arm("GET", path, "none").json()["properties"]["defaults"] == {"deploymentName": "version-0"}
     assert (
         azure.arm("GET", f"{path}/deployments/version-0", "none").json()["properties"]["provisioningState"]
@@ -195,7 +199,7 @@ def test_an_operation_that_fails_late_is_told_and_done_again(workspace, target, 
 
 
 def test_a_native_caller_pins_and_then_takes_the_default(workspace: Workspace) -> None:
-    name = endpoint_name(workspace.endpoints.get("native").id)
+    name = named(workspace.endpoints.get("native").id)
     azure = connect(workspace.services.targets.open("prod").target.options)
     uri = azure.arm("GET", f"batchEndpoints/{name}", "no endpoint").json()["properties"]["scoringUri"]
     ran = []
@@ -211,7 +215,7 @@ def test_microsoft_s_own_client_pins_and_then_takes_the_default(
     workspace: Workspace, emulator: Any, tmp_path: Path
 ) -> None:
     """Each in a process of its own: in one, its pin would hold for the call after it, too (see the page's warning)."""
-    name = endpoint_name(workspace.endpoints.get("native").id)
+    name = named(workspace.endpoints.get("native").id)
     options = workspace.services.targets.open("prod").target.options
     azure, place = connect(options), [options.subscription, options.resource_group, options.workspace]
     deployed = {
@@ -255,6 +259,18 @@ def test_an_operation_that_is_not_done_is_told_as_that(workspace, faults) -> Non
         assert told.value.code == "sync_unfinished"
 
 
+@pytest.mark.parametrize("method", ["batchEndpoints.put", "deployments.delete"])
+def test_what_azure_works_at_already_is_looked_at_again(workspace, faults, method) -> None:
+    faults(method, error="Conflict")
+    opened, record = workspace.services.targets.open("prod"), workspace.endpoints.get("native")
+    state = workspace.services.registry.outbox.endpoint_state(record.id, "prod")
+    state = evolve(state, revision=state.revision + 1, versions=state.versions[:1])
+    with pytest.raises(TargetUnavailable) as told:
+        opened.sync_endpoint(state)
+    assert told.value.code == "sync_unfinished"
+    assert isinstance(opened.sync_endpoint(state), NativeTrigger)
+
+
 @pytest.mark.parametrize("fault", [{"late": True}, {"error": "TooManyRequests"}, {"error": "InternalServerError"}])
 def test_a_gate_closes_whatever_becomes_of_the_rest(workspace, seen, faults, fault) -> None:
     """What a closed gate takes away goes before anything is made."""
@@ -281,10 +297,19 @@ def test_a_gate_closes_at_an_endpoint_that_failed(workspace, seen, faults) -> No
     assert seen() == ("version-0", ["version-0", "version-1"])
 
 
+def test_the_same_state_again_finishes_what_is_missing(workspace, seen) -> None:
+    """A sync that was killed after its last word but one is done again, with the same revision."""
+    opened, record = workspace.services.targets.open("prod"), workspace.endpoints.get("native")
+    azure = connect(opened.target.options)
+    azure.arm("DELETE", f"batchEndpoints/{named(record.id)}/deployments/version-1", "none")
+    opened.sync_endpoint(workspace.services.registry.outbox.endpoint_state(record.id, "prod"))
+    assert seen() == ("version-0", ["version-0", "version-1"])
+
+
 def test_what_somebody_changed_there_is_put_right_by_the_next_change(workspace, seen) -> None:
     azure = connect(workspace.services.targets.open("prod").target.options)
     endpoint = workspace.endpoint("native")
-    path = f"batchEndpoints/{endpoint_name(endpoint.id)}"
+    path = f"batchEndpoints/{endpoint_name(endpoint.id, 'prod')}"
     about = azure.arm("GET", f"{path}/deployments/version-0", "none").json()["properties"]
     other = azure.arm("GET", f"{path}/deployments/version-1", "none").json()
     properties = {"deploymentConfiguration": about["deploymentConfiguration"]}

@@ -6,9 +6,11 @@ import json
 import socket
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from penstock.contract.run import ENDED, RunRef
 from penstock.errors import ParameterInvalid, TargetRefused
 from penstock.snapshot import take
 from penstock.workspace import Workspace
-from penstock_azureml import places
+from penstock_azureml import datastores
 from penstock_azureml.client import connect
 
 PENSTOCK = Path(sys.executable).with_name("penstock")
@@ -91,7 +93,7 @@ def test_what_one_run_made_is_the_input_of_another(workspace: Workspace, project
     """A datastore's URI, and an asset: what datasets and paths of v1 were."""
     workspace.publish(project / "table.yaml", endpoint="table")
     azure = connect(workspace.services.targets.open("prod").target.options)
-    uri = places.write(azure, "tests/table.csv", b"a\nb\nc\n")
+    uri = datastores.write(azure, "tests/table.csv", b"a\nb\nc\n")
     first = workspace.submit("table", parameters={"table": uri}).wait()
     assert first.outputs["rows"] == 3
     assert workspace.submit("table", parameters={"table": first.outputs["copy"]}).wait().outputs["rows"] == 3
@@ -121,28 +123,44 @@ def test_the_demo_scores_the_same_on_azure_ml_as_here(tmp_path: Path, target: di
     assert scores["there"] == scores["here"] and len(scores["here"]) == 5
 
 
-def test_an_endpoint_moves_to_this_machine_and_back(
+def test_an_endpoint_moves_to_this_machine_and_back_while_a_caller_keeps_triggering_it(
     tmp_path: Path, target: dict[str, Any], engines_end: Any, serving: Any
 ) -> None:
-    """Whoever triggers it by its URL changes nothing."""
+    """Whoever triggers it by its URL changes nothing, notices nothing, and is told where each run ran."""
     configure(tmp_path, target, laptop={"backend": "local", "idle": "2s"})
-    (tmp_path / "greet.yaml").write_text(SPEC)
-    server = None
+    server, told, over = None, list[Any](), threading.Event()
+
+    def keeps_triggering() -> None:
+        while not over.is_set():
+            body = {"parameters": {"name": str(len(told))}}
+            told.append(server.call("POST", "/v1/endpoints/greet/runs", body))
+            over.wait(0.3)
+
     try:
         with Workspace.open(tmp_path, env={}, actor="ada") as workspace:
-            workspace.publish(tmp_path / "greet.yaml", endpoint="greet", target="prod")
-            workspace.publish(tmp_path / "greet.yaml", endpoint="greet", target="laptop")
-            server = serving.Served(tmp_path, "--no-auth")
-            said = []
-            for version in ("0", "1", "0"):
-                workspace.endpoint("greet").set_default(version)
-                made = server.call("POST", "/v1/endpoints/greet/runs", {"parameters": {"name": version}})
-                assert made.status == 201, made.body
-                run = server.call("GET", f"/v1/runs/{made.json['id']}?wait=60").json
-                said.append((run["target"], run["outputs"]))
-        assert [where for where, _ in said] == ["prod", "laptop", "prod"]
-        assert [out["text"] for _, out in said] == [f"hello {version} x1 of another case" for version in "010"]
+            for number, place in enumerate(("prod", "laptop", "prod")):
+                (tmp_path / "greet.yaml").write_text(f"{SPEC}description: the {number + 1}th\n")
+                workspace.publish(tmp_path / "greet.yaml", endpoint="greet", target=place)
+                if server is None:
+                    server = serving.Served(tmp_path, "--no-auth")
+                    caller = ThreadPoolExecutor(1).submit(keeps_triggering)
+                workspace.endpoint("greet").set_default(str(number))
+                seen = len(told)
+                while len(told) < seen + 4:
+                    assert not caller.done(), caller.result()
+                    time.sleep(0.05)
+            over.set()
+            caller.result(60)
+        assert [made.status for made in told] == [201] * len(told)
+        where = []
+        for number, made in enumerate(told):
+            run = server.call("GET", f"/v1/runs/{made.json['id']}?wait=60").json
+            assert (run["state"], run["outputs"]["text"]) == ("succeeded", f"hello {number} x1 of another case")
+            where.append((run["version"], run["target"]))
+        assert list(dict.fromkeys(where)) == [("0", "prod"), ("1", "laptop"), ("2", "prod")]
+        assert where == sorted(where), "what came after a move ran where the pointer was"
     finally:
+        over.set()
         if server is not None:
             server.stop()
         engines_end(tmp_path)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import http.client
 import shutil
 import socket
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -160,3 +163,37 @@ def test_uploads_that_the_sdk_does_not_make_are_refused(emulator) -> None:
     for kind in ("AppendBlob", "PageBlob", ""):
         assert emulator.blob("x", verb="PUT", data=b"", **{"x-ms-blob-type": kind}).status == 501
     assert emulator.blob("x", container="No_Container", verb="PUT", data=b"").status == 404
+
+
+def test_a_blob_is_read_whole_while_it_is_written(emulator) -> None:
+    """What is read is one of the contents that were written, never half of one, and nothing of two."""
+    told, name = {"x-ms-blob-type": "BlockBlob"}, "read-while-written"
+    contents = [bytes([letter]) * 300_000 for letter in b"abc"]
+    assert emulator.blob(name, verb="PUT", data=contents[0], **told).status == 201
+    with ThreadPoolExecutor(4) as pool:
+        written = [pool.submit(emulator.blob, name, verb="PUT", data=contents[n % 3], **told) for n in range(60)]
+        found = [pool.submit(emulator.blob, name) for _ in range(60)]
+    assert {one.result().status for one in written} == {201}
+    assert {(one.result().status, one.result().data in contents) for one in found} == {(200, True)}
+
+
+def test_a_body_that_is_too_large_is_refused_in_words(emulator) -> None:
+    class Zeros:
+        """As many as are asked for."""
+
+        def __init__(self) -> None:
+            self.left = (256 << 20) + 1
+
+        def read(self, size: int) -> bytes:
+            block = bytes(min(size, self.left, 1 << 20))
+            self.left -= len(block)
+            return block
+
+    headers = {"Content-Length": str((256 << 20) + 1), "Authorization": "Bearer x", "x-ms-blob-type": "BlockBlob"}
+    url = urlsplit(emulator.url)
+    connection = http.client.HTTPSConnection(url.hostname, url.port, context=emulator.tls, timeout=60)
+    connection.request("PUT", "/any/thing", Zeros(), headers)
+    answer = connection.getresponse()
+    assert answer.status == 400
+    assert b"the emulator takes up to 268435456 bytes at once" in answer.read()
+    connection.close()

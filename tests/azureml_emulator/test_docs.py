@@ -55,3 +55,7 @@ def test_every_fault_of_the_page_is_a_call(emulator) -> None:
     emulator.ask("POST", "/x/oauth2/v2.0/token", b"")
     calls = emulator.ask("GET", "/emulator/v1/faults").body["calls"]
     assert named <= set(calls), named - set(calls)
+
+
+def test_what_it_prints_is_what_the_schema_says(emulator, answered) -> None:
+    answered("emulate azureml", emulator.info)

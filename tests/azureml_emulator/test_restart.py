@@ -117,3 +117,13 @@ def test_without_a_folder_nothing_stays(emulated, tmp_path) -> None:
     assert target["backend"] == "azureml"
     assert target["resource_manager"].startswith("https://127.0.0.1:")
     assert f"export REQUESTS_CA_BUNDLE='{target['ca']}'" in text
+
+
+def test_steps_of_the_next_emulator_are_left_alone_by_the_watcher_of_the_last(fresh) -> None:
+    """A killed emulator's watcher ends what that one left for most of a second, while the next goes on already."""
+    pipeline = fresh.pipeline({"only": {"type": "command", "componentId": fresh.command("sleep 1.5")}})
+    names = [fresh.submit(pipeline) for _ in range(4)]
+    for _ in range(3):
+        fresh.kill()
+        fresh.start()
+    assert [fresh.wait(name)["status"] for name in names] == ["Completed"] * 4

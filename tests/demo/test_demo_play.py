@@ -100,7 +100,7 @@ def test_it_ends_where_it_began(played):
     assert [version.version for version in endpoint.versions] == ["0", "1"]
 
 
-def test_it_can_be_played_again_and_a_run_that_ends_badly_is_its_exit_status(played, shell_environment):
+def test_it_can_be_played_again_and_a_run_that_ends_badly_is_its_exit_status(played, shell_environment, answered):
     folder, _ = played
     with Workspace.open(folder / "penstock-demo") as workspace:
         workspace.endpoints.set_default("digits", "1")
@@ -119,6 +119,7 @@ def test_it_can_be_played_again_and_a_run_that_ends_badly_is_its_exit_status(pla
                 workspace.runs.cancel(run_id, reason="seen enough")
             printed, _ = again.communicate(timeout=300)
     document = json.loads(printed)
+    answered("demo", document)
     assert again.returncode == 1
     assert document["folder"] == str(folder / "penstock-demo")
     assert [act["refused"] for act in document["acts"] if act["refused"]] == ["endpoint_disabled"]

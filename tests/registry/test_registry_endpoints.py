@@ -216,6 +216,15 @@ def test_every_kind_of_change_to_an_endpoint_is_to_be_told(registry, kit, three)
         assert registry.outbox.endpoint_state(endpoint_id, "laptop").revision > revision
 
 
+def test_an_endpoint_that_was_deleted_is_said_to_be(registry, kit):
+    kit.publish(registry, "a", endpoint="digits")
+    one = registry.endpoints.get("digits").id
+    registry.endpoints.delete("digits", kit.caller)
+    for ref in ("digits", one):
+        with pytest.raises(NotFound, match=r"^endpoint `digits` was deleted, 2"):
+            registry.runs.resolve(TriggerRequest(kind="endpoint", ref=ref))
+
+
 def test_unknown_things_are_named_with_what_exists(registry, kit):
     with pytest.raises(NotFound, match="there are none yet"):
         registry.runs.resolve(TriggerRequest(kind="endpoint", ref="digits"))

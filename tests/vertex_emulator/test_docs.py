@@ -60,3 +60,7 @@ def test_the_high_level_job_works_too(emulator, emulated, tmp_path) -> None:
     environment = {**os.environ, **emulator.info["env"]}
     ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280, check=True)
     assert ran.stdout.splitlines()[-1] == "PIPELINE_STATE_SUCCEEDED ['t']"
+
+
+def test_what_it_prints_is_what_the_schema_says(emulator, answered) -> None:
+    answered("emulate vertex", emulator.info)

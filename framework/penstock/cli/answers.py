@@ -45,7 +45,8 @@ def answer_page(
         # Standard output holds ids only; a script's author should still learn that these are not all.
         for note in notes:
             output.note(note)
-    body = Table(columns, [row(item) for item in page.items]) if page.items else f"no {things}"
+    none = f"no open {things}" if page.hidden else f"no {things}"
+    body = Table(columns, [row(item) for item in page.items]) if page.items else none
     output.answer(page, [body, *notes], [identity(item) for item in page.items])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from penstock.cli.demo_acts import Act
 from penstock.cli.signature import ParameterShown
 from penstock.cli.urls import TriggerUrls
 from penstock.codec.schemas import DIALECT, Schema, answer_schema
@@ -17,8 +18,11 @@ from penstock.workspace.downloads import Downloaded
 from penstock.workspace.publishing import Publishing
 from penstock.workspace.targets import PluginStatus, TargetStatus
 
+_EMULATED = {"url": str, "target": Mapping[str, Any], "env": Mapping[str, str]}
+
 COMMANDS: Mapping[str, Any] = {
     "init": {"config": str},
+    "demo": {"folder": str, "acts": tuple[Act, ...], "runs": tuple[RunRecord, ...], "picture": str | None},
     "status": Status,
     "validate": {"files": [{"file": str, "name": str, "digest": str, "target": str, "warnings": tuple[Problem, ...]}]},
     "publish": Publishing,
@@ -55,7 +59,8 @@ COMMANDS: Mapping[str, Any] = {
     "target check": {"target": str, "ok": bool, "lines": tuple[str, ...]},
     "plugin list": {"items": tuple[PluginStatus, ...]},
     "serve": {"url": str, "pid": int},
-    "emulate vertex": {"url": str, "target": Mapping[str, str], "env": Mapping[str, str]},
+    "emulate azureml": _EMULATED,
+    "emulate vertex": _EMULATED,
     "server show": {"items": tuple[ServerSetting, ...]},
     "dispatch": {"pid": int},
     "token create": NewToken,

@@ -10,7 +10,16 @@ from typing import Literal
 from penstock.errors import Conflict, NotFound, UsageError, did_you_mean
 from penstock.records import EndpointRecord, RunRecord
 from penstock.registry.database import Transaction
-from penstock.registry.rows import PUBLISHED, RUNS, VERSIONS, endpoint_record, published_ref, run_record, to_json
+from penstock.registry.rows import (
+    PUBLISHED,
+    RUNS,
+    VERSIONS,
+    endpoint_record,
+    format_time,
+    published_ref,
+    run_record,
+    to_json,
+)
 from penstock.spec.names import name_problem
 
 _SHOWN = 8
@@ -73,6 +82,12 @@ def need_endpoint(tx: Transaction, ref: str) -> Row:
 
 def endpoint_missing(tx: Transaction, ref: str) -> NotFound:
     """The error for an endpoint that is not there, with what is."""
+    gone = tx.one(
+        "SELECT name, deleted FROM endpoints WHERE deleted IS NOT NULL AND ? IN (id, name) ORDER BY seq DESC", ref
+    )
+    if gone is not None:
+        what = f"endpoint `{gone['name']}` was deleted, {format_time(gone['deleted'])}"
+        return NotFound(what, code="endpoint_not_found")
     rows = tx.all("SELECT name FROM endpoints WHERE deleted IS NULL ORDER BY seq DESC LIMIT ?", _NEAR)
     hint = did_you_mean(ref, [row["name"] for row in rows]) or "there are none yet"
     return NotFound(f"no endpoint `{ref}` ({hint})", code="endpoint_not_found")
