@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from attrs import frozen
 
@@ -48,10 +48,10 @@ class Container:
 
 def read(azure: Azure, uri: str, most: int) -> bytes | None:
     """The first bytes of a file of a datastore by its URI, `most` of them, or None where it is not there."""
-    store, path = _split(azure, uri)
+    store, path = split(azure, uri)
     what = f"`{path[:200]}` of the datastore `{store}` cannot be read"
     headers = {"Range": f"bytes=0-{most - 1}"}
-    found = _asked(azure, "GET", store, path, what, headers=headers, allow=(404, 416), most=most)
+    found = asked(azure, "GET", store, path, what, headers=headers, allow=(404, 416), most=most)
     if found.status == 404:
         return None
     return b"" if found.status == 416 else found.body  # a range of an empty file is no range
@@ -66,7 +66,7 @@ def write(azure: Azure, path: str, data: bytes, noted: Mapping[str, str] | None 
     name, _, url = (noted or {}).get(NOTED, "").partition(" ")
     known = Container(url) if name == store and is_storage(azure.options, url) else None
     what = f"`{path[:200]}` of the datastore `{store}` cannot be written"
-    _asked(azure, "PUT", store, path, what, data, headers=_WRITE, known=known)
+    asked(azure, "PUT", store, path, what, data, headers=_WRITE, known=known)
     return f"azureml://datastores/{store}/paths/{path}"
 
 
@@ -96,7 +96,7 @@ def noted(azure: Azure) -> dict[str, str]:
         raise
 
 
-def _asked(
+def asked(
     azure: Azure,
     verb: str,
     store: str,
@@ -106,10 +106,13 @@ def _asked(
     *,
     headers: Mapping[str, str],
     allow: Collection[int] = (),
+    query: Mapping[str, str] | None = None,
     most: int | None = None,
     known: Container | None = None,
 ) -> Answer:
-    """Ask for a file of a datastore; with what lets one in now, where what let one in before is refused."""
+    """Ask for a file of a datastore, or without a path for its container; with what lets one in now, where what let one
+    in before is refused. `what` begins the message of an error; statuses in `allow` are answers.
+    """
     key = (azure.key, "datastore", store)
 
     def fresh() -> Container:
@@ -118,10 +121,11 @@ def _asked(
     container = fresh() if known is None or kept.has(key) else known
     again = True
     while True:
-        url = f"{container.url}/{quote(path)}"
+        url = f"{container.url}/{quote(path)}" if path else container.url
+        asking = "&".join(filter(None, [urlencode(query or {}, quote_via=quote), container.sas]))
         found = azure.call(
             verb,
-            f"{url}?{container.sas}" if container.sas else url,
+            f"{url}?{asking}" if asking else url,
             what,
             data,
             allow=(*allow, 401, 403) if again else allow,
@@ -153,7 +157,8 @@ def _of_storage(answer: Answer) -> Answer:
     return answer
 
 
-def _split(azure: Azure, uri: str) -> tuple[str, str]:
+def split(azure: Azure, uri: str) -> tuple[str, str]:
+    """The datastore that a URI names, and the path in it. Raises TargetRefused for what is not of this workspace."""
     found = _URI.fullmatch(uri)
     if found is None:
         raise TargetRefused(f"`{uri[:200]}` lies in no datastore")

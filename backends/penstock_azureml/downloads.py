@@ -7,8 +7,7 @@ lists its folders as well, as blobs that say so; any other has no empty folders.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
-from urllib.parse import quote, unquote, urlencode
+from urllib.parse import unquote
 from xml.etree import ElementTree
 
 from attrs import frozen
@@ -16,8 +15,8 @@ from attrs import frozen
 from penstock.contract.artifacts import Destination
 from penstock.contract.run import RunRef
 from penstock.contract.target import Target
-from penstock.errors import NotFound, TargetRefused, TargetUnavailable
-from penstock_azureml import jobs, places
+from penstock.errors import NotFound, TargetRefused
+from penstock_azureml import datastores, jobs
 from penstock_azureml.client import Azure, connect
 
 _PIECE = 4 * 2**20
@@ -36,87 +35,70 @@ class Blob:
     is_folder: bool
 
 
-@frozen(kw_only=True)
-class Container:
-    """The container behind a datastore: its address, the query that lets one in or nothing, and else the audience of a
-    token that does.
-    """
-
-    azure: Azure
-    address: str
-    query: str
-    audience: str | None
-    headers: dict[str, str]
-
-    @classmethod
-    def of(cls, azure: Azure, store: str) -> Container:
-        """The container of a datastore. Raises TargetRefused for one that holds no blobs."""
-        url, headers, audience = places._blob(azure, f"azureml://datastores/{store}/paths/")
-        address, _, query = url.partition("?")
-        return cls(azure=azure, address=address.rstrip("/"), query=query, audience=audience, headers=headers)
-
-    def blobs(self, beginning: str, shown: str) -> Iterator[Blob]:
-        """The blobs whose names begin so, in order and page by page; `shown` is where that is, for people."""
-        marker = ""
-        while True:
-            asked = {"restype": "container", "comp": "list", "include": "metadata", "maxresults": str(_PAGE)}
-            query = urlencode({**asked, "prefix": beginning, **({"marker": marker} if marker else {})}, quote_via=quote)
-            found = self._call(f"{self.address}?{query}", f"`{shown}` cannot be listed")
-            try:
-                page = ElementTree.fromstring(found.body)
-                yield from [_blob(element) for element in page.iterfind("Blobs/Blob")]
-            except (ElementTree.ParseError, ValueError):
-                raise TargetUnavailable(f"`{shown}` cannot be listed: the answer is not understood") from None
-            marker = page.findtext("NextMarker") or ""
-            if not marker:
-                return
-
-    def part(self, blob: Blob, first: int, end: int, shown: str) -> bytes | None:
-        """The bytes of a blob from `first` up to `end`, or None when it was changed or removed since it was found."""
-        asked = {"Range": f"bytes={first}-{end - 1}", "If-Match": f'"{blob.etag}"'}
-        found = self._call(f"{self.address}/{quote(blob.name)}", f"`{shown}` cannot be read", (404, 412), asked)
-        if found.status in (404, 412):
-            return None
-        body: bytes = found.body
-        return body if found.status == 206 else body[first:end]
-
-    def _call(self, url: str, what: str, allow: tuple[int, ...] = (), headers: dict[str, str] | None = None) -> Any:
-        if self.query:
-            url = f"{url}{'&' if '?' in url else '?'}{self.query}"
-        told = {**self.headers, **(headers or {})}
-        return self.azure.call("GET", url, what, allow=allow, headers=told, audience=self.audience)
-
-
 def fetch(target: Target, run: RunRef, name: str, destination: Destination) -> None:
     """Put an artifact into a destination. Raises NotFound, TargetRefused."""
     azure = connect(target.options)
     uri = jobs.outputs(target, run).outputs.get(name)
-    found = None if uri is None else places._URI.fullmatch(uri)
-    if uri is None or found is None:  # it has none, or a value
+    if uri is None or not uri.startswith("azureml:"):  # it has none, or a value
         raise NotFound(f"the run `{run.id}` made no artifact `{name}` on this target", code="output_not_found")
-    container, path = Container.of(azure, found["store"]), found["path"].rstrip("/")
+    store, path = datastores.split(azure, uri)
+    path = path.rstrip("/")
     if not path:
         raise TargetRefused(f"the output `{name}` is said to be all of `{uri[:200]}`", code="artifact_unsafe")
     if destination.type == "file":
-        blob = next(container.blobs(path, uri), None)  # in their order the shortest is the first
+        blob = next(blobs(azure, store, path), None)  # in their order the shortest is the first
         if blob is None or blob.name != path or blob.is_folder:
-            raise _gone(name, f"`{uri}` is no blob")
-        destination.file("", blob.size, _pieces(container, blob, name, uri))
+            raise _gone(name, f"`{uri[:200]}` is no blob")
+        destination.file("", blob.size, _pieces(azure, store, blob, name))
         return
     destination.folder("")
-    for blob in container.blobs(f"{path}/", uri):
+    for blob in blobs(azure, store, f"{path}/"):
         below = blob.name.removeprefix(f"{path}/")
         if blob.is_folder or below.endswith("/") or not below:
-            destination.folder(below.rstrip("/"))
+            destination.folder(below.removesuffix("/"))
         else:
-            destination.file(below, blob.size, _pieces(container, blob, name, uri))
+            destination.file(below, blob.size, _pieces(azure, store, blob, name))
 
 
-def _pieces(container: Container, blob: Blob, name: str, uri: str) -> Iterator[bytes]:
+def blobs(azure: Azure, store: str, beginning: str) -> Iterator[Blob]:
+    """The blobs of a datastore whose names begin so, in order and page by page (Blob service: List Blobs)."""
+    what = f"`{beginning[:200]}` of the datastore `{store}` cannot be listed"
+    query = {"restype": "container", "comp": "list", "include": "metadata", "maxresults": str(_PAGE)}
+    marker, asked = "", set[str]()
+    while marker not in asked:
+        asked.add(marker)
+        more = {"prefix": beginning, **({"marker": marker} if marker else {})}
+        found = datastores.asked(azure, "GET", store, "", what, headers={}, query={**query, **more})
+        try:
+            page = ElementTree.fromstring(found.body)
+            listed = [_blob(element) for element in page.iterfind("Blobs/Blob")]
+        except (ElementTree.ParseError, ValueError):
+            raise found.strange() from None
+        yield from listed
+        marker = page.findtext("NextMarker") or ""
+        if not marker:
+            return
+    raise found.strange()  # it would never end
+
+
+def part(azure: Azure, store: str, blob: Blob, first: int, end: int) -> bytes | None:
+    """The bytes of a blob from `first` up to `end`, or None when it was changed or removed since it was listed."""
+    what = f"`{blob.name[:200]}` of the datastore `{store}` cannot be read"
+    headers = {"Range": f"bytes={first}-{end - 1}", "If-Match": f'"{blob.etag}"'}
+    most = end - first
+    found = datastores.asked(azure, "GET", store, blob.name, what, headers=headers, allow=(404, 412), most=most)
+    if found.status in (404, 412):
+        return None
+    if found.status != 206:  # all of it, from its beginning
+        raise found.strange()
+    return found.body
+
+
+def _pieces(azure: Azure, store: str, blob: Blob, name: str) -> Iterator[bytes]:
     for first in range(0, blob.size, _PIECE):
-        data = container.part(blob, first, min(blob.size, first + _PIECE), uri)
+        data = part(azure, store, blob, first, min(blob.size, first + _PIECE))
         if data is None:
-            raise _gone(name, f"`{blob.name}` was changed or removed while it was read")
+            raise _gone(name, f"`{blob.name[:200]}` was changed or removed while it was read")
         yield data
 
 
