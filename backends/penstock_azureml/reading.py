@@ -17,7 +17,7 @@ from penstock.codec import read_time
 from penstock.contract.run import ENDED, Failure, RunReport, RunState, StepReport, StepState
 from penstock.launcher.reports import AttemptReport, read_report
 from penstock_azureml.compile import OUTPUTS
-from penstock_azureml.names import own_name
+from penstock_azureml.names import own_name, shown_name
 
 Run = Mapping[str, Any]
 _ENDED: Mapping[str, Any] = {
@@ -63,15 +63,22 @@ def step_state(child: Run | None) -> StepState:
 
 
 def by_node(component: Mapping[str, Any], children: list[Run]) -> dict[str, Run]:
-    """The runs of nodes, by the node: it is what a run is called, or which module it is of."""
-    known = component["componentSpec"]["jobs"]
+    """The runs of nodes, by the node: it is what a run is displayed as, or the component that it is of says which.
+
+    A run is displayed as the node is called, or as its component is displayed; the component's name is the property
+    `azureml.moduleName`, by which azure-ai-ml 1.0 finds the child `batchscoring` (`JobOperations`). `azureml.nodeid`
+    is 8 digits that name nothing of ours.
+    """
+    nodes: dict[str, str] = {}
+    for node, about in component["componentSpec"]["jobs"].items():
+        of_component = about["componentId"].rpartition("/components/")[2].partition("/")[0]
+        nodes |= {node: node, shown_name(own_name(node)): node, of_component: node}
     found: dict[str, Run] = {}
     for child in children:
-        told = child.get("properties") or {}
-        names = (told.get("azureml.nodeid"), child.get("displayName"), told.get("azureml.modulename"))
-        node = next((name for name in names if name in known), None)
-        if node is not None:
-            found.setdefault(node, child)
+        told = (child.get("displayName"), (child.get("properties") or {}).get("azureml.moduleName"))
+        named = next((nodes[name] for name in told if isinstance(name, str) and name in nodes), None)
+        if named is not None:
+            found.setdefault(named, child)
     return found
 
 
