@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
 from penstock.contract.run import Absent, RunOutputs, RunRef, RunReport, RunRequest, Submission
 from penstock.contract.target import Publication, Target
-from penstock.errors import NotFound, TargetRefused
+from penstock.errors import NotFound, PenstockError, TargetRefused, TargetUnavailable
+from penstock.launcher.reports import MOST
+from penstock.spec.values import MAX_TEXT
 from penstock_azureml import places, reading
-from penstock_azureml.client import Azure, connect, meaning
+from penstock_azureml.client import Answer, Azure, connect, meaning
 from penstock_azureml.command import REPORT, VALUES
 from penstock_azureml.names import port_names
 from penstock_azureml.options import AzuremlOptions
@@ -62,9 +65,9 @@ def look(target: Target, run: RunRef) -> RunReport | Absent:
         job = azure.arm("GET", _path(run.id), "the job cannot be read", allow=(404,))
         return Absent() if job.status == 404 else RunReport(state="queued")
     component = component_of(azure, run.publication)
-    nodes = _nodes(azure, component, run.id)
-    finished = {node: _finished(azure, component, node, child) for node, child in nodes.items() if _over(child)}
-    return reading.run_report(component, found.json(), nodes, finished)
+    nodes, now = _nodes(azure, component, run.id), datetime.now(UTC)
+    finished = {node: _finished(azure, component, node, child, now) for node, child in nodes.items() if _over(child)}
+    return reading.run_report(component, found.json(), nodes, finished, now)
 
 
 def outputs(target: Target, run: RunRef) -> RunOutputs:
@@ -72,9 +75,9 @@ def outputs(target: Target, run: RunRef) -> RunOutputs:
     azure = connect(target.options)
     _need(azure, run.id)
     component = component_of(azure, run.publication)
-    nodes = _nodes(azure, component, run.id)
+    nodes, now = _nodes(azure, component, run.id), datetime.now(UTC)
     done = {node: child for node, child in nodes.items() if reading.step_state(child) == "succeeded"}
-    finished = {node: _finished(azure, component, node, child) for node, child in done.items()}
+    finished = {node: _finished(azure, component, node, child, now) for node, child in done.items()}
     return RunOutputs(outputs=reading.run_outputs(component, finished))
 
 
@@ -171,47 +174,87 @@ def _need(azure: Azure, run: str) -> Mapping[str, Any]:
 
 
 def _nodes(azure: Azure, component: Mapping[str, Any], run: str) -> dict[str, Mapping[str, Any]]:
-    """The runs of a run's nodes, all pages of them."""
-    page = places.history(azure, run, "/children", "the steps cannot be read").json()
-    children = list(page.get("value") or [])
-    while page.get("nextLink"):
-        page = azure.call("GET", page["nextLink"], "the steps cannot be read").json()
-        children += page.get("value") or []
-    return reading.by_node(component, children)
+    """The runs of a run's nodes, all pages of them. Raises TargetUnavailable for what is no list of them.
+
+    An empty list of a run that has ended would be written down for good.
+    """
+    what, seen = "the steps cannot be read", set()
+    children: list[reading.Run] = []
+    page = _page(places.history(azure, run, "/children", what), what)
+    while True:
+        children += [child for child in page["value"] if isinstance(child, dict) and child.get("runId")]
+        link = page.get("nextLink")
+        if not link:
+            return reading.by_node(component, children)
+        if link in seen:
+            raise TargetUnavailable(f"{what}: the pages that run history names lead in a circle")
+        seen.add(link)
+        page = _page(azure.call("GET", link, what), what)
+
+
+def _page(answer: Answer, what: str) -> Mapping[str, Any]:
+    page = answer.json()
+    if answer.status != 200 or not isinstance(page, dict) or not isinstance(page.get("value"), list):
+        raise TargetUnavailable(f"{what}: run history gives no list of them ({answer.status}); it is asked again")
+    return page
 
 
 def _over(child: Mapping[str, Any]) -> bool:
     return reading.step_state(child) in ("succeeded", "failed", "canceled")
 
 
-def _finished(azure: Azure, component: Mapping[str, Any], node: str, child: Mapping[str, Any]) -> reading.Finished:
-    """What came of a node: its report, and where it succeeded its outputs."""
+def _finished(
+    azure: Azure, component: Mapping[str, Any], node: str, child: Mapping[str, Any], now: datetime
+) -> reading.Finished:
+    """What came of a node: its report, and where it succeeded its outputs.
+
+    What cannot be read, or is not there, is waited for for a while after the node's end (raises TargetUnavailable,
+    TargetRefused), but for a report that may not be read: then what run history says is told.
+    """
     run = str(child["runId"])
     if run in _made:
         return _made[run]
-    assets = {
-        port: str(about.get("assetId") if isinstance(about, dict) else about)
-        for port, about in (child.get("outputs") or {}).items()
-    }
-    uris = places.resolved(azure, sorted(assets.values()))
-    declared = component["componentSpec"]["jobs"][node]["outputs"]
-    lies = {
-        port: uris.get(assets.get(port, ""))
-        or f"azureml://datastores/{azure.options.datastore}/paths/azureml/{run}/{port}"
-        for port in declared
-    }
-    found: dict[str, str] = {}
-    succeeded = reading.step_state(child) == "succeeded"
-    if succeeded:
-        for port in declared:
+    wait, succeeded = reading.lately(child, now), reading.step_state(child) == "succeeded"
+    lies, found, unread = _lies(azure, component["componentSpec"]["jobs"][node]["outputs"], child), {}, None
+    for port in lies if succeeded else ():
+        try:
             if port.startswith("out_"):
                 found[port] = lies[port]
-            elif port.startswith("value_") and (data := places.read(azure, lies[port])) is not None:
-                found[port] = data.decode("utf-8", "replace")
-    report = places.read(azure, lies[REPORT])
-    finished = reading.finished_of(report, found)
-    if report is not None and (not succeeded or len(found) + 1 == len(declared)):  # what is not there yet may come
+            elif port.startswith("value_"):
+                found[port] = _text(azure, lies[port])
+        except PenstockError as error:
+            if wait:
+                raise
+            unread = (error.code, str(error))
+    report = None
+    try:
+        report = places.head(azure, lies[REPORT], MOST)
+    except PenstockError as error:
+        if wait and error.code != "permission_denied":
+            raise
+    finished = reading.finished_of(report, found, unread)
+    if report is not None and unread is None:  # what is not there yet may come
         while len(_made) >= _KEPT:
             _made.pop(next(iter(_made)), None)
         _made[run] = finished
     return finished
+
+
+def _lies(azure: Azure, ports: Iterable[str], child: Mapping[str, Any]) -> Mapping[str, str]:
+    """The URIs of a node's outputs: what their assets mean, and where there are none, where Azure puts them."""
+    told = child.get("outputs")
+    assets = {
+        port: str(about.get("assetId") if isinstance(about, dict) else about)
+        for port, about in (told if isinstance(told, dict) else {}).items()
+    }
+    uris = places.resolved(azure, sorted(assets.values()))
+    base = f"azureml://datastores/{azure.options.datastore}/paths/azureml/{child['runId']}"
+    return {port: uris.get(assets.get(port, "")) or f"{base}/{port}" for port in ports}
+
+
+def _text(azure: Azure, uri: str) -> str:
+    """The text of a value: no more than shows that it is too long for one."""
+    data = places.head(azure, uri, MAX_TEXT + 1)
+    if data is None:
+        raise TargetUnavailable(f"`{uri}`, which the launcher wrote, is not there")
+    return data.decode("utf-8", "replace")

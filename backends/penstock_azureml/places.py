@@ -126,3 +126,13 @@ def _signed(account: str, container: str, key: str) -> str:
     may = ContainerSasPermissions(read=True, write=True, create=True, list=True)
     ends = datetime.now(UTC) + timedelta(days=1)
     return str(generate_container_sas(account, container, account_key=key, permission=may, expiry=ends))
+
+
+def head(azure: Azure, uri: str, most: int) -> bytes | None:
+    """The first so many bytes of a file of a datastore by its URI, or None: whoever writes it may write gigabytes."""
+    url, headers, audience = _blob(azure, uri)
+    headers["Range"] = f"bytes=0-{most - 1}"
+    found = azure.call("GET", url, f"`{uri}` cannot be read", allow=(404, 416), headers=headers, audience=audience)
+    if found.status == 404:
+        return None
+    return b"" if found.status == 416 else found.body[:most]  # 416: it is empty
