@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -15,8 +15,9 @@ from penstock.errors import NotFound, PenstockError, TargetRefused, TargetUnavai
 from penstock.launcher.reports import MOST
 from penstock.spec.values import MAX_TEXT
 from penstock_azureml import places, reading
-from penstock_azureml.client import Answer, Azure, connect, meaning
+from penstock_azureml.client import Answer, Azure, connect
 from penstock_azureml.command import REPORT, VALUES
+from penstock_azureml.content import already_there, damaged
 from penstock_azureml.names import port_names
 from penstock_azureml.options import AzuremlOptions
 from penstock_azureml.wire import carried
@@ -51,8 +52,8 @@ def submit(target: Target, run: RunRequest) -> Submission:
     body = {"properties": _properties(target.options, run, inputs)}
     headers = {"x-azureml-token": azure.tokens.token(_ML)} if target.options.identity == "user" else None
     answer = azure.arm("PUT", path, "the job cannot be created", body, allow=_THERE, headers=headers)
-    if answer.status in _THERE and azure.arm("GET", path, "the job cannot be read", allow=(404,)).status == 404:
-        raise meaning("the job cannot be created", answer, azure.options)
+    if answer.status in _THERE:
+        already_there(azure, path, "the job cannot be created", answer)
     console = f"https://ml.azure.com/runs/{run.id}?wsid={target.options.path}"
     return Submission(external=f"{target.options.path}/{path}", details={"console": console})
 
@@ -94,7 +95,7 @@ def child_of(azure: Azure, run: RunRef, node: str) -> tuple[Mapping[str, Any], M
     """A run, and that of one of its nodes if that has begun. Raises NotFound, also where there is no such node."""
     found = _need(azure, run.id)
     component = component_of(azure, run.publication)
-    if node not in component["componentSpec"]["jobs"]:
+    if node not in reading.nodes_of(component):
         raise NotFound(f"the run `{run.id}` has no such step on this target", code="step_not_found")
     return found, _nodes(azure, component, run.id).get(node)
 
@@ -109,7 +110,9 @@ def component_of(azure: Azure, publication: Publication) -> Mapping[str, Any]:
         if found.status == 404:
             message = f"the pipeline `{name}:{version}` is not there any more; publish it again"
             raise TargetRefused(message, code="publication_damaged")
-        properties: Mapping[str, Any] = found.json()["properties"]
+        properties = found.json().get("properties")
+        if not isinstance(properties, dict) or not reading.nodes_of(properties):
+            raise damaged(path, "it has no steps")
         return properties
 
     return places.once(azure, publication.external, ask)
@@ -215,7 +218,7 @@ def _finished(
     if run in _made:
         return _made[run]
     wait, succeeded = reading.lately(child, now), reading.step_state(child) == "succeeded"
-    lies, found, unread = _lies(azure, component["componentSpec"]["jobs"][node]["outputs"], child), {}, None
+    lies, found, unread = _lies(azure, component, node, child), {}, None
     for port in lies if succeeded else ():
         try:
             if port.startswith("out_"):
@@ -240,7 +243,7 @@ def _finished(
     return finished
 
 
-def _lies(azure: Azure, ports: Iterable[str], child: Mapping[str, Any]) -> Mapping[str, str]:
+def _lies(azure: Azure, component: Mapping[str, Any], node: str, child: Mapping[str, Any]) -> Mapping[str, str]:
     """The URIs of a node's outputs: what their assets mean, and where there are none, where Azure puts them."""
     told = child.get("outputs")
     assets = {
@@ -249,6 +252,8 @@ def _lies(azure: Azure, ports: Iterable[str], child: Mapping[str, Any]) -> Mappi
     }
     uris = places.resolved(azure, sorted(assets.values()))
     base = f"azureml://datastores/{azure.options.datastore}/paths/azureml/{child['runId']}"
+    declared = reading.nodes_of(component)[node].get("outputs")
+    ports = (*(declared if isinstance(declared, dict) else {}), REPORT)
     return {port: uris.get(assets.get(port, "")) or f"{base}/{port}" for port in ports}
 
 

@@ -136,3 +136,11 @@ def head(azure: Azure, uri: str, most: int) -> bytes | None:
     if found.status == 404:
         return None
     return b"" if found.status == 416 else found.body[:most]  # 416: it is empty
+
+
+def about(azure: Azure, url: str) -> Answer:
+    """What storage says of a blob at an address, in headers; who may not ask, or not for this one, is told 40x."""
+    allowed = (401, 403, 404, 409)  # 409: the account takes nobody from here
+    return azure.call(
+        "HEAD", url, f"`{url}` cannot be looked at", allow=allowed, headers=dict(_BLOBS), audience=_STORAGE
+    )

@@ -79,6 +79,12 @@ def step_state(child: Run | None) -> StepState:
     return ended or ("queued" if status in _WAITING | _BEFORE else "running")
 
 
+def nodes_of(component: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
+    """The nodes of a pipeline's component by their names; none of what is no such component."""
+    nodes = _object(_object(component.get("componentSpec")).get("jobs"))
+    return {name: _object(about) for name, about in nodes.items()}
+
+
 def by_node(component: Mapping[str, Any], children: list[Run]) -> dict[str, Run]:
     """The runs of nodes, by the node: it is what a run is displayed as, or the component that it is of says which.
 
@@ -87,8 +93,8 @@ def by_node(component: Mapping[str, Any], children: list[Run]) -> dict[str, Run]
     is 8 digits that name nothing of ours.
     """
     nodes: dict[str, str] = {}
-    for node, about in component["componentSpec"]["jobs"].items():
-        of_component = about["componentId"].rpartition("/components/")[2].partition("/")[0]
+    for node, about in nodes_of(component).items():
+        of_component = str(about.get("componentId")).rpartition("/components/")[2].partition("/")[0]
         nodes |= {node: node, shown_name(own_name(node)): node, of_component: node}
     found: dict[str, Run] = {}
     for child in children:
@@ -192,8 +198,9 @@ def _said(run: Run) -> str:
 def _order(component: Mapping[str, Any]) -> list[str]:
     """The nodes, each after all it takes something from; by the step's name where the graph leaves a choice."""
     left: dict[str, set[str]] = {}
-    for node, about in component["componentSpec"]["jobs"].items():
-        texts = [str(one.get("value", "")) if isinstance(one, dict) else str(one) for one in about["inputs"].values()]
+    for node, about in nodes_of(component).items():
+        inputs = _object(about.get("inputs")).values()
+        texts = [str(one.get("value", "")) if isinstance(one, dict) else str(one) for one in inputs]
         left[node] = {found for text in texts for found in _FROM.findall(text)}
     return list(_sorted(left))
 

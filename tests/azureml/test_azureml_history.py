@@ -211,3 +211,10 @@ def test_no_more_of_a_value_or_a_report_is_read_than_it_may_have(begin) -> None:
             places.write(azure, f"azureml/{child['runId']}/{port}", b"1" * 200_000)
     step = target.get_run(run).steps[0]
     assert (step.outputs["text"], step.attempt) == ("1" * (MAX_TEXT + 1), 1)
+
+
+@pytest.mark.parametrize("component", [{}, {"componentSpec": None}, {"componentSpec": {"jobs": {"a": None, "b": 7}}}])
+def test_a_component_that_is_none_of_ours_breaks_nothing(component) -> None:
+    children = [{"runId": "1", "displayName": "a"}]
+    nodes = reading.by_node(component, children)
+    assert run_report(component, told("Failed", NOW), nodes, {}, NOW).state == "failed"
