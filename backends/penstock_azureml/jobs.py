@@ -18,6 +18,7 @@ from penstock_azureml import places, reading
 from penstock_azureml.client import Answer, Azure, connect
 from penstock_azureml.command import REPORT, VALUES
 from penstock_azureml.content import already_there, damaged
+from penstock_azureml.locations import input_type
 from penstock_azureml.names import port_names
 from penstock_azureml.options import AzuremlOptions
 from penstock_azureml.wire import carried
@@ -158,9 +159,10 @@ def tags(options: AzuremlOptions, run: RunRequest) -> dict[str, str]:
 
 
 def _type(azure: Azure, run: RunRequest, port: str, uri: str) -> str:
-    """What an input is: URIs of directories end in a slash (see `locations`), and ids of assets do not say."""
-    if "://" in uri:
-        return "uri_folder" if uri.endswith("/") else "uri_file"
+    """What an input is, by its URI, or where that does not say as the component declares it."""
+    known = input_type(uri)
+    if known is not None:
+        return known
     return str(component_of(azure, run.publication)["componentSpec"]["inputs"][port]["type"])
 
 

@@ -13,7 +13,9 @@ from penstock_azureml.client import Answer, Azure
 
 T = TypeVar("T")
 
-_URI = re.compile(r"azureml:/+(?:.*?/)?datastores/(?P<store>[^/]+)/(?:paths/)?(?P<path>.*)", re.I | re.S)
+_URI = re.compile(
+    r"azureml:/+(?:(?P<where>.*?)/)?datastores/(?P<store>[^/]+)/(?:paths/)?(?P<path>.*)", re.IGNORECASE | re.DOTALL
+)
 _BLOBS = {"x-ms-version": "2021-08-06"}
 _STORAGE = "https://storage.azure.com"
 """What tokens for blobs are for."""
@@ -93,9 +95,17 @@ def _blob(azure: Azure, uri: str) -> tuple[str, dict[str, str], str | None]:
     found = _URI.fullmatch(uri)
     if found is None:
         raise TargetRefused(f"`{uri[:200]}` lies in no datastore")
+    if found["where"] and not _is_here(azure, found["where"]):
+        raise TargetRefused(f"`{uri[:200]}` lies in another workspace than the target's")
     base, query = once(azure, f"datastore {found['store']}", lambda: _datastore(azure, found["store"]))
     url = f"{base}/{quote(found['path'])}"
     return (f"{url}?{query}", dict(_BLOBS), None) if query else (url, dict(_BLOBS), _STORAGE)
+
+
+def _is_here(azure: Azure, where: str) -> bool:
+    """Whether the beginning of a URI means the target's workspace, as Azure writes it with and without its provider."""
+    wanted = azure.options.path.lower().strip("/")
+    return where.lower() in (wanted, wanted.replace("providers/microsoft.machinelearningservices/", ""))
 
 
 def _datastore(azure: Azure, name: str) -> tuple[str, str]:
