@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 
+from attrs import evolve
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from penstock.contract.run import RunRequest
+from penstock.contract.target import Publication
 from penstock.snapshot import Snapshot
 from penstock.spec import Output, Pipeline, Step
 from penstock_azureml.compile import compile_pipeline
+from penstock_azureml.jobs import tags
 from penstock_azureml.names import component_name, node_name, shown_name
 from penstock_azureml.options import AzuremlOptions
 from penstock_azureml.reading import by_node
@@ -35,6 +39,19 @@ def test_other_outputs_of_a_pipeline_are_another_component(one, other):
         said = {key: f"${{{{ steps.only.outputs.{made} }}}}" for key, made in outputs.items()}
         found.append(compiled(Pipeline(name="one", steps={"only": step}, outputs=said))["component"])
     assert (found[0] == found[1]) == (one == other)
+
+
+@given(*[st.text(max_size=400)] * 3, st.text(max_size=256))
+@example("x" * 300, "x" * 300, "x" * 300, "x" * 256)
+def test_a_job_says_whose_it_is_in_what_arm_takes(pipeline, endpoint, experiment, label):
+    publication = Publication(external="azureml:a:b", native=True, details={"digest": "sha256:1"})
+    request = RunRequest(
+        id="run", publication=publication, pipeline=pipeline, endpoint=endpoint, version="3", experiment=experiment
+    )
+    found = tags(evolve(OPTIONS, labels={"team": label}), request)
+    assert (found["penstock_run"], found["penstock_digest"], found["penstock_version"]) == ("run", "sha256:1", "3")
+    assert (found.get("penstock_endpoint", ""), found.get("team", "")) == (endpoint[:256], label)
+    assert all(0 < len(text) <= 256 for text in found.values())
 
 
 @given(st.sets(KEYS, min_size=1), st.sampled_from(["node", "component", "shown"]), st.booleans())
