@@ -17,6 +17,7 @@ from penstock.spec.values import MAX_TEXT
 from penstock_azureml import places, reading
 from penstock_azureml.client import Answer, Azure, connect
 from penstock_azureml.command import REPORT, VALUES
+from penstock_azureml.components import path_of
 from penstock_azureml.content import already_there, damaged
 from penstock_azureml.locations import input_type
 from penstock_azureml.names import port_names
@@ -24,11 +25,18 @@ from penstock_azureml.options import AzuremlOptions
 from penstock_azureml.wire import carried
 
 _EXPERIMENT = re.compile(r"[^A-Za-z0-9_.-]+")
+"""What Azure refuses in the name of an experiment. That, and that it takes 200 characters of it and 1000 of a
+description, is a guess.
+"""
 _IDENTITIES = {"managed": "Managed", "user": "UserIdentity"}
 _ML = "https://ml.azure.com"
-"""What the token is for by which Azure reads data as whoever submits."""
+"""What the token is for by which Azure reads data as whoever submits; it travels in the header `x-azureml-token`
+(azure-ai-ml 1.35.2: `JobOperations._set_headers_with_user_aml_token`).
+"""
 _THERE = (400, 409)
-"""How Azure refuses a PUT of a job that is there already and cannot be changed so."""
+"""How Azure refuses a PUT of a job that is there already and cannot be changed so: 400 in azure-docs issue 122250, and
+409 is ARM's rule.
+"""
 
 _KEPT = 512
 _made: dict[str, reading.Finished] = {}
@@ -48,7 +56,7 @@ def submit(target: Target, run: RunRequest) -> Submission:
         inputs[ports[name]] = {"jobInputType": _type(azure, run, ports[name], uri), "uri": uri}
     if long:
         path = f"penstock/values/{hashlib.sha256(long).hexdigest()}"
-        inputs[VALUES] = {"jobInputType": "uri_file", "uri": places.write(azure, path, long)}
+        inputs[VALUES] = {"jobInputType": "uri_file", "uri": places.keep(azure, path, long)}
     path = _path(run.id)
     body = {"properties": _properties(target.options, run, inputs)}
     headers = {"x-azureml-token": azure.tokens.token(_ML)} if target.options.identity == "user" else None
@@ -106,7 +114,7 @@ def component_of(azure: Azure, publication: Publication) -> Mapping[str, Any]:
     _, name, version = publication.external.split(":")
 
     def ask() -> Mapping[str, Any]:
-        path = f"components/{name}/versions/{version}"
+        path = path_of(publication.external)
         found = azure.arm("GET", path, "the pipeline cannot be read", allow=(404,))
         if found.status == 404:
             message = f"the pipeline `{name}:{version}` is not there any more; publish it again"
@@ -163,7 +171,11 @@ def _type(azure: Azure, run: RunRequest, port: str, uri: str) -> str:
     known = input_type(uri)
     if known is not None:
         return known
-    return str(component_of(azure, run.publication)["componentSpec"]["inputs"][port]["type"])
+    told = component_of(azure, run.publication)["componentSpec"].get("inputs")
+    about = told.get(port) if isinstance(told, dict) else None
+    if not isinstance(about, dict) or not about.get("type"):
+        raise damaged(path_of(run.publication.external), f"it has no input `{port}`")
+    return str(about["type"])
 
 
 def _path(run: str) -> str:

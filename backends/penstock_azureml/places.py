@@ -154,3 +154,22 @@ def about(azure: Azure, url: str) -> Answer:
     return azure.call(
         "HEAD", url, f"`{url}` cannot be looked at", allow=allowed, headers=dict(_BLOBS), audience=_STORAGE
     )
+
+
+def keep(azure: Azure, path: str, data: bytes) -> str:
+    """Write a file of the target's datastore whose name says its content, unless it is there; its URI.
+
+    A step may be reading it, so it is not written over. Raises TargetRefused `publication_damaged` where something else
+    is there: whoever may run a step may write to the datastore, too.
+    """
+    uri = f"azureml://datastores/{azure.options.datastore}/paths/{path}"
+    url, headers, audience = _blob(azure, uri)
+    told = {**headers, "x-ms-blob-type": "BlockBlob", "Content-Type": "application/octet-stream", "If-None-Match": "*"}
+    what = f"`{uri}` cannot be written"
+    answer = azure.call("PUT", url, what, data, allow=(409, 412), headers=told, audience=audience)
+    if answer.status in (409, 412) and head(azure, uri, len(data) + 1) != data:
+        raise TargetRefused(
+            f"`{uri}` was changed by somebody, and is not what its name says: remove it, and try again",
+            code="publication_damaged",
+        )
+    return uri

@@ -18,6 +18,7 @@ from penstock.contract.run import ENDED, RunRef, RunRequest
 from penstock.errors import TargetRefused, TargetUnavailable
 from penstock.snapshot import take
 from penstock.workspace import Workspace
+from penstock_azureml import places
 from penstock_azureml.client import Answer, connect
 from penstock_azureml.content import already_there, check_resource
 from penstock_azureml.places import put
@@ -140,6 +141,17 @@ def test_who_may_not_read_storage_can_publish_again(published, faults) -> None:
     faults("blobs.get", error="AuthorizationFailed", times=0)
     assert published.again().external == published.publication.external
     assert faults()["calls"]["blobs.get"] >= 3
+
+
+def test_a_long_value_is_written_once_and_not_over_another_s(published) -> None:
+    azure, path = published.azure, f"penstock/values/{uuid.uuid4().hex}"
+    uri = places.keep(azure, path, b"mine")
+    assert places.keep(azure, path, b"mine") == uri
+    for others in (b"not mine", b"mine, and more", b""):
+        places.write(azure, path, others)
+        with pytest.raises(TargetRefused, match="is not what its name says") as caught:
+            places.keep(azure, path, b"mine")
+        assert caught.value.code == "publication_damaged" and places.read(azure, uri) == others
 
 
 def test_many_may_publish_the_same_at_once(tmp_path, target) -> None:
