@@ -36,6 +36,7 @@ def read(target: Target, run: RunRef, step: str, offset: int) -> LogChunk:
     )
     data, there = b"", False
     if url is not None:
+        # A range of any blob; the version is that of the account's SAS, where storage would take the oldest else.
         headers = {"Range": f"bytes={offset}-{offset + _MOST - 1}", "x-ms-version": "2021-08-06"}
         answer = azure.call("GET", url, "the log cannot be read", allow=(404, 416), headers=headers, audience=None)
         there = answer.status != 404

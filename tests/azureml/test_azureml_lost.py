@@ -86,7 +86,11 @@ def history(folder: Path, target: dict[str, Any]) -> dict[str, Any]:
 
 def ended(azure: Any, run: str) -> None:
     """Wait by a call that no history has."""
-    while azure.arm("GET", f"jobs/{run}", "none").json()["properties"]["status"] not in ("Completed", "Canceled"):
+    while azure.arm("GET", f"jobs/{run}", "none").json()["properties"]["status"] not in (
+        "Completed",
+        "Failed",
+        "Canceled",
+    ):
         time.sleep(0.02)
 
 
