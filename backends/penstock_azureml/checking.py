@@ -10,7 +10,7 @@ from attrs import define, field
 
 from penstock.contract.target import Health, Target
 from penstock.errors import PenstockError
-from penstock_azureml import places
+from penstock_azureml import datastores, history
 from penstock_azureml.client import Azure, connect
 from penstock_azureml.names import is_pipeline
 from penstock_azureml.options import AzuremlOptions
@@ -79,7 +79,7 @@ def _published(azure: Azure) -> str:
 
 def _workspace(azure: Azure) -> Iterable[str]:
     azure.arm("GET", "", "the workspace cannot be read")
-    places.service(azure, "history")
+    history.service(azure, "history")
     return ()
 
 
@@ -95,8 +95,8 @@ def _compute(azure: Azure) -> Iterable[str]:
 
 
 def _datastore(azure: Azure) -> Iterable[str]:
-    uri = places.write(azure, _PROBE, _CONTENT)
-    read = places.head(azure, uri, len(_CONTENT))
+    uri = datastores.write(azure, _PROBE, _CONTENT)
+    read = datastores.read(azure, uri, len(_CONTENT))
     return () if read == _CONTENT else [f"datastore: `{uri}` was written, and is not what is read there"]
 
 

@@ -1,59 +1,37 @@
-"""What touches Microsoft's libraries, `credentials` besides: calls of HTTP through azure-core, in our words and errors.
+"""What touches Microsoft's libraries, `credentials` and `shared_access` besides: HTTP through azure-core.
 
 azure.ai.ml is not among them: it takes three seconds to import, and keeps what it knows of a cloud, and of a pinned
 deployment, for the whole process. Each call has `poll_timeout` as the limit of connecting and of each pause in an
-answer, and is repeated `REPEATS` times, at once, when its answer was lost or is 503: each may be repeated without
-harm. What fails then is repeated by the core, or by whoever looks again. azure-core itself repeats nothing here.
+answer, and is repeated `REPEATS` times, at once, when its answer was lost or is 503 without a time to wait: each may be
+repeated without harm. What fails then is repeated by the core, or by whoever looks again. azure-core itself repeats
+nothing here, and follows no redirection.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Hashable, Iterator, Mapping
-from functools import lru_cache
 from typing import IO, Any
 from urllib.parse import urlencode, urlsplit
 
 from attrs import frozen
 
-from penstock.errors import ConfigInvalid, PenstockError, TargetRefused, TargetUnavailable
-from penstock_azureml.credentials import Tokens
-from penstock_azureml.options import PUBLIC, AzuremlOptions
+from penstock.errors import TargetUnavailable
+from penstock_azureml import addresses
+from penstock_azureml.credentials import Tokens, needed
+from penstock_azureml.kept import Kept
+from penstock_azureml.options import AzuremlOptions
+from penstock_azureml.troubles import Answer, Place, meaning, unreached
 
 REPEATS = 2
 """How often a call whose answer was lost is sent once more, at once."""
 VERSION = "2024-01-01-preview"
 """The api-version of components, codes, environments and jobs: the one that azure-ai-ml uses for pipelines."""
+MOST = 16 * 1024 * 1024
+"""Bytes of an answer that are held. A page of a list is far less; ARM takes 4 MB (its limits of requests)."""
 
-_QUOTA = 60
-"""Seconds after which what was too much may go through, where Azure says no time."""
-
-
-@frozen
-class Answer:
-    """What came back: `body` is its bytes, `headers` have names in small letters."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    def json(self) -> Any:
-        """The body as JSON has it; an empty object where it is none."""
-        try:
-            return json.loads(self.body)
-        except ValueError:
-            return {}
-
-    @property
-    def code(self) -> str:
-        """Azure's code of an error, or nothing."""
-        return str(_error(self.json()).get("code") or "")
-
-    @property
-    def said(self) -> str:
-        """Azure's own words of an error, in one line."""
-        text = str(_error(self.json()).get("message") or self.body[:300].decode("utf-8", "replace"))
-        return " ".join(text.split())[:400] or f"status {self.status}"
+_connections = Kept(32)
 
 
 @frozen
@@ -61,7 +39,7 @@ class Azure:
     """Calls to one workspace; `key` is the same for targets that are one place and sign in alike.
 
     Every method raises TargetUnavailable when Azure cannot be reached, does not answer in time or lets us not in, and
-    TargetRefused when it says no for good.
+    when it is not Azure who answers; and TargetRefused when it says no for good.
     """
 
     options: AzuremlOptions
@@ -71,9 +49,13 @@ class Azure:
 
     @property
     def audience(self) -> str:
-        """What tokens for Azure Resource Manager are for; an emulator's address takes those of the public cloud."""
-        address = self.options.resource_manager
-        return PUBLIC if urlsplit(address).port else address
+        """What tokens for Azure Resource Manager are for."""
+        return addresses.cloud_of(self.options).arm
+
+    @property
+    def learning(self) -> str:
+        """What tokens for Azure ML's own services are for."""
+        return addresses.cloud_of(self.options).learning
 
     def arm(
         self,
@@ -88,23 +70,45 @@ class Azure:
     ) -> Answer:
         """Call Azure Resource Manager about a path in the workspace (empty: the workspace itself).
 
-        `what` begins the message of an error; statuses in `allow` are answers and no errors.
+        `what` begins the message of an error; statuses in `allow` are answers and no errors, if they are Azure's.
         """
         asked = urlencode({"api-version": VERSION, **(query or {})})
         slash = "/" if path else ""
         url = f"{self.options.resource_manager}{self.options.path}{slash}{path}?{asked}"
         return self.call(verb, url, what, body, allow=allow, headers=headers)
 
+    def find(self, path: str, what: str) -> Answer | None:
+        """What is at a path in the workspace, or None: one `no` is no proof, so that is asked twice."""
+        for _ in range(2):
+            found = self.arm("GET", path, what, allow=(404,))
+            if found.status != 404:
+                found.part("name")  # every resource has one
+                return found
+        return None
+
     def pages(
         self, path: str, what: str, query: Mapping[str, str] | None = None, *, allow: Collection[int] = ()
     ) -> Iterator[Any]:
         """Everything in a list, page by page; nothing where the answer is one of `allow`."""
-        page = self.arm("GET", path, what, allow=allow, query=query).json()
+        first = self.arm("GET", path, what, allow=allow, query=query)
+        if first.status not in allow:
+            yield from self.all_of(first)
+
+    def all_of(self, page: Answer) -> Iterator[Any]:
+        """Everything in a list, whose first page it is. Raises TargetUnavailable also for what is no list."""
+        asked: set[str] = set()
         while True:
-            yield from page.get("value") or []
-            if not page.get("nextLink"):
+            found = page.part("value")
+            if not isinstance(found, list):
+                raise page.strange()
+            yield from found
+            url = page.json().get("nextLink")
+            if not url:
                 return
-            page = self.call("GET", page["nextLink"], what).json()
+            if not isinstance(url, str) or url in asked:  # it would never end
+                raise page.strange()
+            asked.add(url)
+            page = self.call("GET", url, page.what)
 
     def call(
         self,
@@ -116,23 +120,37 @@ class Azure:
         allow: Collection[int] = (),
         headers: Mapping[str, str] | None = None,
         audience: str | None = "",
+        place: Place | None = None,
+        most: int | None = None,
     ) -> Answer:
-        """Call any address, with a token for the audience: ARM's if empty, and none for None.
+        """Call an address over TLS, with the token that is for it (ARM's, or that of Azure ML's services).
 
-        `body` is a file, bytes, or what JSON can hold.
+        `audience` None sends no token, and another one that token: then the caller has seen to the address, and answers
+        need not be JSON. `body` is a file, bytes, or what JSON can hold. Of an answer that is longer than `most`, the
+        beginning is returned; without it, it is an error when it is longer than `MOST`.
         """
         told = {"Accept": "application/json", **(headers or {})}
-        if audience is not None:
-            told["Authorization"] = f"Bearer {self.tokens.token(audience or self.audience)}"
+        wanted = addresses.audience_of(self.options, url) if audience == "" else audience
+        if (wanted is None and audience is not None) or not addresses.is_secure(url):
+            raise _foreign(what, url)
+        token = None if wanted is None else self.tokens.token(wanted)
+        if token is not None:
+            told["Authorization"] = f"Bearer {token}"
         if body is not None and not isinstance(body, bytes) and not hasattr(body, "read"):
             told["Content-Type"] = "application/json"
             body = json.dumps(body).encode()
-        found = self._sent(verb, url, what, told, body)
-        if found.status < 400 or found.status in allow:
+        found = self._sent(verb, url, what, told, body, most)
+        if found.status == 401 and token is not None:
+            self.tokens.forget(token)
+        if 200 <= found.status < 300 or (found.status in allow and found.is_azure):
+            if audience == "" and found.body:
+                found.json()  # what is no object is not Azure's, also where nobody reads it
             return found
-        raise meaning(what, found, self.options)
+        raise meaning(what, found, self.options, place)
 
-    def _sent(self, verb: str, url: str, what: str, headers: dict[str, str], body: bytes | IO[bytes] | None) -> Answer:
+    def _sent(
+        self, verb: str, url: str, what: str, headers: dict[str, str], body: bytes | IO[bytes] | None, most: int | None
+    ) -> Answer:
         from azure.core.exceptions import AzureError, ServiceRequestError
         from azure.core.pipeline.transport import HttpRequest
 
@@ -144,19 +162,20 @@ class Azure:
                     body.seek(0)
                 request.data = body
             try:
-                answer = self._transport.send(request)
-                found = Answer(
-                    answer.status_code,
-                    {name.lower(): value for name, value in answer.headers.items()},
-                    answer.body(),
-                )
+                sent = self._transport.send(request, stream=True)
+                told = {name.lower(): value for name, value in sent.headers.items()}
+                found = Answer(sent.status_code, told, _body(sent, MOST + 1 if most is None else most), what, host)
             except ServiceRequestError as error:  # it never came to a connection
-                raise _away(what, host, error) from None
+                raise unreached(what, host, error, self.options) from None
             except AzureError as error:
                 if not left:
-                    raise _away(what, host, error) from None
+                    raise unreached(what, host, error, self.options) from None
                 continue
-            if found.status == 503 and left:
+            except ValueError:  # headers that nobody can read
+                raise Answer(0, {}, b"", what, host).strange() from None
+            if most is None and len(found.body) > MOST:
+                raise TargetUnavailable(f"{what}: {host} answers more than {MOST:,} bytes")
+            if found.status == 503 and left and not found.pause:
                 continue
             return found
         raise AssertionError("unreachable")
@@ -168,21 +187,16 @@ def connect(options: AzuremlOptions) -> Azure:
     named = ("credentials", "tenant", "client_id", "authority", "ca")
     told = {name: value for name in (*known, *named) if (value := getattr(options, name)) is not None}
     key = tuple(told.items())
-    return Azure(options, key, *_connected(key))
+    tokens, transport = _connections.get(key, lambda: _connected(options))
+    return Azure(options, key, tokens, transport)
 
 
-@lru_cache(maxsize=32)
-def _connected(key: tuple[tuple[str, Any], ...]) -> tuple[Tokens, Any]:
+def _connected(options: AzuremlOptions) -> tuple[Tokens, Any]:
     """Tokens and connections, made once for each address and credentials; threads may share them."""
     try:
         from azure.core.pipeline.transport import RequestsTransport
-    except ModuleNotFoundError as error:
-        raise ConfigInvalid(
-            f"the backend `azureml` needs the package `{error.name}`, which is not installed. Install it with: "
-            "pip install 'penstock[azureml]'",
-            code="backend_unavailable",
-        ) from None
-    options = AzuremlOptions(**dict(key))
+    except ModuleNotFoundError:
+        raise needed("azure-core") from None
     transport = RequestsTransport(
         connection_timeout=options.poll_timeout,
         read_timeout=options.poll_timeout,
@@ -191,39 +205,19 @@ def _connected(key: tuple[tuple[str, Any], ...]) -> tuple[Tokens, Any]:
     return Tokens(options), transport
 
 
-def meaning(what: str, answer: Answer, options: AzuremlOptions) -> PenstockError:
-    """What an answer that is an error means to us."""
-    where = f"workspace `{options.workspace}`, resource group `{options.resource_group}`"
-    status = answer.status
-    if status == 401:
-        return TargetUnavailable(
-            f"{what}: Azure does not take the credentials any more; sign in again", code="credentials_expired"
-        )
-    if status == 403:
-        return TargetUnavailable(f"{what}: permission denied in {where}: {answer.said}", code="permission_denied")
-    if status == 429:
-        found = TargetUnavailable(
-            f"{what}: too many calls, or a quota is used up: {answer.said}", code="quota_exhausted"
-        )
-        found.retry_after = _pause(answer)
-        return found
-    if status == 404:
-        return TargetRefused(f"{what}: {answer.said} (in {where})", code="target_not_there")
-    if (status >= 500 and status != 501) or status == 408:
-        return TargetUnavailable(f"{what}: Azure answers {status}: {answer.said}")
-    return TargetRefused(f"{what}: {answer.said}")
+def _body(answer: Any, most: int) -> bytes:
+    """The first bytes of an answer; the rest of a longer one is not waited for."""
+    found = bytearray()
+    for part in answer.stream_download(None):
+        found += part
+        if len(found) >= most:
+            break
+    answer.internal_response.close()
+    return bytes(found[:most])
 
 
-def _pause(answer: Answer) -> float:
-    said = answer.headers.get("retry-after", "")
-    return float(said) if said.isascii() and said.isdigit() and int(said) else _QUOTA
-
-
-def _away(what: str, host: str, error: Exception) -> TargetUnavailable:
-    reason = type(getattr(error, "inner_exception", None) or error).__name__
-    return TargetUnavailable(f"{what}: {host} cannot be reached ({reason})")
-
-
-def _error(body: Any) -> Mapping[str, Any]:
-    found = body.get("error") if isinstance(body, dict) else None
-    return found if isinstance(found, dict) else {}
+def _foreign(what: str, url: str) -> TargetUnavailable:
+    scheme, _, rest = url.partition("://")
+    host = re.split(r"[/?#\\]", rest)[0].rpartition("@")[2]  # the rest may hold what lets one in
+    shown = "".join(char if char.isprintable() else " " for char in f"{scheme[:10]}://{host[:100]}")
+    return TargetUnavailable(f"{what}: an answer names `{shown}`, which is no address of Azure's; it was not called")

@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from typing import IO, Any
 
 from penstock.errors import PenstockError, TargetRefused, TargetUnavailable
-from penstock_azureml import places
-from penstock_azureml.client import Answer, Azure, meaning
+from penstock_azureml import datastores
+from penstock_azureml.client import Azure
+from penstock_azureml.troubles import Answer, meaning
 
 _COLLECTIONS = ("inputs", "outputs", "jobs")
 """What may have no more, and no fewer, entries than were registered."""
@@ -36,18 +37,18 @@ def check_file(azure: Azure, path: str, url: str, data: IO[bytes]) -> None:
 
     Who may not read the workspace's storage cannot compare, and takes the file for what it is called.
     """
-    found = places.about(azure, url)
+    found = datastores.about(azure, url)
     if found.status == 404:
         raise damaged(path, f"`{url}` is not there any more")
-    if found.status != 200:
+    if found.status in (401, 403, 409):
         return
     digest = hashlib.md5(usedforsecurity=False)  # what storage computes
     data.seek(0)
     while piece := data.read(1 << 20):
         digest.update(piece)
     wanted = str(data.tell()), base64.b64encode(digest.digest()).decode()
-    said = (found.headers.get(name, wanted[at]) for at, name in enumerate(("content-length", "content-md5")))
-    if tuple(said) != wanted:
+    size = found.headers.get("content-range", "").rpartition("/")[2]
+    if (size, found.headers.get("x-ms-blob-content-md5", wanted[1])) != wanted:
         raise damaged(path, f"`{url}` was changed")
 
 
@@ -59,22 +60,21 @@ def damaged(path: str, why: str) -> TargetRefused:
     )
 
 
-def already_there(azure: Azure, path: str, what: str, refused: Answer) -> Any:
+def already_there(azure: Azure, path: str, what: str, refused: Answer) -> Answer:
     """What lies where a PUT was refused, as somebody else's may have come first.
 
     Raises what the refusal means where nothing lies there, and TargetUnavailable, with both, where that is not known.
     """
+    why = meaning(what, refused, azure.options)
     try:
-        found = azure.arm("GET", path, "whether it is there already is not known", allow=(404,))
+        found = azure.find(path, "whether it is there already cannot be read")
     except TargetUnavailable as error:
-        raise TargetUnavailable(
-            f"{what}: {refused.said}; and {error}", code=error.code, retry_after=error.retry_after
-        ) from None
+        raise TargetUnavailable(f"{why}; {error}", code=error.code, retry_after=error.retry_after) from None
     except PenstockError:
-        raise meaning(what, refused, azure.options) from None
-    if found.status == 404:
-        raise meaning(what, refused, azure.options)
-    return found.json()
+        raise why from None
+    if found is None:
+        raise why
+    return found
 
 
 def _difference(mine: Any, theirs: Any, where: str) -> str | None:

@@ -20,8 +20,10 @@ from attrs import frozen
 
 from penstock.contract.target import EndpointState, EndpointVersion, NativeTrigger, Target
 from penstock.errors import TargetRefused, TargetUnavailable
-from penstock_azureml import components, places
-from penstock_azureml.client import Answer, Azure, connect
+from penstock_azureml import components
+from penstock_azureml.client import Azure, connect
+from penstock_azureml.history import workspace
+from penstock_azureml.troubles import Answer
 
 REVISION = "penstock_revision"
 """The tag that says which state of ours an endpoint mirrors."""
@@ -117,8 +119,8 @@ class _Work:
 
     def look(self) -> Mapping[str, Any] | None:
         """The endpoint, at which Azure does not work just now; None where there is none."""
-        answer = self.azure.arm("GET", self.path, "the endpoint cannot be read", allow=(404,))
-        return None if answer.status == 404 else _settled(answer.json(), "the endpoint")
+        found = self.azure.find(self.path, "the endpoint cannot be read")
+        return None if found is None else _settled(found.json(), "the endpoint")
 
     def deployments(self) -> dict[str, Mapping[str, Any]]:
         """What is deployed, by name, at which Azure does not work just now."""
@@ -142,16 +144,15 @@ class _Work:
             answer = self.azure.call("GET", where, what)
             if answer.status == 202:
                 continue
-            said = answer.json()
-            status = said.get("status", "Succeeded") if isinstance(said, dict) else "Succeeded"
+            said = answer.json() if answer.body else {}  # a result may have none
+            status = said.get("status", "Succeeded")
             if status == "Succeeded":
                 return
             if status in _ENDED:
                 raise TargetRefused(f"{what}: Azure began it, and it failed: {answer.said}")
 
     def _rest(self, answer: Answer) -> None:
-        said = answer.headers.get("x-ms-retry-after-ms", "")
-        pause = int(said) / 1000 if said.isascii() and said.isdigit() else _PAUSE
+        pause = answer.pause or _PAUSE
         if time.monotonic() + pause > self.until:
             raise _unfinished("the endpoint")
         time.sleep(pause)
@@ -189,7 +190,7 @@ def _open(endpoint: EndpointState) -> dict[str, EndpointVersion]:
 def _endpoint(azure: Azure, endpoint: EndpointState, default: str | None, tags: Mapping[str, str]) -> dict[str, Any]:
     said = {"penstock_endpoint": endpoint.name[:256], "penstock_id": endpoint.id, **tags}
     return {
-        "location": places.workspace(azure)["location"],
+        "location": workspace(azure)["location"],
         "tags": said,
         "properties": {
             "authMode": "AADToken",
@@ -202,7 +203,7 @@ def _endpoint(azure: Azure, endpoint: EndpointState, default: str | None, tags: 
 def _deployment(azure: Azure, version: EndpointVersion) -> dict[str, Any]:
     options = azure.options
     return {
-        "location": places.workspace(azure)["location"],
+        "location": workspace(azure)["location"],
         "tags": {
             "penstock_version": version.version,
             "penstock_digest": version.digest,

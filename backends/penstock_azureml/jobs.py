@@ -14,14 +14,16 @@ from penstock.contract.target import Publication, Target
 from penstock.errors import NotFound, PenstockError, TargetRefused, TargetUnavailable
 from penstock.launcher.reports import MOST
 from penstock.spec.values import MAX_TEXT
-from penstock_azureml import places, reading
-from penstock_azureml.client import Answer, Azure, connect
+from penstock_azureml import datastores, history, reading
+from penstock_azureml.client import Azure, connect
 from penstock_azureml.command import REPORT, VALUES
 from penstock_azureml.components import path_of
 from penstock_azureml.content import already_there, damaged
+from penstock_azureml.kept import kept
 from penstock_azureml.locations import input_type
 from penstock_azureml.names import port_names
 from penstock_azureml.options import AzuremlOptions
+from penstock_azureml.publishing import INPUTS
 from penstock_azureml.wire import carried
 
 _EXPERIMENT = re.compile(r"[^A-Za-z0-9_.-]+")
@@ -29,14 +31,10 @@ _EXPERIMENT = re.compile(r"[^A-Za-z0-9_.-]+")
 description, is a guess.
 """
 _IDENTITIES = {"managed": "Managed", "user": "UserIdentity"}
-_ML = "https://ml.azure.com"
-"""What the token is for by which Azure reads data as whoever submits; it travels in the header `x-azureml-token`
-(azure-ai-ml 1.35.2: `JobOperations._set_headers_with_user_aml_token`).
-"""
+_TOKEN = "x-azureml-token"
+"""The token, for Azure ML, by which Azure reads data as whoever submits (azure-ai-ml: `JobOperations`)."""
 _THERE = (400, 409)
-"""How Azure refuses a PUT of a job that is there already and cannot be changed so: 400 in azure-docs issue 122250, and
-409 is ARM's rule.
-"""
+"""How Azure refuses a PUT of a job that is there already and cannot be changed so (400: azure-docs issue 122250)."""
 
 _KEPT = 512
 _made: dict[str, reading.Finished] = {}
@@ -44,7 +42,8 @@ _made: dict[str, reading.Finished] = {}
 
 
 def submit(target: Target, run: RunRequest) -> Submission:
-    """Create the job of a run, or find it: one request, and one more for long values or a job that is there already.
+    """Create the job of a run, or find it: one request, and one more for long values; and more where the job is there
+    already, or something is not as its publication notes.
 
     Raises TargetRefused, TargetUnavailable.
     """
@@ -56,13 +55,18 @@ def submit(target: Target, run: RunRequest) -> Submission:
         inputs[ports[name]] = {"jobInputType": _type(azure, run, ports[name], uri), "uri": uri}
     if long:
         path = f"penstock/values/{hashlib.sha256(long).hexdigest()}"
-        inputs[VALUES] = {"jobInputType": "uri_file", "uri": places.keep(azure, path, long)}
+        inputs[VALUES] = {
+            "jobInputType": "uri_file",
+            "uri": datastores.keep(azure, path, long, run.publication.details),
+        }
     path = _path(run.id)
     body = {"properties": _properties(target.options, run, inputs)}
-    headers = {"x-azureml-token": azure.tokens.token(_ML)} if target.options.identity == "user" else None
+    headers = {_TOKEN: azure.tokens.token(azure.learning)} if target.options.identity == "user" else None
     answer = azure.arm("PUT", path, "the job cannot be created", body, allow=_THERE, headers=headers)
     if answer.status in _THERE:
-        already_there(azure, path, "the job cannot be created", answer)
+        answer = already_there(azure, path, "the job cannot be created", answer)
+    if answer.json().get("name") != run.id:
+        raise answer.strange()
     console = f"https://ml.azure.com/runs/{run.id}?wsid={target.options.path}"
     return Submission(external=f"{target.options.path}/{path}", details={"console": console})
 
@@ -70,10 +74,9 @@ def submit(target: Target, run: RunRequest) -> Submission:
 def look(target: Target, run: RunRef) -> RunReport | Absent:
     """What Azure says of a run."""
     azure = connect(target.options)
-    found = places.history(azure, run.id, "", "the run cannot be read")
+    found = history.of_run(azure, run.id, "", "the run cannot be read")
     if found.status == 404:  # what history does not have yet may be there all the same
-        job = azure.arm("GET", _path(run.id), "the job cannot be read", allow=(404,))
-        return Absent() if job.status == 404 else RunReport(state="queued")
+        return Absent() if azure.find(_path(run.id), "the job cannot be read") is None else RunReport(state="queued")
     component = component_of(azure, run.publication)
     nodes, now = _nodes(azure, component, run.id), datetime.now(UTC)
     finished = {node: _finished(azure, component, node, child, now) for node, child in nodes.items() if _over(child)}
@@ -115,16 +118,16 @@ def component_of(azure: Azure, publication: Publication) -> Mapping[str, Any]:
 
     def ask() -> Mapping[str, Any]:
         path = path_of(publication.external)
-        found = azure.arm("GET", path, "the pipeline cannot be read", allow=(404,))
-        if found.status == 404:
+        found = azure.find(path, "the pipeline cannot be read")
+        if found is None:
             message = f"the pipeline `{name}:{version}` is not there any more; publish it again"
             raise TargetRefused(message, code="publication_damaged")
-        properties = found.json().get("properties")
+        properties: Mapping[str, Any] = found.part("properties")
         if not isinstance(properties, dict) or not reading.nodes_of(properties):
             raise damaged(path, "it has no steps")
         return properties
 
-    return places.once(azure, publication.external, ask)
+    return kept.get((azure.key, publication.external), ask)
 
 
 def _properties(options: AzuremlOptions, run: RunRequest, inputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -167,10 +170,13 @@ def tags(options: AzuremlOptions, run: RunRequest) -> dict[str, str]:
 
 
 def _type(azure: Azure, run: RunRequest, port: str, uri: str) -> str:
-    """What an input is, by its URI, or where that does not say as the component declares it."""
+    """What an input is: by its URI, where that does not say as the publication notes it, or as the component has it."""
     known = input_type(uri)
     if known is not None:
         return known
+    noted = dict(one.split("=") for one in run.publication.details.get(INPUTS, "").split())
+    if port in noted:
+        return noted[port]
     told = component_of(azure, run.publication)["componentSpec"].get("inputs")
     about = told.get(port) if isinstance(told, dict) else None
     if not isinstance(about, dict) or not about.get("type"):
@@ -183,11 +189,11 @@ def _path(run: str) -> str:
 
 
 def _need(azure: Azure, run: str) -> Mapping[str, Any]:
-    found = places.history(azure, run, "", "the run cannot be read")
-    if found.status == 404:
-        raise NotFound(f"this target does not know the run `{run}`", code="run_not_found")
-    about: Mapping[str, Any] = found.json()
-    return about
+    for _ in range(2):  # one `no` is no proof
+        found = history.of_run(azure, run, "", "the run cannot be read")
+        if found.status != 404:
+            return found.json()
+    raise NotFound(f"this target does not know the run `{run}`", code="run_not_found")
 
 
 def _nodes(azure: Azure, component: Mapping[str, Any], run: str) -> dict[str, Mapping[str, Any]]:
@@ -195,25 +201,14 @@ def _nodes(azure: Azure, component: Mapping[str, Any], run: str) -> dict[str, Ma
 
     An empty list of a run that has ended would be written down for good.
     """
-    what, seen = "the steps cannot be read", set()
-    children: list[reading.Run] = []
-    page = _page(places.history(azure, run, "/children", what), what)
-    while True:
-        children += [child for child in page["value"] if isinstance(child, dict) and child.get("runId")]
-        link = page.get("nextLink")
-        if not link:
-            return reading.by_node(component, children)
-        if link in seen:
-            raise TargetUnavailable(f"{what}: the pages that run history names lead in a circle")
-        seen.add(link)
-        page = _page(azure.call("GET", link, what), what)
-
-
-def _page(answer: Answer, what: str) -> Mapping[str, Any]:
-    page = answer.json()
-    if answer.status != 200 or not isinstance(page, dict) or not isinstance(page.get("value"), list):
-        raise TargetUnavailable(f"{what}: run history gives no list of them ({answer.status}); it is asked again")
-    return page
+    what = "the steps cannot be read"
+    page = history.of_run(azure, run, "/children", what)
+    if page.status == 404:
+        raise TargetUnavailable(f"{what}: run history has the run and no list of them yet; it is asked again")
+    children: list[reading.Run] = [
+        child for child in azure.all_of(page) if isinstance(child, dict) and child.get("runId")
+    ]
+    return reading.by_node(component, children)
 
 
 def _over(child: Mapping[str, Any]) -> bool:
@@ -245,7 +240,7 @@ def _finished(
             unread = (error.code, str(error))
     report = None
     try:
-        report = places.head(azure, lies[REPORT], MOST)
+        report = datastores.read(azure, lies[REPORT], MOST)
     except PenstockError as error:
         if wait and error.code != "permission_denied":
             raise
@@ -264,7 +259,7 @@ def _lies(azure: Azure, component: Mapping[str, Any], node: str, child: Mapping[
         port: str(about.get("assetId") if isinstance(about, dict) else about)
         for port, about in (told if isinstance(told, dict) else {}).items()
     }
-    uris = places.resolved(azure, sorted(assets.values()))
+    uris = history.resolved(azure, sorted(assets.values()))
     base = f"azureml://datastores/{azure.options.datastore}/paths/azureml/{child['runId']}"
     declared = reading.nodes_of(component)[node].get("outputs")
     ports = (*(declared if isinstance(declared, dict) else {}), REPORT)
@@ -273,7 +268,7 @@ def _lies(azure: Azure, component: Mapping[str, Any], node: str, child: Mapping[
 
 def _text(azure: Azure, uri: str) -> str:
     """The text of a value: no more than shows that it is too long for one."""
-    data = places.head(azure, uri, MAX_TEXT + 1)
+    data = datastores.read(azure, uri, MAX_TEXT + 1)
     if data is None:
         raise TargetUnavailable(f"`{uri}`, which the launcher wrote, is not there")
     return data.decode("utf-8", "replace")

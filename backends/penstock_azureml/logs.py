@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from penstock.contract.run import ENDED, LogChunk, RunRef
 from penstock.contract.target import Target
-from penstock_azureml import places, reading
+from penstock_azureml import history, reading
 from penstock_azureml.client import connect
 from penstock_azureml.jobs import child_of
 from penstock_azureml.names import node_name
@@ -27,7 +27,7 @@ def read(target: Target, run: RunRef, step: str, offset: int) -> LogChunk:
         over = state in ("failed", "canceled") or (state == "succeeded" and not reading.lately(job, now, _PATIENCE))
         return LogChunk(data=b"", next_offset=offset, complete=over)
     # Its state is read before its log: what had ended then writes nothing more.
-    about = places.history(azure, str(child["runId"]), "/details", "the log cannot be found").json()
+    about = history.of_run(azure, str(child["runId"]), "/details", "the log cannot be found").json()
     ended = reading.step_state(about) in ENDED
     told = about.get("logFiles")
     files = told if isinstance(told, dict) else {}

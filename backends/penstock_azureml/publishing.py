@@ -12,11 +12,14 @@ from urllib.parse import urlsplit
 from penstock.contract.target import Compiled, Publication, Target
 from penstock.launcher.archives import write_portable
 from penstock.snapshot import Snapshot
-from penstock_azureml import content
+from penstock_azureml import content, datastores
+from penstock_azureml.addresses import is_emulator, is_storage
 from penstock_azureml.client import Azure, connect
+from penstock_azureml.command import VALUES
 from penstock_azureml.components import is_archived, set_archived
-from penstock_azureml.places import put
 
+INPUTS = "inputs"
+"""The key in a publication's details of what its inputs are that take data."""
 _THERE = (400, 409)
 """How Azure refuses to change what is there already: it says 400 in azure-docs issue 122250, and ARM's rule is 409."""
 
@@ -44,13 +47,26 @@ def publish(target: Target, snapshot: Snapshot, compiled: Compiled) -> Publicati
     if before is not None and is_archived(before):
         set_archived(azure, component, False)
         said = "the component was archived, and is restored"
-    return _publication(snapshot, component, said)
+    return _publication(snapshot, component, {**datastores.noted(azure), **_kinds(document)}, said)
 
 
-def _publication(snapshot: Snapshot, component: str, said: str) -> Publication:
+def _publication(snapshot: Snapshot, component: str, noted: dict[str, str], said: str) -> Publication:
+    """`noted` is what a submit need not ask for then, in a process that knows nothing."""
     _, name, _, version = component.split("/")
-    details = {"digest": snapshot.digest, "component": f"{name}:{version}", **({"reused": said} if said else {})}
+    details = {
+        "digest": snapshot.digest,
+        "component": f"{name}:{version}",
+        **noted,
+        **({"reused": said} if said else {}),
+    }
     return Publication(external=f"azureml:{name}:{version}", native=True, details=details)
+
+
+def _kinds(document: dict[str, Any]) -> dict[str, str]:
+    """What the pipeline's inputs are that take data, as ids of assets do not say: `{"inputs": "a=uri_file b=..."}`."""
+    inputs = dict(document["resources"])[document["component"]]["componentSpec"]["inputs"]
+    data = [f"{port}={about['type']}" for port, about in inputs.items() if about["type"] != "string" and port != VALUES]
+    return {INPUTS: " ".join(data)} if data else {}
 
 
 def _found(azure: Azure, path: str) -> Any:
@@ -73,7 +89,7 @@ def _register(azure: Azure, path: str, properties: dict[str, Any], check: Callab
     what = f"`{path}` cannot be registered"
     answer = azure.arm("PUT", path, what, {"properties": properties}, allow=_THERE)
     if answer.status in _THERE:
-        check(content.already_there(azure, path, what, answer))
+        check(content.already_there(azure, path, what, answer).json())
     return answer.status == 201
 
 
@@ -82,8 +98,10 @@ def _code(azure: Azure, snapshot: Snapshot, path: str, files: Mapping[str, Any])
 
     def check(there: Any) -> None:
         base = str((there.get("properties") or {}).get("codeUri") or "").partition("?")[0].rstrip("/")
-        if not base.startswith("https://"):
-            raise content.damaged(path, "it has no place in the workspace's storage")
+        if is_emulator(azure.options):  # it may have had another address when this was registered
+            base = f"{azure.options.resource_manager}{urlsplit(base).path}"
+        if not is_storage(azure.options, base):
+            raise content.damaged(path, "it lies at no address of blobs of this cloud")
         for name, file in _files(snapshot, files):
             content.check_file(azure, path, f"{base}/{name}", file)
 
@@ -97,7 +115,7 @@ def _code(azure: Azure, snapshot: Snapshot, path: str, files: Mapping[str, Any])
     sas = urlsplit(place["credential"]["sasUri"]).query
     base = f"{place['blobUri'].partition('?')[0].rstrip('/')}/penstock"
     for name, file in _files(snapshot, files):
-        put(azure, f"{base}/{name}?{sas}", file)
+        datastores.put(azure, f"{base}/{name}?{sas}", file)
     about = {"codeUri": base, "isAnonymous": False, "properties": {}, "tags": {}}
     return not _register(azure, path, about, check)
 

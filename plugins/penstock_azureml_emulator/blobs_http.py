@@ -19,6 +19,7 @@ from xml.sax.saxutils import escape
 
 from penstock_azureml_emulator.blob_lists import listed_blobs, listed_blocks, listed_containers
 from penstock_azureml_emulator.blobs import ACCOUNT, Blob, Blobs
+from penstock_azureml_emulator.identity import BLOBS, is_meant_for
 from penstock_emulator.http import Answer, Request
 
 _PATH = re.compile(rf"/{ACCOUNT}(?:\.[^/]*)?(?:/(?P<container>[^/]+)(?:/(?P<blob>.*))?)?/?", re.IGNORECASE | re.DOTALL)
@@ -172,6 +173,8 @@ def _permit(request: Request, operation: str) -> None:
         scheme, _, value = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() not in ("bearer", "sharedkey") or not value.strip():
             raise BlobError(401, "NoAuthenticationInformation", "Server failed to authenticate the request.")
+        if not is_meant_for(value, BLOBS):
+            raise BlobError(401, "InvalidAuthenticationInfo", "Audience validation failed. Audience did not match.")
         return
     try:
         ends = datetime.fromisoformat(request.one("se")).astimezone(UTC)

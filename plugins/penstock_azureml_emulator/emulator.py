@@ -95,16 +95,16 @@ class Emulator:
     def _called(self, request: Request) -> Answer:
         path = request.path.removeprefix(_MFE).replace("//", "/")
         verb = "GET" if request.verb == "HEAD" else request.verb
+        url = f"https://{request.headers['Host']}"
         for route in self.routes:
             names = route.match(verb, path)
             if names is None:
                 continue
             if not route.open:
-                identity.check(request)
+                identity.check(request, url, arm=route.arm and not request.path.startswith(_MFE))
             check_place(names)
             if route.arm:
                 check_version(request)
-            url = f"https://{request.headers['Host']}"
 
             def call(fate: Fate, route: Route = route, names: dict[str, str] = names, url: str = url) -> Answer:
                 asked = Call(request, url, names, fate)

@@ -14,6 +14,7 @@ CODES = {
     "MissingApiVersionParameter": 400,
     "InvalidApiVersionParameter": 400,
     "InvalidAuthenticationToken": 401,
+    "InvalidAuthenticationTokenAudience": 401,
     "ExpiredAuthenticationToken": 401,
     "AuthenticationFailed": 401,
     "AuthorizationFailed": 403,

@@ -10,9 +10,11 @@ import base64
 import json
 import time
 import uuid
+from collections.abc import Collection
 from typing import Any
 from urllib.parse import parse_qs
 
+from penstock_azureml_emulator.blobs import ACCOUNT
 from penstock_azureml_emulator.errors import ArmError
 from penstock_emulator.http import Answer, Request
 
@@ -21,6 +23,14 @@ TENANT = "5e6f2a1c-0000-4000-8000-000000000003"
 
 IDENTITY_HEADER = "penstock-emulator"
 """What `IDENTITY_HEADER` is for a managed identity; it keeps nobody out."""
+
+_ISSUER = f"https://sts.windows.net/{TENANT}/"
+_ARM = ("https://management.core.windows.net", "https://management.azure.com")
+"""What tokens for ARM are for. Source: the words of its error `InvalidAuthenticationTokenAudience`."""
+_LEARNING = "https://ml.azure.com"
+"""What tokens for Azure ML's services are for. Source: azure-ai-ml (`_restclient/runhistory/_configuration.py`)."""
+BLOBS = ("https://storage.azure.com", f"https://{ACCOUNT}.blob.core.windows.net")
+"""What tokens for blobs are for. Source: Azure's page on authorizing access to blobs."""
 
 _LIFE = 3600
 """Seconds that a token is good for. Microsoft Entra's are good for 60 to 90 minutes."""
@@ -31,7 +41,7 @@ def token(audience: str) -> str:
     now = int(time.time())
     claims = {
         "aud": audience,
-        "iss": f"https://sts.windows.net/{TENANT}/",
+        "iss": _ISSUER,
         "iat": now,
         "nbf": now,
         "exp": now + _LIFE,
@@ -41,8 +51,19 @@ def token(audience: str) -> str:
     return f"{_part({'typ': 'JWT', 'alg': 'none'})}.{_part(claims)}.{base64.urlsafe_b64encode(b'none').decode()}"
 
 
-def check(request: Request) -> None:
-    """Refuse who carries no token, or one that is over. Raises ArmError."""
+def is_meant_for(text: str, audiences: Collection[str]) -> bool:
+    """Whether a token is for one of these; of tokens that this emulator did not give nobody knows."""
+    claims = _claims(text)
+    if claims.get("iss") != _ISSUER:
+        return True
+    return str(claims.get("aud", "")).rstrip("/") in audiences
+
+
+def check(request: Request, url: str, *, arm: bool) -> None:
+    """Refuse who carries no token, or one that is over or for somebody else. Raises ArmError.
+
+    `arm` says that it is Azure Resource Manager that is called, and not a service of Azure ML.
+    """
     scheme, _, value = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not value.strip():
         raise ArmError(
@@ -53,6 +74,12 @@ def check(request: Request) -> None:
     if isinstance(expires, int | float) and expires < time.time():
         raise ArmError(
             "ExpiredAuthenticationToken", "The access token expiry UTC time is earlier than current UTC time."
+        )
+    if not is_meant_for(value, {*_ARM, url} if arm else {*_ARM, url, _LEARNING}):
+        raise ArmError(
+            "InvalidAuthenticationTokenAudience",
+            "The access token has been obtained for wrong audience or resource. It should match one of the allowed "
+            f"audiences {', '.join(_ARM)}.",
         )
 
 

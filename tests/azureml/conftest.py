@@ -85,6 +85,13 @@ def faults(emulator: dict[str, Any]) -> Iterator[Callable[..., dict[str, Any]]]:
     _asked(emulator, "DELETE")
 
 
+@pytest.fixture
+def between(emulator: dict[str, Any], tmp_path: Path, importing: Any) -> Iterator[Any]:
+    """Whoever stands between a target and the emulator (see `azureml_between.py`); its `target` leads there."""
+    with importing(Path(__file__).with_name("azureml_between.py")).between(tmp_path, emulator) as running:
+        yield running
+
+
 @pytest.fixture(scope="session")
 def containers(importing: Any) -> ModuleType:
     """The module of `azureml_containers.py` beside this file."""

@@ -18,10 +18,11 @@ from penstock.contract.run import ENDED, RunRef, RunRequest
 from penstock.errors import TargetRefused, TargetUnavailable
 from penstock.snapshot import take
 from penstock.workspace import Workspace
-from penstock_azureml import places
-from penstock_azureml.client import Answer, connect
+from penstock_azureml import datastores
+from penstock_azureml.addresses import STORAGE
+from penstock_azureml.client import connect
 from penstock_azureml.content import already_there, check_resource
-from penstock_azureml.places import put
+from penstock_azureml.troubles import Answer
 
 SPEC = """\
 apiVersion: penstock/v1
@@ -117,9 +118,10 @@ def test_a_part_that_is_not_what_its_name_says_is_refused(published, kind, chang
 def test_code_that_somebody_changed_is_refused(published, file, content) -> None:
     base = published.properties(published.path("codes/"))["codeUri"]
     if content is None:
-        published.azure.call("DELETE", f"{base}/{file}", "none", audience="https://storage.azure.com")
+        published.azure.call("DELETE", f"{base}/{file}", "none", audience=STORAGE)
     else:
-        put(published.azure, f"{base}/{file}", content, audience="https://storage.azure.com")
+        told = {"x-ms-blob-type": "BlockBlob", "x-ms-version": "2021-08-06"}
+        published.azure.call("PUT", f"{base}/{file}", "none", content, headers=told, audience=STORAGE)
     with pytest.raises(TargetRefused, match=f"/{file}`") as caught:
         published.again()
     assert caught.value.code == "publication_damaged"
@@ -145,13 +147,13 @@ def test_who_may_not_read_storage_can_publish_again(published, faults) -> None:
 
 def test_a_long_value_is_written_once_and_not_over_another_s(published) -> None:
     azure, path = published.azure, f"penstock/values/{uuid.uuid4().hex}"
-    uri = places.keep(azure, path, b"mine")
-    assert places.keep(azure, path, b"mine") == uri
+    uri = datastores.keep(azure, path, b"mine")
+    assert datastores.keep(azure, path, b"mine") == uri
     for others in (b"not mine", b"mine, and more", b""):
-        places.write(azure, path, others)
+        datastores.write(azure, path, others)
         with pytest.raises(TargetRefused, match="is not what its name says") as caught:
-            places.keep(azure, path, b"mine")
-        assert caught.value.code == "publication_damaged" and places.read(azure, uri) == others
+            datastores.keep(azure, path, b"mine")
+        assert caught.value.code == "publication_damaged" and datastores.read(azure, uri, 99) == others
 
 
 def test_many_may_publish_the_same_at_once(tmp_path, target) -> None:
@@ -206,7 +208,7 @@ def test_what_is_no_resource_is_not_the_same(resource, garbage) -> None:
     [
         (404, TargetRefused, "no job: the first"),
         (400, TargetRefused, "no job: the first"),
-        (500, TargetUnavailable, "no job: the first; and whether it is there already is not known"),
+        (500, TargetUnavailable, "no job: the first; whether it is there already cannot be read"),
     ],
 )
 def test_a_second_question_does_not_hide_what_the_first_one_was_told(monkeypatch, target, second, raised, says) -> None:

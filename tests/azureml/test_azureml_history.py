@@ -10,7 +10,6 @@ import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,9 +22,11 @@ from penstock.errors import TargetUnavailable
 from penstock.snapshot import take
 from penstock.spec.values import MAX_TEXT
 from penstock.workspace import Workspace
-from penstock_azureml import jobs, places, reading
+from penstock_azureml import datastores, history, jobs, reading
 from penstock_azureml.client import connect
+from penstock_azureml.options import AzuremlOptions
 from penstock_azureml.reading import finished_of, run_outputs, run_report
+from penstock_azureml.troubles import Answer
 
 SPEC = """\
 apiVersion: penstock/v1
@@ -121,19 +122,26 @@ def test_outputs_that_nobody_can_read_are_none(said) -> None:
     assert run_outputs({**COMPONENT, "properties": {"penstock_outputs": said}}, {}) == {}
 
 
-def test_pages_that_lead_in_a_circle_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    page = SimpleNamespace(status=200, json=lambda: {"value": [], "nextLink": "https://x/1"})
-    monkeypatch.setattr(places, "history", lambda *_: page)
-    with pytest.raises(TargetUnavailable, match="lead in a circle"):
-        jobs._nodes(SimpleNamespace(call=lambda *_: page), COMPONENT, "run")
+def answered(status: int, body: Any) -> Answer:
+    told = {} if status == 200 else {"x-ms-error-code": "ResourceNotFound"}
+    return Answer(status, told, json.dumps(body).encode(), "the steps cannot be read", "acme.test")
+
+
+def test_pages_that_lead_in_a_circle_end(monkeypatch: pytest.MonkeyPatch, target: dict[str, Any]) -> None:
+    page = answered(200, {"value": [], "nextLink": "https://acme.test/1"})
+    monkeypatch.setattr(history, "of_run", lambda *_: page)
+    azure = connect(AzuremlOptions(**{key: value for key, value in target.items() if key != "backend"}))
+    monkeypatch.setattr(type(azure), "call", lambda *_: page)
+    with pytest.raises(TargetUnavailable, match="is not understood"):
+        jobs._nodes(azure, COMPONENT, "run")
 
 
 @pytest.mark.parametrize(("status", "body"), [(404, {"value": []}), (200, {}), (200, []), (200, {"value": None})])
-def test_what_is_no_list_of_children_is_asked_for_again(monkeypatch, status, body) -> None:
-    page = SimpleNamespace(status=status, json=lambda: body)
-    monkeypatch.setattr(places, "history", lambda *_: page)
-    with pytest.raises(TargetUnavailable, match="gives no list of them"):
-        jobs._nodes(SimpleNamespace(), COMPONENT, "run")
+def test_what_is_no_list_of_children_is_asked_for_again(monkeypatch, target, status, body) -> None:
+    monkeypatch.setattr(history, "of_run", lambda *_: answered(status, body))
+    azure = connect(AzuremlOptions(**{key: value for key, value in target.items() if key != "backend"}))
+    with pytest.raises(TargetUnavailable, match="the steps cannot be read"):
+        jobs._nodes(azure, COMPONENT, "run")
 
 
 @pytest.fixture
@@ -151,7 +159,7 @@ def begin(tmp_path: Path, target: dict[str, Any]) -> Iterator[Callable[..., tupl
             ref = RunRef(id=uuid.uuid4().hex, publication=publication)
             opened.submit(RunRequest(id=ref.id, publication=publication, pipeline="looked-at"))
             azure = connect(opened.target.options)
-            while places.history(azure, ref.id, "", "no run").json()["status"] not in ("Completed", "Failed"):
+            while history.of_run(azure, ref.id, "", "no run").json()["status"] not in ("Completed", "Failed"):
                 time.sleep(0.02)
             return opened, ref
 
@@ -186,7 +194,7 @@ def test_a_value_that_cannot_be_read_is_given_up_after_a_while(begin, faults, mo
     report = target.get_run(run)
     assert (report.state, report.steps[0].state, report.steps[0].outputs) == ("succeeded", "succeeded", {})
     assert report.error == report.steps[0].error
-    assert "step `only` succeeded, and what it made is not known: `azureml://" in report.error.message
+    assert "step `only` succeeded, and what it made is not known: `azureml/" in report.error.message
     assert target.get_outputs(run).outputs == {}
 
 
@@ -206,9 +214,9 @@ def test_no_more_of_a_value_or_a_report_is_read_than_it_may_have(begin) -> None:
     """A step may write what it likes to where they lie."""
     target, run = begin()
     azure = connect(target.target.options)
-    for child in places.history(azure, run.id, "/children", "no children").json()["value"]:
+    for child in history.of_run(azure, run.id, "/children", "no children").json()["value"]:
         for port in ("value_text", "penstock_report"):
-            places.write(azure, f"azureml/{child['runId']}/{port}", b"1" * 200_000)
+            datastores.write(azure, f"azureml/{child['runId']}/{port}", b"1" * 200_000)
     step = target.get_run(run).steps[0]
     assert (step.outputs["text"], step.attempt) == ("1" * (MAX_TEXT + 1), 1)
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from penstock.contract.target import Location, Problem
 from penstock.errors import TargetRefused
-from penstock_azureml import places
+from penstock_azureml import datastores
 from penstock_azureml.client import connect
 from penstock_azureml.locations import input_type, resolve_location
 from penstock_azureml.options import AzuremlOptions
@@ -66,10 +66,10 @@ def test_what_cannot_be_read_is_said_with_what_to_write(text, says):
 def test_a_datastore_of_another_workspace_is_not_this_one_s(target):
     options = AzuremlOptions(**{key: value for key, value in target.items() if key != "backend"})
     azure = connect(options)
-    uri = places.write(azure, "tests/here", b"here")
+    uri = datastores.write(azure, "tests/here", b"here")
     path = uri.removeprefix("azureml:/")
     for where in (options.path, options.path.replace("providers/Microsoft.MachineLearningServices/", "").upper()):
-        assert places.read(azure, f"azureml:/{where}{path}") == b"here"
+        assert datastores.read(azure, f"azureml:/{where}{path}", 9) == b"here"
     other = options.path.replace(f"workspaces/{options.workspace}", "workspaces/other")
     with pytest.raises(TargetRefused, match="in another workspace"):
-        places.read(azure, f"azureml:/{other}{path}")
+        datastores.read(azure, f"azureml:/{other}{path}", 9)

@@ -21,7 +21,7 @@ from penstock.contract.run import ENDED, RunRef
 from penstock.errors import ParameterInvalid, TargetRefused
 from penstock.snapshot import take
 from penstock.workspace import Workspace
-from penstock_azureml import places
+from penstock_azureml import datastores
 from penstock_azureml.client import connect
 
 PENSTOCK = Path(sys.executable).with_name("penstock")
@@ -109,7 +109,7 @@ def test_what_one_run_made_is_the_input_of_another(workspace: Workspace, project
     """A datastore's URI, and an asset: what datasets and paths of v1 were."""
     workspace.publish(project / "table.yaml", endpoint="table")
     azure = connect(workspace.services.targets.open("prod").target.options)
-    uri = places.write(azure, "tests/table.csv", b"a\nb\nc\n")
+    uri = datastores.write(azure, "tests/table.csv", b"a\nb\nc\n")
     first = workspace.submit("table", parameters={"table": uri}).wait()
     assert first.outputs["rows"] == 3
     assert workspace.submit("table", parameters={"table": first.outputs["copy"]}).wait().outputs["rows"] == 3
@@ -131,7 +131,7 @@ def test_a_directory_from_outside_is_a_folder(workspace: Workspace, project: Pat
     azure = connect(workspace.services.targets.open("prod").target.options)
     place = uuid.uuid4().hex
     for name in ("a.csv", "deep/b.csv"):
-        uri = places.write(azure, f"tests/{place}/{name}", name.encode())
+        uri = datastores.write(azure, f"tests/{place}/{name}", name.encode())
     folder = uri.removesuffix("/deep/b.csv")
     body = {"dataType": "uri_folder", "dataUri": f"{folder}/", "isAnonymous": False}
     azure.arm("PUT", f"data/{place}/versions/1", "no asset", {"properties": body})

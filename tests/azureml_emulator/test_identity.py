@@ -29,7 +29,8 @@ def test_a_client_with_a_secret_gets_a_token_that_opens(emulator, trusting) -> N
     with credential:
         token = credential.get_token("https://ml.azure.com/.default").token
     assert claims(token)["aud"] == "https://ml.azure.com"
-    assert emulator.arm("GET", "", headers={"Authorization": f"Bearer {token}"}).status == 200
+    there = f"/history/v1.0{emulator.workspace}/runs/x"
+    assert emulator.ask("GET", there, headers={"Authorization": f"Bearer {token}"}).status == 404
 
 
 def test_a_managed_identity_gets_one_too(emulator, trusting) -> None:
@@ -39,6 +40,28 @@ def test_a_managed_identity_gets_one_too(emulator, trusting) -> None:
         token = credential.get_token("https://management.azure.com/.default").token
     assert claims(token)["aud"] == "https://management.azure.com"
     assert emulator.arm("GET", "", headers={"Authorization": f"Bearer {token}"}).status == 200
+
+
+@pytest.mark.parametrize(
+    ("audience", "opens"),
+    [
+        ("https://management.azure.com", ("arm", "history")),
+        ("https://management.core.windows.net/", ("arm", "history")),
+        ("https://ml.azure.com", ("history",)),
+        ("https://storage.azure.com", ("blob",)),
+        ("https://vault.azure.net", ()),
+    ],
+)
+def test_a_token_opens_what_it_is_for(emulator, audience, opens) -> None:
+    from penstock_azureml_emulator.identity import token
+
+    told = {"Authorization": f"Bearer {token(audience)}"}
+    said = {
+        "arm": emulator.arm("GET", "", headers=told).status,
+        "history": emulator.ask("GET", f"/history/v1.0{emulator.workspace}/runs/x", headers=told).status,
+        "blob": emulator.blob("x", **told).status,
+    }
+    assert {name for name, status in said.items() if status != 401} == set(opens)
 
 
 @pytest.mark.parametrize("header", ["", "Basic eDp5", "Bearer", "Bearer "])

@@ -221,7 +221,7 @@ def test_an_endpoint_that_was_deleted_is_said_to_be(registry, kit):
     one = registry.endpoints.get("digits").id
     registry.endpoints.delete("digits", kit.caller)
     for ref in ("digits", one):
-        with pytest.raises(NotFound, match="^endpoint `digits` was deleted, 2"):
+        with pytest.raises(NotFound, match=r"^endpoint `digits` was deleted, 2"):
             registry.runs.resolve(TriggerRequest(kind="endpoint", ref=ref))
 
 
