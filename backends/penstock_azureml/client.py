@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Hashable, Iterator, Mapping
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 from urllib.parse import urlencode, urlsplit
 
 from attrs import frozen
@@ -24,12 +24,17 @@ from penstock_azureml.kept import Kept
 from penstock_azureml.options import AzuremlOptions
 from penstock_azureml.troubles import Answer, Place, meaning, unreached
 
+T = TypeVar("T")
+
 REPEATS = 2
 """How often a call whose answer was lost is sent once more, at once."""
 VERSION = "2024-01-01-preview"
 """The api-version of components, codes, environments and jobs: the one that azure-ai-ml uses for pipelines."""
 MOST = 16 * 1024 * 1024
 """Bytes of an answer that are held. A page of a list is far less; ARM takes 4 MB (its limits of requests)."""
+
+_PAGES = 10_000
+"""Pages of a list that are read at the most; Azure's have 25 entries and more."""
 
 _connections = Kept(32)
 
@@ -105,7 +110,7 @@ class Azure:
             url = page.json().get("nextLink")
             if not url:
                 return
-            if not isinstance(url, str) or url in asked:  # it would never end
+            if not isinstance(url, str) or url in asked or len(asked) == _PAGES:  # it would never end
                 raise page.strange()
             asked.add(url)
             page = self.call("GET", url, page.what)
@@ -201,8 +206,17 @@ def _connected(options: AzuremlOptions) -> tuple[Tokens, Any]:
         connection_timeout=options.poll_timeout,
         read_timeout=options.poll_timeout,
         connection_verify=str(options.ca) if options.ca else True,
+        # No proxy stands before what listens on this machine, whatever the environment says.
+        use_env_settings=not addresses.is_emulator(options),
     )
+    transport.open()
+    assert transport.session is not None
+    transport.session.auth = _signed  # else requests puts what a .netrc says in the place of our token
     return Tokens(options), transport
+
+
+def _signed(request: T) -> T:
+    return request
 
 
 def _body(answer: Any, most: int) -> bytes:

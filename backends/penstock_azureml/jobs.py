@@ -65,8 +65,12 @@ def submit(target: Target, run: RunRequest) -> Submission:
     answer = azure.arm("PUT", path, "the job cannot be created", body, allow=_THERE, headers=headers)
     if answer.status in _THERE:
         answer = already_there(azure, path, "the job cannot be created", answer)
-    if answer.json().get("name") != run.id:
+    job = answer.json()
+    if job.get("name") != run.id:
         raise answer.strange()
+    runs = str((job.get("properties") or {}).get("componentId") or body["properties"]["componentId"])
+    if not runs.lower().removeprefix("azureml:") == body["properties"]["componentId"].lower():
+        raise TargetRefused(f"a job with the id of this run is there already, and it runs another component: `{runs}`")
     console = f"https://ml.azure.com/runs/{run.id}?wsid={target.options.path}"
     return Submission(external=f"{target.options.path}/{path}", details={"console": console})
 
