@@ -12,12 +12,20 @@ from penstock.contract.target import Health, Target
 from penstock.errors import PenstockError
 from penstock_azureml import datastores, history
 from penstock_azureml.client import Azure, connect
+from penstock_azureml.names import is_pipeline
 from penstock_azureml.options import AzuremlOptions
 
-_KINDS = ("codes", "components", "environments")
-_ACTIONS = ("jobs/write", "jobs/cancel/action", *(f"{kind}/versions/write" for kind in _KINDS))
+_ACTIONS = (
+    *(f"{kind}/versions/write" for kind in ("codes", "components", "environments")),
+    *("jobs/write", "jobs/cancel/action", "datastores/listSecrets/action"),
+    *(f"batchEndpoints/{one}" for one in ("write", "delete", "deployments/write", "deployments/delete")),
+)
 _NEEDED = tuple(f"Microsoft.MachineLearningServices/workspaces/{one}" for one in _ACTIONS)
-"""What publishing and submitting need (Azure's role AzureML Data Scientist has all of it)."""
+"""What publishing, submitting and mirroring endpoints need, by the names in Azure's reference of permissions of this
+resource provider; the role AzureML Data Scientist has all of it.
+"""
+_PROBE, _CONTENT = "penstock/check", b"penstock\n"
+"""The file that is written to the datastore, and read again."""
 
 
 @define
@@ -54,18 +62,19 @@ def check(target: Target) -> Health:
     found.ask(lambda: _datastore(azure), f"datastore: {options.datastore} can be read and written")
     found.ask(lambda: _permissions(azure), "permissions: nothing that is needed is known to be missing")
     if found.ok:
-        found.ask(lambda: (), f"published: {len(published(azure))} pipelines")
+        try:
+            found.lines.append(_published(azure))
+        except PenstockError as error:
+            found.lines.append(str(error))
+            found.ok = False
     return Health(ok=found.ok, lines=tuple(found.lines))
 
 
-def published(azure: Azure) -> list[str]:
-    """The components of pipelines that were published here, by name, whoever published them."""
-    found: list[str] = []
-    for one in azure.pages("components", "the components cannot be listed"):
-        told = one.get("properties", {}).get("tags") or {}
-        if one["name"].startswith("penstock_") or "penstock_pipeline" in told:
-            found.append(one["name"])
-    return sorted(found)
+def _published(azure: Azure) -> str:
+    """How many pipelines are published here, whoever published them, each once however many versions it has."""
+    listed = azure.pages("components", "the components cannot be listed")
+    number = sum(is_pipeline(str(one.get("name", ""))) for one in listed if isinstance(one, dict))
+    return f"published: {number} {'pipeline' if number == 1 else 'pipelines'}"
 
 
 def _workspace(azure: Azure) -> Iterable[str]:
@@ -81,24 +90,29 @@ def _compute(azure: Azure) -> Iterable[str]:
     found = azure.arm("GET", f"computes/{name}", "the compute cannot be read", allow=(404,))
     if found.status == 404:
         return [f"compute: there is no compute `{name}` in the workspace"]
-    state = found.json().get("properties", {}).get("provisioningState")
+    state = (found.json().get("properties") or {}).get("provisioningState")
     return [] if state == "Succeeded" else [f"compute: `{name}` is not ready: {state}"]
 
 
 def _datastore(azure: Azure) -> Iterable[str]:
-    datastores.write(azure, "penstock/check", b"penstock\n")
-    return ()
+    uri = datastores.write(azure, _PROBE, _CONTENT)
+    read = datastores.read(azure, uri, len(_CONTENT))
+    return () if read == _CONTENT else [f"datastore: `{uri}` was written, and is not what is read there"]
 
 
 def _permissions(azure: Azure) -> Iterable[str]:
     """Those of the actions that we need which no role of the caller's gives, as far as ARM says."""
     path, what = "providers/Microsoft.Authorization/permissions", "the permissions cannot be read"
-    found = azure.arm("GET", path, what, allow=(403, 404), query={"api-version": "2022-04-01"})
-    if found.status != 200:
+    try:
+        held = list(azure.pages(path, what, {"api-version": "2022-04-01"}, allow=(404,)))
+    except PenstockError as error:
+        if error.code != "permission_denied":
+            raise
+        held = []  # not everybody may ask
+    missing = [action for action in _NEEDED if held and not any(_gives(one, action) for one in held)]
+    if not missing:
         return []
-    held = found.json().get("value") or []
-    missing = [action for action in _NEEDED if not any(_gives(one, action) for one in held)]
-    return [f"permissions: the credentials lack {', '.join(missing)}"] if missing else []
+    return [f"permissions: the credentials lack {', '.join(missing)}; ask for the role AzureML Data Scientist"]
 
 
 def _gives(held: dict[str, Any], action: str) -> bool:

@@ -26,7 +26,7 @@ from penstock_azureml.command import (
     value_ports,
     words_of,
 )
-from penstock_azureml.names import component_name, node_name, port_names
+from penstock_azureml.names import component_name, node_name, port_names, shown_name
 from penstock_azureml.options import AzuremlOptions
 from penstock_azureml.wire import carried, encode, lines
 
@@ -88,6 +88,7 @@ class _Made:
             if not one.is_artifact and one.default is not None
         }
         self._defaults, _ = carried(texts)
+        self._ports = parameter_ports(self._spec)
         self._nodes: dict[str, _Node] = {}
         self.codes: dict[str, _Node] = {}
         self.resources: dict[str, _Node] = {}
@@ -106,7 +107,7 @@ class _Made:
         words = words_of(pipeline, name, named, "code.tar" if "code.tar" in files else None)
         spec: _Node = {
             "type": "command",
-            "display_name": name,
+            "display_name": shown_name(name),
             "is_deterministic": False,  # never reused: a step runs each time, as it does on every other target
             "inputs": inputs,
             "outputs": outputs,
@@ -121,7 +122,7 @@ class _Made:
         """Make the component of the pipeline; its path."""
         pipeline = self._spec
         outputs = port_names(pipeline.outputs)
-        sources = {outputs[key]: self._source(text) for key, text in pipeline.outputs.items()}
+        sources = {outputs[key]: self._source(text) for key, text in sorted(pipeline.outputs.items())}
         declared: _Node = {}
         for port, (node, made) in sources.items():
             bound = self._nodes[node]["outputs"][made]
@@ -142,14 +143,15 @@ class _Made:
         return self._component(component_name(pipeline.name), spec, {OUTPUTS: canonical(said)})
 
     def _component(self, name: str, spec: _Node, properties: Mapping[str, str] | None = None) -> str:
-        """Register a component under its name, in the version that its content has; its path."""
-        version = _digest(spec)[:16]
+        """Register a component under its name, in the version that all of its content has; its path."""
+        told = dict(properties or {})
+        version = _digest([spec, told])[:16]
         tags = {"penstock_digest": self._snapshot.digest, "penstock_pipeline": self._spec.name[:256]}
         path = f"components/{name}/versions/{version}"
         self.resources[path] = {
             "componentSpec": {**spec, "name": name, "version": version},
             "isAnonymous": False,
-            "properties": dict(properties or {}),
+            "properties": told,
             "tags": tags,
         }
         return path
@@ -237,9 +239,9 @@ class _Made:
             elif port == VALUES:
                 text = f"${{{{parent.inputs.{VALUES}}}}}"
             elif port in parameters:
-                text = f"${{{{parent.inputs.{parameter_ports(pipeline)[parameters[port]]}}}}}"
+                text = f"${{{{parent.inputs.{self._ports[parameters[port]]}}}}}"
             elif given := of_parameter(step.inputs[ports[port]]):
-                text = f"${{{{parent.inputs.{parameter_ports(pipeline)[given]}}}}}"
+                text = f"${{{{parent.inputs.{self._ports[given]}}}}}"
             else:
                 node, made = self._source(step.inputs[ports[port]])
                 text = f"${{{{parent.jobs.{node}.outputs.{made}}}}}"
@@ -258,7 +260,7 @@ class _Made:
     def _parameters(self) -> _Node:
         """The inputs of the pipeline."""
         found: _Node = {}
-        for name, port in parameter_ports(self._spec).items():
+        for name, port in self._ports.items():
             parameter = self._spec.parameters[name]
             if parameter.is_artifact:
                 about: _Node = {"type": "uri_folder" if parameter.type == "directory" else "uri_file"}

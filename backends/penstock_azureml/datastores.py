@@ -62,12 +62,50 @@ def write(azure: Azure, path: str, data: bytes, noted: Mapping[str, str] | None 
 
     `noted` are the details of a publication: where they say which container it is, nobody else is asked.
     """
+    return _written(azure, path, data, noted, _WRITE)[0]
+
+
+def _written(
+    azure: Azure,
+    path: str,
+    data: bytes,
+    noted: Mapping[str, str] | None,
+    headers: Mapping[str, str],
+    allow: Collection[int] = (),
+) -> tuple[str, Answer]:
     store = azure.options.datastore
     name, _, url = (noted or {}).get(NOTED, "").partition(" ")
     known = Container(url) if name == store and is_storage(azure.options, url) else None
     what = f"`{path[:200]}` of the datastore `{store}` cannot be written"
-    asked(azure, "PUT", store, path, what, data, headers=_WRITE, known=known)
-    return f"azureml://datastores/{store}/paths/{path}"
+    answer = asked(azure, "PUT", store, path, what, data, headers=headers, allow=allow, known=known)
+    return f"azureml://datastores/{store}/paths/{path}", answer
+
+
+def keep(azure: Azure, path: str, data: bytes, noted: Mapping[str, str] | None = None) -> str:
+    """Write a file as `write` does, unless it is there: its name says its content, and a step may be reading it.
+
+    Raises TargetRefused `publication_damaged` where something else is there: who may run a step may write there, too.
+    """
+    uri, answer = _written(azure, path, data, noted, {**_WRITE, "If-None-Match": "*"}, allow=(409, 412))
+    if answer.status in (409, 412) and read(azure, uri, len(data) + 1) != data:
+        raise TargetRefused(
+            f"`{uri}` was changed by somebody, and is not what its name says: remove it, and try again",
+            code="publication_damaged",
+        )
+    return uri
+
+
+def about(azure: Azure, url: str) -> Answer:
+    """The first byte of a blob at an address, to whom a token makes us, for what storage says of all of it in headers.
+
+    401, 403, 404, 409 and 416 are answers: not everybody may ask, an account may take nobody from here, and an empty
+    blob has no first byte.
+    """
+    parts = urlsplit(url)
+    place = _place("the workspace's storage", Container(f"https://{parts.netloc}"))
+    headers, allowed = _told({"Range": "bytes=0-0"}), (401, 403, 404, 409, 416)
+    what = f"`{parts.path[:200]}` cannot be looked at"
+    return azure.call("GET", url, what, allow=allowed, headers=headers, audience=STORAGE, place=place, most=1)
 
 
 def put(azure: Azure, url: str, data: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -16,14 +17,19 @@ from penstock.spec.values import MAX_TEXT
 from penstock_azureml import datastores, history, reading
 from penstock_azureml.client import Azure, connect
 from penstock_azureml.command import REPORT, VALUES
+from penstock_azureml.components import path_of
+from penstock_azureml.content import already_there, damaged
 from penstock_azureml.kept import kept
+from penstock_azureml.locations import input_type
 from penstock_azureml.names import port_names
 from penstock_azureml.options import AzuremlOptions
 from penstock_azureml.publishing import INPUTS
-from penstock_azureml.troubles import Answer, meaning
 from penstock_azureml.wire import carried
 
 _EXPERIMENT = re.compile(r"[^A-Za-z0-9_.-]+")
+"""What Azure refuses in the name of an experiment. That, and that it takes 200 characters of it and 1000 of a
+description, is a guess.
+"""
 _IDENTITIES = {"managed": "Managed", "user": "UserIdentity"}
 _TOKEN = "x-azureml-token"
 """The token, for Azure ML, by which Azure reads data as whoever submits (azure-ai-ml: `JobOperations`)."""
@@ -51,14 +57,14 @@ def submit(target: Target, run: RunRequest) -> Submission:
         path = f"penstock/values/{hashlib.sha256(long).hexdigest()}"
         inputs[VALUES] = {
             "jobInputType": "uri_file",
-            "uri": datastores.write(azure, path, long, run.publication.details),
+            "uri": datastores.keep(azure, path, long, run.publication.details),
         }
     path = _path(run.id)
     body = {"properties": _properties(target.options, run, inputs)}
     headers = {_TOKEN: azure.tokens.token(azure.learning)} if target.options.identity == "user" else None
     answer = azure.arm("PUT", path, "the job cannot be created", body, allow=_THERE, headers=headers)
     if answer.status in _THERE:
-        answer = _there(azure, path, answer)
+        answer = already_there(azure, path, "the job cannot be created", answer)
     job = answer.json()
     if job.get("name") != run.id:
         raise answer.strange()
@@ -76,9 +82,9 @@ def look(target: Target, run: RunRef) -> RunReport | Absent:
     if found.status == 404:  # what history does not have yet may be there all the same
         return Absent() if azure.find(_path(run.id), "the job cannot be read") is None else RunReport(state="queued")
     component = component_of(azure, run.publication)
-    nodes = _nodes(azure, component, run.id)
-    finished = {node: _finished(azure, component, node, child) for node, child in nodes.items() if _over(child)}
-    return reading.run_report(component, found.json(), nodes, finished)
+    nodes, now = _nodes(azure, component, run.id), datetime.now(UTC)
+    finished = {node: _finished(azure, component, node, child, now) for node, child in nodes.items() if _over(child)}
+    return reading.run_report(component, found.json(), nodes, finished, now)
 
 
 def outputs(target: Target, run: RunRef) -> RunOutputs:
@@ -86,9 +92,9 @@ def outputs(target: Target, run: RunRef) -> RunOutputs:
     azure = connect(target.options)
     _need(azure, run.id)
     component = component_of(azure, run.publication)
-    nodes = _nodes(azure, component, run.id)
+    nodes, now = _nodes(azure, component, run.id), datetime.now(UTC)
     done = {node: child for node, child in nodes.items() if reading.step_state(child) == "succeeded"}
-    finished = {node: _finished(azure, component, node, child) for node, child in done.items()}
+    finished = {node: _finished(azure, component, node, child, now) for node, child in done.items()}
     return RunOutputs(outputs=reading.run_outputs(component, finished))
 
 
@@ -105,7 +111,7 @@ def child_of(azure: Azure, run: RunRef, node: str) -> tuple[Mapping[str, Any], M
     """A run, and that of one of its nodes if that has begun. Raises NotFound, also where there is no such node."""
     found = _need(azure, run.id)
     component = component_of(azure, run.publication)
-    if node not in component["componentSpec"]["jobs"]:
+    if node not in reading.nodes_of(component):
         raise NotFound(f"the run `{run.id}` has no such step on this target", code="step_not_found")
     return found, _nodes(azure, component, run.id).get(node)
 
@@ -115,27 +121,17 @@ def component_of(azure: Azure, publication: Publication) -> Mapping[str, Any]:
     _, name, version = publication.external.split(":")
 
     def ask() -> Mapping[str, Any]:
-        found = azure.find(f"components/{name}/versions/{version}", "the pipeline cannot be read")
+        path = path_of(publication.external)
+        found = azure.find(path, "the pipeline cannot be read")
         if found is None:
             message = f"the pipeline `{name}:{version}` is not there any more; publish it again"
             raise TargetRefused(message, code="publication_damaged")
-        found.part("properties", "componentSpec", "jobs")
         properties: Mapping[str, Any] = found.part("properties")
+        if not isinstance(properties, dict) or not reading.nodes_of(properties):
+            raise damaged(path, "it has no steps")
         return properties
 
     return kept.get((azure.key, publication.external), ask)
-
-
-def _there(azure: Azure, path: str, refused: Answer) -> Answer:
-    """The job that is there already; where there is none, Azure's answer to making it is raised."""
-    why = meaning("the job cannot be created", refused, azure.options)
-    try:
-        found = azure.find(path, "whether it is there already cannot be read")
-    except PenstockError as error:
-        raise TargetUnavailable(f"{why}; {error}", code=error.code, retry_after=error.retry_after) from None
-    if found is None:
-        raise why
-    return found
 
 
 def _properties(options: AzuremlOptions, run: RunRequest, inputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -178,13 +174,18 @@ def tags(options: AzuremlOptions, run: RunRequest) -> dict[str, str]:
 
 
 def _type(azure: Azure, run: RunRequest, port: str, uri: str) -> str:
-    """What an input is: URIs of directories end in a slash (see `locations`), and ids of assets do not say."""
-    if "://" in uri:
-        return "uri_folder" if uri.endswith("/") else "uri_file"
+    """What an input is: by its URI, where that does not say as the publication notes it, or as the component has it."""
+    known = input_type(uri)
+    if known is not None:
+        return known
     noted = dict(one.split("=") for one in run.publication.details.get(INPUTS, "").split())
     if port in noted:
         return noted[port]
-    return str(component_of(azure, run.publication)["componentSpec"]["inputs"][port]["type"])
+    told = component_of(azure, run.publication)["componentSpec"].get("inputs")
+    about = told.get(port) if isinstance(told, dict) else None
+    if not isinstance(about, dict) or not about.get("type"):
+        raise damaged(path_of(run.publication.external), f"it has no input `{port}`")
+    return str(about["type"])
 
 
 def _path(run: str) -> str:
@@ -200,12 +201,17 @@ def _need(azure: Azure, run: str) -> Mapping[str, Any]:
 
 
 def _nodes(azure: Azure, component: Mapping[str, Any], run: str) -> dict[str, Mapping[str, Any]]:
-    """The runs of a run's nodes, all pages of them."""
-    page = history.of_run(azure, run, "/children", "the steps cannot be read").json()
-    children = list(page.get("value") or [])
-    while page.get("nextLink"):
-        page = azure.call("GET", page["nextLink"], "the steps cannot be read").json()
-        children += page.get("value") or []
+    """The runs of a run's nodes, all pages of them. Raises TargetUnavailable for what is no list of them.
+
+    An empty list of a run that has ended would be written down for good.
+    """
+    what = "the steps cannot be read"
+    page = history.of_run(azure, run, "/children", what)
+    if page.status == 404:
+        raise TargetUnavailable(f"{what}: run history has the run and no list of them yet; it is asked again")
+    children: list[reading.Run] = [
+        child for child in azure.all_of(page) if isinstance(child, dict) and child.get("runId")
+    ]
     return reading.by_node(component, children)
 
 
@@ -213,34 +219,60 @@ def _over(child: Mapping[str, Any]) -> bool:
     return reading.step_state(child) in ("succeeded", "failed", "canceled")
 
 
-def _finished(azure: Azure, component: Mapping[str, Any], node: str, child: Mapping[str, Any]) -> reading.Finished:
-    """What came of a node: its report, and where it succeeded its outputs."""
+def _finished(
+    azure: Azure, component: Mapping[str, Any], node: str, child: Mapping[str, Any], now: datetime
+) -> reading.Finished:
+    """What came of a node: its report, and where it succeeded its outputs.
+
+    What cannot be read, or is not there, is waited for for a while after the node's end (raises TargetUnavailable,
+    TargetRefused), but for a report that may not be read: then what run history says is told.
+    """
     run = str(child["runId"])
     if run in _made:
         return _made[run]
-    assets = {
-        port: str(about.get("assetId") if isinstance(about, dict) else about)
-        for port, about in (child.get("outputs") or {}).items()
-    }
-    uris = history.resolved(azure, sorted(assets.values()))
-    declared = component["componentSpec"]["jobs"][node]["outputs"]
-    lies = {
-        port: uris.get(assets.get(port, ""))
-        or f"azureml://datastores/{azure.options.datastore}/paths/azureml/{run}/{port}"
-        for port in declared
-    }
-    found: dict[str, str] = {}
-    succeeded = reading.step_state(child) == "succeeded"
-    if succeeded:
-        for port in declared:
+    wait, succeeded = reading.lately(child, now), reading.step_state(child) == "succeeded"
+    lies, found, unread = _lies(azure, component, node, child), {}, None
+    for port in lies if succeeded else ():
+        try:
             if port.startswith("out_"):
                 found[port] = lies[port]
-            elif port.startswith("value_") and (data := datastores.read(azure, lies[port], MAX_TEXT + 1)) is not None:
-                found[port] = data.decode("utf-8", "replace")
-    report = datastores.read(azure, lies[REPORT], MOST)
-    finished = reading.finished_of(report, found)
-    if report is not None and (not succeeded or len(found) + 1 == len(declared)):  # what is not there yet may come
+            elif port.startswith("value_"):
+                found[port] = _text(azure, lies[port])
+        except PenstockError as error:
+            if wait:
+                raise
+            unread = (error.code, str(error))
+    report = None
+    try:
+        report = datastores.read(azure, lies[REPORT], MOST)
+    except PenstockError as error:
+        if wait and error.code != "permission_denied":
+            raise
+    finished = reading.finished_of(report, found, unread)
+    if report is not None and unread is None:  # what is not there yet may come
         while len(_made) >= _KEPT:
             _made.pop(next(iter(_made)), None)
         _made[run] = finished
     return finished
+
+
+def _lies(azure: Azure, component: Mapping[str, Any], node: str, child: Mapping[str, Any]) -> Mapping[str, str]:
+    """The URIs of a node's outputs: what their assets mean, and where there are none, where Azure puts them."""
+    told = child.get("outputs")
+    assets = {
+        port: str(about.get("assetId") if isinstance(about, dict) else about)
+        for port, about in (told if isinstance(told, dict) else {}).items()
+    }
+    uris = history.resolved(azure, sorted(assets.values()))
+    base = f"azureml://datastores/{azure.options.datastore}/paths/azureml/{child['runId']}"
+    declared = reading.nodes_of(component)[node].get("outputs")
+    ports = (*(declared if isinstance(declared, dict) else {}), REPORT)
+    return {port: uris.get(assets.get(port, "")) or f"{base}/{port}" for port in ports}
+
+
+def _text(azure: Azure, uri: str) -> str:
+    """The text of a value: no more than shows that it is too long for one."""
+    data = datastores.read(azure, uri, MAX_TEXT + 1)
+    if data is None:
+        raise TargetUnavailable(f"`{uri}`, which the launcher wrote, is not there")
+    return data.decode("utf-8", "replace")

@@ -5,7 +5,21 @@
 set -f
 attempts=$1 delay=$2 child= stopped= code=70
 here=`pwd`
-folder=`mktemp -d` || exit 70
+given_penstock_values= given_penstock_report=
+
+# report NUMBER: writes an attempt's number, and after it what standard input says of it, where the step's report belongs.
+report() {
+  # Nothing was given yet where it broke early; Azure has a variable for an output, too.
+  place=${given_penstock_report:-$AZURE_ML_OUTPUT_penstock_report}
+  [ -z "$place" ] || { printf '%s\n' "$1" && cat; } >"$place"
+}
+
+broken() {
+  printf 'penstock: %s\n' "$1" >&2
+  printf 'step_not_started\n\n%s\n' "$1" | report 1
+  exit 70
+}
+folder=`mktemp -d` || broken 'cannot make a working folder'
 
 stop() {
   stopped=1
@@ -13,11 +27,6 @@ stop() {
 }
 trap stop TERM
 trap 'rm -rf "$folder"' EXIT
-
-broken() {
-  printf 'penstock: %s\n' "$1" >&2
-  exit 70
-}
 
 # named NAME: sees that it is a name, before a shell evaluates it.
 named() {
@@ -35,7 +44,6 @@ looked_up() {
   broken "there is no text for $1"
 }
 
-given_penstock_values=
 IFS= read -r mark
 IFS= read -r name
 while [ "$name" != words ]; do
@@ -109,9 +117,7 @@ while [ -z "$stopped" ]; do
   waited
   number=`expr "$number" + 1`
 done
-IFS= read -r said 2>/dev/null <"$folder/attempts/step/$number" || said=
-{
-  if [ -n "$said" ]; then cat "$folder/attempts/step/$number"; else printf '\n\n\n'; fi
-  printf '%s\n' "$number"
-} >"$given_penstock_report"
+said=$folder/attempts/step/$number
+[ -f "$said" ] || said=/dev/null
+report "$number" <"$said"
 exit "$code"

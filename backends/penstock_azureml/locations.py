@@ -7,7 +7,13 @@ import re
 from penstock.contract.target import Location, Problem
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
-_ASSET = re.compile(r"azureml:[A-Za-z0-9][\w.-]*:[\w.-]+|azureml:/subscriptions/\S+")
+_ASSET = re.compile(
+    r"azureml:[A-Za-z0-9][\w.-]*:[\w.-]+"
+    r"|azureml:/subscriptions/\S+"
+    r"|azureml://(?:registries|locations|subscriptions)/(?:(?!datastores/)[^/\s]+/)+versions/[\w.-]+"
+)
+"""An id of a data asset: in the workspace by its short or its ARM id, or in a registry or any workspace by a URI."""
+_UNVERSIONED = re.compile(r"azureml:(?P<name>[A-Za-z0-9][\w.-]*)(?:@[\w.-]*)?")
 _READ = ("azureml", "https", "wasbs", "abfss")
 """Schemes that Azure ML reads data from (its reference of the YAML of jobs, `path` of data)."""
 
@@ -18,10 +24,11 @@ def resolve_location(location: Location) -> str | Problem:
     Whether something lies there is not looked at: that would be a call. A step that finds nothing does not start.
     """
     wrong = refused(location.text)
-    if wrong is None and "://" not in location.text:
+    if wrong is None and _ASSET.fullmatch(location.text):
         return location.text
-    if wrong is None:
-        return location.text.rstrip("/") + ("/" if location.type == "directory" else "")
+    if wrong is None:  # a query, such as a SAS, stays behind the path
+        path, mark, query = location.text.partition("?")
+        return path.rstrip("/") + ("/" if location.type == "directory" else "") + mark + query
     shown = location.text if location.text.isprintable() else ascii(location.text)
     return Problem(
         severity="error",
@@ -31,10 +38,22 @@ def resolve_location(location: Location) -> str | Problem:
     )
 
 
+def input_type(uri: str) -> str | None:
+    """What an input is that has such a URI: those of directories end in a slash; None for ids of assets, which do not
+    say.
+    """
+    if _ASSET.fullmatch(uri):
+        return None
+    return "uri_folder" if uri.partition("?")[0].endswith("/") else "uri_file"
+
+
 def refused(text: str) -> str | None:
     """Why steps cannot read what a text names, or None."""
     if _ASSET.fullmatch(text):
         return None
+    if unversioned := _UNVERSIONED.fullmatch(text):
+        name = unversioned["name"]
+        return f"it names no version of a data asset, and a run says what it reads; write `azureml:{name}:VERSION`"
     scheme = _SCHEME.match(text)
     if not scheme:
         return (
@@ -43,6 +62,9 @@ def refused(text: str) -> str | None:
         )
     if scheme[1] not in _READ:
         return f"this target reads {', '.join(f'{one}://' for one in _READ)} and data assets, not {scheme[1]}://"
-    if not text.isprintable() or " " in text:
-        return "it holds a character that no URI has"
+    odd = next((char for char in text if char == " " or not char.isprintable()), None)
+    if odd is not None:
+        return f"it holds {odd!r}, which no URI has; write it in percent-encoding"
+    if not text[scheme.end() :].partition("?")[0].strip("/"):
+        return f"it names no place; write {scheme[0]}... with the path of the content"
     return None

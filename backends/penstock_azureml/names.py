@@ -20,6 +20,7 @@ MOST_TAGS = 40
 """Tags that a target may add: a resource has at most 50 (ARM), and some are penstock's."""
 
 _PREFIX = "x_"
+_STEP = "penstock_step__"
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _NODE = re.compile(r"[a-z_][a-z0-9_]*")
 _TAKEN = re.compile(r"x_|penstock_", re.IGNORECASE)
@@ -58,15 +59,27 @@ def _written(name: str) -> str:
 
 def component_name(pipeline: str, step: str | None = None) -> str:
     """The name of a pipeline's component, or of a step's: as much of the pipeline's name as Azure takes, which is small
-    letters, digits and `_` (its reference of the YAML of components).
+    letters, digits and `_` (its reference of the YAML of components). No two pipelines or steps have one component.
 
-    A name that is not that itself has a digest, so that no two pipelines have one component.
+    The parts are joined by `__`, which is in none but the last. A pipeline's name that is not taken as it is has a
+    digest behind it, and in the name of a step's component each has one.
     """
     plain = unicodedata.normalize("NFKD", pipeline).encode("ascii", "ignore").decode().lower()
     slug = re.sub(r"[^a-z0-9]+", "_", plain).strip("_")[:100].rstrip("_")
-    digest = "" if slug == pipeline else hashlib.sha256(pipeline.encode()).hexdigest()[:8]
-    kind, node = ("", "") if step is None else ("step", node_name(step))
-    return "_".join(part for part in ("penstock", kind, slug, digest, node) if part)
+    digest = hashlib.sha256(pipeline.encode()).hexdigest()[:8]
+    if step is not None:
+        return f"{_STEP}{slug}__{digest}__{node_name(step)}"
+    return f"penstock_{slug}" if slug == pipeline else f"penstock_{slug}__{digest}"
+
+
+def is_pipeline(component: str) -> bool:
+    """Whether a component is that of a pipeline of ours, by its name."""
+    return component.startswith("penstock_") and not component.startswith(_STEP)
+
+
+def shown_name(step: str) -> str:
+    """What the component of a step is displayed as: the step's name, but where it could be the node of another step."""
+    return node_name(step) if step.startswith(_PREFIX) else step
 
 
 def tag_problem(key: str, value: str) -> str | None:

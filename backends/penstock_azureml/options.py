@@ -83,7 +83,8 @@ class AzuremlOptions:
     `authority`: another address to sign in at, such as `https://login.chinacloudapi.cn`.
     `resource_manager`: another address of Azure Resource Manager, such as an emulator's `https://127.0.0.1:8500`.
     `ca`: a file with the certificates that such an address is trusted by.
-    `poll_timeout`: seconds (or text like `30s`) for connecting, and for each pause in an answer; and for a token.
+    `poll_timeout`: seconds (or text like `30s`) for connecting, and for each pause in an answer; and for a token. A
+    call whose answer is lost is sent up to twice more.
     `strict`: refuse at publish what would otherwise be a warning.
 
     `subscription`, `resource_group` and `workspace` are the target's identity. `image`, `conda` and `instance_type` are

@@ -9,7 +9,7 @@ from typing import Any
 
 from penstock.contract.target import Problem
 from penstock.spec import Pipeline, Resources
-from penstock_azureml.command import command_of, value_parameters, words_of
+from penstock_azureml.command import VALUES, command_of, input_ports, of_parameter, value_ports, words_of
 from penstock_azureml.locations import refused
 from penstock_azureml.names import LONGEST, component_name, port_names
 from penstock_azureml.options import AzuremlOptions
@@ -81,9 +81,29 @@ def _beyond(resources: Resources) -> Iterator[tuple[str, str, str]]:
 
 def _sizes(pipeline: Pipeline) -> Iterator[Problem]:
     for name in pipeline.steps:
-        words = words_of(pipeline, name, {}, None)
-        ports: dict[str, dict[str, object]] = {f"p_{key}": {} for key in value_parameters(pipeline, name)}
-        size = len(command_of(pipeline, name, words, ports))
+        size = measured(pipeline, name)
         if size > MOST_COMMAND:
             message = f"the command has {size:,} characters, as it travels; at most {MOST_COMMAND:,}"
             yield _error("size_refused", message, "steps", name, "command")
+
+
+def measured(pipeline: Pipeline, name: str) -> int:
+    """Characters of the command of a step's component, or a few more: its content is not looked at for it."""
+    return len(command_of(pipeline, name, words_of(pipeline, name, *_archives(pipeline, name)), _ports(pipeline, name)))
+
+
+def _archives(pipeline: Pipeline, name: str) -> tuple[dict[str, str], str | None]:
+    """What `words_of` is told of archives, as long as it is when they are there."""
+    step, found = pipeline.effective(name), {}
+    for text in step.inputs.values():
+        parameter = pipeline.parameters.get(of_parameter(text) or "")
+        if parameter is not None and parameter.is_artifact and parameter.default:
+            found[of_parameter(text) or ""] = f"data-{'0' * 16}.tar#{PurePosixPath(parameter.default).name}"
+    return found, None if step.code is None else "code.tar"
+
+
+def _ports(pipeline: Pipeline, name: str) -> dict[str, dict[str, object]]:
+    """The inputs of a step's component, with all that its command says of them."""
+    found: dict[str, dict[str, object]] = {port: {} for port in value_ports(pipeline, name).values()}
+    found |= {port: {"optional": True} for port in (*input_ports(pipeline, name).values(), VALUES)}
+    return found

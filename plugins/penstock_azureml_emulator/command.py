@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+import shlex
 import shutil
 import sys
 import tempfile
@@ -50,12 +53,21 @@ def command(session: Any, port: int, state: Path | None, schemas: Path | None) -
             emulator = Emulator(folder, schemas)
         except InUse as error:
             raise UsageError(str(error)) from None
-        authority, context = tls.ready(emulator.folder)
         try:
-            server = Server(emulator, port, context)
-        except OSError as error:
+            try:
+                authority, context = tls.ready(emulator.folder)
+            except (OSError, ValueError) as error:
+                where = emulator.folder / "ca.pem"
+                raise UsageError(
+                    f"`{where}` and `ca.key` cannot be used ({error}); remove both, new ones are made"
+                ) from None
+            try:
+                server = Server(emulator, port, context)
+            except OSError as error:
+                raise UsageError(f"port {port} cannot be listened on: {error.strerror}; 0 takes a free one") from None
+        except BaseException:  # whatever it was: nobody else closes what watches steps and holds the folder
             emulator.close()
-            raise UsageError(f"port {port} cannot be listened on: {error.strerror}; 0 takes a free one") from None
+            raise
         _serve(session.output, emulator, server, authority, wait)
     finally:
         if state is None:
@@ -106,8 +118,13 @@ def options(url: str, authority: Path) -> dict[str, Any]:
 
 
 def _pasteable(found: dict[str, Any]) -> list[str]:
-    lines = ["targets:", "  azureml:", *(f"    {key}: {value}" for key, value in found["target"].items())]
-    return [*lines, *(f"# export {name}='{value}'" for name, value in found["env"].items())]
+    lines = ["targets:", "  azureml:", *(f"    {key}: {_scalar(value)}" for key, value in found["target"].items())]
+    return [*lines, *(f"# export {name}={shlex.quote(value)}" for name, value in found["env"].items())]
+
+
+def _scalar(text: str) -> str:
+    """A text in YAML, in quotes where it could be taken for something else."""
+    return text if re.fullmatch(r"[A-Za-z0-9/]([\w./-]|:(?=[\w/]))*", text, re.ASCII) else json.dumps(text)
 
 
 def _user() -> str:

@@ -38,18 +38,17 @@ class Documents:
 
     def put(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """Write a resource's body: `properties`, and what else it has besides id, name and type."""
-        before = self.get(path)
-        made = before["systemData"]["createdAt"] if before else now()
         kept = {key: value for key, value in body.items() if key not in ("id", "name", "type", "systemData")}
-        kept["systemData"] = {
-            "createdAt": made,
-            "createdBy": "emulator",
-            "createdByType": "Application",
-            "lastModifiedAt": now(),
-            "lastModifiedBy": "emulator",
-            "lastModifiedByType": "Application",
-        }
         with self._store.transaction():
+            before = self.get(path)
+            kept["systemData"] = {
+                "createdAt": before["systemData"]["createdAt"] if before else now(),
+                "createdBy": "emulator",
+                "createdByType": "Application",
+                "lastModifiedAt": now(),
+                "lastModifiedBy": "emulator",
+                "lastModifiedByType": "Application",
+            }
             if before is None:
                 self._store.run(
                     "insert into documents select ?, ?, ?, coalesce(max(seq), 0) + 1, ? from documents",
@@ -60,7 +59,7 @@ class Documents:
                 )
             else:
                 self._store.run("update documents set body = ? where key = ?", json.dumps(kept), path.lower())
-        found = self.get(path)
+            found = self.get(path)
         assert found is not None
         return found
 

@@ -158,8 +158,8 @@ def _properties(job: str, child: dict[str, Any]) -> dict[str, str]:
     return {
         "azureml.runsource": "azureml.StepRun",
         "azureml.pipelinerunid": job,
-        "azureml.nodeid": child["path"],
-        "azureml.modulename": child["name"],
+        "azureml.nodeid": child["run"][:8],
+        "azureml.moduleName": child.get("component") or child["name"],
         "azureml.isreused": "true" if child.get("reused") else "false",
         **({"azureml.reusedrunid": child["reused"]} if child.get("reused") else {}),
     }

@@ -203,6 +203,7 @@ class Running:
             "parent": scope.run,
             "path": path,
             "name": node.get("display_name") or name,
+            "component": node["spec"].get("name") or name,
             "type": node["spec"]["type"],
             "created": before.get("created") or now(),
             "startTime": before.get("startTime") or now(),

@@ -45,6 +45,7 @@ class Workspace:
         computes = "WORKSPACE/computes"
         return [
             Route("GET", "WORKSPACE", "workspaces.get", self._get),
+            Route("GET", "WORKSPACE/providers/Microsoft.Authorization/permissions", "permissions.list", _permissions),
             Route("GET", computes, "computes.list", lambda call: page(call, self._documents.all_in("computes"))),
             Route("GET", f"{computes}/{{name}}", "computes.get", self._compute),
             Route("PUT", f"{computes}/{{name}}", "computes.put", self._put_compute),
@@ -147,6 +148,11 @@ class Workspace:
 
     def _instances(self, call: Call) -> Answer:
         return identity.instances(call.url)
+
+
+def _permissions(call: Call) -> Answer:
+    """What whoever asks may do: everything. Source: ARM's `Permissions - List For Resource`."""
+    return page(call, [{"actions": ["*"], "notActions": [], "dataActions": ["*"], "notDataActions": []}])
 
 
 def _compute(properties: dict[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -117,6 +118,8 @@ def test_a_long_text_is_read_from_the_file_that_came_with_the_run(containers, pa
     assert bytes(json.loads((one.made / "out_said").read_text())[0]).decode() == text
     status, log = one.run(path, sent)
     assert status == 70 and "there is no text for penstock-file:" in log
+    assert (one.report.code, one.finished.attempt) == ("step_not_started", 1)
+    assert one.report.message == f"there is no text for {sent['p_a']}"
 
 
 def test_a_long_default_comes_with_the_code(containers, path, tmp_path):
@@ -161,7 +164,20 @@ def test_an_attempt_is_made_again(containers, path, tmp_path, fails, status, att
     one = containers.contained(step, tmp_path)
     assert one.run(path) == (status, "".join(f"attempt {number + 1}\n" for number in range(attempts)))
     assert one.finished.attempt == attempts
-    assert (one.report.code, one.report.exit_code) == (("step_failed", 3) if status else (None, 0))
+    said = ("step_failed", 3, "exited with code 3") if status else (None, 0, "")
+    assert (one.report.code, one.report.exit_code, one.report.message) == said
+
+
+def test_what_a_step_is_told_may_be_damaged(containers, path, tmp_path):
+    """Then nothing says where its report belongs, but for Azure's variable."""
+    one = containers.contained(Step(command=["true"]), tmp_path)
+    (tmp_path / "told").write_text("end of value x\n$(touch harm)\n")
+    command = ["sh", "-c", 'exec sh launch.sh 1 0 <"$0"', str(tmp_path / "told")]
+    known = {"PATH": path, "AZURE_ML_OUTPUT_penstock_report": str(one.made / "penstock_report")}
+    shell = shutil.which("sh", path=path)
+    done = subprocess.run(command, executable=shell, cwd=one.code, env=known, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (70, "penstock: what the step is told is damaged\n")
+    assert (one.report.code, one.report.message) == ("step_not_started", "what the step is told is damaged")
 
 
 def test_a_step_that_takes_too_long_is_ended(containers, path, tmp_path):

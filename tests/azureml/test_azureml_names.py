@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from hashlib import sha256
 
 import pytest
 from hypothesis import example, given
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from penstock.codec import structure
 from penstock.errors import PenstockError
-from penstock_azureml.names import component_name, node_name, own_name, port_names, tag_problem
+from penstock_azureml.names import component_name, is_pipeline, node_name, own_name, port_names, tag_problem
 from penstock_azureml.options import AzuremlOptions
 
 KEYS = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,12}", fullmatch=True) | st.sampled_from(
@@ -43,11 +44,21 @@ def test_a_name_that_azure_takes_stays(key):
     assert port_names([key, "other"])[key] == key
 
 
-@given(st.sets(st.text(min_size=1, max_size=60), min_size=2, max_size=4))
-def test_no_two_pipelines_have_one_component(names):
-    made = [component_name(name) for name in names]
-    assert len(set(made)) == len(names)
+PIPELINES = st.text(min_size=1, max_size=60) | st.sampled_from(
+    ["a", "A", "a_b", "step", "step_a_b", "step__a__ca978112__b", f"a_{sha256(b'A').hexdigest()[:8]}", "_", "é"]
+)
+STEPS = st.none() | KEYS | st.sampled_from(["b", "c", "b_c", "ca978112__b"])
+
+
+@given(st.sets(st.tuples(PIPELINES, STEPS), min_size=2, max_size=6))
+@example({("step_a_b", None), ("a", "b")})
+@example({("a_b", "c"), ("a", "b_c")})
+@example({("A", None), (f"a_{sha256(b'A').hexdigest()[:8]}", None)})
+def test_no_two_pipelines_or_steps_have_one_component(named):
+    made = {component_name(*one): one for one in named}
+    assert len(made) == len(named)
     assert all(re.fullmatch(r"[a-z][a-z0-9_]{0,254}", name) for name in made)
+    assert all(is_pipeline(name) == (step is None) for name, (_, step) in made.items())
 
 
 def test_a_tag_that_azure_refuses_is_told():

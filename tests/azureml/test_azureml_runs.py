@@ -56,6 +56,21 @@ steps:
 outputs: {rows: "${{ steps.count.outputs.rows }}", copy: "${{ steps.count.outputs.copy }}"}
 """
 
+FOLDER = """\
+apiVersion: penstock/v1
+kind: Pipeline
+name: folder
+parameters:
+  folder: {type: directory}
+steps:
+  list:
+    inputs: {folder: "${{ parameters.folder }}"}
+    command: [sh, -c, 'cd "$1" && printf %s "$(find . -type f | sort | cut -c3- | paste -sd" ")" > "$2"', sh,
+      "${{ inputs.folder }}", "${{ outputs.found }}"]
+    outputs: {found: string}
+outputs: {found: "${{ steps.list.outputs.found }}"}
+"""
+
 
 def configure(folder: Path, options: dict[str, Any], **more: Any) -> None:
     (folder / "penstock.yaml").write_text(json.dumps({"target": "prod", "targets": {"prod": options, **more}}))
@@ -67,6 +82,7 @@ def project(tmp_path: Path, target: dict[str, Any]) -> Path:
     configure(tmp_path, target)
     (tmp_path / "greet.yaml").write_text(SPEC)
     (tmp_path / "table.yaml").write_text(TABLE)
+    (tmp_path / "folder.yaml").write_text(FOLDER)
     return tmp_path
 
 
@@ -107,6 +123,23 @@ def test_what_one_run_made_is_the_input_of_another(workspace: Workspace, project
     for wrong, says in (("/etc/hostname", "azureml://"), ("gs://a/b", "not gs://")):
         with pytest.raises(ParameterInvalid, match=says):
             workspace.submit("table", parameters={"table": wrong})
+
+
+def test_a_directory_from_outside_is_a_folder(workspace: Workspace, project: Path) -> None:
+    """Also one that the target of a default names, and with a slash or without."""
+    workspace.publish(project / "folder.yaml", endpoint="folder")
+    azure = connect(workspace.services.targets.open("prod").target.options)
+    place = uuid.uuid4().hex
+    for name in ("a.csv", "deep/b.csv"):
+        uri = datastores.write(azure, f"tests/{place}/{name}", name.encode())
+    folder = uri.removesuffix("/deep/b.csv")
+    body = {"dataType": "uri_folder", "dataUri": f"{folder}/", "isAnonymous": False}
+    azure.arm("PUT", f"data/{place}/versions/1", "no asset", {"properties": body})
+    for given in (folder, f"{folder}/", f"azureml:{place}:1"):
+        run = workspace.submit("folder", parameters={"folder": given}).wait()
+        assert run.outputs == {"found": "a.csv deep/b.csv"}
+        job = azure.arm("GET", f"jobs/{run.id}", "no job").json()["properties"]
+        assert job["inputs"]["folder"]["jobInputType"] == "uri_folder"
 
 
 def test_the_demo_scores_the_same_on_azure_ml_as_here(tmp_path: Path, target: dict[str, Any]) -> None:

@@ -109,18 +109,6 @@ def test_a_lost_answer_makes_no_second_job(workspace, faults, target) -> None:
     assert faults()["calls"]["jobs.put"] == 2
 
 
-@pytest.mark.parametrize("lost", range(12))
-def test_any_answer_of_a_history_may_be_lost(workspace, faults, lost) -> None:
-    """Publish, submit, look, outputs, logs, cancel: the call number `lost` is answered by nobody."""
-    faults("*", lose_answer=True, call=lost + 1)
-    publish(workspace)
-    run = workspace.submit("quick").wait()
-    assert run.outputs == {"text": "done"}
-    assert jobs_of(workspace, run.id) == 1
-    outcome = workspace.runs.cancel(run.id)
-    assert (outcome.run.state, outcome.ended, outcome.requested) == ("succeeded", False, False)
-
-
 def jobs_of(workspace: Workspace, run: str) -> int:
     """How many jobs Azure has of a run."""
     from penstock_azureml.client import connect

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import tempfile
 from pathlib import Path
 
 import pytest
 from attrs import evolve
+from hypothesis import example, given
+from hypothesis import strategies as st
 
+from penstock.snapshot import take
 from penstock.spec import Parameter, Pipeline, Resources, Step
+from penstock_azureml.compile import compile_pipeline
 from penstock_azureml.options import AzuremlOptions
-from penstock_azureml.validate import problems
+from penstock_azureml.validate import measured, problems
 
 OPTIONS = AzuremlOptions(subscription="5e6f2a1c-0000-4000-8000-000000000001", resource_group="ml", workspace="prod")
 
@@ -49,6 +55,31 @@ def test_where_content_cannot_be_read_is_told():
 def test_a_command_that_is_too_long_is_refused():
     pipeline = Pipeline(name="one", steps={"one": Step(command=["x" * 60_000])})
     assert [one.code for one in problems(OPTIONS, pipeline)] == ["size_refused"]
+
+
+@given(
+    code=st.booleans(),
+    keys=st.sets(st.sampled_from(["a", "A", "1", "max-depth", "plain"])),
+    data=st.sampled_from([None, "./sheet.csv", "./folder"]),
+)
+@example(code=True, keys={"A", "a", "1"}, data="./sheet.csv")
+def test_a_command_is_never_longer_than_what_was_measured(code, keys, data):
+    """Archives and renamed inputs count, too."""
+    words = [f"${{{{ parameters.{key} }}}}" for key in sorted(keys)]
+    parameters = {key: Parameter("string") for key in keys}
+    inputs = {}
+    if data:
+        parameters["data"] = Parameter("file" if "." in data[1:] else "directory", default=data)
+        inputs, words = {"In": "${{ parameters.data }}"}, [*words, "${{ inputs.In }}"]
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "src").mkdir()
+        (Path(folder) / "folder").mkdir()
+        (Path(folder) / "sheet.csv").touch()
+        step = Step(command=["true", *words], inputs=inputs, code="./src" if code else None)
+        pipeline = Pipeline(name="one", parameters=parameters, steps={"one": step})
+        document = json.loads(compile_pipeline(OPTIONS, take(pipeline, Path(folder), Path(folder) / "store")))
+    command = next(about["componentSpec"]["command"] for _, about in document["resources"] if "componentSpec" in about)
+    assert len(command) <= measured(pipeline, "one") <= len(command) + 200
 
 
 def test_a_name_that_is_too_long_is_refused():

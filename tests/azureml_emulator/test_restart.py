@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 import time
@@ -99,7 +100,22 @@ def test_a_port_that_is_taken_is_said(fresh, emulated, tmp_path) -> None:
     assert f"port {port} cannot be listened on" in second.stderr
 
 
+@pytest.mark.parametrize("name", ["ca.pem", "ca.key"])
+def test_certificates_that_cannot_be_read_end_it_and_leave_nothing(emulated, fresh, name) -> None:
+    fresh.stop()
+    (fresh.state / name).write_text("garbage")
+    command = [str(emulated.PENSTOCK), "emulate", "azureml", "--state", str(fresh.state)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert "remove both" in done.stderr
+    for each in ("ca.pem", "ca.key"):
+        (fresh.state / each).unlink()
+    fresh.start()
+
+
 def test_without_a_folder_nothing_stays(emulated, tmp_path) -> None:
+    tmp_path = tmp_path / "it's: a #folder"
+    tmp_path.mkdir()
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     command = [str(emulated.PENSTOCK), "emulate", "azureml"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment)
@@ -116,7 +132,9 @@ def test_without_a_folder_nothing_stays(emulated, tmp_path) -> None:
     (target,) = yaml.safe_load(text)["targets"].values()
     assert target["backend"] == "azureml"
     assert target["resource_manager"].startswith("https://127.0.0.1:")
-    assert f"export REQUESTS_CA_BUNDLE='{target['ca']}'" in text
+    assert Path(target["ca"]).parent.parent == tmp_path
+    exported = next(line for line in lines if "REQUESTS_CA_BUNDLE" in line)
+    assert shlex.split(exported.removeprefix("# ")) == ["export", f"REQUESTS_CA_BUNDLE={target['ca']}"]
 
 
 def test_steps_of_the_next_emulator_are_left_alone_by_the_watcher_of_the_last(fresh) -> None:
