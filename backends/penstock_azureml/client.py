@@ -17,7 +17,7 @@ from urllib.parse import urlencode, urlsplit
 
 from attrs import frozen
 
-from penstock.errors import TargetUnavailable
+from penstock.errors import ConfigInvalid, TargetUnavailable
 from penstock_azureml import addresses
 from penstock_azureml.credentials import Tokens, needed
 from penstock_azureml.kept import Kept
@@ -176,6 +176,9 @@ class Azure:
                 if not left:
                     raise unreached(what, host, error, self.options) from None
                 continue
+            except OSError as error:  # requests cannot read the certificates any more
+                _trusted(self.options)
+                raise unreached(what, host, error, self.options) from None
             except ValueError:  # headers that nobody can read
                 raise Answer(0, {}, b"", what, host).strange() from None
             if most is None and len(found.body) > MOST:
@@ -202,6 +205,7 @@ def _connected(options: AzuremlOptions) -> tuple[Tokens, Any]:
         from azure.core.pipeline.transport import RequestsTransport
     except ModuleNotFoundError:
         raise needed("azure-core") from None
+    _trusted(options)
     transport = RequestsTransport(
         connection_timeout=options.poll_timeout,
         read_timeout=options.poll_timeout,
@@ -213,6 +217,24 @@ def _connected(options: AzuremlOptions) -> tuple[Tokens, Any]:
     assert transport.session is not None
     transport.session.auth = _signed  # else requests puts what a .netrc says in the place of our token
     return Tokens(options), transport
+
+
+def _trusted(options: AzuremlOptions) -> None:
+    """See that the file of certificates is one. Raises ConfigInvalid."""
+    if options.ca is None:
+        return
+    import ssl
+
+    try:
+        ssl.create_default_context(cafile=str(options.ca))
+    except ssl.SSLError:
+        raise ConfigInvalid(f"the option `ca` of the target: there is no certificate in `{options.ca}`") from None
+    except OSError as error:
+        why = (error.strerror or "unreadable").lower()
+        raise ConfigInvalid(
+            f"the option `ca` of the target: `{options.ca}` cannot be read ({why}); an emulator without `--state` takes"
+            " its own along when it ends"
+        ) from None
 
 
 def _signed(request: T) -> T:

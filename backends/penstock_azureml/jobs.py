@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -35,10 +36,6 @@ _TOKEN = "x-azureml-token"
 """The token, for Azure ML, by which Azure reads data as whoever submits (azure-ai-ml: `JobOperations`)."""
 _THERE = (400, 409)
 """How Azure refuses a PUT of a job that is there already and cannot be changed so (400: azure-docs issue 122250)."""
-
-_KEPT = 512
-_made: dict[str, reading.Finished] = {}
-"""What came of nodes that have ended, by their runs: it does not change any more."""
 
 
 def submit(target: Target, run: RunRequest) -> Submission:
@@ -222,14 +219,22 @@ def _over(child: Mapping[str, Any]) -> bool:
 def _finished(
     azure: Azure, component: Mapping[str, Any], node: str, child: Mapping[str, Any], now: datetime
 ) -> reading.Finished:
-    """What came of a node: its report, and where it succeeded its outputs.
+    """What came of a node that has ended, which is asked for until all of it is there, and does not change any more."""
+    key = (azure.key, "node", str(child["runId"]))
+    finished, _ = kept.get(
+        key, lambda: _read(azure, component, node, child, now), lambda found: math.inf if found[1] else 0.0
+    )
+    return finished
+
+
+def _read(
+    azure: Azure, component: Mapping[str, Any], node: str, child: Mapping[str, Any], now: datetime
+) -> tuple[reading.Finished, bool]:
+    """The report of a node, and where it succeeded its outputs; and whether all of that was there.
 
     What cannot be read, or is not there, is waited for for a while after the node's end (raises TargetUnavailable,
     TargetRefused), but for a report that may not be read: then what run history says is told.
     """
-    run = str(child["runId"])
-    if run in _made:
-        return _made[run]
     wait, succeeded = reading.lately(child, now), reading.step_state(child) == "succeeded"
     lies, found, unread = _lies(azure, component, node, child), {}, None
     for port in lies if succeeded else ():
@@ -248,12 +253,7 @@ def _finished(
     except PenstockError as error:
         if wait and error.code != "permission_denied":
             raise
-    finished = reading.finished_of(report, found, unread)
-    if report is not None and unread is None:  # what is not there yet may come
-        while len(_made) >= _KEPT:
-            _made.pop(next(iter(_made)), None)
-        _made[run] = finished
-    return finished
+    return reading.finished_of(report, found, unread), report is not None and unread is None
 
 
 def _lies(azure: Azure, component: Mapping[str, Any], node: str, child: Mapping[str, Any]) -> Mapping[str, str]:

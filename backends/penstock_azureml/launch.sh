@@ -115,7 +115,10 @@ while [ -z "$stopped" ]; do
   sleep "$delay" &
   child=$!
   waited
+  why=
+  { read -r line && read -r line && IFS= read -r why; } 2>/dev/null <"$folder/attempts/step/$number" || :
   number=`expr "$number" + 1`
+  [ -n "$stopped" ] || printf -- '--- attempt %s of %s after: %s ---\n' "$number" "$attempts" "$why"
 done
 said=$folder/attempts/step/$number
 [ -f "$said" ] || said=/dev/null

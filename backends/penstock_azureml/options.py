@@ -18,6 +18,9 @@ LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 PUBLIC = "https://management.azure.com"
 """Azure Resource Manager of the public cloud."""
 
+IMAGE = r"[A-Za-z0-9][A-Za-z0-9._/:@-]*"
+"""What an image is called: its name is part of a document that Azure reads for placeholders."""
+
 _IDENTITY = {"identity": True}
 _FROZEN = {"frozen": True}
 _GUID = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
@@ -98,7 +101,7 @@ class AzuremlOptions:
     instance_type: str | None = field(
         default=None, metadata=_FROZEN, validator=_matching(r"[A-Za-z0-9_.-]{1,64}", "Standard_DS3_v2")
     )
-    image: str = field(default="python:3.12-slim", metadata=_FROZEN, validator=validators.min_len(1))
+    image: str = field(default="python:3.12-slim", metadata=_FROZEN, validator=_matching(IMAGE, "python:3.12-slim"))
     conda: Path | None = field(default=None, metadata=_FROZEN)
     identity: Literal["managed", "user"] | None = None
     datastore: str = field(

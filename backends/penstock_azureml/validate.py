@@ -7,16 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import yaml
+
 from penstock.contract.target import Problem
 from penstock.spec import Pipeline, Resources
 from penstock_azureml.command import VALUES, command_of, input_ports, of_parameter, value_ports, words_of
 from penstock_azureml.locations import refused
 from penstock_azureml.names import LONGEST, component_name, port_names
-from penstock_azureml.options import AzuremlOptions
+from penstock_azureml.options import IMAGE, AzuremlOptions
 from penstock_azureml.wire import MOST_COMMAND
 
-# An image's name is part of a document that Azure reads for placeholders.
-_IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@-]*")
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 
 _Place = tuple[str | int, ...]
@@ -29,15 +29,33 @@ def problems(options: AzuremlOptions, pipeline: Pipeline) -> Iterator[Problem]:
     places: list[tuple[_Place, Any]] = [(("defaults",), pipeline.defaults)]
     places += [(("steps", name), step) for name, step in pipeline.steps.items()]
     for path, holder in places:
-        if holder.image is not None and not _IMAGE.fullmatch(holder.image):
+        if holder.image is not None and not re.fullmatch(IMAGE, holder.image, re.A):
             yield _error("image_refused", f"`{holder.image[:80]}` is no container image", *path, "image")
         if holder.resources is not None:
             for key, code, message in _beyond(holder.resources):
                 severity: Any = "error" if options.strict else "warning"
                 yield Problem(severity=severity, code=code, message=message, path=(*path, "resources", key))
     yield from _sizes(pipeline)
-    if options.conda is not None and not options.conda.is_file():
-        yield _error("image_refused", f"the target's conda file `{options.conda}` is not there", "defaults")
+    wrong = None if options.conda is None else conda_problem(options.conda)
+    if wrong:
+        yield _error("image_refused", wrong, "defaults")
+
+
+def conda_problem(file: Path) -> str | None:
+    """What is wrong with the target's conda file: Azure builds an environment of it, and says so only then."""
+    where = f"the option `conda` of the target: `{file}`"
+    try:
+        found = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        return f"{where} cannot be read ({(error.strerror or 'unreadable').lower()})"
+    except UnicodeDecodeError:
+        return f"{where} is not in UTF-8"
+    except (yaml.YAMLError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        return f"{where}{f':{mark.line + 1}:{mark.column + 1}' if mark else ''} is no YAML"
+    if not isinstance(found, dict) or not isinstance(found.get("dependencies"), list):
+        return f"{where} is no conda file: it has a list of `dependencies`, and may have `channels` and a `name`"
+    return None
 
 
 def _error(code: str, message: str, *path: str | int) -> Problem:

@@ -44,7 +44,7 @@ def command(session: Any, port: int, state: Path | None, schemas: Path | None) -
     from penstock_azureml_emulator import tls
     from penstock_azureml_emulator.emulator import Emulator
     from penstock_emulator.server import Server
-    from penstock_emulator.serving import InUse, until_signal
+    from penstock_emulator.serving import InUse, listening, until_signal
 
     wait = until_signal()
     folder = state or Path(tempfile.mkdtemp(prefix="penstock-azureml-"))
@@ -62,7 +62,7 @@ def command(session: Any, port: int, state: Path | None, schemas: Path | None) -
                     f"`{where}` and `ca.key` cannot be used ({error}); remove both, new ones are made"
                 ) from None
             try:
-                server = Server(emulator, port, context)
+                server = listening(emulator.folder, port, lambda free: Server(emulator, free, context))
             except OSError as error:
                 raise UsageError(f"port {port} cannot be listened on: {error.strerror}; 0 takes a free one") from None
         except BaseException:  # whatever it was: nobody else closes what watches steps and holds the folder

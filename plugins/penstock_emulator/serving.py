@@ -5,8 +5,14 @@ from __future__ import annotations
 import fcntl
 import signal
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
+
+from penstock_emulator.server import Server
+
+S = TypeVar("S", bound=Server)
 
 _LOOK = 0.05
 """Seconds between looks whether it is to end."""
@@ -26,6 +32,21 @@ def lock(folder: Path) -> IO[str]:
         held.close()
         raise InUse(f"another emulator works on {folder.resolve()}") from None
     return held
+
+
+def listening(folder: Path, port: int, open_at: Callable[[int], S]) -> S:
+    """What `open_at` opens on a port; for 0 on the one that this state had before, as long as it is free.
+
+    So whoever was told an address finds the emulator there again. Raises OSError.
+    """
+    file = folder / "port"
+    opened = None
+    if not port:
+        with suppress(OSError, ValueError, OverflowError):
+            opened = open_at(int(file.read_text()))
+    opened = open_at(port) if opened is None else opened
+    file.write_text(str(opened.server_address[1]))
+    return opened
 
 
 def until_signal() -> Any:

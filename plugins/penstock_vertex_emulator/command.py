@@ -37,7 +37,7 @@ def command(session: Any, port: int, grpc_port: int | None, state: Path | None) 
     """
     from penstock.errors import UsageError
     from penstock_emulator.server import Server
-    from penstock_emulator.serving import InUse, until_signal
+    from penstock_emulator.serving import InUse, listening, until_signal
     from penstock_vertex_emulator.emulator import Emulator
     from penstock_vertex_emulator.grpc_server import GrpcServer
 
@@ -51,7 +51,7 @@ def command(session: Any, port: int, grpc_port: int | None, state: Path | None) 
         except OSError as error:
             raise UsageError(f"{folder} cannot be used: {error.strerror}; choose another with --state") from None
         try:
-            server = Server(emulator, port)
+            server = listening(folder, port, lambda free: Server(emulator, free))
             grpc = None if grpc_port is None else GrpcServer(emulator, grpc_port)
         except OSError as error:
             emulator.close()

@@ -162,7 +162,11 @@ def test_an_attempt_is_made_again(containers, path, tmp_path, fails, status, att
     (tmp_path / "count").touch()
     step = containers.program(code, str(tmp_path / "count"), str(fails), retry=Retry(attempts=3, delay=0.01))
     one = containers.contained(step, tmp_path)
-    assert one.run(path) == (status, "".join(f"attempt {number + 1}\n" for number in range(attempts)))
+    log = "attempt 1\n" + "".join(
+        f"--- attempt {number} of 3 after: exited with code 3 ---\nattempt {number}\n"
+        for number in range(2, attempts + 1)
+    )
+    assert one.run(path) == (status, log)
     assert one.finished.attempt == attempts
     said = ("step_failed", 3, "exited with code 3") if status else (None, 0, "")
     assert (one.report.code, one.report.exit_code, one.report.message) == said

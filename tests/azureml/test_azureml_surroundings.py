@@ -14,7 +14,7 @@ import pytest
 
 from penstock.contract.run import BoundParameters, RunRequest
 from penstock.contract.target import Publication
-from penstock.errors import TargetRefused
+from penstock.errors import ConfigInvalid, TargetRefused
 from penstock.workspace import Workspace
 from penstock_azureml.client import connect
 from penstock_azureml.options import AzuremlOptions
@@ -43,6 +43,22 @@ def test_no_proxy_stands_before_what_listens_on_this_machine(project: Path, vari
     command = [sys.executable, "-m", "penstock", "target", "check", "prod"]
     done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [(None, "cannot be read"), ("no certificate", "there is no certificate in")]
+)
+def test_certificates_that_are_none_are_a_matter_of_the_configuration(project, target, content, said) -> None:
+    (project / "penstock.yaml").write_text(
+        json.dumps({"target": "prod", "targets": {"prod": {**target, "ca": "ca.pem"}}})
+    )
+    if content is not None:
+        (project / "ca.pem").write_text(content)
+    with Workspace.open(project, env={}, actor="ada") as workspace:
+        with pytest.raises(ConfigInvalid, match=f"^the option `ca` of the target: .*{said}"):
+            workspace.publish(project / "ours.yaml")
+        (line,) = workspace.targets.check("prod").lines
+        assert said in line
 
 
 @pytest.mark.parametrize("address", ["https://management.azure.com", "https://127.0.0.1:9"])

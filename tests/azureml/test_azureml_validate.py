@@ -87,6 +87,34 @@ def test_a_name_that_is_too_long_is_refused():
     assert [one.code for one in problems(OPTIONS, pipeline)] == ["name_refused"]
 
 
-def test_a_conda_file_that_is_not_there_is_told():
-    options = evolve(OPTIONS, conda=Path("/nowhere.yaml"))
-    assert found(options) == [("error", "image_refused", "defaults")]
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "cannot be read (no such file or directory)"),
+        (b"garbage: [\n", ":2:1 is no YAML"),
+        (b"just text\n", "is no conda file: it has a list of `dependencies`"),
+        (b"dependencies: numpy\n", "is no conda file"),
+        ("name: caf\u00e9\n".encode("latin-1"), "is not in UTF-8"),
+        (b"[" * 5_000, "is no YAML"),
+    ],
+)
+def test_a_conda_file_that_is_none_is_told_before_azure_builds_of_it(tmp_path, content, said):
+    file = tmp_path / "env.yml"
+    if content is not None:
+        file.write_bytes(content)
+    pipeline = Pipeline(name="one", steps={"only": Step(command=["true"])})
+    (problem,) = problems(evolve(OPTIONS, conda=file), pipeline)
+    assert problem.code == "image_refused"
+    assert problem.message.startswith(f"the option `conda` of the target: `{file}`") and said in problem.message
+
+
+def test_a_conda_file_that_is_one_is_taken(tmp_path):
+    file = tmp_path / "env.yml"
+    file.write_text("name: x\nchannels: [conda-forge]\ndependencies: [python=3.12, {pip: [numpy]}]\n")
+    assert found(evolve(OPTIONS, conda=file)) == []
+
+
+@pytest.mark.parametrize("image", ["", "not an image !", "${{inputs.x}}", "a b", "x\ny"])
+def test_an_image_of_a_target_that_is_none_is_refused(image):
+    with pytest.raises(ValueError, match=r"is no image: write it like `python:3\.12-slim`"):
+        evolve(OPTIONS, image=image)

@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -145,3 +146,14 @@ def test_steps_of_the_next_emulator_are_left_alone_by_the_watcher_of_the_last(fr
         fresh.kill()
         fresh.start()
     assert [fresh.wait(name)["status"] for name in names] == ["Completed"] * 4
+
+
+def test_it_listens_where_it_did(fresh) -> None:
+    before = fresh.url
+    fresh.stop()
+    fresh.start()
+    assert fresh.url == before
+    fresh.stop()
+    with socket.create_server(("127.0.0.1", int(before.rpartition(":")[2]))):
+        fresh.start()
+    assert fresh.url != before
