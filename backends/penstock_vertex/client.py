@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import frozen
 
 from penstock.errors import TargetRefused, TargetUnavailable
-from penstock_vertex.credentials import credentials_of, made_once
+from penstock_vertex.credentials import credentials_of, made_once, undisturbed
 from penstock_vertex.repeating import repeated
 from penstock_vertex.staging import split_uri
 from penstock_vertex.troubles import from_google, translated
@@ -238,11 +238,14 @@ def _jobs(endpoint: str, transport: str, credentials: str) -> PipelineServiceCli
 
     if transport == "grpc" and credentials == "anonymous":  # an emulator on this machine, which speaks without TLS
         return PipelineServiceClient(transport=_plain_grpc(endpoint))
-    return PipelineServiceClient(
+    client = PipelineServiceClient(
         transport=transport,
         credentials=credentials_of(credentials),
         client_options=ClientOptions(api_endpoint=endpoint),
     )
+    if transport == "rest":
+        undisturbed(client.transport._session, endpoint)
+    return client
 
 
 @made_once
@@ -252,7 +255,9 @@ def _files(project: str, endpoint: str | None, credentials: str) -> Client:
 
     # Said in any case: else STORAGE_EMULATOR_HOST, which other programs need, would be where everything goes.
     options = {"api_endpoint": endpoint or STORAGE}
-    return storage.Client(project=project, credentials=credentials_of(credentials), client_options=options)
+    client = storage.Client(project=project, credentials=credentials_of(credentials), client_options=options)
+    undisturbed(client._http, options["api_endpoint"])
+    return client
 
 
 def _md5(data: bytes | Path) -> str:

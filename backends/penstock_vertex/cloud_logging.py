@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from attrs import frozen
 
 from penstock.errors import TargetUnavailable
-from penstock_vertex.credentials import credentials_of, made_once
+from penstock_vertex.credentials import credentials_of, made_once, undisturbed
 from penstock_vertex.repeating import repeated
 from penstock_vertex.troubles import translated
 
@@ -105,7 +105,9 @@ def _client(project: str, endpoint: str | None, credentials: str) -> Client:
     from google.cloud.logging import Client
 
     options = None if endpoint is None else {"api_endpoint": endpoint}
-    return Client(project=project, credentials=credentials_of(credentials), client_options=options, _use_grpc=False)
+    client = Client(project=project, credentials=credentials_of(credentials), client_options=options, _use_grpc=False)
+    undisturbed(client._http, endpoint or _PLACE)
+    return client
 
 
 def _entry(said: Mapping[str, Any]) -> Entry:

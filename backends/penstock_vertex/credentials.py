@@ -6,6 +6,8 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, ParamSpec, TypeVar
 
+from penstock_vertex.addresses import LOOPBACK, host_of
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -22,6 +24,20 @@ def credentials_of(kind: str) -> Any:
 
     found, _ = google.auth.default(scopes=["https://www.googleapis.com/auth/cloud-platform"])
     return found
+
+
+def undisturbed(session: Any, address: str) -> None:
+    """Let a session of `requests` send the header that Google's library makes, and reach this machine directly.
+
+    Else it puts what a `.netrc` says in the header's place, and asks a proxy for an emulator's address.
+    """
+    session.auth = _as_it_is
+    if host_of(address) in LOOPBACK:
+        session.trust_env = False
+
+
+def _as_it_is(request: R) -> R:
+    return request
 
 
 def made_once(make: Callable[P, R]) -> Callable[P, R]:

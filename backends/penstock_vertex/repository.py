@@ -17,7 +17,7 @@ from attrs import frozen
 
 from penstock.errors import TargetRefused
 from penstock_vertex.addresses import Repository, split_repository
-from penstock_vertex.credentials import credentials_of, made_once
+from penstock_vertex.credentials import credentials_of, made_once, undisturbed
 from penstock_vertex.repeating import repeated
 from penstock_vertex.troubles import translated
 
@@ -156,12 +156,14 @@ def registry_of(options: VertexOptions, url: str) -> Registry:
     """The repository at a URL, with the credentials of a target. Raises TargetUnavailable without any."""
     place = split_repository(url)
     with translated("the repository cannot be reached", options, f"project `{place.project}`", place.origin):
-        return Registry(options, place, _session(options.credentials))
+        return Registry(options, place, _session(options.credentials, place.origin))
 
 
 @made_once
-def _session(credentials: str) -> AuthorizedSession:
-    """The session of some credentials, made once: it holds connections, and threads share it as they do storage's."""
+def _session(credentials: str, origin: str) -> AuthorizedSession:
+    """The session of one address, made once: it holds connections, and threads share it as they do storage's."""
     from google.auth.transport.requests import AuthorizedSession
 
-    return AuthorizedSession(credentials_of(credentials))
+    session = AuthorizedSession(credentials_of(credentials))
+    undisturbed(session, origin)
+    return session
