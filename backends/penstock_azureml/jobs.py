@@ -98,7 +98,11 @@ def outputs(target: Target, run: RunRef) -> RunOutputs:
 def cancel(target: Target, run: str) -> bool:
     """Ask a job to end; false when it has ended. Raises NotFound."""
     azure = connect(target.options)
-    if reading.state_of(_need(azure, run)) not in ("queued", "running"):
+    found = history.of_run(azure, run, "", "the run cannot be read")
+    if found.status == 404:  # what history does not have yet may be there all the same
+        if azure.find(_path(run), "the job cannot be read") is None:
+            raise _unknown(run)
+    elif reading.state_of(found.json()) not in ("queued", "running"):
         return False
     azure.arm("POST", f"{_path(run)}/cancel", "the job cannot be canceled")
     return True
@@ -194,7 +198,11 @@ def _need(azure: Azure, run: str) -> Mapping[str, Any]:
         found = history.of_run(azure, run, "", "the run cannot be read")
         if found.status != 404:
             return found.json()
-    raise NotFound(f"this target does not know the run `{run}`", code="run_not_found")
+    raise _unknown(run)
+
+
+def _unknown(run: str) -> NotFound:
+    return NotFound(f"this target does not know the run `{run}`", code="run_not_found")
 
 
 def _nodes(azure: Azure, component: Mapping[str, Any], run: str) -> dict[str, Mapping[str, Any]]:

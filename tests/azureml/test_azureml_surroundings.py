@@ -98,3 +98,14 @@ def test_somebody_else_s_job_under_the_id_of_a_run_is_not_taken_for_it(project: 
         azure.arm("PUT", f"jobs/{run.id}", "none", {"properties": properties})
         with pytest.raises(TargetRefused, match="is there already, and it runs another component"):
             opened.submit(run)
+
+
+def test_a_job_that_run_history_does_not_have_yet_is_canceled(project: Path, faults: Any) -> None:
+    (project / "long.yaml").write_text(SPEC.format(name="long").replace("exit 0", "sleep 600"))
+    with Workspace.open(project, env={}, actor="ada") as workspace:
+        workspace.publish(project / "long.yaml", endpoint="long")
+        run = workspace.submit("long")
+        ref, _ = workspace.services.registry.runs.ref(run.id)
+        faults("history.get", error="NotFound", times=2)
+        assert workspace.services.targets.open("prod").cancel(ref) is True
+        assert workspace.runs.wait(run.id, timeout=60).state == "canceled"
