@@ -73,7 +73,8 @@ class Defaults(Shown):
 class Step(Shown):
     """One process: an argument list, what it reads and what it writes.
 
-    `command` given as one string is split once into arguments, placeholders kept whole. `description` is for people.
+    `command` given as one string is split once into arguments, placeholders kept whole; what only a shell would expand
+    or obey is refused there unless it is quoted, like `*.csv`, `~/x`, `|` or `cd`. `description` is for people.
     `inputs` are what it reads, by name: each exactly one placeholder of a parameter or of another step's output.
     `outputs` are what it writes, by name, each to the path that replaces its placeholder. `env` are variables of its
     environment, which may hold placeholders. `after` names steps that end first although nothing of theirs is read.
