@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from itertools import zip_longest
 from pathlib import Path, PurePath
@@ -20,6 +20,7 @@ from penstock.records import FrozenSnapshot
 from penstock.spec import Parameter, Value
 from penstock.spec.binding import bind
 from penstock.spec.parameters import HIDDEN
+from penstock.spec.sizes import Sizes
 from penstock.spec.values import OpenedPath, RawValue, describe
 from penstock.text import with_article
 
@@ -115,6 +116,7 @@ def bind_parameters(snapshot: FrozenSnapshot, options: TriggerOptions, resolve: 
                 problems.append(Problem(answer.code, answer.message, (name,)))
             else:
                 artifacts[name] = typed[name] = answer
+    problems = problems or list(_too_long(snapshot, texts))
     if problems:
         raise ParameterInvalid.of(sorted(problems, key=lambda problem: str(problem.path)), "parameters")
     return BoundParameters(typed=typed, texts=texts, artifacts=artifacts, bundled=bundled, sensitive=tuple(sensitive))
@@ -125,10 +127,23 @@ def location_of(name: str, parameter: Parameter, text: str, folder: Path | None)
     return Location(parameter=name, type="file" if parameter.type == "file" else "directory", text=text, base=folder)
 
 
-@lru_cache(maxsize=_KEPT)
+def _too_long(snapshot: FrozenSnapshot, texts: Mapping[str, str]) -> Iterator[Problem]:
+    """The parameters that make an argument or variable longer than a program can be given."""
+    sizes = {name: len(text.encode()) for name, text in texts.items()}
+    for found in _read(snapshot)[1].oversized(sizes):
+        name = max(found.parameters, key=lambda one: sizes.get(one, 0), default="")
+        yield Problem("parameter_too_large", f"with it, {found}", (name,), hint="pass what is long as a file")
+
+
 def declared_by(snapshot: FrozenSnapshot) -> Mapping[str, Parameter]:
     """The parameters that a snapshot declares."""
-    return codec.from_canonical(snapshot.spec).parameters
+    return _read(snapshot)[0]
+
+
+@lru_cache(maxsize=_KEPT)
+def _read(snapshot: FrozenSnapshot) -> tuple[Mapping[str, Parameter], Sizes]:
+    pipeline = codec.from_canonical(snapshot.spec)
+    return pipeline.parameters, Sizes(pipeline)
 
 
 @lru_cache(maxsize=_KEPT)
