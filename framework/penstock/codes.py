@@ -72,6 +72,7 @@ reference_expected SpecInvalid: An input or output takes exactly one reference.
 reference_scope SpecInvalid: A reference to something that cannot be read from where it stands.
 reference_unknown SpecInvalid: A reference to something that the pipeline does not declare.
 artifact_in_command SpecInvalid: A file or directory reaches a command through the step's `inputs` only.
+code_large SpecInvalid: More than 100 MB of code would travel; leave out what is none, or say that it is meant.
 argument_too_large SpecInvalid: An argument or variable is longer than a program can be given; put it into a file.
 env_name_invalid SpecInvalid: The name of an environment variable holds `=` or NUL, or is empty.
 limit_invalid SpecInvalid: A limit of a parameter that no value can keep.
