@@ -161,3 +161,15 @@ def test_who_sits_at_a_terminal_is_asked(large, start):
         os.write(ours, answer)
         assert asked.wait() == status
         os.close(ours)
+
+
+def test_an_endpoint_has_one_name_in_whichever_form_it_is_written(project, cli):
+    composed, decomposed = "m\u00fcller", "mu\u0308ller"
+    cli("publish", "greet.yaml", "--endpoint", decomposed).ok()
+    assert cli("endpoint", "list", "--json").json["items"][0]["name"] == composed
+    for name in (composed, decomposed):
+        cli("endpoint", "show", name).ok()
+        cli("publish", "greet.yaml", "--endpoint", name).ok()
+        assert cli("submit", name, "--json").ok().json["endpoint"] == composed
+        assert cli("submit", f"{name}@0", "--idempotency-key", "k", "--json").ok().json["endpoint"] == composed
+    cli("endpoint", "create", decomposed, "greet:1").refused(8)

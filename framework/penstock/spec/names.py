@@ -42,6 +42,11 @@ def name_problem(what: str, text: str) -> str | None:
     return None
 
 
+def normal(text: str) -> str:
+    """A name in NFC, the one form in which names are kept and looked up."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
 def note_problem(what: str, text: str, most: int = MAX_NOTE) -> str | None:
     """Whether a text that people keep beside something is too long, as one sentence that begins with `what`."""
     size = len(text.encode(errors="surrogatepass"))
