@@ -12,7 +12,7 @@ from penstock.spec.keys import DURATION, KEY, SIZE, Key
 from penstock.spec.parameters import Output
 from penstock.spec.quantity import bytes_of, cores_of, seconds_of
 from penstock.spec.shown import Shown, mapping, names
-from penstock.spec.values import Type
+from penstock.spec.values import Type, plain
 
 _FILLED = {KEY: Key(filled=True)}
 _INPUTS = {KEY: Key(links=("parameters", "steps"), named=True)}
@@ -20,7 +20,7 @@ _CODE = {KEY: Key(bundled="code")}
 
 
 def _command(value: str | Sequence[str]) -> tuple[str, ...]:
-    return split(value) if isinstance(value, str) else tuple(value)
+    return split(value) if isinstance(value, str) else tuple(map(plain, value))
 
 
 def _outputs(value: Mapping[Any, str | Output] | None) -> dict[str, Output]:
@@ -61,7 +61,7 @@ class Defaults(Shown):
     long it may take, in seconds or text like `2h`.
     """
 
-    code: str | None = field(default=None, metadata=_CODE)
+    code: str | None = field(default=None, converter=plain, metadata=_CODE)
     image: str | None = None
     env: Mapping[str, str] = field(factory=dict, converter=mapping, metadata=_FILLED)
     resources: Resources | None = None
@@ -89,7 +89,7 @@ class Step(Shown):
     outputs: Mapping[str, Output] = field(factory=dict, converter=_outputs, metadata={KEY: Key(named=True)})
     env: Mapping[str, str] = field(factory=dict, converter=mapping, metadata=_FILLED)
     after: tuple[str, ...] = field(default=(), converter=names, metadata={KEY: Key(steps=True)})
-    code: str | None = field(default=None, metadata=_CODE)
+    code: str | None = field(default=None, converter=plain, metadata=_CODE)
     image: str | None = None
     resources: Resources | None = None
     retry: Retry | None = None

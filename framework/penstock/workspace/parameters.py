@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from itertools import zip_longest
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 from attrs import frozen
@@ -95,7 +95,7 @@ def bind_parameters(snapshot: FrozenSnapshot, options: TriggerOptions, resolve: 
                 code, message = "sensitive_missing", "its value was not kept; a rerun has to give it again"
             problems.append(Problem(code, message, (name,), hint=hint))
             continue
-        bound = bind(parameter, _plain(parameter, given[name]) if name in given else parameter.default)
+        bound = bind(parameter, given.get(name, parameter.default))
         if bound.problems:
             problems.extend(problem.under(name) for problem in bound.problems)
             continue
@@ -204,15 +204,10 @@ def request_text(options: TriggerOptions, version: str | None) -> str:
 def _shown(parameter: Parameter | None, value: Any, folder: Path | None) -> str | dict[str, str]:
     if parameter is None:
         return {"refused": describe(value)}
-    bound = bind(parameter, _plain(parameter, value))
+    bound = bind(parameter, value)
     if bound.problems:
         # No accepted request says this: text that reads like the value is another request.
         return {"refused": describe(value)}
     if parameter.is_artifact and folder is not None and "://" not in bound.text:
         return os.path.normpath(folder / bound.text)
     return bound.text
-
-
-def _plain(parameter: Parameter, value: Any) -> Value:
-    """A path as text."""
-    return os.fspath(value) if parameter.is_artifact and isinstance(value, PurePath) else value
