@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 from collections.abc import Mapping, Sequence
@@ -45,6 +46,12 @@ def not_started(step: Step, command: Sequence[str], environment: Mapping[str, st
         return f"could not start: `{word}`, or the interpreter it names, was not found {where}"
     if isinstance(error, PermissionError):
         return f"could not start: `{word}` is not executable"
+    if isinstance(error, OSError) and error.errno == errno.E2BIG:
+        size = max(len(os.fsencode(one)) for one in (*command, *environment.values()))
+        return (
+            f"could not start `{word}`: its arguments and variables are more than the kernel takes, the longest is "
+            f"{size:,} bytes; pass what is long as a file"
+        )
     return f"could not start `{word}`: {getattr(error, 'strerror', None) or error}"
 
 

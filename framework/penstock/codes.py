@@ -28,6 +28,7 @@ output_invalid RunFailed: The step wrote an output that is not of the type it de
 # Of the call itself.
 usage_error UsageError exit=2 http=400: The call is wrong; the message says what it takes.
 name_invalid UsageError,SpecInvalid,ConfigInvalid: A name that cannot be one; choose another.
+text_too_large UsageError,SpecInvalid: A description, reason or tag is too long; keep it elsewhere and name that.
 idempotency_key_invalid UsageError: An idempotency key is empty or too long.
 time_invalid UsageError: A time that cannot be read; write `2026-11-20T14:00:00Z`.
 kind_unknown UsageError,SpecInvalid: There is no such kind of document; use one that is listed.
@@ -72,6 +73,8 @@ reference_expected SpecInvalid: An input or output takes exactly one reference.
 reference_scope SpecInvalid: A reference to something that cannot be read from where it stands.
 reference_unknown SpecInvalid: A reference to something that the pipeline does not declare.
 artifact_in_command SpecInvalid: A file or directory reaches a command through the step's `inputs` only.
+code_large SpecInvalid: More than 100 MB of code would travel; leave out what is none, or say that it is meant.
+argument_too_large SpecInvalid: An argument or variable is longer than a program can be given; put it into a file.
 env_name_invalid SpecInvalid: The name of an environment variable holds `=` or NUL, or is empty.
 limit_invalid SpecInvalid: A limit of a parameter that no value can keep.
 limit_not_applicable SpecInvalid: A limit that does not go with the parameter's type.

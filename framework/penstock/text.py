@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+_UNITS = ("kB", "MB", "GB", "TB")
+
 
 def with_article(word: str) -> str:
     """A word of ours with `a` or `an` before it, as it is spoken."""
@@ -13,3 +15,13 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def size_text(size: int) -> str:
+    """A number of bytes as people say it: `0 bytes`, `1 byte`, `2.5 kB`, `312 MB`."""
+    if size < 1000:
+        return f"{size} byte{'' if size == 1 else 's'}"
+    amount, power = size / 1000, 0
+    while amount >= 999.5 and power < len(_UNITS) - 1:
+        amount, power = amount / 1000, power + 1
+    return f"{amount:.{0 if amount >= 9.95 else 1}f} {_UNITS[power]}"

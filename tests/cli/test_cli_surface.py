@@ -16,7 +16,7 @@ demo
 status
 validate --target
 schema
-publish --from --name --label --target --endpoint --default
+publish --from --name --label --target --endpoint --default --yes
 pipeline list --all --limit
 pipeline show
 pipeline disable --reason --cancel-runs
@@ -35,7 +35,7 @@ endpoint access --public --private
 endpoint deduplicate --window --off
 endpoint disable --reason --cancel-runs
 endpoint enable
-submit -p --params --experiment --description --tag --idempotency-key --wait
+submit -p --params --experiment --description --tag --idempotency-key --wait --yes
 run list --all --limit
 run show
 run wait

@@ -17,18 +17,26 @@ from hypothesis import strategies as st
 
 from penstock.errors import RegistryError
 from penstock.snapshot import Archive, extract
+from penstock.snapshot.ignoring import CACHES
 from penstock.snapshot.members import digest_of, members
 from penstock.snapshot.packing import location_of, pack
 from penstock.snapshot.walking import Found, NotBundled, files_in
 
 _names = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0/"), min_size=1, max_size=40).filter(
-    lambda name: name not in (".", "..", ".git", ".penstock", "__pycache__", ".gitignore") and len(name.encode()) <= 200
+    lambda name: name not in (".", "..", ".git", ".penstock", ".gitignore", *CACHES) and len(name.encode()) <= 200
 )
 
 
 def packed(source, store):
-    digest, size = pack(files_in(Path(os.path.realpath(source)), store), store)
-    return Archive(path=".", kind="code", digest=digest, size=size, location=location_of(digest, store))
+    root = Path(os.path.realpath(source))
+    made = pack(files_in(root, store, top=root).found, store)
+    location = location_of(made.digest, store)
+    return Archive(path=".", kind="code", digest=made.digest, normal=made.normal, size=made.size, location=location)
+
+
+def travelling(root, store):
+    """The paths of the files of code that travel; what is only an empty folder is left out here."""
+    return [each.path for each in files_in(root, store, top=root).found if each.source is not None]
 
 
 def contents(folder):
@@ -37,6 +45,10 @@ def contents(folder):
         for path in folder.rglob("*")
         if path.is_file()
     }
+
+
+def folders(folder):
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_dir()}
 
 
 @settings(max_examples=40, deadline=None)
@@ -60,13 +72,18 @@ def test_what_is_packed_is_unpacked(files):
         except NotBundled as error:
             assert error.code == "name_clash"
             return
+        data = pack(files_in(Path(os.path.realpath(base / "src")), base / "store").found, base / "store")
+        assert data.digest == archive.digest  # nothing was said of what is to stay at home
         extract(archive, base / "out")
         packed_again = packed(base / "out", base / "store")
         assert packed_again == archive
         assert archive.size == sum(len(data) for data, _ in written.values())
-        assert sorted(contents(base / "out").values()) == sorted(written.values())
+        assert contents(base / "out") == written
+        assert folders(base / "out") == folders(base / "src")
         with tarfile.open(archive.location) as tar:
-            assert [(m.path, m.size) for m in members(archive.location)] == [(m.name, m.size) for m in tar]
+            assert [(m.path, m.size, m.is_folder) for m in members(archive.location)] == [
+                (m.name, m.size, m.isdir()) for m in tar
+            ]
             assert all((m.mtime, m.uid, m.uname) == (0, 0, "") for m in tar)
 
 
@@ -181,7 +198,7 @@ from penstock.snapshot.packing import pack
 from penstock.snapshot.walking import files_in
 print("up", flush=True)
 while True:
-    pack(files_in(Path(sys.argv[1]), Path(sys.argv[2])), Path(sys.argv[2]))
+    pack(files_in(Path(sys.argv[1]), Path(sys.argv[2])).found, Path(sys.argv[2]))
 """
 
 
@@ -240,7 +257,7 @@ def test_ignore_rules(tmp_path, rules):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text("x")
     (tmp_path / ".gitignore").write_bytes(rules.encode())
-    travels = {found.path for found in files_in(tmp_path.resolve(), tmp_path / "store")} - {".gitignore"}
+    travels = set(travelling(tmp_path.resolve(), tmp_path / "store")) - {".gitignore"}
     assert travels == {path for path, stays in RULES[rules].items() if stays}
 
 
@@ -252,7 +269,7 @@ def test_nearer_rules_win_and_an_ignored_folder_stays_ignored(tmp_path):
     (tmp_path / "sub/.gitignore").write_text("!*.log\n/deep/b.log\n")
     (tmp_path / "gone/.gitignore").write_text("!*.log\n")
     (tmp_path / "broken").symlink_to("nowhere")
-    found = [each.path for each in files_in(tmp_path.resolve(), tmp_path / "store")]
+    found = travelling(tmp_path.resolve(), tmp_path / "store")
     assert found == [".gitignore", "sub/.gitignore", "sub/a.log"]
 
 
@@ -280,5 +297,5 @@ def test_git_agrees(rules):
         subprocess.run(["git", "init", "-q", "--template="], cwd=root, env=clean, check=True)
         command = ["git", "ls-files", "-z", "--others", "--exclude-standard"]
         listed = subprocess.run(command, cwd=root, env=clean, check=True, capture_output=True).stdout
-        ours = [found.path for found in files_in(root, root / "store")]
+        ours = travelling(root, root / "store")
         assert ours == sorted(path for path in listed.decode().split("\0") if path)

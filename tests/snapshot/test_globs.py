@@ -106,5 +106,5 @@ def test_more_rules_than_can_be_matched_are_said_so_in_place_of_bundling_what_th
     (tmp_path / ".gitignore").write_text("*.env\n*.key\n")
     (tmp_path / "secret.env").touch()
     with pytest.raises(NotBundled, match="more rules than can be matched") as refused:
-        files_in(tmp_path, tmp_path / "none")
+        files_in(tmp_path, tmp_path / "none", top=tmp_path)
     assert refused.value.code == "file_unreadable"

@@ -89,7 +89,6 @@ def test_nothing_but_content_counts(folder, store, tmp_path):
     digest = take(CODE, folder, store).digest
     os.utime(folder / "src/main.py", (1, 1))
     (folder / "src/main.py").chmod(0o640)
-    (folder / "src/empty/folder").mkdir(parents=True)
     (folder / "src/__pycache__").mkdir()
     (folder / "src/__pycache__/main.pyc").write_text("x")
     (folder / "src/.git").write_text("gitdir: elsewhere")
@@ -110,6 +109,7 @@ def test_nothing_but_content_counts(folder, store, tmp_path):
         lambda src: (src / "empty").touch(),
         lambda src: (src / "sub/run.sh").unlink(),
         lambda src: (src / ".gitignore").touch(),
+        lambda src: (src / "empty/folder").mkdir(parents=True),
     ],
 )
 def test_every_change_of_content_counts(folder, store, change):
@@ -137,12 +137,16 @@ def test_the_spec_and_where_data_lies_count(folder, store):
     verify(before)
 
 
-def test_names_travel_in_one_unicode_form(folder, store):
+def test_names_travel_byte_for_byte_and_count_in_one_unicode_form(folder, store):
     (folder / "src/e\u0301.py").write_text("x")
     decomposed = take(CODE, folder, store)
     (folder / "src/e\u0301.py").rename(folder / "src/\u00e9.py")
-    assert take(CODE, folder, store).digest == decomposed.digest
-    assert "\u00e9.py" in names(decomposed)
+    composed = take(CODE, folder, store)
+    assert composed.digest == decomposed.digest
+    assert ("e\u0301.py" in names(decomposed), "\u00e9.py" in names(composed)) == (True, True)
+    for each in (composed, decomposed):
+        verify(each)
+        assert load(each.canonical, archive_data(each), store) == each
 
 
 def test_links_inside_travel_as_content(folder, store):

@@ -1,14 +1,23 @@
 """Commands: splitting as a shell splits words, placeholders kept whole, values never looked at again."""
 
 import shlex
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock.spec import Step
 from penstock.spec.command import CommandInvalid, Reference, fill, pieces, references, sole_reference, split
 from penstock.testing.strategies import hostile_text
+
+_PIECES = st.sampled_from([
+    "a", "b", "1", ",", ".", "..", "*", "?", "[", "]", "!", "-", "~", "/", "{", "}", "#", "=", "+", "'*'", '"?"', "''",
+    "\\*", "\\~", "\\{", "'#'", "a", "b",
+])  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -23,7 +32,19 @@ from penstock.testing.strategies import hostile_text
         ("run '|' \"&&\" \\; '$HOME' \\$HOME", ("run", "|", "&&", ";", "$HOME", "$HOME")),
         ("run \\\n  --x 1", ("run", "--x", "1")),
         ("run a\\ ", ("run", "a ")),
-        ("run a#b #c", ("run", "a#b", "#c")),
+        ("run a#b '#c'", ("run", "a#b", "#c")),
+        ("run '*.csv' \"part-?.txt\" \\*", ("run", "*.csv", "part-?.txt", "*")),
+        ("run '~/x' a~ HEAD~1 --x=~ \\~", ("run", "~/x", "a~", "HEAD~1", "--x=~", "~")),
+        (
+            "run {} {a} a,b {../x} {a},{b} {a,{b} '{a,b}' {\"a,b\"}",
+            ("run", "{}", "{a}", "a,b", "{../x}", "{a},{b}", "{a,{b}", "{a,b}", "{a,b}"),
+        ),
+        ("run [ a ] [] '[ab]' \\[a]", ("run", "[", "a", "]", "[]", "[ab]", "[a]")),
+        ("'A=1' run", ("A=1", "run")),
+        ("run A=1 --x=1 cd exit", ("run", "A=1", "--x=1", "cd", "exit")),
+        ("'cd' a", ("cd", "a")),
+        ("./a=1 a", ("./a=1", "a")),
+        ("--a=1 a", ("--a=1", "a")),
         ("run 5$ $ %", ("run", "5$", "$", "%")),
         ("run ${{ parameters.x }}", ("run", "${{ parameters.x }}")),
         ("run --x=${{parameters.x}},'${{ inputs.y }} z'", ("run", "--x=${{parameters.x}},${{ inputs.y }} z")),
@@ -49,6 +70,21 @@ def test_words(text, words):
             for text in ("$HOME", "${HOME}", "$(ls)", "`ls`", "(ls)", "$?", "$1", "$'a'")
         ),
         *((f'run "{text}"', "shell_operator") for text in ("$HOME", "${HOME}", "$(ls)", "`ls`")),
+        *(
+            (f"cat {text}", "shell_operator")
+            for text in ("data/*.csv", "*", "part-?.txt", "part-[0-9].txt", "[!a]b", "[a[]")
+        ),
+        *((f"cat {text}", "shell_operator") for text in ("~/x.csv", "~", "~user/x", "of=~/x", "'a b'*", "x\\ *")),
+        *(
+            (f"run {text}", "shell_operator")
+            for text in ("{a,b}", "a{b,c}d", "{1..3}", "{a,{b}}", "{{a,b}", "{a{,b}c}", "#", "#c", "a #c")
+        ),
+        *((f"run --x={text}", "shell_operator") for text in ("*", "{${{ inputs.a }},b}", "${{ inputs.a }}/*")),
+        *(
+            (text, "shell_operator")
+            for text in ("A=1 run", "A= run", "A='a b' B=2 run", "A+=1 run", "A=1", "#", "# run")
+        ),
+        *((f"{word} x", "shell_operator") for word in ("cd", "export", "source", ".", "if", "exit", "!", "[[", "exec")),
         ("run a\nrun b", "shell_operator"),
         ("run 'a", "command_invalid"),
         ('run "a', "command_invalid"),
@@ -67,12 +103,51 @@ def test_what_is_refused(text, code):
         assert "[bash, -c, ...]" in str(caught.value)
 
 
+def test_what_is_refused_is_shown_with_what_to_do():
+    with pytest.raises(
+        CommandInvalid, match=r"`data/\*\.csv` would not be expanded: .*`\[bash, -c, \.\.\.\]`, and quote"
+    ):
+        split("cat data/*.csv")
+    with pytest.raises(
+        CommandInvalid, match=r"`A=1` would set no variable: write it below the step's `env`; a command"
+    ):
+        split("A=1 run")
+    with pytest.raises(CommandInvalid, match="`cd` is no program but a word of the shell"):
+        split("cd src")
+
+
+def test_an_argument_list_is_taken_as_it_stands():
+    words = ("cat", "data/*.csv", "~/x", "{a,b}", "#", "[a]")
+    assert Step(command=words).command == words
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is the judge")
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.lists(_PIECES, min_size=1, max_size=6).map("".join), min_size=20, max_size=40))
+def test_bash_sees_what_is_taken_as_we_do(words):
+    """What is not refused is what bash would give the program, be there files of any name."""
+    taken = []
+    for word in words:
+        try:
+            taken.append((word, split(f"run {word}")[1:]))
+        except CommandInvalid:
+            continue
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("a", "b", "ab", "a.b", "a,b", "x1", "[", "]", "~a"):
+            Path(folder, name).touch()
+        lines = "".join(f"printf '%s\\0' {word}; printf '\\1'\n" for word, _ in taken)
+        done = subprocess.run(["bash", "-c", lines], cwd=folder, capture_output=True, env={"HOME": "/home", "a": "1"})
+    theirs = done.stdout.decode("utf-8", "surrogateescape").split("\1")[:-1]
+    ours = ["".join(f"{argument}\0" for argument in arguments or ("",)) for _, arguments in taken]
+    assert list(zip(taken, ours, strict=True)) == list(zip(taken, theirs, strict=True))
+
+
 _plain = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=12)
 
 
 @given(st.lists(_plain, max_size=5))
 def test_words_are_those_of_a_shell(words):
-    assert [fill(word, str) for word in split(shlex.join(words))] == words
+    assert [fill(word, str) for word in split(shlex.join(["run", *words]))] == ["run", *words]
 
 
 @given(
@@ -117,4 +192,5 @@ def test_a_value_is_put_in_verbatim_and_never_expanded_again(before, value):
 
 
 def test_a_long_word_takes_no_long_time():
+    assert len(split("run " + "{[" * 200_000)[1]) == 400_000
     assert len(split("run " + "x" * 500_000)[1]) == 500_000

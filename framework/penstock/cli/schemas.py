@@ -13,6 +13,7 @@ from penstock.config import ServerSetting
 from penstock.errors import Problem
 from penstock.records import DefaultAt, EndpointRecord, HistoryRecord, Page, PublishedRecord, RunRecord, TokenRecord
 from penstock.registry import CancelOutcome, CheckReport, GateOutcome, MoveOutcome, NewToken, VersionOutcome
+from penstock.snapshot import Bundled
 from penstock.workspace.admin import Status
 from penstock.workspace.downloads import Downloaded
 from penstock.workspace.publishing import Publishing
@@ -24,7 +25,18 @@ COMMANDS: Mapping[str, Any] = {
     "init": {"config": str},
     "demo": {"folder": str, "acts": tuple[Act, ...], "runs": tuple[RunRecord, ...], "picture": str | None},
     "status": Status,
-    "validate": {"files": [{"file": str, "name": str, "digest": str, "target": str, "warnings": tuple[Problem, ...]}]},
+    "validate": {
+        "files": [
+            {
+                "file": str,
+                "name": str,
+                "digest": str,
+                "target": str,
+                "warnings": tuple[Problem, ...],
+                "bundled": tuple[Bundled, ...],
+            }
+        ]
+    },
     "publish": Publishing,
     "pipeline list": Page[PublishedRecord],
     "pipeline show": (PublishedRecord, {"parameters": tuple[ParameterShown, ...]}),

@@ -24,6 +24,7 @@ from penstock.registry.lookup import (
 )
 from penstock.registry.messages import VersionOutcome
 from penstock.registry.rows import published_ref, to_json
+from penstock.spec.names import normal
 from penstock.spec.quantity import duration_text
 
 LONGEST_WINDOW = 7 * 86_400
@@ -61,6 +62,7 @@ def create(
 
     Raises Conflict `name_taken`, NotFound, GateClosed when the published pipeline is closed, UsageError for the name.
     """
+    name = normal(name)
     check_endpoint_name(name)
     _refuse_taken(tx, name)
     row = _insert(tx, name, need_published(tx, published), caller, description=description, tags=tags or {})
@@ -83,6 +85,7 @@ def ensure_version(
     tx: Transaction, ref: str, published: Row, caller: Caller, *, default: bool, expect: str | None
 ) -> tuple[VersionOutcome, bool]:
     """The version that a published pipeline has behind an endpoint; true when the endpoint was made for it."""
+    ref = normal(ref)
     check_can_add(tx, ref, published, default=default, expect=expect)
     endpoint = find_endpoint(tx, ref)
     if endpoint is None:
@@ -100,6 +103,7 @@ def ensure_version(
 
 def check_can_add(tx: Transaction, ref: str, published: Row | None, *, default: bool, expect: str | None) -> None:
     """Raise what putting a published pipeline (None: a new one) behind an endpoint would raise."""
+    ref = normal(ref)
     endpoint = find_endpoint(tx, ref)
     if endpoint is None:
         check_endpoint_name(ref)
@@ -169,7 +173,7 @@ def _describe(
 
 def rename(tx: Transaction, ref: str, name: str, caller: Caller) -> EndpointRecord:
     """Give an endpoint another name; its id stays. Raises Conflict `name_taken`, NotFound, UsageError."""
-    endpoint = need_endpoint(tx, ref)
+    endpoint, name = need_endpoint(tx, ref), normal(name)
     if name != endpoint["name"]:
         check_endpoint_name(name)
         _refuse_taken(tx, name, "take another name")

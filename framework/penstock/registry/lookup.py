@@ -20,7 +20,7 @@ from penstock.registry.rows import (
     run_record,
     to_json,
 )
-from penstock.spec.names import name_problem
+from penstock.spec.names import name_problem, normal
 
 _SHOWN = 8
 _NEAR = 2_000
@@ -52,7 +52,11 @@ def whole_number(text: str) -> int | None:
 
 
 def find_endpoint(tx: Transaction, ref: str, *, deleted: bool = False) -> Row | None:
-    """The row of an endpoint: by live name, else by id; with `deleted` also what is no more, the latest first."""
+    """The row of an endpoint: by live name, else by id; with `deleted` also what is no more, the latest first.
+
+    A name is found in whichever Unicode form it is written.
+    """
+    ref = normal(ref)
     found = tx.one("SELECT * FROM endpoints WHERE name = ? AND deleted IS NULL", ref)
     if found is None:
         found = tx.one(f"SELECT * FROM endpoints WHERE id = ?{'' if deleted else ' AND deleted IS NULL'}", ref)
@@ -124,6 +128,7 @@ def all_versions(tx: Transaction, endpoint: int) -> list[Row]:
 def find_published(tx: Transaction, ref: str, *, deleted: bool = False) -> list[Row]:
     """Every row of PUBLISHED that an id, `name:label` or `name:label@target` names; with `deleted` the dead too."""
     alive = "" if deleted else " AND p.deleted IS NULL"
+    ref = normal(ref)
     name, colon, rest = ref.partition(":")
     if not colon:
         return tx.all(f"{PUBLISHED} WHERE p.id = ?{alive}", ref)

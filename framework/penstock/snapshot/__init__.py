@@ -9,7 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from penstock.snapshot.types import Archive, Snapshot
+from penstock.snapshot.types import Archive, Bundled, Snapshot
 
 if TYPE_CHECKING:
     from penstock.snapshot.members import extract
@@ -22,7 +22,7 @@ _HOME_OF = {
     "extract": "members",
 }
 
-__all__ = ["Archive", "Snapshot", "archive_data", "extract", "lacking", "load", "take", "verify"]
+__all__ = ["Archive", "Bundled", "Snapshot", "archive_data", "extract", "lacking", "load", "take", "verify"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""Which files stay at home: `.gitignore` rules as git reads them, and what never travels."""
+"""Which files of code stay at home: `.gitignore` rules as git reads them, caches, and what never travels."""
 
 from __future__ import annotations
 
@@ -11,8 +11,16 @@ from attrs import frozen
 
 from penstock.snapshot.globs import NeverMatches, regex_of
 
-ALWAYS = frozenset({".git", ".penstock", "__pycache__"})
-"""Names that never travel, at any depth, whatever the rules say."""
+STATE = ".penstock"
+"""The state folder of a workspace, with its registry and secrets."""
+ALWAYS = frozenset({".git", STATE})
+"""Names that never travel, be it code or data, at any depth, whatever the rules say."""
+CACHES = frozenset({"__pycache__", ".venv", "node_modules", ".tox", ".nox", ".ipynb_checkpoints", ".hypothesis"})
+"""Names of folders that are no code although they lie in it; they never travel with code."""
+_MARKS = ("pyvenv.cfg", "CACHEDIR.TAG")
+"""Files by which a folder says itself that it is an environment or a cache."""
+_LARGEST = 2**20
+"""Bytes of a `.gitignore`: a hundred times what large projects have."""
 
 _MEMORY = 2**28
 """Bytes that RE2 may use for the rules of one file: what real ones need, many times over."""
@@ -38,11 +46,25 @@ class Rules:
         return self.ignores[max(matching)] if matching else None
 
 
+def is_cache(entry: Path) -> bool:
+    """Whether a folder holds what tools made and can make again: an environment, packages, a cache."""
+    return entry.name in CACHES or any((entry / mark).is_file() for mark in _MARKS)
+
+
+def rules_above(top: Path, folder: Path) -> tuple[Rules, ...]:
+    """The rules for paths below `top` that stand in it and in each folder on the way to `folder`, not in that."""
+    parts = folder.relative_to(top).parts
+    bases = ["".join(f"{part}/" for part in parts[:length]) for length in range(len(parts))]
+    return tuple(rules for base in bases if (rules := read_rules(top / base, base)) is not None)
+
+
 def read_rules(folder: Path, base: str) -> Rules | None:
     """The rules in a folder, or None when it has none. Raises OSError, also for more rules than can be matched."""
     file = folder / ".gitignore"
     if not file.is_file():
         return None
+    if file.stat().st_size > _LARGEST:
+        raise OSError(errno.EFBIG, f"its .gitignore is larger than {_LARGEST:,} bytes")
     import re2  # it takes milliseconds to load, and most folders have no rules
 
     options = re2.Options()

@@ -1,13 +1,14 @@
 """Reading our archives: what is in them, the digest over it, and unpacking, where no path can lead outside.
 
-Archives are plain tar (ustar, pax headers for long or non-ASCII names) that `tar tf` reads. Only regular files
-are written, so this reader knows nothing else, and starts in a tenth of the time that `tarfile` needs.
+Archives are plain tar (ustar, pax headers for long or non-ASCII names) that `tar tf` reads. Only regular files and
+empty folders are written, so this reader knows nothing else, and starts in a tenth of the time that `tarfile` needs.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -24,16 +25,20 @@ _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 @frozen
 class Member:
-    """One file in an archive: its path with `/`, in NFC, whether it is executable, and its bytes in chunks."""
+    """One file in an archive: its path with `/`, whether it is executable, and its bytes in chunks.
+
+    An empty folder is one too: `is_folder`, without bytes.
+    """
 
     path: str
     executable: bool
     size: int
     chunks: Iterator[bytes]
+    is_folder: bool = False
 
 
 def members(location: Path) -> Iterator[Member]:
-    """The files of an archive, in its order; read the chunks of one before going on to the next.
+    """The files and empty folders of an archive, in its order; read the chunks of one before going on to the next.
 
     Raises RegistryError: `archive_missing`, `archive_corrupt`.
     """
@@ -46,14 +51,16 @@ def members(location: Path) -> Iterator[Member]:
         raise _corrupt(location, error) from None
 
 
-def digest_of(location: Path) -> tuple[str, int]:
+def digest_of(location: Path, *, normal: bool = False) -> tuple[str, int]:
     """`sha256:...` over paths, executable bits and bytes of what an archive holds, and the bytes' number.
 
-    Raises RegistryError: `archive_missing`, `archive_corrupt`.
+    With `normal` the paths count in NFC. Raises RegistryError: `archive_missing`, `archive_corrupt`.
     """
     digest, total = hashlib.sha256(), 0
     for member in members(location):
-        digest.update(f"{'x' if member.executable else '-'} {member.size} {member.path}\0".encode())
+        path = unicodedata.normalize("NFC", member.path) if normal else member.path
+        mark = "d" if member.is_folder else "x" if member.executable else "-"
+        digest.update(f"{mark} {member.size} {path}\0".encode())
         for chunk in member.chunks:
             digest.update(chunk)
         total += member.size
@@ -61,10 +68,11 @@ def digest_of(location: Path) -> tuple[str, int]:
 
 
 def extract(archive: Archive, destination: Path) -> None:
-    """Write an archive's files below `destination`, which is made when it is not there. Nothing is overwritten.
+    """Write an archive's files and empty folders below `destination`, which is made when it is not there.
 
-    Executable files stay executable. A `file` archive becomes one file under its base name. Raises RegistryError:
-    `archive_missing`, `archive_corrupt`, `archive_unpack` (no space, no permission, a file that is there already).
+    Nothing is overwritten. Executable files stay executable. A `file` archive becomes one file under its base name.
+    Raises RegistryError: `archive_missing`, `archive_corrupt`, `archive_unpack` (no space, no permission, a file that
+    is there already).
     """
     root = os.fspath(destination)
     made = {""}
@@ -76,6 +84,9 @@ def extract(archive: Archive, destination: Path) -> None:
             if folder not in made:
                 (destination / folder).mkdir(parents=True, exist_ok=True)
                 made.add(folder)
+            if member.is_folder:
+                (destination / member.path).mkdir()
+                continue
             handle = os.open(f"{root}/{member.path}", _FLAGS, 0o755 if member.executable else 0o644)
             try:
                 for chunk in member.chunks:
@@ -102,13 +113,18 @@ def _members(file: BinaryIO, location: Path) -> Iterator[Member]:
         offset += _BLOCK + (size + _BLOCK - 1) // _BLOCK * _BLOCK
         if kind == b"x":
             special = _pax(file.read(size))
-        elif kind == b"0":
+        elif kind in (b"0", b"5"):
             path = special.get("path") or header[:100].rstrip(b"\0").decode("ascii")
             executable = bool(int(header[100:108].rstrip(b"\0 "), 8) & 0o100)
             special = {}
-            yield Member(path, executable, size, _chunks(file, size, location))
+            if kind == b"0":
+                yield Member(path, executable, size, _chunks(file, size, location))
+            elif size == 0:
+                yield Member(path.removesuffix("/"), False, 0, iter(()), is_folder=True)
+            else:
+                raise ValueError("it holds a folder with content")
         else:
-            raise ValueError("it holds something else than files")
+            raise ValueError("it holds something else than files and folders")
 
 
 def _pax(data: bytes) -> dict[str, str]:

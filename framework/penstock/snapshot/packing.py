@@ -8,9 +8,12 @@ import os
 import tarfile
 import tempfile
 import time
-from collections.abc import Iterable
+import unicodedata
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import BinaryIO
+
+from attrs import frozen
 
 from penstock.errors import RegistryError
 from penstock.snapshot.members import digest_of
@@ -25,8 +28,17 @@ def location_of(digest: str, store: Path) -> Path:
     return store / f"{digest.removeprefix('sha256:')}.tar"
 
 
-def pack(files: Iterable[Found], store: Path) -> tuple[str, int]:
-    """Archive files into the store, then hash what the archive holds. Returns its digest and content size.
+@frozen
+class Packed:
+    """An archive in the store: its digest, that with all paths in NFC, and the content's size in bytes."""
+
+    digest: str
+    normal: str
+    size: int
+
+
+def pack(files: Sequence[Found], store: Path) -> Packed:
+    """Archive files and empty folders into the store, then hash what the archive holds.
 
     Raises NotBundled for a file that cannot be read, RegistryError when the store cannot be written.
     """
@@ -43,6 +55,8 @@ def pack(files: Iterable[Found], store: Path) -> tuple[str, int]:
             archive.flush()
             os.fsync(archive.fileno())
         digest, size = digest_of(partial)
+        is_normal = all(unicodedata.is_normalized("NFC", found.path) for found in files)
+        normal = digest if is_normal else digest_of(partial, normal=True)[0]
         partial.replace(location_of(digest, store))
         _sync_folder(store)
     except OSError as error:
@@ -50,18 +64,22 @@ def pack(files: Iterable[Found], store: Path) -> tuple[str, int]:
     finally:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
-    return digest, size
+    return Packed(digest, normal, size)
 
 
 def _write(files: Iterable[Found], archive: BinaryIO) -> None:
     with tarfile.open(fileobj=archive, mode="w", format=tarfile.PAX_FORMAT) as tar:
         for found in files:
+            info = tarfile.TarInfo(found.path)
+            if found.source is None:
+                info.type, info.mode = tarfile.DIRTYPE, 0o755
+                tar.addfile(info)
+                continue
             try:
                 handle = os.open(found.source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
             except OSError as error:
                 raise unreadable(found.path, error) from None
             with os.fdopen(handle, "rb") as source:
-                info = tarfile.TarInfo(found.path)
                 status = os.fstat(handle)
                 info.size = status.st_size
                 info.mode = 0o755 if status.st_mode & 0o100 else 0o644

@@ -17,14 +17,20 @@ from penstock.snapshot.types import Archive, Snapshot
 
 def snapshot_digest(canonical: str, archives: Mapping[str, Archive]) -> str:
     """The digest of a snapshot: over the spec's canonical form and the digest of everything that travels."""
-    content = {"archives": {path: archive.digest for path, archive in archives.items()}, "spec": json.loads(canonical)}
+    content = {"archives": {path: archive.normal for path, archive in archives.items()}, "spec": json.loads(canonical)}
     return f"sha256:{hashlib.sha256(to_json(content).encode()).hexdigest()}"
 
 
 def archive_data(snapshot: Snapshot) -> list[dict[str, Any]]:
     """What to keep of a snapshot's archives besides the store: path, kind, digest and size of each."""
     return [
-        {"path": archive.path, "kind": archive.kind, "digest": archive.digest, "size": archive.size}
+        {
+            "path": archive.path,
+            "kind": archive.kind,
+            "digest": archive.digest,
+            "size": archive.size,
+            **({"normal": archive.normal} if archive.normal != archive.digest else {}),
+        }
         for _, archive in sorted(snapshot.archives.items())
     ]
 

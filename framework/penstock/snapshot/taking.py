@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Literal
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from penstock.codec import canonical_json, checked
 from penstock.codec.details import located
@@ -16,10 +16,11 @@ from penstock.errors import Path as DocumentPath
 from penstock.errors import Problem, SpecInvalid, did_you_mean
 from penstock.snapshot.packing import location_of, pack
 from penstock.snapshot.stored import snapshot_digest
-from penstock.snapshot.types import Archive, Snapshot
-from penstock.snapshot.walking import Found, NotBundled, checked_name, files_in, resolve_inside
+from penstock.snapshot.types import Archive, Bundled, Snapshot
+from penstock.snapshot.walking import Contents, Found, NotBundled, checked_name, files_in, resolve_inside
 from penstock.spec import Pipeline
 from penstock.spec.keys import walk
+from penstock.text import size_text
 
 if TYPE_CHECKING:
     from penstock.codec import Document
@@ -27,49 +28,102 @@ if TYPE_CHECKING:
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
-def take(pipeline: Pipeline, folder: Path, store: Path, *, document: Document | None = None) -> Snapshot:
+_LEFT_NAMED = 100
+"""Of what stays at home, how much is named."""
+
+
+def take(
+    pipeline: Pipeline, folder: Path, store: Path, *, document: Document | None = None, most_code: int | None = None
+) -> Snapshot:
     """Freeze a pipeline with its code folders and relative data defaults, which lie in `folder`.
 
     Archives go to `store`, content-addressed; the same content twice is one archive. `document` is what the
-    pipeline was read from, so that errors can say line and column. Raises SpecInvalid with everything that
-    cannot travel, each at its key: `file_not_found`, `path_outside_folder`, `link_outside_folder`, `link_broken`,
-    `link_loop`, `not_a_folder`, `not_a_file`, `file_special`, `file_unreadable`, `file_changed`, `name_clash`,
-    `name_not_utf8`. Raises RegistryError when the store cannot be written.
+    pipeline was read from, so that errors can say line and column. `most_code` are the bytes of code that may travel;
+    None is any number. Raises SpecInvalid with everything that cannot travel, each at its key: `file_not_found`,
+    `path_outside_folder`, `link_outside_folder`, `link_broken`, `link_loop`, `not_a_folder`, `not_a_file`,
+    `file_special`, `file_unreadable`, `file_changed`, `name_clash`, `name_not_utf8`, `code_large`. Raises RegistryError
+    when the store cannot be written.
     """
     pipeline = checked(pipeline)
     root = Path(os.path.realpath(folder))
+    found: dict[_BundledPath, Contents] = {}
     archives: dict[str, Archive] = {}
     problems: list[Problem] = []
     for bundled in _bundled_paths(pipeline):
         try:
-            digest, size = pack(_files(bundled, root, store), store)
+            found[bundled] = _contents(bundled, root, store)
+        except NotBundled as error:
+            problems.append(Problem(error.code, str(error), bundled.key, hint=error.hint))
+    problems = problems or list(_too_much(found, most_code))
+    for bundled, contents in () if problems else found.items():
+        try:
+            packed = pack(contents.found, store)
         except NotBundled as error:
             problems.append(Problem(error.code, str(error), bundled.key, hint=error.hint))
             continue
         archives[bundled.path] = Archive(
-            path=bundled.path, kind=bundled.kind, digest=digest, size=size, location=location_of(digest, store)
+            path=bundled.path,
+            kind=bundled.kind,
+            digest=packed.digest,
+            normal=packed.normal,
+            size=packed.size,
+            location=location_of(packed.digest, store),
         )
     if problems:
         raise SpecInvalid.of(located(problems, document), document.source if document else "")
     canonical = canonical_json(pipeline)
     return Snapshot(
-        pipeline=pipeline, archives=archives, digest=snapshot_digest(canonical, archives), canonical=canonical
+        pipeline=pipeline,
+        archives=archives,
+        digest=snapshot_digest(canonical, archives),
+        canonical=canonical,
+        bundled=tuple(_told(bundled, contents) for bundled, contents in found.items()),
+    )
+
+
+def _too_much(found: Mapping[_BundledPath, Contents], most: int | None) -> Iterator[Problem]:
+    """Whether more code would travel than is meant to without somebody saying so, told at the largest folder."""
+    code = {bundled: contents for bundled, contents in found.items() if bundled.kind == "code"}
+    total = sum(contents.size for contents in code.values())
+    if most is not None and total > most:
+        bundled = max(code, key=lambda one: code[one].size)
+        largest = max(code[bundled].found, key=lambda one: one.size)
+        message = (
+            f"{size_text(total)} of code would travel, more than {size_text(most)}; the largest file of "
+            f"`{bundled.path}` is `{largest.path}` with {size_text(largest.size)}"
+        )
+        hint = "name what is no code in `.gitignore`, or say that it is meant (`--yes`, in Python `large_code=True`)"
+        yield Problem("code_large", message, bundled.key, hint=hint)
+
+
+def _told(bundled: _BundledPath, contents: Contents) -> Bundled:
+    return Bundled(
+        path=bundled.path,
+        kind=bundled.kind,
+        files=sum(each.source is not None for each in contents.found),
+        size=contents.size,
+        left_out=contents.left[:_LEFT_NAMED],
+        left_out_count=len(contents.left),
     )
 
 
 @frozen
 class _BundledPath:
-    """A path that the spec writes, what it must be, and the key that writes it."""
+    """A path that the spec writes, what it must be, the key that writes it, and whether ignore rules hold for it."""
 
     path: str
     kind: Literal["code", "directory", "file"]
     key: DocumentPath
+    is_ruled: bool = False
 
 
 def _bundled_paths(pipeline: Pipeline) -> Iterator[_BundledPath]:
     known: set[tuple[str, bool]] = set()
-    for each in (*_steps(pipeline), *_data(pipeline)):
-        # One path can be code here and a folder of data there: that is the same archive.
+    data = list(_data(pipeline))
+    whole = {each.path for each in data}
+    code = (evolve(each, is_ruled=each.path not in whole) for each in _steps(pipeline))
+    for each in (*code, *data):
+        # One path can be code here and a folder of data there: that is the same archive, and data travels whole.
         if (each.path, each.kind == "file") not in known:
             known.add((each.path, each.kind == "file"))
             yield each
@@ -110,11 +164,12 @@ def lacking(pipeline: Pipeline, folder: Path) -> Iterator[Problem]:
             yield Problem(error.code, str(error), bundled.key, hint=error.hint)
 
 
-def _files(bundled: _BundledPath, root: Path, store: Path) -> list[Found]:
+def _contents(bundled: _BundledPath, root: Path, store: Path) -> Contents:
     real = _real(bundled, root)
     if bundled.kind == "file":
-        return [Found(checked_name(PurePath(os.path.normpath(bundled.path)).name, ""), real)]
-    return files_in(real, store)
+        name = checked_name(PurePath(os.path.normpath(bundled.path)).name, "")
+        return Contents((Found(name, real, real.stat().st_size),))
+    return files_in(real, store, top=root if bundled.is_ruled else None)
 
 
 def _real(bundled: _BundledPath, root: Path) -> Path:

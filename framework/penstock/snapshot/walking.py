@@ -1,4 +1,4 @@
-"""The files of a folder that travel: rules applied, links followed inside the folder and refused out of it."""
+"""What travels of a folder: rules applied, links followed inside the folder and refused out of it."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import errno
 import os
 import stat
 import unicodedata
+from collections.abc import Iterator
 from pathlib import Path
 
 from attrs import frozen
 
-from penstock.snapshot.ignoring import ALWAYS, Rules, is_ignored, read_rules
+from penstock.snapshot.ignoring import ALWAYS, STATE, Rules, is_cache, is_ignored, read_rules, rules_above
 
 
 class NotBundled(Exception):
@@ -24,10 +25,28 @@ class NotBundled(Exception):
 
 @frozen
 class Found:
-    """A file that travels: its path in the archive (NFC, with `/`) and where its bytes are, all links resolved."""
+    """A file that travels, or an empty folder, which has no `source`.
+
+    `path` is that in the archive, as it is on disk, with `/`; `source` is where its bytes are, all links resolved, and
+    `size` how many.
+    """
 
     path: str
-    source: Path
+    source: Path | None
+    size: int = 0
+
+
+@frozen
+class Contents:
+    """What travels of a folder, in the order of the paths' NFC, and what stays at home; folders end in `/` there."""
+
+    found: tuple[Found, ...]
+    left: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Bytes of all that travels."""
+        return sum(each.size for each in self.found)
 
 
 @frozen
@@ -38,43 +57,99 @@ class _Folder:
     rules: tuple[Rules, ...]
 
 
-def files_in(root: Path, skip: Path) -> list[Found]:
-    """The files below a folder (no links in its path), sorted by path. Empty folders do not travel.
+def files_in(root: Path, skip: Path, *, top: Path | None = None) -> Contents:
+    """What is in a folder (no links in its path). Empty folders travel.
 
-    `skip` is a folder that is left out: the store, should it lie inside. Raises NotBundled.
+    Ignore rules are for code: `top` is the folder from which they count; without it, only `.git` and our own state stay
+    at home. `skip` is a folder that is left out: the store, should it lie inside. Raises NotBundled.
     """
-    found: dict[str, Found | None] = {}
-    skipped = Path(os.path.realpath(skip))
-    waiting = [_Folder(root, "", frozenset({_identity(root)}), ())]
+    base = "" if top is None or top == root else f"{root.relative_to(top).as_posix()}/"
+    walk = _Walk(root, Path(os.path.realpath(skip)), base, is_code=top is not None)
+    try:
+        above = () if top is None else rules_above(top, root)
+    except OSError as error:
+        raise unreadable(".gitignore", error) from None
+    waiting = [_Folder(root, "", frozenset({_identity(root)}), above)]
     while waiting:
-        folder = waiting.pop()
+        waiting += walk.look(waiting.pop())
+    return walk.contents()
+
+
+class _Walk:
+    """One walk through a folder; paths that rules look at begin with `base`."""
+
+    def __init__(self, root: Path, skip: Path, base: str, *, is_code: bool) -> None:
+        self._root = root
+        self._skip = skip
+        self._base = base
+        self._is_code = is_code
+        self._found: dict[str, Found | None] = {}
+        self._left: list[tuple[bool, str]] = []
+        self._bare: list[tuple[str, bool]] = []
+
+    def look(self, folder: _Folder) -> Iterator[_Folder]:
+        """Note what travels of a folder and what does not; the folders in it that are to be looked at."""
         try:
-            rules = read_rules(folder.source, folder.path)
-            entries = list(folder.source.iterdir())
+            rules = read_rules(folder.source, self._base + folder.path) if self._is_code else None
+            entries = [entry for entry in folder.source.iterdir() if entry != self._skip]
         except OSError as error:
             raise unreadable(folder.path or ".", error) from None
         here = (*folder.rules, rules) if rules else folder.rules
+        # A folder in which rules alone left nothing is still one to write to; one with a cache alone is a left-over.
+        bare = not entries
         for entry in entries:
-            if entry.name in ALWAYS or entry == skipped:
+            path, is_folder = folder.path + checked_name(entry.name, folder.path), entry.is_dir()
+            shown = f"{path}/" if is_folder else path
+            if entry.name == STATE:  # ours, and no news to anybody
                 continue
-            path = folder.path + checked_name(entry.name, folder.path)
-            is_folder = entry.is_dir()
-            if is_ignored(here, path + "/" if is_folder else path):
+            if entry.name in ALWAYS or (self._is_code and is_folder and is_cache(entry)):
+                self._left.append((True, shown))
                 continue
-            if path in found:
-                raise NotBundled("name_clash", f"`{path}` is there twice, spelt in two Unicode forms")
-            source = resolve_inside(entry, root, path)
-            found[path] = None if is_folder else Found(path, source)
+            if is_ignored(here, self._base + shown):
+                self._left.append((False, shown))
+                bare = True
+                continue
+            source = self._add(entry, path, is_folder)
             if is_folder:
                 identity = _identity(source)
                 if identity in folder.above:
                     raise NotBundled("link_loop", f"the link `{path}` leads back to a folder that it is in")
-                waiting.append(_Folder(source, path + "/", folder.above | {identity}, here))
-    return [each for _, each in sorted(found.items()) if each is not None]
+                yield _Folder(source, f"{path}/", folder.above | {identity}, here)
+        self._bare.append((folder.path, bare))
+
+    def _add(self, entry: Path, path: str, is_folder: bool) -> Path:
+        normal = unicodedata.normalize("NFC", path)
+        if normal in self._found:
+            raise NotBundled("name_clash", f"`{path}` is there twice, spelt in two Unicode forms")
+        source = resolve_inside(entry, self._root, path, ignorable=self._is_code)
+        self._found[normal] = None if is_folder else Found(path, source, source.stat().st_size)
+        return source
+
+    def contents(self) -> Contents:
+        """What was found, with the folders in which nothing that travels lies."""
+        found = {normal: each for normal, each in self._found.items() if each is not None}
+        full = {_parent(each.path) for each in found.values()}
+        for path, bare in reversed(self._bare):  # what is in a folder comes before it
+            if path and (bare or path in full):
+                if path not in full:
+                    name = path.removesuffix("/")
+                    found[unicodedata.normalize("NFC", name)] = Found(name, None)
+                full.add(_parent(path.removesuffix("/")))
+        # What a rule names is told first: that caches stay is no news.
+        left = tuple(path for _, path in sorted(self._left))
+        return Contents(tuple(each for _, each in sorted(found.items())), left)
 
 
-def resolve_inside(source: Path, root: Path, shown: str) -> Path:
-    """The real path of something below `root`. Raises NotBundled when links lead out of it or nowhere."""
+def _parent(path: str) -> str:
+    return path[: path.rfind("/") + 1]
+
+
+def resolve_inside(source: Path, root: Path, shown: str, *, ignorable: bool = False) -> Path:
+    """The real path of something below `root`. Raises NotBundled when links lead out of it or nowhere.
+
+    What is `ignorable` may be named in a `.gitignore`.
+    """
+    instead = ", or name the link in `.gitignore`" if ignorable else ""
     try:
         real = Path(os.path.realpath(source, strict=True))
         mode = real.stat().st_mode
@@ -82,10 +157,10 @@ def resolve_inside(source: Path, root: Path, shown: str) -> Path:
         if error.errno == errno.ELOOP:
             raise NotBundled("link_loop", f"the link `{shown}` leads to itself") from None
         if isinstance(error, FileNotFoundError) and source.is_symlink():
-            raise NotBundled("link_broken", f"the link `{shown}` leads to nothing") from None
+            raise NotBundled("link_broken", f"the link `{shown}` leads to nothing", f"remove it{instead}") from None
         raise unreadable(shown, error) from None
     if not real.is_relative_to(root):
-        hint = "copy what it points to into the folder"
+        hint = f"copy what it points to into the folder{instead}"
         raise NotBundled("link_outside_folder", f"the link `{shown}` leads out of {root}", hint)
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
         raise NotBundled("file_special", f"`{shown}` is neither a file nor a folder")
@@ -104,10 +179,10 @@ def _identity(source: Path) -> tuple[int, int]:
 
 
 def checked_name(name: str, folder: str) -> str:
-    """A name as it stands in archives, in NFC. Raises NotBundled for one that is not UTF-8."""
+    """A name as it stands on disk and in archives. Raises NotBundled for one that is not UTF-8."""
     try:
         name.encode()
     except UnicodeEncodeError:
         shown = folder + os.fsencode(name).decode("ascii", "backslashreplace")
         raise NotBundled("name_not_utf8", f"the name `{shown}` is not UTF-8 text", "rename it") from None
-    return unicodedata.normalize("NFC", name)
+    return name

@@ -15,8 +15,8 @@ from penstock.errors import Problem
 from penstock.spec import patterns
 from penstock.spec.binding import bind
 from penstock.spec.keys import document_key
-from penstock.spec.names import name_problem
-from penstock.spec.parameters import Parameter
+from penstock.spec.names import name_problem, note_problem
+from penstock.spec.parameters import Output, Parameter
 from penstock.spec.pipeline import Pipeline
 from penstock.spec.steps import Defaults, Resources, Retry, Step
 from penstock.spec.values import describe
@@ -46,11 +46,19 @@ def _pipeline(pipeline: Pipeline) -> Iterator[Problem]:
     wrong = name_problem("the name of a pipeline", pipeline.name)
     if wrong:
         yield Problem("name_invalid", wrong, ("name",))
+    yield from _described(pipeline)
+
+
+def _described(holder: Pipeline | Step | Parameter | Output) -> Iterator[Problem]:
+    wrong = note_problem("the description", holder.description)
+    if wrong:
+        yield Problem("text_too_large", wrong, ("description",), hint="keep it in a file and name that here")
 
 
 def _step(step: Step) -> Iterator[Problem]:
     if not step.command or not step.command[0]:
         yield Problem("command_empty", "the command names no program", ("command",))
+    yield from _described(step)
     yield from _shared(step)
 
 
@@ -81,6 +89,7 @@ def _parameter(parameter: Parameter) -> Iterator[Problem]:
     """Everything that is wrong with a parameter; paths start at the parameter."""
     values = {name: getattr(parameter, name) for name in _LIMITS}
     given = {name: value for name, value in values.items() if value is not None and value is not False}
+    yield from _described(parameter)
     broken = list(_limit_problems(parameter, given))
     yield from broken
     if parameter.sensitive:
@@ -144,6 +153,7 @@ def _pattern_problems(pattern: str) -> Iterator[Problem]:
 
 CHECKS: Mapping[type, Callable[[Any], Iterator[Problem]]] = {
     Defaults: _shared,
+    Output: _described,
     Parameter: _parameter,
     Pipeline: _pipeline,
     Resources: _resources,

@@ -20,6 +20,16 @@ _OPERATORS = "|&;<>()`"
 _EXPANDED = re.compile(r"[A-Za-z_{(?@*#$!0-9-]")
 _BLANK = " \t\r\n"
 _SHELL_HINT = "a command is not run by a shell; for shell features write `[bash, -c, ...]`"
+_QUOTE_HINT = f"{_SHELL_HINT}, and quote what is meant as it stands"
+_GLOB = re.compile(r"[*?]|\[[^/][^\[/\]]*\[?\]")
+_RANGE = re.compile(r"\{(?:[+-]?\d+|[A-Za-z])\.\.(?:[+-]?\d+|[A-Za-z])(?:\.\.[+-]?\d+)?\}")
+_HOME = re.compile(r"(?:[A-Za-z_]\w*=)?~", re.ASCII)
+_ASSIGNMENT = re.compile(r"[A-Za-z_]\w*\+?=", re.ASCII)
+_BUILTINS = re.compile(
+    r"[.:!{]|\[\[|alias|break|builtin|case|cd|continue|declare|eval|exec|exit|export|for|function|getopts|if|let|local|popd"
+    r"|pushd|read|readonly|return|set|shift|shopt|source|trap|typeset|ulimit|umask|unalias|unset|until|wait|while"
+)
+"""First words that only a shell knows, or that would change nothing but a process of their own."""
 COMMAND_CODES = frozenset({"command_invalid", "placeholder_invalid", "shell_operator"})
 """Codes of what is wrong with a command that cannot be read."""
 _LINE_HINT = "end the line before it with a backslash, use `>` instead of `|`, or write `[bash, -c, ...]`"
@@ -115,7 +125,9 @@ def split(text: str) -> tuple[str, ...]:
     """Split a command line into arguments as a POSIX shell splits words, placeholders kept whole.
 
     Quotes and backslashes work as in a shell. Pipes, redirections, lists, substitutions and variables are
-    refused with code `shell_operator`: nothing would interpret them. Raises CommandInvalid with all that is wrong.
+    refused with code `shell_operator`: nothing would interpret them. So are words that a shell would expand or obey
+    itself, unless they are quoted: `*.csv`, `~/x`, `{a,b}`, `A=1 prog`, `cd x`, `# x`. Raises CommandInvalid with all
+    that is wrong.
     """
     wrong: list[CommandInvalid] = []
     words: list[str] = []
@@ -127,7 +139,7 @@ def split(text: str) -> tuple[str, ...]:
         char = text[position]
         taken = _placeholder_at(text, position)
         if taken:
-            word = word or _Word()
+            word = word or _Word(position)
             wrong += word.placeholder(taken)
             position += len(taken)
             continue
@@ -138,30 +150,36 @@ def split(text: str) -> tuple[str, ...]:
                 continue
             if not escaped:
                 wrong.append(CommandInvalid("the command ends in a backslash", "command_invalid"))
-            word = word or _Word()
-            word.literal("\\" + escaped if quote == '"' and escaped not in '$`"\\' else escaped)
+            word = word or _Word(position - 2)
+            word.quoted("\\" + escaped if quote == '"' and escaped not in '$`"\\' else escaped)
             continue
         position += 1
         if char == quote:
             quote = ""
         elif quote == "" and char in "'\"":
-            quote, word = char, word or _Word()
+            quote, word = char, word or _Word(position - 1)
+            word.quoted("")
         elif quote == "" and char in _BLANK:
             if char == "\n" and (words or word) and position < end:
                 message = f"a line of its own would be another command: {_LINE_HINT}"
                 wrong.append(CommandInvalid(message, "shell_operator"))
             if word is not None:
+                wrong += word.expanded(text[word.start : position - 1], first=not words)
                 words.append(word.finish())
             word = None
         else:
             wrong += _shell(text, position - 1, quote)
-            word = word or _Word()
-            word.literal(char)
+            word = word or _Word(position - 1)
+            if quote:
+                word.quoted(char)
+            else:
+                word.plain(char)
     if quote:
         wrong.append(CommandInvalid(f"the command has an unclosed {quote} quote", "command_invalid"))
-    _refuse(wrong)
     if word is not None:
+        wrong += word.expanded(text[word.start : position], first=not words)
         words.append(word.finish())
+    _refuse(wrong)
     return tuple(words)
 
 
@@ -181,16 +199,26 @@ def _refuse(wrong: list[CommandInvalid]) -> None:
 class _Word:
     """One argument while it is read. What quotes made of `${{` is text, and must not become a placeholder."""
 
-    def __init__(self) -> None:
+    def __init__(self, start: int) -> None:
+        self.start = start
         self._done: list[str] = []
         self._open: list[str] = []
+        self._bare: list[str] = []
 
-    def literal(self, text: str) -> None:
+    def plain(self, char: str) -> None:
+        """Add a character that a shell would look at."""
+        self._open.append(char)
+        self._bare.append(char)
+
+    def quoted(self, text: str) -> None:
+        """Add text that a shell would take as it stands."""
         self._open.append(text)
+        self._bare.append("\0")
 
     def placeholder(self, text: str) -> Iterator[CommandInvalid]:
         """Add a placeholder, or the escape of one; what is wrong with it."""
         self._close()
+        self._bare.append("\0")
         if text.startswith("${{"):
             if not _INSIDE.match(text, 3):
                 yield _no_placeholder(text)
@@ -200,6 +228,21 @@ class _Word:
                 yield CommandInvalid(message, "placeholder_invalid")
         self._done.append(text)
 
+    def expanded(self, source: str, *, first: bool) -> Iterator[CommandInvalid]:
+        """What a shell would do with the word, which is written `source`, and nobody here does."""
+        bare, shown = "".join(self._bare), source if len(source) <= 40 else f"{source[:37]}..."
+        why = ""
+        if first and _ASSIGNMENT.match(bare):
+            why = "would set no variable: write it below the step's `env`;"
+        elif first and _BUILTINS.fullmatch(bare):
+            why = "is no program but a word of the shell:"
+        elif bare.startswith("#"):
+            why = "would begin no comment:"
+        elif _GLOB.search(bare) or _HOME.match(bare) or _is_braced(bare):
+            why = "would not be expanded:"
+        if why:
+            yield CommandInvalid(f"`{shown}` {why} {_QUOTE_HINT}", "shell_operator")
+
     def finish(self) -> str:
         self._close()
         return "".join(self._done)
@@ -208,6 +251,19 @@ class _Word:
         if self._open:
             self._done.append("".join(self._open).replace("${{", "$${{"))
             self._open = []
+
+
+def _is_braced(bare: str) -> bool:
+    """Whether a word has a range or a list in braces, which may be nested."""
+    lists: list[bool] = []
+    for char in bare:
+        if char == "{":
+            lists.append(False)
+        elif char == "," and lists:
+            lists[-1] = True
+        elif char == "}" and lists and lists.pop():
+            return True
+    return bool(_RANGE.search(bare))
 
 
 def _placeholder_at(text: str, position: int) -> str:

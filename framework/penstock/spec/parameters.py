@@ -9,11 +9,11 @@ from attrs import field, frozen
 
 from penstock.spec.keys import KEY, Key
 from penstock.spec.shown import Shown
-from penstock.spec.values import ARTIFACT_TYPES, Type, Value, ValueInvalid, normalise
+from penstock.spec.values import ARTIFACT_TYPES, Type, Value, ValueInvalid, normalise, plain
 
 
 def _choices(value: Sequence[Value] | None) -> tuple[Value, ...] | None:
-    return None if value is None else tuple(value)
+    return None if value is None else tuple(map(plain, value))
 
 
 def _typed(parameter: Parameter, value: Value) -> Value:
@@ -53,15 +53,15 @@ class Parameter(Shown):
     """
 
     type: Type = field(kw_only=False)
-    default: Value = field(default=None, metadata=_VALUE)
+    default: Value = field(default=None, converter=plain, metadata=_VALUE)
     description: str = ""
     sensitive: bool = False
     enum: tuple[Value, ...] | None = field(default=None, converter=_choices, metadata=_VALUES)
-    minimum: int | float | None = field(default=None, metadata=_LIMIT)
-    maximum: int | float | None = field(default=None, metadata=_LIMIT)
-    exclusive_minimum: int | float | None = field(default=None, metadata=_LIMIT)
-    exclusive_maximum: int | float | None = field(default=None, metadata=_LIMIT)
-    multiple_of: int | float | None = field(default=None, metadata=_LIMIT)
+    minimum: int | float | None = field(default=None, converter=plain, metadata=_LIMIT)
+    maximum: int | float | None = field(default=None, converter=plain, metadata=_LIMIT)
+    exclusive_minimum: int | float | None = field(default=None, converter=plain, metadata=_LIMIT)
+    exclusive_maximum: int | float | None = field(default=None, converter=plain, metadata=_LIMIT)
+    multiple_of: int | float | None = field(default=None, converter=plain, metadata=_LIMIT)
     min_length: int | None = None
     max_length: int | None = None
     pattern: str | None = None

@@ -13,6 +13,7 @@ from penstock.spec.command import CommandInvalid, Reference, references, sole_re
 from penstock.spec.graph import cycle_details
 from penstock.spec.keys import Key, walk
 from penstock.spec.pipeline import Pipeline
+from penstock.spec.sizes import MAX_KEY, size_problems
 from penstock.spec.steps import Step
 
 _KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
@@ -25,7 +26,9 @@ def check(pipeline: Pipeline, *, unread: Collection[Path] = ()) -> list[Problem]
     `unread` names places that exist in the document but could not be read: nothing is said about what refers
     to them, because their own problem has been told.
     """
-    return list(_Check(pipeline, frozenset(unread)).problems())
+    found = list(_Check(pipeline, frozenset(unread)).problems())
+    # What cannot be read cannot be measured.
+    return found if found or unread else list(size_problems(pipeline))
 
 
 @frozen
@@ -132,6 +135,9 @@ def _keys(mapping: Mapping[str, object]) -> Iterator[Problem]:
             message = f"`{key[:80]}` is not a key" if key.isprintable() else "this is not a key"
             hint = "letters, digits, `_` and `-`, not starting with `-`"
             yield Problem("key_invalid", message, (key,), hint=hint)
+        elif len(key) > MAX_KEY:
+            message = f"the key `{key[:40]}...` is {len(key):,} bytes long; at most {MAX_KEY}"
+            yield Problem("key_invalid", message, (key,), hint="it becomes a file name, as in `NAME.log`")
 
 
 def _key_texts(mapping: Mapping[str, object]) -> Iterator[Problem]:

@@ -12,7 +12,7 @@ from penstock.spec.keys import DURATION, KEY, SIZE, Key
 from penstock.spec.parameters import Output
 from penstock.spec.quantity import bytes_of, cores_of, seconds_of
 from penstock.spec.shown import Shown, mapping, names
-from penstock.spec.values import Type
+from penstock.spec.values import Type, plain
 
 _FILLED = {KEY: Key(filled=True)}
 _INPUTS = {KEY: Key(links=("parameters", "steps"), named=True)}
@@ -20,7 +20,7 @@ _CODE = {KEY: Key(bundled="code")}
 
 
 def _command(value: str | Sequence[str]) -> tuple[str, ...]:
-    return split(value) if isinstance(value, str) else tuple(value)
+    return split(value) if isinstance(value, str) else tuple(map(plain, value))
 
 
 def _outputs(value: Mapping[Any, str | Output] | None) -> dict[str, Output]:
@@ -61,7 +61,7 @@ class Defaults(Shown):
     long it may take, in seconds or text like `2h`.
     """
 
-    code: str | None = field(default=None, metadata=_CODE)
+    code: str | None = field(default=None, converter=plain, metadata=_CODE)
     image: str | None = None
     env: Mapping[str, str] = field(factory=dict, converter=mapping, metadata=_FILLED)
     resources: Resources | None = None
@@ -73,7 +73,8 @@ class Defaults(Shown):
 class Step(Shown):
     """One process: an argument list, what it reads and what it writes.
 
-    `command` given as one string is split once into arguments, placeholders kept whole. `description` is for people.
+    `command` given as one string is split once into arguments, placeholders kept whole; what only a shell would expand
+    or obey is refused there unless it is quoted, like `*.csv`, `~/x`, `|` or `cd`. `description` is for people.
     `inputs` are what it reads, by name: each exactly one placeholder of a parameter or of another step's output.
     `outputs` are what it writes, by name, each to the path that replaces its placeholder. `env` are variables of its
     environment, which may hold placeholders. `after` names steps that end first although nothing of theirs is read.
@@ -88,7 +89,7 @@ class Step(Shown):
     outputs: Mapping[str, Output] = field(factory=dict, converter=_outputs, metadata={KEY: Key(named=True)})
     env: Mapping[str, str] = field(factory=dict, converter=mapping, metadata=_FILLED)
     after: tuple[str, ...] = field(default=(), converter=names, metadata={KEY: Key(steps=True)})
-    code: str | None = field(default=None, metadata=_CODE)
+    code: str | None = field(default=None, converter=plain, metadata=_CODE)
     image: str | None = None
     resources: Resources | None = None
     retry: Retry | None = None

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from collections.abc import Callable, Mapping
+from pathlib import PurePath
 from typing import Any, Literal, TypeAlias
 
 from penstock.text import printable
@@ -37,6 +39,10 @@ MAX_TEXT = 64 * 1024
 """The largest text of one value, in UTF-8 bytes."""
 MAX_DEPTH = 100
 """How deep lists and objects may be nested in each other."""
+
+_JSON = frozenset({str, int, float, bool, type(None)})
+_NUMPY_KINDS = tuple("biufUO")
+"""Truth values, whole numbers, floats, texts and objects; a time or a structure has no JSON form."""
 
 
 # Members of a text enum are text whose str() is something else.
@@ -70,11 +76,39 @@ class OpenedPath(str):
     """A path of this machine that its configuration opened, whoever calls; only a door's own code makes one."""
 
 
+def plain(value: Any, depth: int = 0) -> Any:
+    """A value given from Python as JSON has it: paths as text, numpy's scalars and arrays as the numbers they hold.
+
+    What is neither, nor holds such, stays as it is.
+    """
+    if type(value) in _JSON or depth > MAX_DEPTH:
+        return value
+    if isinstance(value, PurePath):
+        return os.fspath(value)
+    if isinstance(value, dict):
+        return {key: plain(item, depth + 1) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item, depth + 1) for item in value]
+    if _numpy_kind(value) in _NUMPY_KINDS:
+        held = value.tolist()
+        # A long double has no type of Python's.
+        return float(held) if hasattr(held, "dtype") else plain(held, depth + 1)
+    return value
+
+
+def _numpy_kind(value: Any) -> str:
+    """The kind of a scalar's or array's numbers, or empty for what is not numpy's, which need not be installed."""
+    known = type(value).__module__.partition(".")[0] == "numpy"
+    return str(getattr(getattr(value, "dtype", None), "kind", "")) if known else ""
+
+
 def normalise(type_: Type, value: Any) -> Value:
     """The value as its type holds it: a whole number given for `number` becomes a float, a tuple a list.
 
-    Raises ValueInvalid for any other mismatch; text is never read as a number here (see `read_text`).
+    Paths and what is numpy's are taken for what they are, see `plain`. Raises ValueInvalid for any other mismatch; text
+    is never read as a number here (see `read_text`).
     """
+    value = plain(value)
     # A type that is none is told elsewhere; until then it is some object.
     kind, held = next((how for known, how in _KINDS.items() if known == type_), _KINDS["object"])
     if not isinstance(value, kind) or (isinstance(value, bool) and type_ != "boolean"):

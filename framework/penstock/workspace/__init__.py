@@ -182,6 +182,7 @@ class Workspace:
         endpoint: str | None = None,
         default: bool = False,
         expect: str | None = None,
+        large_code: bool = False,
     ) -> PublishedPipeline:
         """Publish a spec file or a pipeline; the arguments are those of `Pipelines.publish`."""
         done = self.pipelines.publish(
@@ -195,6 +196,7 @@ class Workspace:
             endpoint=endpoint,
             default=default,
             expect=expect,
+            large_code=large_code,
         )
         return PublishedPipeline(self, done.published)
 
@@ -229,6 +231,7 @@ class Workspace:
         tags: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
         target: str | None = None,
+        large_code: bool = False,
     ) -> Run:
         """Trigger an endpoint, a version, a published pipeline or a file; the arguments are those of `Runs.submit`."""
         submitted = self.runs.submit(
@@ -240,6 +243,7 @@ class Workspace:
             tags=tags,
             idempotency_key=idempotency_key,
             target=target,
+            large_code=large_code,
         )
         return Run(self, submitted.run, submitted.warnings)
 

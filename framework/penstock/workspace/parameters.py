@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from itertools import zip_longest
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 from attrs import frozen
@@ -20,6 +20,7 @@ from penstock.records import FrozenSnapshot
 from penstock.spec import Parameter, Value
 from penstock.spec.binding import bind
 from penstock.spec.parameters import HIDDEN
+from penstock.spec.sizes import Sizes
 from penstock.spec.values import OpenedPath, RawValue, describe
 from penstock.text import with_article
 
@@ -94,7 +95,7 @@ def bind_parameters(snapshot: FrozenSnapshot, options: TriggerOptions, resolve: 
                 code, message = "sensitive_missing", "its value was not kept; a rerun has to give it again"
             problems.append(Problem(code, message, (name,), hint=hint))
             continue
-        bound = bind(parameter, _plain(parameter, given[name]) if name in given else parameter.default)
+        bound = bind(parameter, given.get(name, parameter.default))
         if bound.problems:
             problems.extend(problem.under(name) for problem in bound.problems)
             continue
@@ -115,6 +116,7 @@ def bind_parameters(snapshot: FrozenSnapshot, options: TriggerOptions, resolve: 
                 problems.append(Problem(answer.code, answer.message, (name,)))
             else:
                 artifacts[name] = typed[name] = answer
+    problems = problems or list(_too_long(snapshot, texts))
     if problems:
         raise ParameterInvalid.of(sorted(problems, key=lambda problem: str(problem.path)), "parameters")
     return BoundParameters(typed=typed, texts=texts, artifacts=artifacts, bundled=bundled, sensitive=tuple(sensitive))
@@ -125,10 +127,23 @@ def location_of(name: str, parameter: Parameter, text: str, folder: Path | None)
     return Location(parameter=name, type="file" if parameter.type == "file" else "directory", text=text, base=folder)
 
 
-@lru_cache(maxsize=_KEPT)
+def _too_long(snapshot: FrozenSnapshot, texts: Mapping[str, str]) -> Iterator[Problem]:
+    """The parameters that make an argument or variable longer than a program can be given."""
+    sizes = {name: len(text.encode()) for name, text in texts.items()}
+    for found in _read(snapshot)[1].oversized(sizes):
+        name = max(found.parameters, key=lambda one: sizes.get(one, 0), default="")
+        yield Problem("parameter_too_large", f"with it, {found}", (name,), hint="pass what is long as a file")
+
+
 def declared_by(snapshot: FrozenSnapshot) -> Mapping[str, Parameter]:
     """The parameters that a snapshot declares."""
-    return codec.from_canonical(snapshot.spec).parameters
+    return _read(snapshot)[0]
+
+
+@lru_cache(maxsize=_KEPT)
+def _read(snapshot: FrozenSnapshot) -> tuple[Mapping[str, Parameter], Sizes]:
+    pipeline = codec.from_canonical(snapshot.spec)
+    return pipeline.parameters, Sizes(pipeline)
 
 
 @lru_cache(maxsize=_KEPT)
@@ -189,15 +204,10 @@ def request_text(options: TriggerOptions, version: str | None) -> str:
 def _shown(parameter: Parameter | None, value: Any, folder: Path | None) -> str | dict[str, str]:
     if parameter is None:
         return {"refused": describe(value)}
-    bound = bind(parameter, _plain(parameter, value))
+    bound = bind(parameter, value)
     if bound.problems:
         # No accepted request says this: text that reads like the value is another request.
         return {"refused": describe(value)}
     if parameter.is_artifact and folder is not None and "://" not in bound.text:
         return os.path.normpath(folder / bound.text)
     return bound.text
-
-
-def _plain(parameter: Parameter, value: Any) -> Value:
-    """A path as text."""
-    return os.fspath(value) if parameter.is_artifact and isinstance(value, PurePath) else value

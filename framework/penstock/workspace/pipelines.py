@@ -8,12 +8,12 @@ from pathlib import Path
 
 from attrs import asdict, frozen
 
-from penstock import snapshot
 from penstock.callers import Caller
 from penstock.codec import from_canonical
 from penstock.errors import Problem
 from penstock.records import Page, PublishedRecord
 from penstock.registry import GateOutcome, PublishRequest
+from penstock.snapshot import Bundled
 from penstock.spec import Pipeline
 from penstock.workspace import publishing
 from penstock.workspace.gates import look_at_unfinished, move_gate
@@ -23,12 +23,16 @@ from penstock.workspace.verbs import Group, verb
 
 @frozen(kw_only=True)
 class Validation:
-    """A spec that is valid and that the target can run. `warnings` are what the target does differently."""
+    """A spec that is valid and that the target can run. `warnings` are what the target does differently.
+
+    `bundled` is what would travel and what stays at home of each path in the spec.
+    """
 
     pipeline: Pipeline
     digest: str
     target: str
     warnings: tuple[Problem, ...]
+    bundled: tuple[Bundled, ...] = ()
 
 
 class Pipelines(Group):
@@ -45,9 +49,15 @@ class Pipelines(Group):
         opened = self._services.targets.open(target)
         read = publishing.load(source, caller, folder)
         with tempfile.TemporaryDirectory() as store:
-            taken = snapshot.take(read.pipeline, read.folder, Path(store), document=read.document)
+            taken = publishing.take(read, Path(store), large_code=True)
         warnings = publishing.validate(opened, caller, read)
-        return Validation(pipeline=read.pipeline, digest=taken.digest, target=opened.name, warnings=warnings)
+        return Validation(
+            pipeline=read.pipeline,
+            digest=taken.digest,
+            target=opened.name,
+            warnings=warnings,
+            bundled=taken.bundled,
+        )
 
     @verb("pipeline.publish", "publish")
     def publish(
@@ -64,19 +74,21 @@ class Pipelines(Group):
         endpoint: str | None = None,
         default: bool = False,
         expect: str | None = None,
+        large_code: bool = False,
     ) -> Publishing:
         """Freeze a spec under a name and a label on a target; with `endpoint`, put it behind one too.
 
         The whole publish is one transaction: either all of it happened or nothing. `folder` is where a
         pipeline built in Python has its code. `name` is the pipeline's own unless given, `label` the one that its
         digest has or the next number, `description` the spec's. `endpoint` is made when it is not there; `default`
-        moves its default, if it is `expect` when that is said. Raises SpecInvalid, TargetUnsupported, Conflict.
+        moves its default, if it is `expect` when that is said. `large_code` says that more than 100 MB of code are
+        meant, which are refused else (`code_large`). Raises SpecInvalid, TargetUnsupported, Conflict.
         """
         opened = self._services.targets.open(target)
         read = publishing.load(source, caller, folder)
         warnings = publishing.validate(opened, caller, read)
         self._services.make_registry()
-        taken = snapshot.take(read.pipeline, read.folder, self._services.store, document=read.document)
+        taken = publishing.take(read, self._services.store, large_code=large_code)
         request = PublishRequest(
             name=read.pipeline.name if name is None else name,
             label=label,
@@ -89,7 +101,7 @@ class Pipelines(Group):
             expect=expect,
         )
         outcome = publishing.publish(self._services, caller, opened, taken, request)
-        return Publishing(**asdict(outcome, recurse=False), warnings=warnings)
+        return Publishing(**asdict(outcome, recurse=False), warnings=warnings, bundled=taken.bundled)
 
     @verb("pipeline.publish_from", "publish")
     def publish_from(

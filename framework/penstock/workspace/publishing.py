@@ -15,7 +15,7 @@ from penstock.contract.hooks import Event
 from penstock.errors import NotFound, ParameterInvalid, Problem, TargetUnsupported
 from penstock.records import EndpointRecord, FrozenSnapshot, PublishedRecord
 from penstock.registry import PublishOutcome, PublishRequest
-from penstock.snapshot import Snapshot
+from penstock.snapshot import Bundled, Snapshot
 from penstock.snapshot.taking import is_bundled
 from penstock.spec import Pipeline
 from penstock.spec.problems import warnings as spec_warnings
@@ -25,6 +25,9 @@ from penstock.workspace.parameters import location_of
 from penstock.workspace.references import locate
 from penstock.workspace.services import Services
 from penstock.workspace.verbs import folder_of
+
+MOST_CODE = 100_000_000
+"""Bytes of code that are published without asking: a data set or an environment got in more often than more code is."""
 
 
 @frozen(kw_only=True)
@@ -38,7 +41,11 @@ class Source:
 
 @frozen(kw_only=True)
 class Publishing:
-    """What a publish did. `version` is the endpoint's version of this pipeline, when an endpoint was named."""
+    """What a publish did. `version` is the endpoint's version of this pipeline, when an endpoint was named.
+
+    `bundled` is what travels and what stays at home of each path in the spec; of a snapshot that was published before
+    it is not known any more.
+    """
 
     published: PublishedRecord
     created: bool
@@ -48,6 +55,7 @@ class Publishing:
     version_added: bool
     default_moved: bool
     warnings: tuple[Problem, ...]
+    bundled: tuple[Bundled, ...] = ()
 
 
 def load(source: Path | str | Pipeline, caller: Caller, folder: Path | None = None) -> Source:
@@ -76,6 +84,15 @@ def _without_files(pipeline: Pipeline, caller: Caller) -> Pipeline:
         if path is not None:
             folder_of(caller, f"`{path}`")
     return pipeline
+
+
+def take(source: Source, store: Path, *, large_code: bool) -> Snapshot:
+    """The snapshot of a pipeline, its archives in `store`. Raises what `snapshot.take` does.
+
+    More than 100 MB of code are an error, `code_large`, unless somebody said that they are meant.
+    """
+    most = None if large_code else MOST_CODE
+    return snapshot.take(source.pipeline, source.folder, store, document=source.document, most_code=most)
 
 
 def validate(target: OpenTarget, caller: Caller, source: Source) -> tuple[Problem, ...]:

@@ -13,6 +13,7 @@ from attrs import frozen
 
 from penstock.errors import NotFound, UsageError
 from penstock.registry import Registry
+from penstock.spec.names import normal
 
 Kind: TypeAlias = Literal["endpoint", "published"]
 """What can be triggered by a reference."""
@@ -35,7 +36,8 @@ def is_file(ref: str | Path) -> bool:
 
 
 def split_version(ref: str) -> tuple[str, str | None]:
-    """Cut `digits@0` into the endpoint and the version; without a version, None."""
+    """Cut `digits@0` into the endpoint, its name in NFC, and the version; without a version, None."""
+    ref = normal(ref)
     name, at, version = ref.partition("@")
     return (name, version) if at and ":" not in name else (ref, None)
 

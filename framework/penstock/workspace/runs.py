@@ -53,13 +53,14 @@ class Runs(Outputs):
         target: str | None = None,
         deduplicate: bool = False,
         only: Kind | None = None,
+        large_code: bool = False,
     ) -> Submitted:
         """Trigger an endpoint (`digits`, `digits@0`), a published pipeline, or a spec file as a trial run.
 
         Local paths among the parameters are relative to the caller's folder. `target` is for a file only. With
         `deduplicate` a request without a key is one that may be a repeat: within the endpoint's deduplication window it
-        is the run that it was before. `only` says what the reference names, where that is known. Raises NotFound,
-        GateClosed, ParameterInvalid, Conflict, TooManyRequests; then nothing was accepted.
+        is the run that it was before. `only` says what the reference names, if that is known. Much code is refused
+        without `large_code`. Raises NotFound, GateClosed, ParameterInvalid, Conflict, TooManyRequests: nothing is done.
         """
         options = TriggerOptions(
             parameters={str(name): value for name, value in (parameters or {}).items()},
@@ -74,7 +75,7 @@ class Runs(Outputs):
             folder_of(caller, f"`{ref}`")
             if version is not None:
                 raise UsageError(f"`{ref}` is a spec file, which has no versions: leave the version out")
-            return triggers.submit_file(self._services, caller, ref, target, options)
+            return triggers.submit_file(self._services, caller, ref, target, options, large_code=large_code)
         if target is not None:
             raise UsageError(
                 f"`{ref}` runs on the target where it was published; only a spec file can be sent to `{target}` "

@@ -11,7 +11,7 @@ from typing import Any
 
 from attrs import evolve
 
-from penstock import codec, snapshot
+from penstock import codec
 from penstock.callers import Caller
 from penstock.errors import ParameterInvalid, PenstockError, Problem, RegistryError
 from penstock.records import RunRecord
@@ -96,7 +96,13 @@ def _body(services: Services, found: Located, options: TriggerOptions) -> str:
 
 
 def submit_file(
-    services: Services, caller: Caller, path: Path | str, target: str | None, options: TriggerOptions
+    services: Services,
+    caller: Caller,
+    path: Path | str,
+    target: str | None,
+    options: TriggerOptions,
+    *,
+    large_code: bool = False,
 ) -> Submitted:
     """Run a spec file as a trial: its snapshot is kept and put on the target, but not published."""
     opened = services.targets.open(target)
@@ -104,13 +110,13 @@ def submit_file(
     name = source.pipeline.name
     if options.idempotency_key is not None and services.exists:
         with tempfile.TemporaryDirectory() as store:
-            digest = snapshot.take(source.pipeline, source.folder, Path(store), document=source.document).digest
+            digest = publishing.take(source, Path(store), large_code=True).digest
         known = services.registry.runs.replay(_trial(services, name, digest, options, target))
         if known is not None:
             return Submitted(run=known, replayed=True, warnings=())
     publishing.validate(opened, caller, source)
     services.make_registry()
-    taken = snapshot.take(source.pipeline, source.folder, services.store, document=source.document)
+    taken = publishing.take(source, services.store, large_code=large_code)
     request = _trial(services, name, taken.digest, options, target)
     return _accept_trial(services, caller, opened, taken, request, options)
 

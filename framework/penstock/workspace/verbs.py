@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -15,6 +15,7 @@ from penstock.callers import Caller, Scope
 from penstock.contract.hooks import VerbRequest
 from penstock.errors import NotFound, UsageError
 from penstock.spec import Pipeline
+from penstock.spec.names import note_problem, tags_problem
 from penstock.workspace.rights import SUBMIT_PUBLISHED, Verb, Within, confine, without_names
 from penstock.workspace.services import Services
 
@@ -66,6 +67,7 @@ def verb(
             )
 
             def execute() -> R:
+                _check_notes(named)
                 if caller.rights is None:
                     return method(self, caller, *args, **kwargs)
                 subject = named.get(positional[0]) if positional else None
@@ -90,6 +92,20 @@ def verb(
         return call
 
     return decorate
+
+
+def _check_notes(arguments: Mapping[str, Any]) -> None:
+    """Refuse texts beside what a verb does that are too long to keep. Raises UsageError `text_too_large`."""
+    wrong = [
+        note_problem(f"the {what}", text)
+        for what in ("description", "reason")
+        if isinstance(text := arguments.get(what), str)
+    ]
+    tags = arguments.get("tags") or {}
+    if isinstance(tags, Mapping):
+        wrong.append(tags_problem({name: value for name, value in tags.items() if isinstance(value, str)}))
+    for problem in filter(None, wrong):
+        raise UsageError(problem, code="text_too_large")
 
 
 def verb_of(method: Callable[..., Any]) -> Verb:

@@ -120,8 +120,10 @@ class Runs(_Group):
         version: str | int | None = None,
         parameters: Mapping[str, Any] | None = None,
         idempotency_key: str | None = None,
+        large_code: bool = False,
         **asked: Any,
     ) -> Submitted:
+        assert not large_code, "a file is named by nobody here"
         name, pinned = split_version(str(ref))
         body = {"parameters": dict(parameters or {}), **given(asked)}
         assert not any(isinstance(one, RawValue) for one in body["parameters"].values()), "JSON has its own types"

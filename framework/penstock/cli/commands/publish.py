@@ -8,11 +8,13 @@ from pathlib import Path
 import click
 
 from penstock.cli.answers import details_rows, short_digest
+from penstock.cli.bundled import asking, bundled_lines, yes
 from penstock.cli.click_ext import Command
 from penstock.cli.options import FILE, target
 from penstock.cli.session import Session
 from penstock.cli.tables import Table, record
 from penstock.errors import PenstockError, Problem, SpecInvalid, UsageError, format_path
+from penstock.text import size_text
 
 
 @click.command(cls=Command)
@@ -23,6 +25,7 @@ from penstock.errors import PenstockError, Problem, SpecInvalid, UsageError, for
 @target
 @click.option("--endpoint", metavar="NAME", help="Add it to this endpoint, which is created when it is not there.")
 @click.option("--default", is_flag=True, help="Make the new version the endpoint's default.")
+@yes
 def publish(
     session: Session,
     file: Path | None,
@@ -32,6 +35,7 @@ def publish(
     target: str | None,
     endpoint: str | None,
     default: bool,
+    yes: bool,
 ) -> None:
     """Freeze the pipeline in FILE under a name and a label on a target."""
     if (file is None) == (source is None):
@@ -40,14 +44,21 @@ def publish(
         raise UsageError("--default needs --endpoint NAME")
     with session.workspace(target) as workspace:
         verbs = workspace.pipelines
-        publishing = partial(verbs.publish, file) if file else partial(verbs.publish_from, str(source))
-        outcome = publishing(name=name, label=label, target=target, endpoint=endpoint, default=default)
+        if file is None:
+            publishing = partial(verbs.publish_from, str(source))
+            outcome = publishing(name=name, label=label, target=target, endpoint=endpoint, default=default)
+        else:
+            from_file = partial(
+                verbs.publish, file, name=name, label=label, target=target, endpoint=endpoint, default=default
+            )
+            outcome = asking(session.output, yes, lambda large_code: from_file(large_code=large_code))
     one = outcome.published
     session.output.warn(_problem_text(problem) for problem in outcome.warnings)
     verb = "published" if outcome.created else "already published"
     lines: list[str | Table] = [f"{verb} {one.name}:{one.label} on {one.target} ({short_digest(one.digest)})"]
     if told := details_rows(one):
         lines.append(record((f"  {key}", value) for key, value in told))
+    lines += bundled_lines(outcome.bundled)
     if outcome.endpoint is not None:
         version = f"{outcome.endpoint.name}@{outcome.version}"
         added = "added" if outcome.version_added else "was there already"
@@ -68,6 +79,8 @@ def validate(session: Session, files: tuple[Path, ...], target: str | None) -> N
 
     Every file is checked, and everything that is wrong is said at once.
     """
+    from penstock.workspace.publishing import MOST_CODE
+
     valid: list[dict[str, object]] = []
     lines: list[str] = []
     digests: list[str] = []
@@ -82,10 +95,14 @@ def validate(session: Session, files: tuple[Path, ...], target: str | None) -> N
             name, steps = found.pipeline.name, len(found.pipeline.steps)
             size = f"{steps} step{'' if steps == 1 else 's'}"
             lines.append(f"{file}: {name}, {size}, runs on {found.target} ({short_digest(found.digest)})")
+            lines += bundled_lines(found.bundled)
             session.output.warn(f"{file}: {_problem_text(problem)}" for problem in found.warnings)
             digests.append(found.digest)
+            code = sum(one.size for one in found.bundled if one.kind == "code")
+            if code > MOST_CODE:
+                session.output.warn([f"{file}: {size_text(code)} of code; publish asks before it takes so much along"])
             same = {"digest": found.digest, "target": found.target, "warnings": found.warnings}
-            valid.append({"file": str(file), "name": name, **same})
+            valid.append({"file": str(file), "name": name, **same, "bundled": found.bundled})
     if not wrong:
         session.output.answer({"files": valid}, lines, digests)
         return

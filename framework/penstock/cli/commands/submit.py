@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from penstock.cli import options
+from penstock.cli.bundled import asking, yes
 from penstock.cli.click_ext import Command
 from penstock.cli.given import Given, parameters
 from penstock.cli.progress import answer_submitted
@@ -23,6 +24,7 @@ from penstock.errors import ParameterInvalid
 @options.idempotency_key
 @options.target
 @options.wait
+@yes
 def submit(
     session: Session,
     ref: str,
@@ -34,6 +36,7 @@ def submit(
     idempotency_key: str | None,
     target: str | None,
     wait: bool,
+    yes: bool,
 ) -> None:
     """Trigger REF: `name`, `name@version`, a published pipeline's id or `name:label`, or a spec file.
 
@@ -44,14 +47,19 @@ def submit(
     tagged = options.pairs(tags, "--tag")
     with session.workspace(target) as workspace:
         try:
-            submitted = workspace.runs.submit(
-                ref,
-                parameters=given.values,
-                experiment=experiment,
-                description=description,
-                tags=tagged,
-                idempotency_key=idempotency_key,
-                target=target,
+            submitted = asking(
+                session.output,
+                yes,
+                lambda large_code: workspace.runs.submit(
+                    ref,
+                    parameters=given.values,
+                    experiment=experiment,
+                    description=description,
+                    tags=tagged,
+                    idempotency_key=idempotency_key,
+                    target=target,
+                    large_code=large_code,
+                ),
             )
         except ParameterInvalid as error:
             raise given.located(error) from None

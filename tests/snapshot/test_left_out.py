@@ -1,0 +1,141 @@
+"""What stays at home is told: rules for code alone, from the spec's folder down, as git would have it, and caches."""
+
+import os
+import shutil
+import subprocess
+import tarfile
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+from attrs import evolve
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from penstock.errors import SpecInvalid
+from penstock.launcher.archives import write_portable
+from penstock.snapshot import Bundled, extract, take
+from penstock.snapshot.walking import NotBundled, files_in
+from penstock.spec import Parameter, Pipeline, Step
+
+CODE = Pipeline(name="a", steps={"s": Step(command="run", code="./src")})
+
+
+def lay(root, *paths):
+    for path in paths:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).mkdir() if path.endswith("/") else (root / path).write_text("x")
+
+
+def paths(contents):
+    return [each.path + ("" if each.source else "/") for each in contents.found]
+
+
+def test_what_travels_and_what_stays_is_told(tmp_path):
+    lay(tmp_path, "src/a.py", "src/b.log", "src/sub/c.log", "src/__pycache__/a.pyc", "src/.git/HEAD", "data/x.log")
+    (tmp_path / ".gitignore").write_text("*.log\n")
+    pipeline = evolve(CODE, parameters={"d": Parameter("directory", default="./data")})
+    assert take(pipeline, tmp_path, tmp_path / "store").bundled == (
+        Bundled(
+            path="./src",
+            kind="code",
+            files=1,
+            size=1,
+            left_out=("b.log", "sub/c.log", ".git/", "__pycache__/"),
+            left_out_count=4,
+        ),
+        Bundled(path="./data", kind="directory", files=1, size=1, left_out=(), left_out_count=0),
+    )
+
+
+def test_what_is_data_too_travels_whole(tmp_path):
+    lay(tmp_path, "src/a.py", "src/b.log")
+    (tmp_path / "src/.gitignore").write_text("*.log\n")
+    pipeline = evolve(CODE, parameters={"d": Parameter("directory", default="./src")})
+    (bundled,) = take(pipeline, tmp_path, tmp_path / "store").bundled
+    assert (bundled.files, bundled.left_out) == (3, ())
+
+
+def test_empty_folders_travel_and_left_overs_do_not(tmp_path):
+    lay(tmp_path, "empty/", "deep/er/", "logs/a.log", "old/__pycache__/x.pyc", "old/er/.venv/y", "full/x")
+    (tmp_path / ".gitignore").write_text("*.log\n")
+    store = tmp_path.parent / "store"
+    assert paths(files_in(tmp_path, store, top=tmp_path)) == [".gitignore", "deep/er/", "empty/", "full/x", "logs/"]
+    assert paths(files_in(tmp_path, store)) == [
+        ".gitignore", "deep/er/", "empty/", "full/x", "logs/a.log", "old/__pycache__/x.pyc", "old/er/.venv/y",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("unpack", [["tar"], ["busybox", "tar"], ["python3", "-m", "tarfile"]])
+def test_empty_folders_and_names_of_any_form_travel_to_clouds(tmp_path, unpack):
+    if shutil.which(unpack[0]) is None:
+        pytest.skip(f"no {unpack[0]} here")
+    lay(tmp_path, "src/empty/", "src/mu\u0308/", "src/m\u00fc.py", f"src/{'x' * 120}/{'y' * 120}/")
+    archive = take(CODE, tmp_path, tmp_path / "store").archives["./src"]
+    with (tmp_path / "made.tar").open("wb") as file:
+        write_portable(archive, file)
+    (tmp_path / "there").mkdir()
+    extract(archive, tmp_path / "here")
+    how = ["-e", "../made.tar", "."] if unpack[-1] == "tarfile" else ["-xf", "../made.tar"]
+    subprocess.run([*unpack, *how], cwd=tmp_path / "there", check=True, env={**os.environ, "LC_ALL": "C.UTF-8"})
+    found = [sorted(str(path.relative_to(base)) for path in base.rglob("*")) for base in
+             (tmp_path / "src", tmp_path / "here", tmp_path / "there")]  # fmt: skip
+    assert found[0] == found[1] == found[2]
+
+
+def test_a_folder_with_content_is_no_folder(tmp_path):
+    lay(tmp_path, "src/empty/")
+    archive = take(CODE, tmp_path, tmp_path / "store").archives["./src"]
+    with tarfile.open(archive.location) as tar:
+        assert [(member.name, member.type) for member in tar] == [("empty", tarfile.DIRTYPE)]
+
+
+_LINES = st.sampled_from(
+    ["*.py", "!*.py", "a/", "/a", "/src", "/src/a", "src/*", "src/a/*.py", "**/b", "!b", "a/b", "*", "!*/", "!/src/a/"]
+)
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is the judge")
+@settings(max_examples=15, deadline=None)
+@given(st.dictionaries(st.sampled_from(["", "src/", "src/a/"]), st.lists(_LINES, min_size=1, max_size=4), min_size=1))
+def test_git_agrees_about_rules_above_the_code(rules):
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(os.path.realpath(name))
+        lay(root, *(f"src/{path}" for path in ("x.py", "y", "a/x.py", "a/y", "a/b", "b/x.py", "a/a/b")))
+        for folder, lines in rules.items():
+            (root / folder / ".gitignore").write_text("\n".join(lines) + "\n")
+        clean = {"PATH": os.environ["PATH"], "HOME": name, "GIT_CONFIG_NOSYSTEM": "1"}
+        subprocess.run(["git", "init", "-q", "--template="], cwd=root, env=clean, check=True)
+
+        def ignored(path):
+            return subprocess.run(["git", "check-ignore", "-q", path], cwd=root, env=clean).returncode == 0
+
+        found = paths(files_in(root / "src", root / "store", top=root))
+        ours = {f"src/{path}" for path in found if not path.endswith("/")}
+        # Whoever names a folder as code wants it, so that what git says of the folder itself does not count.
+        if not ignored("src"):
+            everything = {str(path.relative_to(root)) for path in (root / "src").rglob("*") if path.is_file()}
+            assert ours == {path for path in everything if not ignored(path)}
+
+
+def test_rules_of_any_size_end_soon(tmp_path):
+    lay(tmp_path, *(f"src/d{number}/{'a' * 200}" for number in range(200)))
+    (tmp_path / ".gitignore").write_text("".join(f"**/*a*a*a*{number}\n" for number in range(2000)))
+    started = time.process_time()
+    assert len(files_in(tmp_path / "src", tmp_path / "store", top=tmp_path).found) == 200
+    assert time.process_time() - started < 20
+    (tmp_path / "src/.gitignore").write_text("a\n" * 600_000)
+    with pytest.raises(NotBundled, match=r"`\.` cannot be read: its \.gitignore is larger than 1,048,576 bytes"):
+        files_in(tmp_path / "src", tmp_path / "store", top=tmp_path)
+
+
+def test_much_code_is_refused_before_it_is_packed(tmp_path):
+    lay(tmp_path, "src/a.py", "data/x")
+    with (tmp_path / "src/big").open("wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(SpecInvalid, match=r"1\.1 TB of code would travel, more than 100 MB") as refused:
+        take(CODE, tmp_path, tmp_path / "store", most_code=100_000_000)
+    assert (refused.value.code, refused.value.details[0].path) == ("code_large", ("steps", "s", "code"))
+    (tmp_path / ".gitignore").write_text("big\n")
+    assert take(CODE, tmp_path, tmp_path / "store", most_code=1).bundled[0].size == 1
