@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import tarfile
-import tempfile
-import time
 import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -15,12 +12,10 @@ from typing import BinaryIO
 
 from attrs import frozen
 
+from penstock.drafts import draft
 from penstock.errors import RegistryError
 from penstock.snapshot.members import digest_of
 from penstock.snapshot.walking import Found, NotBundled, unreadable
-
-_LEFT_OVER = 3600.0
-"""Seconds after which an unfinished file that nobody writes to was left by somebody who died."""
 
 
 def location_of(digest: str, store: Path) -> Path:
@@ -44,26 +39,18 @@ def pack(files: Sequence[Found], store: Path) -> Packed:
     """
     try:
         store.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _sweep(store)
-        handle, name = tempfile.mkstemp(prefix=".", suffix=".partial", dir=store)
+        with draft(store, ".", ".partial") as partial:
+            with partial.open("wb") as archive:
+                _write(files, archive)
+                archive.flush()
+                os.fsync(archive.fileno())
+            digest, size = digest_of(partial)
+            is_normal = all(unicodedata.is_normalized("NFC", found.path) for found in files)
+            normal = digest if is_normal else digest_of(partial, normal=True)[0]
+            partial.replace(location_of(digest, store))
+            _sync_folder(store)
     except OSError as error:
         raise _unwritable(store, error) from None
-    partial = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as archive:
-            _write(files, archive)
-            archive.flush()
-            os.fsync(archive.fileno())
-        digest, size = digest_of(partial)
-        is_normal = all(unicodedata.is_normalized("NFC", found.path) for found in files)
-        normal = digest if is_normal else digest_of(partial, normal=True)[0]
-        partial.replace(location_of(digest, store))
-        _sync_folder(store)
-    except OSError as error:
-        raise _unwritable(store, error) from None
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
     return Packed(digest, normal, size)
 
 
@@ -101,13 +88,6 @@ class _Whole:
         if len(data) < size:
             raise NotBundled("file_changed", f"`{self._shown}` became shorter while it was read", "try again")
         return data
-
-
-def _sweep(store: Path) -> None:
-    for partial in store.glob(".*.partial"):
-        with contextlib.suppress(OSError):
-            if time.time() - partial.stat().st_mtime > _LEFT_OVER:
-                partial.unlink()
 
 
 def _sync_folder(store: Path) -> None:

@@ -1,0 +1,74 @@
+"""Files that get their name once they are whole: a draft that says whether its writer lives, and goes when it died."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+SQLITE = ("-wal", "-shm", "-journal")
+"""What SQLite may lay beside a database, by how its name goes on."""
+
+
+@contextmanager
+def draft(folder: Path, prefix: str, suffix: str) -> Iterator[Path]:
+    """An empty file to fill, private to its owner, in a folder from which those of dead writers are swept first.
+
+    What still has its name in the end is removed, with what SQLite laid beside it. Raises OSError.
+    """
+    sweep(folder, prefix, suffix)
+    place, handle = _make(folder, prefix, suffix)
+    try:
+        yield place
+    finally:
+        try:
+            _remove(place)
+        finally:
+            os.close(handle)
+
+
+def sweep(folder: Path, prefix: str, suffix: str) -> None:
+    """Remove the drafts of writers that died; what cannot be removed stays."""
+    with suppress(OSError):
+        for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+            if entry.name.startswith(prefix) and entry.name.endswith(suffix) and entry.is_file(follow_symlinks=False):
+                with suppress(OSError):
+                    _sweep_one(Path(entry.path))
+
+
+def _make(folder: Path, prefix: str, suffix: str) -> tuple[Path, int]:
+    while True:
+        place = folder / f"{prefix}{os.urandom(6).hex()}{suffix}"
+        handle = os.open(place, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            # Whoever sweeps between these two lines takes it for a dead writer's.
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            if _has_name(handle, place):
+                return place, handle
+        except BaseException:
+            os.close(handle)
+            raise
+        os.close(handle)
+
+
+def _sweep_one(place: Path) -> None:
+    handle = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _remove(place)
+    finally:
+        os.close(handle)
+
+
+def _remove(place: Path) -> None:
+    for more in (*SQLITE, ""):  # the draft last: by it the others are found
+        place.with_name(place.name + more).unlink(missing_ok=True)
+
+
+def _has_name(handle: int, place: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle), place.stat())
+    except FileNotFoundError:
+        return False
