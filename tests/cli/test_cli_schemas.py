@@ -60,6 +60,7 @@ STORY = [
     ("server show", ["server", "show"], 0),
     ("registry check", ["registry", "check"], 0),
     ("registry backup", ["registry", "backup", "copy.db"], 0),
+    ("registry restore", ["registry", "restore", "copy.db"], 0),
     ("history", ["history", "--all"], 0),
     ("--version", ["--version"], 0),
 ]

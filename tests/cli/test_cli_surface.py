@@ -57,6 +57,7 @@ conformance --other --deep --seed --law --unsupported --markdown
 plugin list
 registry check
 registry backup
+registry restore
 history --since --by --all --limit
 """.strip().splitlines()
 

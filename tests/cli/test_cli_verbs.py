@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
 from penstock.cli import main
+from penstock.workspace import Workspace
 
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}(Z|\+00:00)")
@@ -254,6 +256,26 @@ def test_the_registry_is_checked_and_copied(two, cli, project):
     assert cli("registry", "backup", "copy.db").ok().out == "wrote copy.db\n"
     assert cli("--registry", "copy.db", "endpoint", "list", "--json").ok().json["items"][0]["name"] == "greet"
     cli("registry", "backup", "copy.db").refused(8)
+
+
+def test_a_backup_is_put_back(two, cli, project):
+    cli("registry", "backup", "copy.db").ok()
+    cli("endpoint", "disable", "greet").ok()
+    # Beside the registry it is for looking.
+    assert "registry restore" in cli("--registry", "copy.db", "endpoint", "disable", "greet").refused(12).err
+    said = cli("registry", "restore", "copy.db").ok().out
+    kept = re.fullmatch(r"restored \S+registry\.db from copy\.db\nthe old registry is (\S+)\n", said)[1]
+    assert cli("endpoint", "show", "greet", "--json").ok().json["gate"] is None
+    assert cli("registry", "restore", kept, "-q").ok().out == f"{project / '.penstock/registry.db'}\n"
+    assert cli("endpoint", "show", "greet", "--json").ok().json["gate"] is not None
+    answer = cli("registry", "restore", "copy.db", "--json").ok().json
+    assert set(answer) == {"registry", "backup", "replaced"}
+    assert Path(answer["replaced"]).is_file()
+    with Workspace.open(project) as workspace:
+        workspace.admin.status()
+        assert "open" in cli("registry", "restore", "copy.db").refused(12).err
+        assert workspace.admin.restore(Path(project / "copy.db")).replaced is not None
+        assert workspace.endpoint("greet").default == "0"
 
 
 def test_a_damaged_registry_is_said_in_one_line(two, cli, project):

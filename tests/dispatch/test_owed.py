@@ -39,7 +39,7 @@ def test_after_acceptance_nothing_raises(ws, far, all_due, monkeypatch, failing,
 
 
 def test_after_acceptance_a_busy_registry_is_no_error_and_loses_nothing(ws, far, monkeypatch, in_time):
-    monkeypatch.setattr("penstock.registry.file.BUSY_SECONDS", 0.05)
+    monkeypatch.setattr("penstock.registry.copying.BUSY_SECONDS", 0.05)
     monkeypatch.setattr("penstock.registry.decisions.BUSY_SECONDS", 0.05)
     with closing(sqlite3.connect(ws.config.registry.value, isolation_level=None)) as other:
 

@@ -151,6 +151,7 @@ def test_no_file_is_named_from_elsewhere(harness):
             "submit": (eve.runs.submit, ""),
             "submit a path": (lambda text: eve.runs.submit(Path(text)), "file_not_allowed"),
             "backup": (lambda text: eve.admin.backup(Path(text)), "file_not_allowed"),
+            "restore": (lambda text: eve.admin.restore(Path(text)), "file_not_allowed"),
             "a file for a parameter": (parameter("table"), "parameter_invalid"),
             "a folder for a parameter": (parameter("folder"), "parameter_invalid"),
             "code": (lambda text: eve.pipelines.publish(_plain(harness, code=text)), ""),

@@ -1,6 +1,7 @@
 """A registry to test, and the few calls that every test of it makes."""
 
 import sqlite3
+import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,10 @@ from penstock.contract.target import Publication
 from penstock.errors import PenstockError
 from penstock.records import FrozenSnapshot, HistoryRecord, Page, Placement, RunRecord
 from penstock.registry import HistoryQuery, NewRun, PublishOutcome, PublishRequest, Registry, RunQuery, TriggerRequest
+
+# Histories that are killed are imported by processes of their own.
+if str(Path(__file__).parent) not in sys.path:
+    sys.path.insert(0, str(Path(__file__).parent))
 
 
 class Clock:

@@ -57,7 +57,7 @@ def test_readers_do_not_wait_for_who_decides(registry, kit):
 def test_writers_of_one_process_take_turns(registry, kit, monkeypatch):
     kit.publish(registry, "a", endpoint="digits")
     # SQLite's own lock would refuse at once.
-    monkeypatch.setattr("penstock.registry.file.BUSY_SECONDS", 0.0)
+    monkeypatch.setattr("penstock.registry.copying.BUSY_SECONDS", 0.0)
     kit.sql(registry, "PRAGMA busy_timeout = 0")
     inside, most, done = [], [], []
 

@@ -243,9 +243,10 @@ def test_a_spec_file_is_refused_with_its_code_wherever_it_is_named(server, stran
             if is_a_file(shape) or isinstance(each, Path):
                 assert refused.value.code == "file_not_allowed", shape
     for shape in ("copy.db", "/tmp/copy.db", "~/copy.db"):
-        with pytest.raises(UsageError) as refused:
-            stranger.admin.backup(Path(shape))
-        assert refused.value.code == "file_not_allowed"
+        for verb in (stranger.admin.backup, stranger.admin.restore):
+            with pytest.raises(UsageError) as refused:
+                verb(Path(shape))
+            assert refused.value.code == "file_not_allowed"
     with Watch.watching(), pytest.raises(UsageError) as refused:
         stranger.pipelines.publish(pipeline(), folder=Path("secrets"))
     assert refused.value.code == "file_not_allowed"

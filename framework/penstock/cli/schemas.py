@@ -14,7 +14,7 @@ from penstock.errors import Problem
 from penstock.records import DefaultAt, EndpointRecord, HistoryRecord, Page, PublishedRecord, RunRecord, TokenRecord
 from penstock.registry import CancelOutcome, CheckReport, GateOutcome, MoveOutcome, NewToken, VersionOutcome
 from penstock.snapshot import Bundled
-from penstock.workspace.admin import Status
+from penstock.workspace.admin import Restored, Status
 from penstock.workspace.downloads import Downloaded
 from penstock.workspace.publishing import Publishing
 from penstock.workspace.targets import PluginStatus, TargetStatus
@@ -80,6 +80,7 @@ COMMANDS: Mapping[str, Any] = {
     "token revoke": TokenRecord,
     "registry check": CheckReport,
     "registry backup": {"backup": str},
+    "registry restore": Restored,
     "history": Page[HistoryRecord],
     "--version": {"version": str},
     "error": {"error": {"code": str, "message": str, "details": tuple[Problem, ...]}},

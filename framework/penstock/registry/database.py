@@ -15,6 +15,7 @@ from typing import TypeVar
 from attrs import frozen
 
 from penstock.errors import RegistryError, UsageError
+from penstock.registry import schema
 
 BUSY_SECONDS = 30.0
 """How long a transaction waits for another process's before it gives up."""
@@ -23,6 +24,9 @@ LONGEST = 3_600_000_000
 """How long, in microseconds, anything is put off at the most. What is due later than that was noted by a clock that
 was ahead, and is due now.
 """
+
+BACKUP_ID = 0x70656E62
+"""What marks a backup in place of `schema.APPLICATION_ID`: `penb`. With this mark a file has no log, see `copying`."""
 
 T = TypeVar("T")
 
@@ -92,9 +96,11 @@ class Database:
         """The error for whoever wants to write where it is `read_only`."""
         self._connect = connect
         self._clock = clock
+        self._file = identity(path)
         self._free = [connect()]
+        self.is_backup = is_backup(self._free[0])
+        """Whether the file bears the mark of a backup, in which nothing was decided yet."""
         self._nonblocking: list[sqlite3.Connection] = []
-        self._file = _identity(path)
         self._closed = False
         self._lock = threading.Lock()
         self._pid = os.getpid()
@@ -151,9 +157,11 @@ class Database:
                     raise RegistryError(f"{self.path}: the registry is closed")
                 free = kept.pop() if kept else None
             connection = free or self._connect()
-            if nonblocking and free is None:
-                connection.execute("PRAGMA busy_timeout = 0")
             try:
+                if free is None:
+                    self.check_in_place()
+                    if nonblocking:
+                        connection.execute("PRAGMA busy_timeout = 0")
                 yield connection
             finally:
                 with self._lock:
@@ -168,12 +176,21 @@ class Database:
         What is decided in a file that has no name any more is lost, and its log lies beside the new one. Asked after
         a commit as well: who decides may have waited for the lock for long.
         """
-        if _identity(self.path) != self._file:
+        if identity(self.path) != self._file:
             raise RegistryError(
                 f"{self.path}: the registry was replaced or taken away while it was open here, so nothing is written; "
                 "restart this process",
                 code="registry_replaced",
             )
+
+    def take_into_use(self) -> None:
+        """Take the mark off a backup that lies in a registry's place, before there is a log, see `copying`."""
+        if not self.is_backup:
+            return
+        with self.connection() as connection:
+            connection.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
+            connection.execute("PRAGMA journal_mode = WAL")
+        self.is_backup = False
 
     def close(self) -> None:
         """Close the connections; closing twice is closing once. One that is in use is closed when it is given back."""
@@ -185,7 +202,12 @@ class Database:
                         kept.pop().close()
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
+def is_backup(connection: sqlite3.Connection) -> bool:
+    """Whether a file bears the mark of a backup."""
+    return bool(connection.execute("PRAGMA application_id").fetchone()[0] == BACKUP_ID)
+
+
+def identity(path: Path) -> tuple[int, int] | None:
     """Which file has a name now, None for none."""
     try:
         found = path.stat()

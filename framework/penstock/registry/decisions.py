@@ -100,7 +100,8 @@ class Decisions:
 
     def try_turn(self, held: ExitStack) -> bool:
         """Take the turn to decide until `held` ends, if nobody has it or waits for it."""
-        if self._database.read_only or self._waiting or not self._turn.acquire(blocking=False):
+        busy_elsewhere = self._database.read_only or self._database.is_backup or self._waiting
+        if busy_elsewhere or not self._turn.acquire(blocking=False):
             return False
         held.callback(self._turn.release)
         return True
@@ -160,3 +161,4 @@ class Decisions:
     def _check_writable(self) -> None:
         if self._database.read_only:
             raise self._database.refusal()
+        self._database.take_into_use()

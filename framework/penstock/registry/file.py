@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
-from penstock.errors import Conflict, RegistryError
+from penstock.errors import RegistryError
 from penstock.registry import schema
-from penstock.registry.database import BUSY_SECONDS, Clock, Database, translated
+from penstock.registry.copying import (
+    connect,
+    connect_read_only,
+    copy,
+    new_file,
+    not_writable,
+    refuse_foreign_log,
+    sync,
+)
+from penstock.registry.database import BACKUP_ID, Clock, Database, identity, is_backup, translated
 
 _MOUNTS = Path("/proc/self/mountinfo")
 
@@ -35,33 +42,28 @@ def open_database(path: Path, *, create: bool, read_only: bool, clock: Clock) ->
     except OSError as error:
         raise not_writable(path, error) from None
 
-    def connect() -> sqlite3.Connection:
+    def admitted() -> sqlite3.Connection:
         try:
-            connection = _connect(path, "rw") if read_only or writable else _connect_read_only(path)
+            before = identity(path)
+            refuse_foreign_log(path)
+            connection = connect(path, "rw") if read_only or writable else connect_read_only(path)
         except OSError as error:
             raise not_writable(path, error) from None
         try:
             with translated(path):
-                _admit(path, connection, writable)
+                applied = version_of(path, connection)
+                # Who replaces it waits for whoever has read it, and lets in whoever waited for him.
+                if identity(path) != before:
+                    raise RegistryError(
+                        f"{path}: the registry was replaced while it was opened; try again", code="registry_replaced"
+                    )
+                _admit(path, connection, applied, writable)
         except BaseException:
             connection.close()
             raise
         return connection
 
-    return Database(path, connect, read_only=not writable, clock=clock)
-
-
-def copy(connection: sqlite3.Connection, destination: Path) -> None:
-    """Write a consistent copy of an open registry, whole or not at all, readable by its owner only.
-
-    Others may write meanwhile. Raises Conflict when the destination exists, RegistryError when it cannot be written.
-    """
-    destination = destination.absolute()
-    try:
-        with _new_file(destination) as target:
-            connection.backup(target)
-    except FileExistsError:
-        raise Conflict(f"{destination} exists already; a backup overwrites nothing", code="file_exists") from None
+    return Database(path, admitted, read_only=not writable, clock=clock)
 
 
 def _find(path: Path, *, create: bool) -> None:
@@ -74,7 +76,7 @@ def _find(path: Path, *, create: bool) -> None:
             raise RegistryError(f"{path}: there is no registry", code="registry_missing")
         if stray_log:
             raise _corrupt(path, "the file is gone but its log `-wal` is still there")
-        _prepare_folder(path.parent)
+        prepare_folder(path.parent)
         _make(path)
     if not path.is_file() or path.stat().st_size == 0:
         raise _corrupt(path, "it is empty" if path.is_file() else "it is not a file")
@@ -82,9 +84,8 @@ def _find(path: Path, *, create: bool) -> None:
         raise RegistryError(f"{path}: the registry cannot be read: permission denied")
 
 
-def _admit(path: Path, connection: sqlite3.Connection, writable: bool) -> None:
-    """Let a file in when it is a registry of this version, migrating an older one."""
-    applied = _version(path, connection)
+def _admit(path: Path, connection: sqlite3.Connection, applied: int, writable: bool) -> None:
+    """Let a file of a version that we know in, migrating an older one."""
     if applied < schema.latest():
         if not writable:
             raise RegistryError(
@@ -100,13 +101,15 @@ def _admit(path: Path, connection: sqlite3.Connection, writable: bool) -> None:
     connection.execute("PRAGMA wal_autocheckpoint = 4000")
     if writable:
         connection.execute("PRAGMA synchronous = FULL")
+        if not is_backup(connection):  # else it has no log until it is taken into use
+            connection.execute("PRAGMA journal_mode = WAL")
 
 
-def _version(path: Path, connection: sqlite3.Connection) -> int:
+def version_of(path: Path, connection: sqlite3.Connection) -> int:
     """The schema's version of a file that this penstock can read or migrate. Raises RegistryError."""
     owner = connection.execute("PRAGMA application_id").fetchone()[0]
     applied = int(connection.execute("PRAGMA user_version").fetchone()[0])
-    if owner != schema.APPLICATION_ID:
+    if owner not in (schema.APPLICATION_ID, BACKUP_ID):
         raise _corrupt(path, "it is a database of another program")
     if applied > schema.latest():
         raise RegistryError(
@@ -129,70 +132,25 @@ def _migrate(path: Path, connection: sqlite3.Connection) -> None:
     """Apply the missing steps in one transaction, after a copy of the file as it was; closing rolls back."""
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("BEGIN IMMEDIATE")
-    applied = _version(path, connection)
+    applied = version_of(path, connection)
     if applied < schema.latest():  # else another process was faster
         # The lock is held, so a second connection sees the last state before the migration.
-        with closing(_connect(path, "rw")) as reader:
+        with closing(connect(path, "rw")) as reader:
             copy(reader, _free(path, applied))
+        marked = is_backup(connection)
         schema.apply(connection)
+        if marked:
+            connection.execute(f"PRAGMA application_id = {BACKUP_ID}")
     connection.execute("COMMIT")
 
 
 def _make(path: Path) -> None:
     """Make a new registry; a racing process may win, with the same."""
-    with suppress(FileExistsError), _new_file(path) as connection:
+    with suppress(FileExistsError), new_file(path) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("BEGIN IMMEDIATE")
         schema.apply(connection)
         connection.execute("COMMIT")
-
-
-@contextmanager
-def _new_file(path: Path) -> Iterator[sqlite3.Connection]:
-    """A database to fill that gets its name in one step, durably, once it is full. Private to its owner.
-
-    Raises FileExistsError when something has that name, RegistryError.
-    """
-    if path.exists():
-        raise FileExistsError(path)
-    draft = path.with_name(f".{path.name}.{os.urandom(6).hex()}.new")
-    try:
-        os.close(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-        try:
-            with translated(path), closing(_connect(draft, "rw")) as connection:
-                yield connection
-            with draft.open("rb") as file:
-                os.fsync(file.fileno())
-            os.link(draft, path)  # unlike a rename, never replaces what came to be there meanwhile
-            sync_folder(path.parent)
-        finally:
-            for suffix in ("", "-wal", "-shm", "-journal"):
-                draft.with_name(draft.name + suffix).unlink(missing_ok=True)
-    except FileExistsError:
-        raise
-    except OSError as error:
-        raise not_writable(path, error) from None
-
-
-def _connect(path: Path, mode: str) -> sqlite3.Connection:
-    with translated(path):
-        connection = sqlite3.connect(
-            f"{path.as_uri()}?mode={mode}",
-            uri=True,
-            timeout=BUSY_SECONDS,
-            isolation_level=None,
-            check_same_thread=False,
-        )
-    connection.row_factory = sqlite3.Row
-    return connection
-
-
-def _connect_read_only(path: Path) -> sqlite3.Connection:
-    """Read a file that cannot be written: with its log when there is one, else as a file that stays as it is."""
-    log = path.with_name(path.name + "-wal")
-    if log.exists() and log.stat().st_size:
-        return _connect(path, "ro")
-    return _connect(path, "ro&immutable=1")
 
 
 def _free(path: Path, version: int) -> Path:
@@ -245,14 +203,14 @@ def _file_system(path: Path, mountinfo: str) -> str:
     return found
 
 
-def _prepare_folder(folder: Path) -> None:
+def prepare_folder(folder: Path) -> None:
     """Make the state folder, private and ignored by git, when it is not there. Raises RegistryError."""
     if folder.is_dir():
         return
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         folder.mkdir(mode=0o700)
-        sync_folder(folder.parent)
+        sync(folder.parent)
         ignore = folder / ".gitignore"
         ignore.touch(mode=0o600)
         ignore.write_text("*\n", encoding="utf-8")
@@ -263,32 +221,20 @@ def _prepare_folder(folder: Path) -> None:
         raise not_writable(folder, error) from None
 
 
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder survive power loss. Raises OSError."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def copied(state: Path) -> RegistryError:
-    """The RegistryError for a registry that lies apart from its state, a folder that a workspace has before it decides.
+    """The RegistryError for a registry that lies apart from its state, a folder that a workspace has before it decides,
+    or for a backup that lies beside it.
 
     It is a copy, and what is decided in a copy is lost to the original, or comes alive when the copy is put back.
     """
+    if state.is_dir():
+        return RegistryError(
+            "this registry is a backup, which is for looking; put it in the registry's place with "
+            "`penstock registry restore`",
+            code="registry_copied",
+        )
     return RegistryError(
         f"this registry was copied here without its state ({state} is missing): it is for looking; what follows or "
         "changes something is for the original, or for the copy once it is back in its place",
         code="registry_copied",
     )
-
-
-def not_writable(path: Path, error: OSError) -> RegistryError:
-    """The RegistryError for a file or folder that could not be written."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return RegistryError(f"{path}: the disk is full; make room and try again", code="registry_disk_full")
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        reason = "the file system is read-only" if error.errno == errno.EROFS else "permission denied"
-        return RegistryError(f"{path}: no access to write the registry: {reason}", code="registry_read_only")
-    return RegistryError(f"{path}: the registry cannot be used: {error.strerror or error}")

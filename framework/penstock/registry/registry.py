@@ -27,9 +27,10 @@ from penstock.registry import (
     snapshots,
     tokens,
 )
+from penstock.registry.copying import copy
 from penstock.registry.database import Clock, Database, Transaction, system_clock
 from penstock.registry.decisions import Decisions
-from penstock.registry.file import copy, open_database
+from penstock.registry.file import open_database
 from penstock.registry.group_commit import GroupCommit
 from penstock.registry.messages import CheckReport
 
@@ -194,9 +195,14 @@ class Registry(_Group):
 
         What cannot be written can still be read. `clock` returns microseconds since 1970 UTC. Raises RegistryError:
         `registry_missing`, `registry_newer`, `registry_older`, `registry_corrupt`, `registry_network_fs`,
-        `registry_read_only`, `registry_disk_full`, `registry_busy`.
+        `registry_read_only`, `registry_disk_full`, `registry_busy`, `registry_log_foreign`.
         """
         return cls(open_database(path, create=create, read_only=read_only, clock=clock))
+
+    @property
+    def is_backup(self) -> bool:
+        """Whether this is a backup in which nothing was decided yet; the first decision takes it into use."""
+        return self._database.is_backup
 
     def group_commit(self) -> GroupCommit:
         """Decisions of this thread that share a commit; nothing is begun yet."""
@@ -223,6 +229,13 @@ class Registry(_Group):
         """Refuse every decision from now on with this error."""
         self._database.refusal = refusal
         self._database.read_only = True
+
+    @staticmethod
+    def restore(path: Path, backup: Path) -> Path | None:
+        """Put a backup in a registry's place, see `penstock.registry.restoring`; answers where the old one is now."""
+        from penstock.registry.restoring import restore  # once in a registry's life
+
+        return restore(path, backup)
 
     def check(self) -> CheckReport:
         """Check the whole file: SQLite's structures, references, and the laws."""

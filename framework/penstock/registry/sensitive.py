@@ -16,8 +16,8 @@ from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from penstock.registry.copying import not_writable, sync
 from penstock.registry.database import Transaction
-from penstock.registry.file import not_writable, sync_folder
 
 _KEY_BYTES = 32
 
@@ -28,7 +28,7 @@ def keep(home: Path, run: str, texts: Mapping[str, str]) -> None:
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
         _write(folder / run, json.dumps(dict(texts)).encode("ascii"))
-        sync_folder(home)
+        sync(home)
     except OSError as error:
         raise not_writable(folder / run, error) from None
 
@@ -46,7 +46,7 @@ def forget(home: Path, run: str) -> None:
     """Remove the values of a run, as far as they are there; what fails here is left to `sweep`."""
     with suppress(OSError):
         (_folder(home) / run).unlink()
-        sync_folder(_folder(home))
+        sync(_folder(home))
 
 
 def left(home: Path) -> list[str]:
@@ -88,7 +88,7 @@ def _key(home: Path) -> bytes:
             try:
                 with suppress(FileExistsError):  # another process was faster, and its key is the one
                     os.link(draft, path)
-                    sync_folder(home)
+                    sync(home)
             finally:
                 draft.unlink()
             return path.read_bytes()
@@ -104,7 +104,7 @@ def _write(path: Path, data: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)
-    sync_folder(path.parent)
+    sync(path.parent)
 
 
 def _folder(home: Path) -> Path:

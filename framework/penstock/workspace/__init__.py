@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from penstock.spec import Pipeline
     from penstock.workspace.accepting import Submitted as Submitted
     from penstock.workspace.admin import Admin as Admin
+    from penstock.workspace.admin import Restored as Restored
     from penstock.workspace.admin import Status as Status
     from penstock.workspace.artifacts import Artifact as Artifact
     from penstock.workspace.downloads import Downloaded as Downloaded
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
 # A command uses one group of verbs; building the classes of the others would take longer than most commands.
 _HOMES = {
-    "admin": ("Admin", "Status"),
+    "admin": ("Admin", "Restored", "Status"),
     "artifacts": ("Artifact",),
     "downloads": ("Downloaded",),
     "endpoints": ("Endpoints",),

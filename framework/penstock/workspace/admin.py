@@ -1,4 +1,4 @@
-"""The verbs that look after the registry: status, history, check, backup."""
+"""The verbs that look after the registry: status, history, check, backup, restore."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from attrs import asdict, frozen
 
 from penstock.callers import Caller
 from penstock.records import HistoryRecord, Page
-from penstock.registry import CheckReport, Counts, HistoryQuery
+from penstock.registry import CheckReport, Counts, HistoryQuery, Registry
 from penstock.workspace.verbs import Group, folder_of, verb
 
 
@@ -29,6 +29,15 @@ class Status:
     pending_cancels: int
     pending_syncs: int
     pending_retires: int
+
+
+@frozen(kw_only=True)
+class Restored:
+    """A backup that was put in the registry's place, and where the old registry is now, None where there was none."""
+
+    registry: Path
+    backup: Path
+    replaced: Path | None
 
 
 class Admin(Group):
@@ -80,3 +89,15 @@ class Admin(Group):
         place = folder_of(caller, f"`{destination}`") / destination
         self._services.registry.backup(place)
         return place
+
+    @verb("registry.restore", "admin")
+    def restore(self, caller: Caller, backup: Path) -> Restored:
+        """Put a backup in the registry's place, and keep the old registry beside it.
+
+        Nobody else may have the registry open; what this workspace has open is closed first. Raises UsageError when
+        the backup is the registry itself, and RegistryError, see `penstock.registry.restoring`, with nothing changed.
+        """
+        place = folder_of(caller, f"`{backup}`") / backup
+        self._services.close()
+        path = self._services.config.registry.value
+        return Restored(registry=path, backup=place, replaced=Registry.restore(path, place))

@@ -9,6 +9,7 @@ ASKED: Mapping[str, str] = {
     "history.list": "reading the history of the workspace",
     "registry.check": "checking the registry",
     "registry.backup": "copying the registry",
+    "registry.restore": "putting a backup in the registry's place",
     "endpoint.create": "creating an endpoint",
     "endpoint.add_version": "adding a version to an endpoint",
     "endpoint.get": "reading an endpoint",

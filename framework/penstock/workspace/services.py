@@ -166,7 +166,11 @@ class Services:
             ) from None
 
     def _is_copy(self, registry: Registry) -> bool:
-        """Whether the registry lies apart from its state, which a workspace has before it decides anything."""
+        """Whether the registry lies apart from its state, which a workspace has before it decides anything, or is a
+        backup beside another's.
+        """
+        if registry.is_backup and self.config.registry.value.parent != self.home:
+            return True
         return not self.store.is_dir() and not registry.is_empty()
 
     def _is_there(self) -> bool:

@@ -96,3 +96,15 @@ def backup(session: Session, destination: Path) -> None:
     with session.workspace() as workspace:
         workspace.admin.backup(destination)
     session.output.answer({"backup": str(destination)}, [f"wrote {destination}"], [str(destination)])
+
+
+@registry.command()
+@click.argument("source", metavar="FILE", type=FILE)
+def restore(session: Session, source: Path) -> None:
+    """Put the backup FILE in the registry's place; the old one is kept beside it. Nothing else may use it meanwhile."""
+    with session.workspace() as workspace:
+        done = workspace.admin.restore(source)
+    lines = [f"restored {done.registry} from {source}"]
+    if done.replaced is not None:
+        lines.append(f"the old registry is {done.replaced}")
+    session.output.answer(done, lines, [str(done.registry)])

@@ -1,0 +1,122 @@
+"""Whole copies: connections to a registry file, databases that get their name once full, and the mark of a backup."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from penstock import drafts
+from penstock.errors import Conflict, RegistryError
+from penstock.registry.database import BACKUP_ID, BUSY_SECONDS, is_backup, translated
+
+
+def copy(connection: sqlite3.Connection, destination: Path) -> None:
+    """Write a consistent copy of an open registry, whole or not at all, readable by its owner only.
+
+    It is marked as a backup, and has no log as long as it is marked. Others may write meanwhile. Raises Conflict when
+    the destination exists, RegistryError when it cannot be written.
+    """
+    destination = destination.absolute()
+    try:
+        with new_file(destination) as target:
+            connection.backup(target)
+            target.execute("PRAGMA journal_mode = DELETE")
+            target.execute(f"PRAGMA application_id = {BACKUP_ID}")
+    except FileExistsError:
+        raise Conflict(f"{destination} exists already; a backup overwrites nothing", code="file_exists") from None
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[sqlite3.Connection]:
+    """A database to fill that gets its name in one step, durably, once it is full. Private to its owner.
+
+    Raises FileExistsError when something has that name, RegistryError.
+    """
+    if path.exists():
+        raise FileExistsError(path)
+    try:
+        with drafts.draft(path.parent, *draft_names(path)) as draft:
+            with translated(path), closing(connect(draft, "rw")) as connection:
+                yield connection
+            sync(draft)
+            os.link(draft, path)  # unlike a rename, never replaces what came to be there meanwhile
+            sync(path.parent)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise not_writable(path, error) from None
+
+
+def draft_names(path: Path) -> tuple[str, str]:
+    """How the names of the drafts of a database begin and end."""
+    return f".{path.name}.", ".new"
+
+
+def connect(path: Path, mode: str) -> sqlite3.Connection:
+    """A connection in one of SQLite's modes. Raises RegistryError."""
+    with translated(path):
+        connection = sqlite3.connect(
+            f"{path.as_uri()}?mode={mode}",
+            uri=True,
+            timeout=BUSY_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+    connection.row_factory = sqlite3.Row
+    return connection
+
+
+def connect_read_only(path: Path) -> sqlite3.Connection:
+    """Read a file that cannot be written: with its log when there is one, else as a file that stays as it is."""
+    return connect(path, "ro" if has_log(path) or has_log(path, "-journal") else "ro&immutable=1")
+
+
+def has_log(path: Path, suffix: str = "-wal") -> bool:
+    """Whether a log with something in it lies beside a file. Raises OSError."""
+    try:
+        return path.with_name(path.name + suffix).stat().st_size > 0
+    except FileNotFoundError:
+        return False
+
+
+def refuse_foreign_log(path: Path) -> None:
+    """Raise RegistryError `registry_log_foreign` when a backup lies there with a log, which it never had itself."""
+    # In this order: who takes a backup into use removes the mark before there is a log.
+    if not has_log(path):
+        return
+    try:
+        # Not by `open`: closing a file takes away the locks that SQLite has on it in this process.
+        with closing(connect(path, "ro&immutable=1")) as connection:
+            marked = is_backup(connection)
+    except sqlite3.Error:
+        return  # what is wrong with it is said by whoever opens it
+    if marked:
+        raise RegistryError(
+            f"{path}: this is a backup, and the log {path.name}-wal beside it belongs to another file, which it was "
+            "copied over; nothing was changed. Put a backup in place with `penstock registry restore FILE`, or remove "
+            f"{path.name}-wal and {path.name}-shm to go on with what the backup holds",
+            code="registry_log_foreign",
+        )
+
+
+def sync(path: Path) -> None:
+    """Make a file's content, or the names in a folder, survive power loss. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def not_writable(path: Path, error: OSError) -> RegistryError:
+    """The RegistryError for a file or folder that could not be written."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return RegistryError(f"{path}: the disk is full; make room and try again", code="registry_disk_full")
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        reason = "the file system is read-only" if error.errno == errno.EROFS else "permission denied"
+        return RegistryError(f"{path}: no access to write the registry: {reason}", code="registry_read_only")
+    return RegistryError(f"{path}: the registry cannot be used: {error.strerror or error}")
