@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
@@ -13,6 +14,9 @@ from penstock.text import printable
 if TYPE_CHECKING:
     from penstock.cli.tables import Table
     from penstock.errors import PenstockError
+
+_UNSAFE = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""DEL, C1, line separators and what turns the direction of text: `json` leaves them as they are."""
 
 Block: TypeAlias = "str | Table"
 """Something to show to a person: a line or a table."""
@@ -43,7 +47,22 @@ class Output:
         """Print one JSON document: records and outcomes, and mappings and lists of them."""
         from penstock.codec import to_data
 
-        _print_json(to_data(data))
+        print(self.json_text(to_data(data), indent=2))
+
+    @staticmethod
+    def json_text(data: Any, indent: int | None = None) -> str:
+        """Plain data as JSON that standard output can hold and a terminal may see.
+
+        ASCII unless standard output is UTF-8; what controls a terminal or turns the direction of text is escaped.
+        """
+        import json
+
+        text = json.dumps(data, ensure_ascii=not _is_utf8(sys.stdout), indent=indent)
+        return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+    def text(self, text: str) -> None:
+        """Write a piece of text to standard output as it is."""
+        sys.stdout.write(text)
 
     def show(self, block: Block) -> None:
         """Print a line or a table on standard output."""
@@ -54,11 +73,9 @@ class Output:
 
     def line(self, data: object, text: str) -> None:
         """Print one line at once: of what goes on, a script reads the first line and not the whole."""
-        import json
-
         from penstock.codec import to_data
 
-        print(json.dumps(to_data(data)) if self.json else printable(text), flush=True)
+        print(self.json_text(to_data(data)) if self.json else printable(text), flush=True)
 
     def raw(self, data: bytes) -> None:
         """Write bytes to standard output exactly as they are, at once."""
@@ -88,7 +105,7 @@ class Output:
     def failure(self, error: PenstockError, hint: str = "") -> None:
         """Print an error: one line and a line for each detail, or one JSON document."""
         if self.json:
-            _print_json(error.to_dict())
+            print(self.json_text(error.to_dict(), indent=2))
             return
         sys.stdout.flush()
         print(f"{paint('error:', 'red', sys.stderr)} {printable(error.message)}", file=sys.stderr)
@@ -97,6 +114,10 @@ class Output:
         if hint:
             print(printable(hint), file=sys.stderr)
         sys.stderr.flush()
+
+
+def _is_utf8(stream: TextIO) -> bool:
+    return (stream.encoding or "").lower().replace("_", "-") in ("utf-8", "utf8")
 
 
 def is_terminal(stream: TextIO) -> bool:
@@ -121,9 +142,3 @@ def paint(text: str, colour: str, stream: TextIO) -> str:
     import click
 
     return click.style(text, fg=colour, bold=True)
-
-
-def _print_json(data: Any) -> None:
-    import json
-
-    print(json.dumps(data, ensure_ascii=False, indent=2))

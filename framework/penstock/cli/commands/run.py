@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +13,7 @@ from penstock.cli.answers import answer_page, by_whom
 from penstock.cli.click_ext import Group
 from penstock.cli.downloads import download
 from penstock.cli.given import Given, parameters
-from penstock.cli.output import Output
+from penstock.cli.logs import show_as_json, show_under_names
 from penstock.cli.progress import answer_submitted, outputs_rows, wait_for_end, waiting_text, what
 from penstock.cli.session import Session
 from penstock.cli.tables import Table, record
@@ -24,7 +23,7 @@ from penstock.errors import ParameterInvalid, UsageError
 from penstock.records import RunRecord
 
 if TYPE_CHECKING:
-    from penstock.workspace import LogPart
+    pass
 
 _PAGE = 500
 """How many runs one page holds when all are asked for."""
@@ -164,8 +163,17 @@ def logs(session: Session, ref: str, step: str | None, follow: bool) -> None:
     """Print what a run's steps wrote; of one STEP exactly as it is, of several with the step's name."""
     with session.workspace() as workspace:
         one = workspace.runs.get(ref)
+        if session.output.json and follow:  # a document is read once it is whole
+            one, follow = workspace.runs.wait(one.id), False
         parts = workspace.runs.logs(one.id, step=step, follow=follow)
-        _answer_logs(session.output, one, step, parts)
+        if session.output.json:
+            show_as_json(session.output, one.id, [each.name for each in one.steps if step in (None, each.name)], parts)
+        elif step is not None or len(one.steps) == 1:
+            for part in parts:
+                session.output.raw(part.data)
+        else:
+            width = max((len(each.name) for each in one.steps), default=0)
+            show_under_names(session.output, parts, width, follow=follow)
 
 
 @run.command()
@@ -225,30 +233,3 @@ def _row(one: RunRecord) -> tuple[object, ...]:
     times = moment_text(one.started), span_text(one.started, one.ended)
     state = one.state if one.stale is None else f"{one.state} (stale)"
     return one.id[:8], what(one), one.resolved_from, one.target, one.experiment, state, *times
-
-
-def _answer_logs(output: Output, run: RunRecord, step: str | None, parts: Iterable[LogPart]) -> None:
-    """Print the parts as they come."""
-    if output.json:
-        found: dict[str, bytearray] = {one.name: bytearray() for one in run.steps if step in (None, one.name)}
-        for part in parts:
-            found.setdefault(part.step, bytearray()).extend(part.data)
-        texts = {name: data.decode(errors="replace") for name, data in found.items()}
-        output.document({"id": run.id, "steps": texts})
-    elif step is not None or len(run.steps) == 1:
-        for part in parts:
-            output.raw(part.data)
-    else:
-        _under_names(output, parts, max((len(one.name) for one in run.steps), default=0))
-
-
-def _under_names(output: Output, parts: Iterable[LogPart], width: int) -> None:
-    """Steps write at the same time: a line is printed when it is whole."""
-    unfinished: dict[str, bytes] = {}
-    for part in parts:
-        *lines, unfinished[part.step] = (unfinished.get(part.step, b"") + part.data).split(b"\n")
-        head = f"{part.step:{width}} | ".encode()
-        output.raw(b"".join(head + line + b"\n" for line in lines))
-    for name, rest in unfinished.items():
-        if rest:
-            output.raw(f"{name:{width}} | ".encode() + rest + b"\n")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -34,4 +33,4 @@ def schema(session: Session, kind: str | None) -> None:
     if kind not in makers:
         raise UsageError(f"there is no kind `{kind}` ({did_you_mean(kind, makers)})", code="kind_unknown")
     document = makers[kind]()
-    session.output.answer(document, json.dumps(document, indent=2, ensure_ascii=False).splitlines(), [kind])
+    session.output.answer(document, session.output.json_text(document, indent=2).splitlines(), [kind])

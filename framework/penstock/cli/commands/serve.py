@@ -89,7 +89,7 @@ class _JsonLines(logging.Formatter):
         }
         if record.exc_info:
             data["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(data, ensure_ascii=False)
+        return json.dumps(data)  # ASCII: standard error may be of any encoding
 
 
 def _ready(output: Output, url: str) -> None:

@@ -1,0 +1,147 @@
+"""Logs as they come: lines under their steps' names or one JSON document, whatever a log holds, however long it is."""
+
+from __future__ import annotations
+
+import codecs
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby
+
+from penstock.cli.output import Output
+from penstock.workspace import LogPart, LogParts
+
+A_WHILE = 0.5
+"""Seconds after which what has no end yet is shown as it is."""
+
+MOST = 64 * 1024
+"""Bytes without an end that are kept for so long; more is shown at once."""
+
+_PAUSE = 0.1
+"""Seconds between two looks at logs in which nothing is new."""
+
+_END = re.compile(rb"\r\n|\r|\n")
+
+
+class UnderNames:
+    """Writes what steps wrote at the same time: whole lines, each under its step's name, which is `width` wide.
+
+    A line ends with LF, CRLF or a CR, with which programs redraw a line; an empty one that a CR ends is none. What has
+    no end for `A_WHILE` is shown as it is by `tick`, and goes on where it was as long as no other step writes.
+    """
+
+    def __init__(self, write: Callable[[bytes], None], width: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._write = write
+        self._width = width
+        self._clock = clock
+        self._pending: dict[str, tuple[bytes, float]] = {}
+        self._after_cr: dict[str, bool] = {}
+        """Steps whose last byte was a CR, and whether it ended a line that was shown."""
+        self._open: str | None = None
+
+    def add(self, step: str, data: bytes) -> None:
+        """Take a piece of a step's log; writes what is whole."""
+        if not data:
+            return
+        shown = self._after_cr.pop(step, None)
+        if shown is not None:
+            # The second half of a CRLF ends what the first has ended, unless that was an empty line.
+            data = data.removeprefix(b"\n") if shown else data
+        kept, since = self._pending.pop(step, (b"", self._clock()))
+        written: list[bytes] = []
+        at = 0
+        for end in _END.finditer(data):
+            line, kept, at = kept + data[at : end.start()], b"", end.end()
+            shown = bool(line) or self._open == step or end[0] != b"\r"
+            if shown:
+                written += (self._head(step), line, b"\n")
+                self._open = None
+            if end[0] == b"\r" and at == len(data):
+                self._after_cr[step] = shown
+            since = self._clock()
+        rest = kept + data[at:]
+        if rest and (self._open == step or len(rest) > MOST):
+            written += (self._head(step), rest)
+            self._open = step
+        elif rest:
+            self._pending[step] = rest, since
+        if written:
+            self._write(b"".join(written))
+
+    def tick(self) -> None:
+        """Write what has had no end for a while."""
+        now = self._clock()
+        for step, (rest, since) in list(self._pending.items()):
+            if now - since >= A_WHILE:
+                self._show(step, rest)
+
+    def end(self) -> None:
+        """Write what never got an end, as lines."""
+        for step, (rest, _) in list(self._pending.items()):
+            self._show(step, rest)
+        if self._open is not None:
+            self._write(b"\n")
+            self._open = None
+
+    def _show(self, step: str, rest: bytes) -> None:
+        del self._pending[step]
+        self._write(self._head(step) + rest)
+        self._open = step
+
+    def _head(self, step: str) -> bytes:
+        """What comes before more of a step: nothing where its line is open, else its name on a new line."""
+        if self._open == step:
+            return b""
+        return (b"" if self._open is None else b"\n") + f"{step:{self._width}} | ".encode()
+
+
+def show_under_names(output: Output, parts: LogParts, width: int, *, follow: bool) -> None:
+    """Print the logs of several steps as they come."""
+    lines = UnderNames(output.raw, width)
+    for part in looks(parts):
+        if part is not None:
+            lines.add(part.step, part.data)
+        if follow:
+            lines.tick()
+    lines.end()
+
+
+def looks(parts: LogParts) -> Iterator[LogPart | None]:
+    """The pieces of logs, and None each time that there is none just now, after a pause."""
+    while True:
+        try:
+            part = parts.look()
+        except StopIteration:
+            return
+        if part is None:
+            time.sleep(_PAUSE)
+        yield part
+
+
+def show_as_json(output: Output, run_id: str, steps: Iterable[str], parts: Iterable[LogPart]) -> None:
+    """Print the logs of steps as one document while they are read, one step after the other."""
+    left = dict.fromkeys(steps)
+    first = True
+    # What cannot be read at all is an error and no document that has begun.
+    groups = groupby(parts, key=lambda part: part.step)
+    group = next(groups, None)
+    output.text(f'{{\n  "id": {output.json_text(run_id)},\n  "steps": {{')
+
+    def begin(name: str) -> None:
+        nonlocal first
+        output.text(("\n    " if first else ",\n    ") + output.json_text(name) + ': "')
+        first = False
+        left.pop(name, None)
+
+    while group is not None:
+        name, pieces = group
+        begin(name)
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        for piece in pieces:
+            output.text(output.json_text(decoder.decode(piece.data))[1:-1])
+        output.text(output.json_text(decoder.decode(b"", final=True))[1:-1] + '"')
+        group = next(groups, None)
+    for name in list(left):
+        begin(name)
+        output.text('"')
+    output.text("}\n}\n" if first else "\n  }\n}\n")
