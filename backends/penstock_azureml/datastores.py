@@ -20,7 +20,7 @@ from penstock_azureml.kept import kept
 from penstock_azureml.shared_access import good_until, signed
 from penstock_azureml.troubles import Answer, Place
 
-NOTED = "container"
+NOTED = "_container"
 """The key in a publication's details of the target's datastore, its name and its container's address."""
 
 _URI = re.compile(

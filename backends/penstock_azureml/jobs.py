@@ -16,6 +16,7 @@ from penstock.errors import NotFound, PenstockError, TargetRefused, TargetUnavai
 from penstock.launcher.reports import MOST
 from penstock.spec.values import MAX_TEXT
 from penstock_azureml import datastores, history, reading
+from penstock_azureml.addresses import is_emulator
 from penstock_azureml.client import Azure, connect
 from penstock_azureml.command import REPORT, VALUES
 from penstock_azureml.components import path_of
@@ -51,7 +52,7 @@ def submit(target: Target, run: RunRequest) -> Submission:
     for name, uri in run.parameters.artifacts.items():
         inputs[ports[name]] = {"jobInputType": _type(azure, run, ports[name], uri), "uri": uri}
     if long:
-        path = f"penstock/values/{hashlib.sha256(long).hexdigest()}"
+        path = f"penstock/values/{run.id}/{hashlib.sha256(long).hexdigest()}"  # new, but to who repeats it
         inputs[VALUES] = {
             "jobInputType": "uri_file",
             "uri": datastores.keep(azure, path, long, run.publication.details),
@@ -68,8 +69,12 @@ def submit(target: Target, run: RunRequest) -> Submission:
     runs = str((job.get("properties") or {}).get("componentId") or body["properties"]["componentId"])
     if not runs.lower().removeprefix("azureml:") == body["properties"]["componentId"].lower():
         raise TargetRefused(f"a job with the id of this run is there already, and it runs another component: `{runs}`")
-    console = f"https://ml.azure.com/runs/{run.id}?wsid={target.options.path}"
-    return Submission(external=f"{target.options.path}/{path}", details={"console": console})
+    return Submission(external=f"{target.options.path}/{path}", details=console(target.options, run.id))
+
+
+def console(options: AzuremlOptions, run: str) -> dict[str, str]:
+    """Where a person looks at a run; an emulator has no such page."""
+    return {} if is_emulator(options) else {"console": f"https://ml.azure.com/runs/{run}?wsid={options.path}"}
 
 
 def look(target: Target, run: RunRef) -> RunReport | Absent:

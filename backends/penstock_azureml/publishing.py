@@ -18,7 +18,7 @@ from penstock_azureml.client import Azure, connect
 from penstock_azureml.command import VALUES
 from penstock_azureml.components import is_archived, set_archived
 
-INPUTS = "inputs"
+INPUTS = "_inputs"
 """The key in a publication's details of what its inputs are that take data."""
 _THERE = (400, 409)
 """How Azure refuses to change what is there already: it says 400 in azure-docs issue 122250, and ARM's rule is 409."""

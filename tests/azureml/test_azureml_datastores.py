@@ -82,7 +82,7 @@ def test_a_datastore_is_opened_by_what_the_workspace_has_for_it(azure, between, 
 
 
 def test_a_data_lake_has_blobs_too(azure, between) -> None:
-    container = datastores.noted(azure)["container"].rpartition("/")[2]
+    container = datastores.noted(azure)[datastores.NOTED].rpartition("/")[2]
     described(between, datastoreType="AzureDataLakeGen2", filesystem=container, containerName=None)
     assert datastores.read(azure, datastores.write(azure, path(), b"x"), 9) == b"x"
 
@@ -102,7 +102,7 @@ def test_what_is_no_datastore_of_blobs_is_sent_nothing(azure, between, propertie
     with pytest.raises(TargetRefused, match=says):
         datastores.write(azure, path(), b"hush")
     assert datastores.noted(azure) == {}
-    noted = {"container": f"{azure.options.datastore} https://evil.example/c"}
+    noted = {datastores.NOTED: f"{azure.options.datastore} https://evil.example/c"}
     with pytest.raises(TargetRefused, match=says):
         datastores.write(azure, path(), b"hush", noted)
     with pytest.raises(TargetRefused, match="no address of blobs"):

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from penstock.codec import load_pipeline
 from penstock.contract.run import ENDED, RunRef
@@ -23,6 +24,8 @@ from penstock.snapshot import take
 from penstock.workspace import Workspace
 from penstock_azureml import datastores
 from penstock_azureml.client import connect
+from penstock_azureml.jobs import console
+from penstock_azureml.options import PUBLIC
 
 PENSTOCK = Path(sys.executable).with_name("penstock")
 SPEC = """\
@@ -102,7 +105,10 @@ def test_a_run_comes_to_its_outputs_and_its_log(workspace: Workspace, project: P
     assert (step.name, step.state, step.exit_code, step.attempt) == ("say-it", "succeeded", 0, 1)
     log = b"".join(part.data for part in workspace.runs.logs(run.id, step="say-it"))
     assert log == f"wrote {text}\n".encode()
-    assert record.details["console"].startswith(f"https://ml.azure.com/runs/{run.id}?wsid=/subscriptions/")
+    options = workspace.services.targets.open("prod").target.options
+    assert record.details == {}, "an emulator has no page to look at"
+    there = console(evolve(options, resource_manager=PUBLIC, credentials="cli"), run.id)
+    assert there == {"console": f"https://ml.azure.com/runs/{run.id}?wsid={options.path}"}
 
 
 def test_what_one_run_made_is_the_input_of_another(workspace: Workspace, project: Path) -> None:

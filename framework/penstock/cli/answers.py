@@ -62,7 +62,8 @@ def short_digest(text: str) -> str:
 
 def details_rows(one: PublishedRecord) -> list[tuple[str, str]]:
     """What the backend tells of a published pipeline, but for what is said of it anyway."""
-    return [(key, value) for key, value in one.details.items() if value not in (one.digest, one.external)]
+    said = (one.digest, one.external)
+    return [(key, value) for key, value in one.details.items() if key[:1] != "_" and value not in said]
 
 
 def unsynced_text(one: Unsynced) -> str:

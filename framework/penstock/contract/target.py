@@ -38,7 +38,8 @@ class Publication:
     """What a backend calls a published snapshot. `external` comes from the digest alone.
 
     `native`: the backend has published pipelines of its own. `trigger_url`: a URL of the backend's own that
-    starts runs; our gates do not cover it, so then `gated` is false. `details` are facts worth showing.
+    starts runs; our gates do not cover it, so then `gated` is false. `details` are facts worth showing, and under keys
+    that begin with `_` what the backend notes for itself.
     """
 
     external: str

@@ -25,12 +25,12 @@ def status(session: Session) -> None:
         now = workspace.admin.status()
     runs = ", ".join(f"{count} {state}" for state, count in now.runs.items() if count)
     waiting = [
-        f"{count} {what}"
-        for count, what in (
-            (now.pending_hand_overs, "runs to hand over"),
-            (now.pending_cancels, "runs to cancel"),
-            (now.pending_syncs, "endpoints to sync"),
-            (now.pending_retires, "publications to retire"),
+        f"{count} {thing}{'s' * (count != 1)} to {what}"
+        for count, thing, what in (
+            (now.pending_hand_overs, "run", "hand over"),
+            (now.pending_cancels, "run", "cancel"),
+            (now.pending_syncs, "endpoint", "sync"),
+            (now.pending_retires, "publication", "retire"),
         )
         if count
     ]
