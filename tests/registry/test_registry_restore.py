@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from penstock import drafts
 from penstock.errors import RegistryError, UsageError
-from penstock.registry import Registry, schema
+from penstock.registry import Registry, file, schema
 from penstock.testing.faults.points import kill_at_each, points_of
 
 _HOLDER = """\
@@ -272,3 +272,19 @@ def test_drafts_of_the_dead_are_swept_and_those_of_the_living_stay(tmp_path):
             with living.open() as again, pytest.raises(BlockingIOError):
                 fcntl.flock(again, fcntl.LOCK_EX | fcntl.LOCK_NB)
     assert [file.name for file in tmp_path.iterdir()] == [".pipe.new"]
+
+
+def test_who_opens_a_registry_while_it_is_replaced_is_told(path, saved, monkeypatch):
+    """Whoever waited for the restore has the old file open, and would read the new one's log with it."""
+    found = file.version_of
+
+    def meanwhile(place, connection):
+        monkeypatch.setattr(file, "version_of", found)
+        Registry.restore(path, saved)
+        raise RegistryError("database disk image is malformed", code="registry_corrupt")
+
+    monkeypatch.setattr(file, "version_of", meanwhile)
+    with pytest.raises(RegistryError, match="replaced while it was opened; try again") as refused:
+        Registry.open(path)
+    assert refused.value.code == "registry_replaced"
+    assert count(path) == 1

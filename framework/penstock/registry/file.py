@@ -51,12 +51,16 @@ def open_database(path: Path, *, create: bool, read_only: bool, clock: Clock) ->
             raise not_writable(path, error) from None
         try:
             with translated(path):
-                applied = version_of(path, connection)
-                # Who replaces it waits for whoever has read it, and lets in whoever waited for him.
-                if identity(path) != before:
-                    raise RegistryError(
-                        f"{path}: the registry was replaced while it was opened; try again", code="registry_replaced"
-                    )
+                try:
+                    applied = version_of(path, connection)
+                finally:
+                    # Who replaces it waits for whoever has read it, and lets in whoever waited for him; what that one
+                    # read, or could not read, is of two files.
+                    if identity(path) != before:
+                        raise RegistryError(
+                            f"{path}: the registry was replaced while it was opened; try again",
+                            code="registry_replaced",
+                        )
                 _admit(path, connection, applied, writable)
         except BaseException:
             connection.close()
