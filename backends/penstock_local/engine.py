@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from penstock.errors import PenstockError, one_line
-from penstock_local import database, environments, processes, wake
+from penstock_local import baseline, database, environments, processes, wake
 from penstock_local.clock import Clock
 from penstock_local.layout import Layout
 from penstock_local.schedule import Schedule
@@ -132,10 +132,7 @@ def _note(layout: Layout, line: str) -> None:
 def main(arguments: Sequence[str]) -> int:
     """Be the engine of `ROOT`. With two more arguments, the lock and the pipe were opened by whoever started us."""
     layout = Layout(Path(arguments[0]).absolute())
-    os.umask(0o077)
-    # A shell makes what it starts in the background deaf to these; steps would inherit that.
-    for number in (signal.SIGINT, signal.SIGQUIT):
-        signal.signal(number, signal.SIG_DFL)
+    baseline.take()
     try:
         if len(arguments) == 3:
             lock, pipe = int(arguments[1]), int(arguments[2])

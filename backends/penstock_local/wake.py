@@ -136,7 +136,7 @@ def _start(layout: Layout, claimed: Claim) -> None:
                 stderr=log,
                 pass_fds=claimed,
                 start_new_session=True,
-                cwd=layout.root,
+                cwd="/",
                 env=plain_environment(),
                 check=False,
             )
