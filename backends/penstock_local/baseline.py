@@ -15,6 +15,8 @@ from pathlib import Path
 
 UMASK = 0o077
 """Of the engine itself: what it writes belongs to its user alone."""
+STEP_UMASK = 0o022
+"""Of every step. What lies below the root is guarded by its folders; what a step writes elsewhere is the step's."""
 
 _LIMITS = {
     resource.RLIMIT_CORE: 0,

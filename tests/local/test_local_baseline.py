@@ -85,6 +85,7 @@ def shown(place, oddity: str) -> list[str]:
 def test_engine_and_steps_are_the_same_whoever_came_first(places):
     plain = shown(places("plain"), "")
     assert [line.split()[1] for line in plain if line.startswith(("SigBlk", "SigIgn"))] == ["0" * 16] * 3
+    assert [line.split()[1] for line in plain if line.startswith("Umask")] == ["0022", "0077"]
     assert plain[-1] == "/"
     for what, oddity in ODDITIES.items():
         assert shown(places(what), oddity) == plain, f"a caller that {what}"
@@ -103,3 +104,19 @@ def test_a_deaf_caller_makes_no_deaf_engine(place, what):
     assert place.cancel(run)
     assert place.wait(run).state == "canceled"
     assert place.steps(run)["two"].exit_code == 128 + signal.SIGTERM
+
+
+@pytest.mark.parametrize("oddity", ["", ODDITIES["has a tight umask"], ODDITIES["has a loose umask"]])
+def test_what_a_step_writes_elsewhere_has_the_umask_that_is_written_down(place, tmp_path, oddity):
+    (tmp_path / "shared").mkdir()
+    script = 'cd "$1" && touch report && mkdir folder && cp /bin/true program && (umask 002; touch group) && touch "$2"'
+    shared = str(tmp_path / "shared")
+    step = Step(command=["sh", "-c", script, "sh", shared, "${{ outputs.own }}"], outputs={"own": "file"})
+    run = call(place, oddity, {"one": step})
+    assert place.wait(run).state == "succeeded"
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "shared").iterdir()}
+    assert modes == {"report": 0o644, "folder": 0o755, "program": 0o755, "group": 0o664}
+    # What lies below the root is guarded by its folders, whatever a step makes of it.
+    own = Path(place.steps(run)["one"].outputs["own"])
+    assert any(folder.stat().st_mode & 0o077 == 0 for folder in own.parents if place.layout.root in folder.parents)
+    assert [path for path in place.layout.root.iterdir() if path.stat().st_mode & 0o077] == []
