@@ -71,12 +71,15 @@ class Engine:
                 os.close(self._pipe)
             try:
                 self._schedule.leave(orderly)
+                if orderly:
+                    self._schedule.preparation.close()
             finally:
                 self._database.close()
 
     def _work(self) -> None:
         self._sweep()
         self._schedule.look()
+        self._schedule.preparation.clean_up()  # nothing of an earlier engine runs any more, and nothing of ours yet
         while not self._leaving:
             self._schedule.start_ready()
             if self._schedule.busy:

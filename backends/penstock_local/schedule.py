@@ -46,7 +46,7 @@ class Schedule:
         self._layout = layout
         self._database = database
         self._clock = clock
-        self._preparation = Preparation(layout, ring, self._on_prepared)
+        self.preparation = Preparation(layout, ring, self._on_prepared)
         self._last = 0
         self._ready: list[tuple[tuple[int, int], Step]] = []
         self._prepared: list[tuple[Step, Prepared]] = []
@@ -59,7 +59,7 @@ class Schedule:
     @property
     def busy(self) -> bool:
         """Whether there are unfinished jobs, or folders that are still being removed."""
-        return bool(self.jobs) or self._preparation.busy
+        return bool(self.jobs) or self.preparation.busy
 
     # From the queue into memory
 
@@ -136,7 +136,7 @@ class Schedule:
 
         Raises sqlite3.Error.
         """
-        self._preparation.collect()
+        self.preparation.collect()
         while True:
             self._choose()
             chosen, self._prepared = self._prepared, []
@@ -178,7 +178,7 @@ class Schedule:
             heapq.heappop(self._ready)
             step.begin(secrets.token_hex(16), slots)
             self._free -= slots
-            self._preparation.start(step)
+            self.preparation.start(step)
 
     def _on_prepared(self, step: Step, result: Prepared | Exception) -> None:
         """An attempt may start, and is on record from then on; or it may not, or is not wanted any more."""
@@ -186,7 +186,7 @@ class Schedule:
             self._prepared.append((step, result))
             return
         self._free += step.slots
-        self._preparation.clean(step, keep_work=False)
+        self.preparation.clean(step, keep_work=False)
         if not step.ended:
             self._attempt_failed(step, "step_not_started", f"could not be prepared: {result}")
 
@@ -203,7 +203,7 @@ class Schedule:
             self.attempts.start(step, start.command, start.folder, start.environment, log)
         except (OSError, ValueError) as error:
             self._free += step.slots
-            self._preparation.clean(step, keep_work=False)
+            self.preparation.clean(step, keep_work=False)
             message = failures.not_started(step, start.command, start.environment, error)
             self._attempt_failed(step, "step_not_started", message)
             return
@@ -223,7 +223,7 @@ class Schedule:
                 outputs = steps.read_outputs(step)
             except steps.OutputWrong as error:
                 code, message = error.code, str(error)
-        self._preparation.clean(step, keep_work=bool(code))
+        self.preparation.clean(step, keep_work=bool(code))
         if step.job.canceled:
             self._end_step(step, "canceled")
         elif code:
