@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from penstock.errors import PenstockError, one_line
-from penstock_local import baseline, database, environments, processes, wake
+from penstock_local import baseline, database, environments, moving, processes, wake
 from penstock_local.clock import Clock
 from penstock_local.layout import Layout
 from penstock_local.schedule import Schedule
@@ -30,9 +30,11 @@ _LONGEST_SLEEP = 3600.0
 class Engine:
     """The loop. What to do is the schedule's business."""
 
-    def __init__(self, layout: Layout, pipe: int) -> None:
+    def __init__(self, layout: Layout, lock: int, pipe: int) -> None:
         self._layout = layout
+        self._lock = lock
         self._pipe = pipe
+        self._moved = False
         self._leaving = False
         self._clock = Clock()
         self._wakeups, self._wakeup = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -70,6 +72,8 @@ class Engine:
             if self._pipe >= 0:
                 os.close(self._pipe)
             try:
+                if self._moved:
+                    self._follow()
                 self._schedule.leave(orderly)
                 if orderly:
                     self._schedule.preparation.close()
@@ -87,6 +91,13 @@ class Engine:
             elif self._left_to_idle() <= 0 and not self._has_to_stay():
                 return
             self._wait()
+
+    def _follow(self) -> None:
+        """Open the queue where it lies now; what is open of it takes no writes once its name is another."""
+        place = moving.place_of(self._lock)
+        if place is not None:
+            self._database.close()
+            self._database = self._schedule.database = database.connect(place, _PATIENCE)
 
     def _left_to_idle(self) -> float:
         return self._idle_since + self._schedule.idle - time.monotonic()
@@ -111,10 +122,14 @@ class Engine:
         times = [_LONGEST_SLEEP] if due is None else [_LONGEST_SLEEP, due - time.monotonic()]
         if not self._schedule.busy:
             times.append(self._left_to_idle())
-        for key, _ in self._selector.select(max(0.0, min(times))):
+        woken = [key.fd for key, _ in self._selector.select(max(0.0, min(times)))]
+        if moving.has_moved(self._layout, self._lock):  # nothing is taken from it, and nothing put into its old place
+            self._moved = self._leaving = True
+            return
+        for file in woken:
             with contextlib.suppress(BlockingIOError):
-                os.read(key.fd, 65536)
-            if key.fd == self._pipe:
+                os.read(file, 65536)
+            if file == self._pipe:
                 self._schedule.look()
         self._schedule.attempts.reap()
         self._clock.run()
@@ -149,7 +164,8 @@ def main(arguments: Sequence[str]) -> int:
         os.set_inheritable(lock, False)
         os.set_inheritable(pipe, False)
         processes.become_reaper()
-        Engine(layout, pipe).run()
+        Engine(layout, lock, pipe).run()
+        moving.hand_on(layout, lock)
     except Exception as error:  # whatever it is, the log gets a line and the next engine another chance
         _note(layout, f"the engine of {layout.root} gives up for now: {_why(error)}")
         return 1

@@ -44,7 +44,7 @@ class Schedule:
         self.attempts = Attempts(clock, self._over)
         self.idle = LocalOptions().idle
         self._layout = layout
-        self._database = database
+        self.database = database
         self._clock = clock
         self.preparation = Preparation(layout, ring, self._on_prepared)
         self._last = 0
@@ -65,19 +65,19 @@ class Schedule:
 
     def look(self) -> None:
         """Take in the jobs that are new and the cancellations that were asked for. Raises sqlite3.Error, OSError."""
-        self._adopt(queue.settings(self._database))
+        self._adopt(queue.settings(self.database))
         interrupted: list[Step] = []
         left: dict[str, Path] = {}
-        for row in queue.jobs_after(self._database, self._last):
+        for row in queue.jobs_after(self.database, self._last):
             self._last = row["seq"]
-            rows = queue.steps(self._database, row["seq"]) if row["started"] is not None else []
+            rows = queue.steps(self.database, row["seq"]) if row["started"] is not None else []
             left |= {item["token"]: self._layout.log_of(row["id"], item["name"]) for item in rows if item["token"]}
             interrupted += self._add(row, rows)
         if left:
             processes.end_leftovers(set(left), left.values(), PATIENCE)
         for step in interrupted:
             self._resume(step)
-        for seq in queue.cancel_asked(self._database):
+        for seq in queue.cancel_asked(self.database):
             if seq in self.jobs and not self.jobs[seq].canceled:
                 self._cancel(self.jobs[seq])
 
@@ -111,7 +111,7 @@ class Schedule:
 
     def _give_up(self, row: sqlite3.Row, code: str, message: str) -> None:
         seq, now = row["seq"], time.time()
-        for step in queue.steps(self._database, seq):
+        for step in queue.steps(self.database, seq):
             if step["ended"] is None:
                 began = step["started"] is not None
                 error = {"code": code, "message": message, "step": step["name"]} if began else None
@@ -150,7 +150,7 @@ class Schedule:
 
     def _flush(self) -> None:
         if self._writes:
-            queue.write(self._database, self._writes, self._durable)
+            queue.write(self.database, self._writes, self._durable)
             self._writes, self._durable = [], False
         while self._gone:
             try:

@@ -58,11 +58,10 @@ class Temporary:
 
     def close(self) -> None:
         """Take the link out of the machine's temporary folder; no attempt runs any more."""
-        with contextlib.suppress(OSError):
-            place = self._kept.readlink()
-            if self._leads_here(os.fspath(place)):
-                place.unlink()
-            self._kept.unlink()
+        if self._leads_here(self._place):
+            with contextlib.suppress(OSError):
+                Path(self._place).unlink()
+                self._kept.unlink()
 
     def _put_aside(self, link: Path) -> None:
         """Bring the folder that a link names out of the way of its run's next attempt. A step may have changed it."""
