@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from penstock.errors import PenstockError, one_line
-from penstock_local import baseline, database, environments, moving, processes, wake
+from penstock_local import baseline, database, environments, moving, processes, starting, wake
 from penstock_local.clock import Clock
 from penstock_local.layout import Layout
 from penstock_local.schedule import Schedule
@@ -148,11 +148,16 @@ def _note(layout: Layout, line: str) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Be the engine of `ROOT`. With two more arguments, the lock and the pipe were opened by whoever started us."""
+    """Be the engine of `ROOT`.
+
+    With three more arguments, whoever started us has opened the lock, the pipe, and one to hear from us.
+    """
     layout = Layout(Path(arguments[0]).absolute())
+    ready = int(arguments[3]) if len(arguments) == 4 else None
     baseline.take()
     try:
-        if len(arguments) == 3:
+        if ready is not None:
+            os.set_inheritable(ready, False)
             lock, pipe = int(arguments[1]), int(arguments[2])
         else:
             layout.make()
@@ -164,10 +169,14 @@ def main(arguments: Sequence[str]) -> int:
         os.set_inheritable(lock, False)
         os.set_inheritable(pipe, False)
         processes.become_reaper()
-        Engine(layout, lock, pipe).run()
+        engine = Engine(layout, lock, pipe)
+        starting.say(ready, starting.READY)
+        ready = None
+        engine.run()
         moving.hand_on(layout, lock)
     except Exception as error:  # whatever it is, the log gets a line and the next engine another chance
-        _note(layout, f"the engine of {layout.root} gives up for now: {_why(error)}")
+        starting.say(ready, _why(error).encode())
+        _note(layout, f"the engine of {layout.root} {starting.GIVES_UP}{_why(error)}")
         return 1
     return 0
 

@@ -11,6 +11,7 @@ import contextlib
 import os
 import secrets
 import threading
+import time
 from pathlib import Path
 
 from penstock_local.jobs import Step
@@ -19,6 +20,8 @@ from penstock_local.removal import open_up, remove
 
 _PLACES = ("/tmp", "/var/tmp", "/dev/shm")  # nothing lies there but a link with a name of its own
 _OLD = "old."
+_TRUST = 10.0
+"""Seconds after which to see again that nobody has cleared the link away."""
 
 
 class Temporary:
@@ -30,13 +33,16 @@ class Temporary:
         self._folder = os.fspath(layout.temporaries)
         self._kept = layout.temporaries / ".where"
         self._place = ""
+        self._look_again = 0.0
         self._finding = threading.Lock()
 
     def prepare(self, step: Step) -> str:
         """The short path of the step's attempt, whose folder is to be made after that. Raises OSError."""
         with self._finding:
-            if not self._leads_here(self._place):
-                self._place = self._find_place()
+            if time.monotonic() >= self._look_again:
+                if not self._leads_here(self._place):
+                    self._place = self._find_place()
+                self._look_again = time.monotonic() + _TRUST
             place = self._place
         target = f"../runs/{step.job.id}/tmp/{step.name}.{step.attempt}"
         with contextlib.suppress(FileExistsError):
