@@ -86,6 +86,7 @@ class Temporary:
             place = os.fspath(self._kept.readlink())  # of an engine that was killed
             if self._leads_here(place):
                 return place
+        _sweep()
         for parent in _PLACES:
             made = Path(f"{parent}/penstock-{secrets.token_hex(4)}")
             with contextlib.suppress(OSError):
@@ -100,6 +101,15 @@ class Temporary:
             return os.lstat(place).st_uid == os.geteuid() and os.readlink(place) == self._folder  # noqa: PTH115  # text
         except OSError:
             return False
+
+
+def _sweep() -> None:
+    """Remove links of ours to roots that are gone, whose engines were killed."""
+    for parent in _PLACES:
+        with contextlib.suppress(OSError):
+            for link in Path(parent).glob("penstock-????????"):
+                if link.is_symlink() and link.lstat().st_uid == os.geteuid() and not link.exists():
+                    link.unlink(missing_ok=True)
 
 
 def _name(step: Step) -> str:

@@ -1,6 +1,7 @@
 """A step's temporary folder: short enough for sockets, its own, and gone with its attempt whatever is in it."""
 
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -121,3 +122,13 @@ def test_a_tree_of_any_depth_is_removed(tmp_path, bound_by_permissions):
     assert not top.exists()
     assert (tmp_path / "kept").exists()
     remove(str(top))
+
+
+def test_a_link_to_a_root_that_is_gone_is_cleared_away(place, tmp_path):
+    left = Path("/tmp", f"penstock-{secrets.token_hex(4)}")
+    left.symlink_to(tmp_path / "gone" / "tmp")
+    try:
+        assert place.wait(place.submit({"one": "true"})).state == "succeeded"
+        assert not left.is_symlink()
+    finally:
+        left.unlink(missing_ok=True)
