@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from penstock.errors import PenstockError, one_line
-from penstock_local import database, environments, processes, wake
+from penstock_local import baseline, database, environments, moving, processes, starting, wake
 from penstock_local.clock import Clock
 from penstock_local.layout import Layout
 from penstock_local.schedule import Schedule
@@ -30,9 +30,11 @@ _LONGEST_SLEEP = 3600.0
 class Engine:
     """The loop. What to do is the schedule's business."""
 
-    def __init__(self, layout: Layout, pipe: int) -> None:
+    def __init__(self, layout: Layout, lock: int, pipe: int) -> None:
         self._layout = layout
+        self._lock = lock
         self._pipe = pipe
+        self._moved = False
         self._leaving = False
         self._clock = Clock()
         self._wakeups, self._wakeup = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -70,13 +72,18 @@ class Engine:
             if self._pipe >= 0:
                 os.close(self._pipe)
             try:
+                if self._moved:
+                    self._follow()
                 self._schedule.leave(orderly)
+                if orderly:
+                    self._schedule.preparation.close()
             finally:
                 self._database.close()
 
     def _work(self) -> None:
         self._sweep()
         self._schedule.look()
+        self._schedule.preparation.clean_up()  # nothing of an earlier engine runs any more, and nothing of ours yet
         while not self._leaving:
             self._schedule.start_ready()
             if self._schedule.busy:
@@ -84,6 +91,13 @@ class Engine:
             elif self._left_to_idle() <= 0 and not self._has_to_stay():
                 return
             self._wait()
+
+    def _follow(self) -> None:
+        """Open the queue where it lies now; what is open of it takes no writes once its name is another."""
+        place = moving.place_of(self._lock)
+        if place is not None:
+            self._database.close()
+            self._database = self._schedule.database = database.connect(place, _PATIENCE)
 
     def _left_to_idle(self) -> float:
         return self._idle_since + self._schedule.idle - time.monotonic()
@@ -108,10 +122,14 @@ class Engine:
         times = [_LONGEST_SLEEP] if due is None else [_LONGEST_SLEEP, due - time.monotonic()]
         if not self._schedule.busy:
             times.append(self._left_to_idle())
-        for key, _ in self._selector.select(max(0.0, min(times))):
+        woken = [key.fd for key, _ in self._selector.select(max(0.0, min(times)))]
+        if moving.has_moved(self._layout, self._lock):  # nothing is taken from it, and nothing put into its old place
+            self._moved = self._leaving = True
+            return
+        for file in woken:
             with contextlib.suppress(BlockingIOError):
-                os.read(key.fd, 65536)
-            if key.fd == self._pipe:
+                os.read(file, 65536)
+            if file == self._pipe:
                 self._schedule.look()
         self._schedule.attempts.reap()
         self._clock.run()
@@ -130,14 +148,16 @@ def _note(layout: Layout, line: str) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Be the engine of `ROOT`. With two more arguments, the lock and the pipe were opened by whoever started us."""
+    """Be the engine of `ROOT`.
+
+    With three more arguments, whoever started us has opened the lock, the pipe, and one to hear from us.
+    """
     layout = Layout(Path(arguments[0]).absolute())
-    os.umask(0o077)
-    # A shell makes what it starts in the background deaf to these; steps would inherit that.
-    for number in (signal.SIGINT, signal.SIGQUIT):
-        signal.signal(number, signal.SIG_DFL)
+    ready = int(arguments[3]) if len(arguments) == 4 else None
+    baseline.take()
     try:
-        if len(arguments) == 3:
+        if ready is not None:
+            os.set_inheritable(ready, False)
             lock, pipe = int(arguments[1]), int(arguments[2])
         else:
             layout.make()
@@ -149,9 +169,14 @@ def main(arguments: Sequence[str]) -> int:
         os.set_inheritable(lock, False)
         os.set_inheritable(pipe, False)
         processes.become_reaper()
-        Engine(layout, pipe).run()
+        engine = Engine(layout, lock, pipe)
+        starting.say(ready, starting.READY)
+        ready = None
+        engine.run()
+        moving.hand_on(layout, lock)
     except Exception as error:  # whatever it is, the log gets a line and the next engine another chance
-        _note(layout, f"the engine of {layout.root} gives up for now: {_why(error)}")
+        starting.say(ready, _why(error).encode())
+        _note(layout, f"the engine of {layout.root} {starting.GIVES_UP}{_why(error)}")
         return 1
     return 0
 

@@ -11,14 +11,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import sqlite3
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 from attrs import field, frozen
 
+from penstock_local import removal
 from penstock_local.layout import Layout, sync_folder, write_file
 
 _PARAMETER = "="
@@ -72,20 +71,9 @@ def forget(layout: Layout, run: str) -> None:
     # The file goes last: as long as it is there, somebody sees to the rest.
     if any(name.startswith(_PARAMETER) for name in _found(layout, run)):
         for folder in layout.private_of(run):
-            _remove(folder)
+            removal.remove(os.fspath(folder))
     path.unlink(missing_ok=True)
     sync_folder(layout.environments)
-
-
-def _remove(folder: Path) -> None:
-    """Remove a folder, also what a step made unwritable in it; what stays all the same is not ours."""
-    for where, names, _ in os.walk(folder):
-        for name in names:
-            path = Path(where, name)
-            if not path.is_symlink():
-                with contextlib.suppress(OSError):
-                    path.chmod(0o700)
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _found(layout: Layout, run: str) -> dict[str, Any]:

@@ -27,6 +27,7 @@ class Layout:
         self.endpoints = root / "endpoints"
         self.environments = root / "environments"
         self.runs = root / "runs"
+        self.temporaries = root / "tmp"
         self._runs = os.fspath(self.runs)
 
     @classmethod

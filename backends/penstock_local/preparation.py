@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from penstock_local import steps, wake
 from penstock_local.jobs import Step
 from penstock_local.layout import Layout
 from penstock_local.steps import Prepared
+from penstock_local.temporary import Temporary
 from penstock_local.workers import Workers
 
 Ready = Callable[[Step, Prepared | Exception], None]
@@ -23,6 +24,7 @@ class Preparation:
         self._ready = ready
         self._workers = Workers(ring)
         self._plain = wake.plain_environment()
+        self._temporary = Temporary(layout)
 
     @property
     def busy(self) -> bool:
@@ -31,7 +33,7 @@ class Preparation:
 
     def start(self, step: Step) -> None:
         """Prepare the attempt that a step has begun."""
-        work = partial(steps.prepare, self._layout, step, self._plain)
+        work = partial(steps.prepare, self._layout, step, self._plain, self._temporary)
         if steps.takes_long(step):
             self._workers.start(work, partial(self._ready, step))
             return
@@ -47,6 +49,19 @@ class Preparation:
 
     def clean(self, step: Step, keep_work: bool) -> None:
         """Remove what an attempt needed only while it ran. A failed one keeps its working copy, to look into."""
-        left = steps.clean(self._layout, step, keep_work)
+        left = steps.clean(self._layout, step, self._temporary, keep_work)
         if left:
-            self._workers.start(partial(steps.remove, left), lambda result: None)
+            self._remove(left)
+
+    def clean_up(self) -> None:
+        """Remove the temporary folders that attempts of an earlier engine left; none of them runs any more."""
+        left = self._temporary.leftovers()
+        if left:
+            self._remove(left)
+
+    def close(self) -> None:
+        """No attempt runs any more, and none will."""
+        self._temporary.close()
+
+    def _remove(self, paths: Sequence[str]) -> None:
+        self._workers.start(partial(steps.remove, paths), lambda result: None)

@@ -21,6 +21,8 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from penstock_local.baseline import STEP_UMASK
+
 TOKEN = "PENSTOCK_STEP_TOKEN"
 """The environment variable that tells a step's processes from all others. The engine sets it last."""
 
@@ -50,6 +52,7 @@ def spawn(
             stdout=output,
             stderr=output,
             process_group=0,
+            umask=STEP_UMASK,
         )
     finally:
         os.close(output)

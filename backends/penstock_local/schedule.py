@@ -44,9 +44,9 @@ class Schedule:
         self.attempts = Attempts(clock, self._over)
         self.idle = LocalOptions().idle
         self._layout = layout
-        self._database = database
+        self.database = database
         self._clock = clock
-        self._preparation = Preparation(layout, ring, self._on_prepared)
+        self.preparation = Preparation(layout, ring, self._on_prepared)
         self._last = 0
         self._ready: list[tuple[tuple[int, int], Step]] = []
         self._prepared: list[tuple[Step, Prepared]] = []
@@ -59,25 +59,25 @@ class Schedule:
     @property
     def busy(self) -> bool:
         """Whether there are unfinished jobs, or folders that are still being removed."""
-        return bool(self.jobs) or self._preparation.busy
+        return bool(self.jobs) or self.preparation.busy
 
     # From the queue into memory
 
     def look(self) -> None:
         """Take in the jobs that are new and the cancellations that were asked for. Raises sqlite3.Error, OSError."""
-        self._adopt(queue.settings(self._database))
+        self._adopt(queue.settings(self.database))
         interrupted: list[Step] = []
         left: dict[str, Path] = {}
-        for row in queue.jobs_after(self._database, self._last):
+        for row in queue.jobs_after(self.database, self._last):
             self._last = row["seq"]
-            rows = queue.steps(self._database, row["seq"]) if row["started"] is not None else []
+            rows = queue.steps(self.database, row["seq"]) if row["started"] is not None else []
             left |= {item["token"]: self._layout.log_of(row["id"], item["name"]) for item in rows if item["token"]}
             interrupted += self._add(row, rows)
         if left:
             processes.end_leftovers(set(left), left.values(), PATIENCE)
         for step in interrupted:
             self._resume(step)
-        for seq in queue.cancel_asked(self._database):
+        for seq in queue.cancel_asked(self.database):
             if seq in self.jobs and not self.jobs[seq].canceled:
                 self._cancel(self.jobs[seq])
 
@@ -111,7 +111,7 @@ class Schedule:
 
     def _give_up(self, row: sqlite3.Row, code: str, message: str) -> None:
         seq, now = row["seq"], time.time()
-        for step in queue.steps(self._database, seq):
+        for step in queue.steps(self.database, seq):
             if step["ended"] is None:
                 began = step["started"] is not None
                 error = {"code": code, "message": message, "step": step["name"]} if began else None
@@ -136,7 +136,7 @@ class Schedule:
 
         Raises sqlite3.Error.
         """
-        self._preparation.collect()
+        self.preparation.collect()
         while True:
             self._choose()
             chosen, self._prepared = self._prepared, []
@@ -150,7 +150,7 @@ class Schedule:
 
     def _flush(self) -> None:
         if self._writes:
-            queue.write(self._database, self._writes, self._durable)
+            queue.write(self.database, self._writes, self._durable)
             self._writes, self._durable = [], False
         while self._gone:
             try:
@@ -178,7 +178,7 @@ class Schedule:
             heapq.heappop(self._ready)
             step.begin(secrets.token_hex(16), slots)
             self._free -= slots
-            self._preparation.start(step)
+            self.preparation.start(step)
 
     def _on_prepared(self, step: Step, result: Prepared | Exception) -> None:
         """An attempt may start, and is on record from then on; or it may not, or is not wanted any more."""
@@ -186,7 +186,7 @@ class Schedule:
             self._prepared.append((step, result))
             return
         self._free += step.slots
-        self._preparation.clean(step, keep_work=False)
+        self.preparation.clean(step, keep_work=False)
         if not step.ended:
             self._attempt_failed(step, "step_not_started", f"could not be prepared: {result}")
 
@@ -203,7 +203,7 @@ class Schedule:
             self.attempts.start(step, start.command, start.folder, start.environment, log)
         except (OSError, ValueError) as error:
             self._free += step.slots
-            self._preparation.clean(step, keep_work=False)
+            self.preparation.clean(step, keep_work=False)
             message = failures.not_started(step, start.command, start.environment, error)
             self._attempt_failed(step, "step_not_started", message)
             return
@@ -223,7 +223,7 @@ class Schedule:
                 outputs = steps.read_outputs(step)
             except steps.OutputWrong as error:
                 code, message = error.code, str(error)
-        self._preparation.clean(step, keep_work=bool(code))
+        self.preparation.clean(step, keep_work=bool(code))
         if step.job.canceled:
             self._end_step(step, "canceled")
         elif code:

@@ -6,7 +6,6 @@ import contextlib
 import itertools
 import os
 import secrets
-import shutil
 import stat
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -18,9 +17,11 @@ from penstock.snapshot import Archive, extract
 from penstock.spec.command import Reference, fill
 from penstock.spec.values import MAX_TEXT, ValueInvalid, read_output
 from penstock.text import printable
+from penstock_local import removal
 from penstock_local.jobs import Step
 from penstock_local.layout import Layout
 from penstock_local.processes import TOKEN
+from penstock_local.temporary import Temporary
 
 _KINDS = ("logs", "work", "tmp", "outputs")
 _NAMED, _NAME_LENGTH, _LOOKED_AT = 3, 60, 1000
@@ -51,14 +52,15 @@ def takes_long(step: Step) -> bool:
     return step.plan["code"] is not None or bool(step.job.parameters.bundled)
 
 
-def prepare(layout: Layout, step: Step, plain: Mapping[str, str]) -> Prepared:
+def prepare(layout: Layout, step: Step, plain: Mapping[str, str], temporary: Temporary) -> Prepared:
     """Make the folders of the step's next attempt, and say how it is to be started. Safe in any thread.
 
     A step without code starts in its temporary folder, which is empty and its own. `plain` is the environment
     that all steps share. A `directory` output is not made: an empty one is the step's own doing, as it is with a
     file, and a folder's times are too coarse to tell. Raises OSError, RegistryError.
     """
-    work = private = _fresh(layout, step, "tmp")
+    private = temporary.prepare(step)
+    work = _fresh(layout, step, "tmp")
     if step.plan["code"] is not None:
         work = _fresh(layout, step, "work")
         _extract(layout, step, step.plan["code"], Path(work))
@@ -74,7 +76,7 @@ def prepare(layout: Layout, step: Step, plain: Mapping[str, str]) -> Prepared:
     return Prepared(command, work, environment)
 
 
-def clean(layout: Layout, step: Step, keep_work: bool) -> list[str]:
+def clean(layout: Layout, step: Step, temporary: Temporary, keep_work: bool) -> list[str]:
     """Remove what an attempt needed only while it ran; returns what takes longer and is left for `remove`.
 
     A failed attempt keeps its working copy, to look into.
@@ -88,13 +90,18 @@ def clean(layout: Layout, step: Step, keep_work: bool) -> list[str]:
             continue
         except OSError:
             left.append(path)
-    return left
+    link = temporary.link_of(step)
+    if left:
+        return [*left, link]
+    with contextlib.suppress(OSError):
+        os.unlink(link)  # noqa: PTH108  # the path is text, and every step asks
+    return []
 
 
-def remove(folders: Sequence[str]) -> None:
-    """Remove folders with all that is in them, as far as possible. Safe in any thread."""
-    for path in folders:
-        shutil.rmtree(path, ignore_errors=True)
+def remove(paths: Sequence[str]) -> None:
+    """Remove folders and links in this order, as far as possible. Safe in any thread."""
+    for path in paths:
+        removal.remove(path)
 
 
 def read_outputs(step: Step) -> dict[str, str]:
@@ -121,7 +128,7 @@ def _fresh(layout: Layout, step: Step, kind: str) -> str:
             (layout.run(step.job.id) / folder).mkdir(0o700, parents=True, exist_ok=True)
         os.mkdir(path, 0o700)  # noqa: PTH102  # the path is text, and every step asks
     except FileExistsError:  # made by an engine that died before it spawned
-        shutil.rmtree(path)
+        removal.remove(path)
         os.mkdir(path, 0o700)  # noqa: PTH102  # the path is text, and every step asks
     return path
 

@@ -12,18 +12,19 @@ import errno
 import fcntl
 import os
 import pwd
-import subprocess
-import sys
 import time
 
+from penstock.errors import TargetUnavailable
+from penstock_local import starting
 from penstock_local.layout import Layout, unusable
 
 STANDARD_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _PATIENCE = 5.0
 """Seconds to wait for an engine that is ending itself; it takes milliseconds."""
+_LAST_MOMENT = 1.0
+"""Seconds to wait for the end of an engine that does not come up, so that nobody takes it for one that listens."""
 _REST = 2.0
 """Seconds to leave an engine alone that gave up: whatever was in its way is probably still there."""
-_LOG_LIMIT = 1024 * 1024
 
 Claim = tuple[int, int]
 """Two open files: the engine's lock and the reading end of the pipe."""
@@ -82,22 +83,24 @@ def wake(layout: Layout) -> None:
 
 
 def heal(layout: Layout, waiting: bool) -> None:
-    """See to it that unfinished jobs have an engine, without haste when one gave up a moment ago. Raises as `wake`.
+    """See to it that unfinished jobs have an engine, without haste when one gave up a moment ago.
+
+    Raises as `wake`, and instead of starting another so soon.
 
     An engine that listens is woken only for a job that is `waiting` for its attention: whoever asked may have died
     before it could wake it.
     """
     try:
-        if not waiting and listening(layout):
+        resting = None
+        if not listening(layout):
+            resting = starting.trouble(layout, _REST)
+        elif not waiting:
             return
-        log = layout.log.stat()
-        resting = log.st_size > 0 and 0 <= time.time() - log.st_mtime < _REST
-    except FileNotFoundError:
-        resting = False
     except OSError as error:
         raise unusable(layout.root, error) from None
-    if not resting:
-        wake(layout)
+    if resting is not None:
+        raise resting
+    wake(layout)
 
 
 def claim(layout: Layout) -> Claim | None:
@@ -122,34 +125,18 @@ def open_pipe(layout: Layout) -> int:
 
 
 def _start(layout: Layout, claimed: Claim) -> None:
-    engine = [sys.executable, "-P", "-m", "penstock_local.engine"]
     try:
-        log = os.open(layout.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        try:
-            if os.fstat(log).st_size > _LOG_LIMIT:
-                os.ftruncate(log, 0)
-            # The shell ends at once: the engine has no parent that would have to wait for it.
-            subprocess.run(
-                ["/bin/sh", "-c", '"$@" &', "sh", *engine, str(layout.root), *map(str, claimed)],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=log,
-                pass_fds=claimed,
-                start_new_session=True,
-                cwd=layout.root,
-                env=plain_environment(),
-                check=False,
-            )
-        finally:
-            os.close(log)
-    finally:
-        for file in claimed:
-            os.close(file)
+        starting.start(layout, claimed, plain_environment())
+    except TargetUnavailable:
+        give_up = time.monotonic() + _LAST_MOMENT
+        while listening(layout) and time.monotonic() < give_up:  # its files are open for a moment more
+            time.sleep(0.002)
+        raise
 
 
 def plain_environment() -> dict[str, str]:
     """What engine and steps have in common, nothing of it from whoever came first."""
-    interpreter = os.path.dirname(sys.executable)  # noqa: PTH120  # a link in a virtual environment is meant as it is
+    interpreter = os.path.dirname(starting.interpreter())  # noqa: PTH120  # a link in a virtual environment is meant as it is
     return {"PATH": f"{interpreter}{os.pathsep}{STANDARD_PATH}", "HOME": _home(), "LANG": "C.UTF-8"}
 
 

@@ -358,7 +358,9 @@ def test_an_engine_whose_disk_fills_up_ends_cleanly_and_the_next_goes_on(places,
     ended = {"succeeded", "failed"}
     place.until(lambda: not place.engines() or _state(place, run) in ended, "the engine hangs")
     ballast.unlink()
-    report = place.wait(run)
+    # A look at a run whose engine has just given up is told why.
+    place.until(lambda: _state(place, run) in ended, "the next engine does not go on")
+    report = place.get(run)
     if report.state == "failed":  # there was room for the queue, and none for a step's folder
         assert report.error.code == "step_not_started"
         assert "No space left" in report.error.message

@@ -31,7 +31,9 @@ class OptionStatus:
 
 @frozen(kw_only=True)
 class TargetStatus:
-    """One configured target. `problem` says why it cannot be used; other targets do not mind."""
+    """One configured target. `problem` says why it cannot be used, or could not be reached a moment ago; other
+    targets do not mind.
+    """
 
     name: str
     backend: str
@@ -96,6 +98,13 @@ class Targets(Group):
             for name, found in sorted(discovery.names("plugin").items())
         )
 
+    def _out_of_reach(self, name: str) -> str | None:
+        """Why a target is left alone just now, if it is; nobody is asked for that."""
+        with suppress(RegistryError):
+            breaker = self._services.registry.outbox.breaker(name) if self._services.exists else None
+            return None if breaker is None else breaker.message
+        return None
+
     def _status(self, name: str) -> TargetStatus:
         configured = target_config(self._services.config, name)
         problem = None
@@ -105,6 +114,7 @@ class Targets(Group):
         except PenstockError as error:
             problem = str(error)
         else:
+            problem = self._out_of_reach(name)
             for option in fields(type(target.options)):
                 origin = options[option.name].origin if option.name in options else "default"
                 options[option.name] = OptionStatus(

@@ -1,0 +1,94 @@
+"""What an engine begins with, whoever started it: signals, priority, processors, limits and folder are stated here.
+
+Much of a process survives `exec` and would otherwise be that of whoever happened to come first. What cannot be undone
+without rights is left as it came: a niceness above zero, hard limits that were lowered, control groups, namespaces and
+filters of system calls. `docs/architecture.md` says the same to whoever runs engines.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import signal
+from pathlib import Path
+
+UMASK = 0o077
+"""Of the engine itself: what it writes belongs to its user alone."""
+STEP_UMASK = 0o022
+"""Of every step. What lies below the root is guarded by its folders; what a step writes elsewhere is the step's."""
+
+_LIMITS = {
+    resource.RLIMIT_CORE: 0,
+    resource.RLIMIT_NOFILE: 65536,
+    resource.RLIMIT_STACK: 8 * 1024 * 1024,
+}
+"""Soft limits that are not simply the hard ones: an endless stack changes how memory is laid out, and some programs
+close every file that they could have."""
+_OTHERS = (
+    resource.RLIMIT_AS,
+    resource.RLIMIT_CPU,
+    resource.RLIMIT_DATA,
+    resource.RLIMIT_FSIZE,
+    resource.RLIMIT_MEMLOCK,
+    resource.RLIMIT_MSGQUEUE,
+    resource.RLIMIT_NPROC,
+    resource.RLIMIT_RSS,
+    resource.RLIMIT_SIGPENDING,
+)
+
+
+def take() -> None:
+    """Let this process begin from the baseline, as far as its rights reach. Call it before there are threads."""
+    os.umask(UMASK)
+    os.chdir("/")
+    _reset_signals()
+    for undo in (_reset_priority, _reset_processors, _reset_memory_score):
+        with contextlib.suppress(OSError):
+            undo()
+    for limit in (*_LIMITS, *_OTHERS):
+        with contextlib.suppress(OSError, ValueError):
+            _reset_limit(limit)
+
+
+def _reset_signals() -> None:
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        # Python ignores some for its own sake, and gives them back to what it starts.
+        if signal.getsignal(number) == signal.SIG_IGN and number not in (signal.SIGPIPE, signal.SIGXFSZ):
+            signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def _reset_priority() -> None:
+    if os.sched_getscheduler(0) != os.SCHED_OTHER:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    os.setpriority(os.PRIO_PROCESS, 0, 0)
+
+
+def _reset_processors() -> None:
+    # The kernel takes away those that our control group does not have.
+    os.sched_setaffinity(0, range(os.sysconf("SC_NPROCESSORS_CONF")))
+
+
+def _reset_memory_score() -> None:
+    Path("/proc/self/oom_score_adj").write_text("0")
+
+
+def _reset_limit(limit: int) -> None:
+    hard = resource.getrlimit(limit)[1]
+    if os.geteuid() == 0:  # may have what the machine's first process has
+        with contextlib.suppress(OSError):
+            hard = resource.prlimit(1, limit)[1]
+    wanted = _LIMITS.get(limit, resource.RLIM_INFINITY)
+    soft = hard if wanted == resource.RLIM_INFINITY else _smaller(wanted, hard)
+    try:
+        resource.setrlimit(limit, (soft, hard))
+    except (OSError, ValueError):  # root without that right
+        hard = resource.getrlimit(limit)[1]
+        resource.setrlimit(limit, (_smaller(soft, hard), hard))
+
+
+def _smaller(one: int, other: int) -> int:
+    """The smaller of two limits, of which -1 is none at all."""
+    return min((limit for limit in (one, other) if limit != resource.RLIM_INFINITY), default=resource.RLIM_INFINITY)

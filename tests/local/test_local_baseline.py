@@ -1,0 +1,122 @@
+"""An engine begins from the same baseline, and so does every step, whoever called first."""
+
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from penstock.contract.run import RunRef
+from penstock.spec import Step
+from penstock_local import database, queue
+
+CALLER = """
+import os, resource, signal, sys
+from pathlib import Path
+from penstock.contract.run import RunRequest
+from penstock.contract.target import Publication, Target
+from penstock_local import hooks
+from penstock_local.options import LocalOptions
+exec(sys.argv[4])
+options = LocalOptions(slots=4, grace=600.0, idle=5.0)
+target = Target(name="here", backend="local", options=options, home=Path(sys.argv[1]))
+run = RunRequest(id=sys.argv[2], publication=Publication(external=sys.argv[3]), pipeline="test")
+hooks.penstock_submit_run(target, run)
+"""
+
+BLOCKS = "signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())"
+ODDITIES = {
+    "blocks signals": BLOCKS,
+    "ignores signals": "for one in signal.valid_signals() - {9, 19}: signal.signal(one, signal.SIG_IGN)",
+    "has few processors": "os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})",
+    "is of another class": "os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))",
+    "has low limits": """
+for name, much in {"NOFILE": 100, "FSIZE": 1 << 24, "CPU": 600, "CORE": 1000, "STACK": 1 << 22, "AS": 1 << 33}.items():
+    limit = getattr(resource, "RLIMIT_" + name)
+    resource.setrlimit(limit, (much, resource.getrlimit(limit)[1]))
+""",
+    "has a tight umask": "os.umask(0o777)",
+    "has a loose umask": "os.umask(0)",
+    "is somewhere": "os.chdir(sys.argv[1] + '/..')",
+}
+
+
+def may(capability: int) -> bool:
+    """Whether this process has one of root's rights."""
+    found = re.search(r"CapEff:\s*(\w+)", Path("/proc/self/status").read_text())
+    return found is not None and bool(int(found[1], 16) >> capability & 1)
+
+
+if Path("/proc/self/oom_score_adj").read_text().strip() == "0":  # else it may not go back there
+    ODDITIES["is the first to be killed"] = "Path('/proc/self/oom_score_adj').write_text('500')"
+if may(23):  # CAP_SYS_NICE
+    ODDITIES["is nice"] = "os.nice(7)"
+if may(24):  # CAP_SYS_RESOURCE
+    ODDITIES["has low hard limits"] = "resource.setrlimit(resource.RLIMIT_NOFILE, (90, 90))"
+
+SHOW = r"""
+for who in self $PPID; do
+    grep -E '^(SigBlk|Umask|Cpus_allowed):' /proc/$who/status
+    cat /proc/$who/limits /proc/$who/oom_score_adj
+    cut -d ' ' -f 19,41 /proc/$who/stat
+done
+grep SigIgn /proc/self/status
+readlink /proc/$PPID/cwd
+"""
+
+
+def call(place, oddity: str, steps) -> RunRef:
+    """Let another process, with something odd about it, hand a run over and so start the engine."""
+    publication = place.publish(steps)
+    run = RunRef(id="one", publication=publication)
+    words = [sys.executable, "-c", CALLER, str(place.target.home), run.id, publication.external, oddity]
+    subprocess.run(words, check=True)
+    return run
+
+
+def shown(place, oddity: str) -> list[str]:
+    run = call(place, oddity, {"one": Step(command=["sh", "-c", SHOW])})
+    assert place.wait(run).state == "succeeded"
+    return place.log(run, "one").decode().splitlines()
+
+
+def test_engine_and_steps_are_the_same_whoever_came_first(places):
+    plain = shown(places("plain"), "")
+    assert [line.split()[1] for line in plain if line.startswith(("SigBlk", "SigIgn"))] == ["0" * 16] * 3
+    assert [line.split()[1] for line in plain if line.startswith("Umask")] == ["0022", "0077"]
+    assert plain[-1] == "/"
+    for what, oddity in ODDITIES.items():
+        assert shown(places(what), oddity) == plain, f"a caller that {what}"
+
+
+@pytest.mark.parametrize("what", ["blocks signals", "ignores signals"])
+def test_a_deaf_caller_makes_no_deaf_engine(place, what):
+    steps = {"one": "true", "two": Step(command="sleep 300", after=("one",))}
+    run = call(place, ODDITIES[what], steps)
+
+    def state() -> str:  # to ask for the run would wake its engine
+        with database.opened(place.layout) as connection:
+            return queue.step(connection, run.id, "two")["state"]
+
+    place.until(lambda: state() == "running", "the engine does not hear of a step's end")
+    assert place.cancel(run)
+    assert place.wait(run).state == "canceled"
+    assert place.steps(run)["two"].exit_code == 128 + signal.SIGTERM
+
+
+@pytest.mark.parametrize("oddity", ["", ODDITIES["has a tight umask"], ODDITIES["has a loose umask"]])
+def test_what_a_step_writes_elsewhere_has_the_umask_that_is_written_down(place, tmp_path, oddity):
+    (tmp_path / "shared").mkdir()
+    script = 'cd "$1" && touch report && mkdir folder && cp /bin/true program && (umask 002; touch group) && touch "$2"'
+    shared = str(tmp_path / "shared")
+    step = Step(command=["sh", "-c", script, "sh", shared, "${{ outputs.own }}"], outputs={"own": "file"})
+    run = call(place, oddity, {"one": step})
+    assert place.wait(run).state == "succeeded"
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "shared").iterdir()}
+    assert modes == {"report": 0o644, "folder": 0o755, "program": 0o755, "group": 0o664}
+    # What lies below the root is guarded by its folders, whatever a step makes of it.
+    own = Path(place.steps(run)["one"].outputs["own"])
+    assert any(folder.stat().st_mode & 0o077 == 0 for folder in own.parents if place.layout.root in folder.parents)
+    assert [path for path in place.layout.root.iterdir() if path.stat().st_mode & 0o077] == []

@@ -1,0 +1,95 @@
+"""An engine whose root was moved, removed or replaced takes nothing from it any more; the next one goes on."""
+
+import os
+import shutil
+
+import attrs
+import pytest
+
+from penstock.spec import Step
+from penstock_local import database, queue
+from penstock_local.layout import Layout
+
+
+def move(place, name: str) -> None:
+    """Rename the folder of the target's state, as a project is renamed that it lies in."""
+    home = place.target.home.rename(place.folder / name)
+    place.target = attrs.evolve(place.target, home=home)
+    place.layout = Layout.of(place.target)
+
+
+def state(place, run) -> str:
+    """What the queue says; to ask for the run would wake its engine."""
+    with database.opened(place.layout) as connection:
+        return queue.job(connection, run.id)[0]["state"]
+
+
+def gone(place, engine: int) -> None:
+    place.until(lambda: not place.alive(engine), "the engine stays with a root that is not its own")
+
+
+def test_a_run_goes_on_in_the_new_place_of_an_idle_engine_s_root(places):
+    place = places(idle=300.0)
+    publication = place.publish(
+        {"one": Step(command=["sh", "-c", "echo $1 > $1", "sh", "${{ outputs.x }}"], outputs={"x": "file"})}
+    )
+    place.wait(place.start(publication))
+    engine, old = place.engine(), place.layout.root
+    move(place, "moved")
+    run = place.start(publication)
+    place.until(lambda: state(place, run) == "succeeded", "nobody runs it")
+    gone(place, engine)
+    assert place.outputs(run) == {} and place.steps(run)["one"].outputs["x"].startswith(str(place.layout.root))
+    assert place.engine() != engine
+    assert not old.exists()
+    assert place.layout.log.read_text() == ""
+
+
+def test_what_runs_while_its_root_is_moved_runs_again_there_and_loses_nothing(places, tmp_path):
+    place = places(idle=300.0)
+    wait = f"echo x >> {tmp_path}/starts; until test -e {tmp_path}/go; do sleep 0.02; done"
+    run = place.submit({"one": Step(command=["sh", "-c", wait]), "two": Step(command="true", after=("one",))})
+    for count in (1, 2, 3, 4):
+
+        def starts() -> int:
+            return len((tmp_path / "starts").read_text().split()) if (tmp_path / "starts").exists() else 0
+
+        place.until(lambda count=count: starts() == count, "the step does not start")
+        engine = place.engine()
+        old = place.layout.root
+        move(place, f"moved{count}")
+        place.start(run.publication, run=run.id)  # wakes whoever listens there
+        gone(place, engine)
+        assert not old.exists()
+    (tmp_path / "go").touch()
+    assert place.wait(run).state == "succeeded"
+
+
+def test_a_step_that_ends_in_a_moved_root_makes_nothing_in_the_old_place(places, tmp_path):
+    place = places(idle=300.0)
+    wait = f"touch {tmp_path}/up; until test -e {tmp_path}/go; do sleep 0.02; done"
+    run = place.submit({"one": Step(command=["sh", "-c", wait]), "two": Step(command="true", after=("one",))})
+    place.until((tmp_path / "up").exists, "the step does not start")
+    engine, old = place.engine(), place.layout.root
+    move(place, "moved")
+    (tmp_path / "go").touch()
+    gone(place, engine)
+    place.until(lambda: state(place, run) == "succeeded", "nobody goes on")
+    assert not old.exists()
+
+
+@pytest.mark.parametrize("leave", [lambda home: shutil.rmtree(home), lambda home: home.rename(home.parent / "aside")])
+def test_a_root_that_was_replaced_has_an_engine_of_its_own(places, tmp_path, leave):
+    place = places(idle=300.0)
+    wait = f"touch {tmp_path}/up; until test -e {tmp_path}/go; do sleep 0.02; done"
+    before = place.submit({"one": Step(command=["sh", "-c", wait])})
+    place.until((tmp_path / "up").exists, "the step does not start")
+    engine = place.engine()
+    leave(place.target.home)
+    run = place.submit({"one": "true"})
+    assert place.wait(run).state == "succeeded"
+    (tmp_path / "go").touch()
+    gone(place, engine)
+    assert [os.fspath(one.name) for one in place.layout.runs.iterdir()] == [run.id]
+    assert place.get(before) != place.get(run)
+    assert place.wait(place.submit({"one": "true"})).state == "succeeded"

@@ -1,0 +1,134 @@
+"""A step's temporary folder: short enough for sockets, its own, and gone with its attempt whatever is in it."""
+
+import os
+import secrets
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from penstock.spec import Retry, Step
+from penstock_local.removal import remove
+
+DEEP = """
+import os
+for _ in range(1500):
+    os.mkdir("d")
+    os.chdir("d")
+os.mkdir("1")
+"""
+CLOSED = 'mkdir -p a/b a/c && touch a/b/x a/-rf "a/ $(printf "\\n\\377")" && ln -s / a/c/root && ln -s nowhere a/n'
+CLOSED += " && mkfifo a/p && chmod 0 a/b a/c a/p && chmod 0500 a ."
+
+
+def folders(place, run) -> list[Path]:
+    return list((place.layout.run(run.id) / "tmp").iterdir())
+
+
+def is_clear(place, run) -> bool:
+    """Whether neither a folder nor a link of any attempt is left."""
+    return not folders(place, run) and all(one.name == ".where" for one in place.layout.temporaries.iterdir())
+
+
+def test_a_socket_fits_into_the_temporary_folder_however_deep_a_project_lies(places):
+    place = places("/".join(["a folder of a project that lies very deep"] * 4))
+    script = """
+import multiprocessing, os, socket, tempfile
+shared = multiprocessing.Manager().dict()
+shared["a"] = 1
+print(dict(shared), tempfile.gettempdir() == os.environ["TMPDIR"])
+with socket.socket(socket.AF_UNIX) as one:
+    one.bind(os.environ["TMPDIR"] + "/" + "s" * 60)
+print(oct(os.stat(os.environ["TMPDIR"]).st_mode & 0o777), os.listdir(os.environ["TMPDIR"]).count("s" * 60))
+"""
+    run = place.submit({"one": Step(command=["python", "-c", script])})
+    assert place.wait(run).state == "succeeded", place.log(run, "one")
+    assert place.log(run, "one") == b"{'a': 1} True\n0o700 1\n"
+    place.until(lambda: is_clear(place, run), "the folder stays")
+
+
+def test_every_attempt_has_a_folder_of_its_own(place, tmp_path):
+    script = f'ls -A "$TMPDIR" >> {tmp_path}/found; touch "$TMPDIR/mine"; echo "$TMPDIR" >> {tmp_path}/paths; exit 1'
+    step = Step(command=["sh", "-c", script], retry=Retry(attempts=2))
+    run = place.submit({"one": step, "two": step})
+    assert place.wait(run).state == "failed"
+    assert (tmp_path / "found").read_text() == ""
+    assert len(set((tmp_path / "paths").read_text().split())) == 4
+    place.until(lambda: is_clear(place, run), "a folder stays")
+
+
+@pytest.mark.parametrize("fill", [CLOSED, 'rmdir "$TMPDIR"', 'rmdir "$TMPDIR"; ln -s / "$TMPDIR"'])
+def test_whatever_a_step_leaves_in_its_temporary_folder_goes_with_it(place, fill):
+    run = place.submit({"one": Step(command=["sh", "-c", f'cd "$TMPDIR" && {fill}'])})
+    place.wait(run)
+    place.until(lambda: is_clear(place, run), "a folder stays")
+
+
+def test_what_an_attempt_left_goes_after_the_death_of_its_engine(place, tmp_path):
+    script = f'cd "$TMPDIR"; echo "$TMPDIR" >> {tmp_path}/paths; {CLOSED}; cd /; '
+    script += f"until test -e {tmp_path}/go; do sleep 0.02; done"
+    run = place.submit({"one": Step(command=["sh", "-c", script])})
+
+    def paths() -> list[str]:
+        return (tmp_path / "paths").read_text().split() if (tmp_path / "paths").exists() else []
+
+    place.until(lambda: len(paths()) == 1, "the step does not start")
+    engine = place.engine()
+    os.kill(engine, signal.SIGKILL)
+    place.until(lambda: not place.alive(engine), "the engine does not die")
+    place.until(lambda: place.get(run) and len(paths()) == 2, "the step is not started again")
+    place.until(lambda: len(folders(place, run)) == 1, "the folder of the first attempt stays")
+    first, second = map(Path, paths())
+    assert first.parent == second.parent, "one more link in the machine's temporary folder for each engine"
+    (tmp_path / "go").touch()
+    assert place.wait(run).state == "succeeded"
+    place.until(lambda: is_clear(place, run), "a folder stays")
+
+
+def test_nothing_is_left_in_the_machines_own_folder(places, tmp_path):
+    place = places(idle=0.0)
+    run = place.submit({"one": Step(command=["sh", "-c", f'dirname "$TMPDIR" > {tmp_path}/where'])})
+    assert place.wait(run).state == "succeeded"
+    place.until(lambda: not place.engines(), "the engine does not end itself")
+    where = Path((tmp_path / "where").read_text().strip())
+    assert where.name.startswith("penstock-")
+    assert not where.is_symlink()
+
+
+def test_a_link_that_leads_elsewhere_is_not_followed_by_who_cleans_up(place, tmp_path):
+    (tmp_path / "precious").mkdir()
+    place.layout.make()
+    place.layout.temporaries.mkdir()
+    (place.layout.temporaries / "1.0.1").symlink_to(tmp_path / "precious")
+    (place.layout.temporaries / "2.0.1").symlink_to("../runs/x/tmp/../../../../../precious")
+    run = place.submit({"one": "true"})
+    assert place.wait(run).state == "succeeded"
+    place.until(lambda: is_clear(place, run), "a link stays")
+    assert (tmp_path / "precious").is_dir()
+
+
+def test_a_tree_of_any_depth_is_removed(tmp_path, bound_by_permissions):
+    top = tmp_path / "top"
+    top.mkdir()
+    (top / "1").mkdir()
+    subprocess.run([sys.executable, "-c", DEEP], cwd=top, check=True)
+    (tmp_path / "kept").touch()
+    (top / "link").symlink_to(tmp_path)
+    subprocess.run(["sh", "-c", CLOSED], cwd=top, check=True)
+    code = "import sys; from penstock_local.removal import remove; remove(sys.argv[1])"
+    subprocess.run([*bound_by_permissions, sys.executable, "-c", code, str(top)], check=True)
+    assert not top.exists()
+    assert (tmp_path / "kept").exists()
+    remove(str(top))
+
+
+def test_a_link_to_a_root_that_is_gone_is_cleared_away(place, tmp_path):
+    left = Path("/tmp", f"penstock-{secrets.token_hex(4)}")
+    left.symlink_to(tmp_path / "gone" / "tmp")
+    try:
+        assert place.wait(place.submit({"one": "true"})).state == "succeeded"
+        assert not left.is_symlink()
+    finally:
+        left.unlink(missing_ok=True)
