@@ -103,11 +103,11 @@ def outputs(target: Target, run: RunRef) -> RunOutputs:
 def cancel(target: Target, run: str) -> bool:
     """Ask a job to end; false when it has ended. Raises NotFound."""
     azure = connect(target.options)
-    found = history.of_run(azure, run, "", "the run cannot be read")
-    if found.status == 404:  # what history does not have yet may be there all the same
+    found = _seen(azure, run)
+    if found is None:  # what history does not have yet may be there all the same
         if azure.find(_path(run), "the job cannot be read") is None:
             raise _unknown(run)
-    elif reading.state_of(found.json()) not in ("queued", "running"):
+    elif reading.state_of(found) not in ("queued", "running"):
         return False
     azure.arm("POST", f"{_path(run)}/cancel", "the job cannot be canceled")
     return True
@@ -199,11 +199,20 @@ def _path(run: str) -> str:
 
 
 def _need(azure: Azure, run: str) -> Mapping[str, Any]:
-    for _ in range(2):  # one `no` is no proof
+    found = _seen(azure, run)
+    if found is None:
+        raise _unknown(run)
+    return found
+
+
+def _seen(azure: Azure, run: str) -> Mapping[str, Any] | None:
+    """What run history says of a run, or None: one `no` is no proof, so it is asked twice."""
+    for _ in range(2):
         found = history.of_run(azure, run, "", "the run cannot be read")
         if found.status != 404:
-            return found.json()
-    raise _unknown(run)
+            told: Mapping[str, Any] = found.json()
+            return told
+    return None
 
 
 def _unknown(run: str) -> NotFound:
