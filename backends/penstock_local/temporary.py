@@ -98,7 +98,7 @@ class Temporary:
 
     def _leads_here(self, place: str) -> bool:
         try:
-            return os.lstat(place).st_uid == os.geteuid() and os.readlink(place) == self._folder  # noqa: PTH115  # text
+            return os.lstat(place).st_uid == os.geteuid() and os.readlink(place) == self._folder  # noqa: PTH115  # the path is text
         except OSError:
             return False
 

@@ -224,8 +224,7 @@ def test_a_signature_made_of_a_key_ends() -> None:
 
 def test_what_is_kept_is_kept_until_it_ends_or_is_forgotten() -> None:
     known: Kept = Kept(2)
-    made = iter(range(99))
-    ask = lambda: next(made)  # noqa: E731  # a short one
+    ask = iter(range(99)).__next__
     assert [known.get("a", ask), known.get("a", ask)] == [0, 0]
     known.forget("a")
     assert known.get("a", ask) == 1

@@ -49,12 +49,16 @@ def may(capability: int) -> bool:
     return found is not None and bool(int(found[1], 16) >> capability & 1)
 
 
-if Path("/proc/self/oom_score_adj").read_text().strip() == "0":  # else it may not go back there
-    ODDITIES["is the first to be killed"] = "Path('/proc/self/oom_score_adj').write_text('500')"
-if may(23):  # CAP_SYS_NICE
-    ODDITIES["is nice"] = "os.nice(7)"
-if may(24):  # CAP_SYS_RESOURCE
-    ODDITIES["has low hard limits"] = "resource.setrlimit(resource.RLIMIT_NOFILE, (90, 90))"
+PRIVILEGED = {
+    "is the first to be killed": (
+        "Path('/proc/self/oom_score_adj').write_text('500')",
+        Path("/proc/self/oom_score_adj").read_text().strip() == "0",
+        "a score of 0 to go back to",
+    ),
+    "is nice": ("os.nice(7)", may(23), "CAP_SYS_NICE"),
+    "has low hard limits": ("resource.setrlimit(resource.RLIMIT_NOFILE, (90, 90))", may(24), "CAP_SYS_RESOURCE"),
+}
+"""What an engine can undo where it has a right: what a caller does, whether it is here, and what that is."""
 
 SHOW = r"""
 for who in self $PPID; do
@@ -89,6 +93,14 @@ def test_engine_and_steps_are_the_same_whoever_came_first(places):
     assert plain[-1] == "/"
     for what, oddity in ODDITIES.items():
         assert shown(places(what), oddity) == plain, f"a caller that {what}"
+
+
+@pytest.mark.parametrize("what", PRIVILEGED)
+def test_an_engine_undoes_what_it_has_a_right_to(places, what):
+    oddity, here, right = PRIVILEGED[what]
+    if not here:
+        pytest.skip(f"a caller that {what}: needs {right}")
+    assert shown(places("odd"), oddity) == shown(places("plain"), "")
 
 
 @pytest.mark.parametrize("what", ["blocks signals", "ignores signals"])
