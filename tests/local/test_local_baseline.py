@@ -61,8 +61,12 @@ PRIVILEGED = {
 """What an engine can undo where it has a right: what a caller does, whether it is here, and what that is."""
 
 SHOW = r"""
+waits=0  # an engine that starts a thread blocks every signal for that moment
+until engine=$(cat /proc/$PPID/status); echo "$engine" | grep -q '^SigBlk:\s0*$' || [ $((waits += 1)) -gt 100 ]; do
+    sleep 0.02
+done
+(cat /proc/self/status; echo "$engine") | grep -E '^(SigBlk|Umask|Cpus_allowed):'
 for who in self $PPID; do
-    grep -E '^(SigBlk|Umask|Cpus_allowed):' /proc/$who/status
     cat /proc/$who/limits /proc/$who/oom_score_adj
     cut -d ' ' -f 19,41 /proc/$who/stat
 done

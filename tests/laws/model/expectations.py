@@ -64,8 +64,9 @@ class Seen:
         """Hold that it is the refusal that has to be."""
         require(no.law, self.refused, f"{self.call} is answered, though {no.why}; it must be refused with `{no.code}`")
         if self.refused != no.code:
-            # Which of several refusals comes first is law 6, where one of them is about parameters.
-            law = 6 if "parameter_invalid" in (self.refused, no.code) else no.law
+            # Which of several refusals comes first is law 6, where one of them is about parameters. A code that no
+            # law speaks through (a busy registry, say) is trouble of this machine, whatever was to be refused.
+            law = 6 if "parameter_invalid" in (self.refused, no.code) else no.law if self.refused in LAW_OF else 12
             message = f"{self.call} is refused with `{self.refused}`, though {no.why}; expected `{no.code}`"
             raise LawBroken(law, message)
         if no.at:
