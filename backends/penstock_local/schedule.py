@@ -187,8 +187,8 @@ class Schedule:
             return
         self._free += step.slots
         self.preparation.clean(step, keep_work=False)
-        if not step.ended:
-            self._attempt_failed(step, "step_not_started", f"could not be prepared: {result}")
+        if isinstance(result, Exception) and not step.ended:
+            self._attempt_failed(step, *failures.not_prepared(result))
 
     def _note_start(self, step: Step) -> None:
         now = time.time()
