@@ -24,6 +24,7 @@ from penstock.snapshot.members import check_archive
 from penstock_local import database, queue
 from penstock_local.layout import Layout, sync_folder, unusable, write_file
 from penstock_local.plan import check
+from penstock_local.unpacked import put_aside
 
 _LARGEST = 1 << 30
 """Bytes of a plan, and of any document that is read whole: far more than one has."""
@@ -90,6 +91,10 @@ def _remove_unneeded(layout: Layout) -> None:
     for path in layout.archives.glob("*.tar"):
         if path not in needed:
             path.unlink(missing_ok=True)
+    names = {path.stem for path in needed}
+    for path in layout.unpacked.glob("[!.]*"):
+        if path.name not in names:
+            put_aside(path)
 
 
 def read_plan(layout: Layout, external: str) -> dict[str, Any]:

@@ -98,12 +98,12 @@ def extract(archive: Archive, destination: Path, *, read_only: bool = False) -> 
     """Write an archive's files and empty folders below `destination`, which is made when it is not there.
 
     Nothing is overwritten. Executable files stay executable. A `file` archive becomes one file under its base name.
-    `read_only` files are nobody's to write; the folders are. The content is held against the archive's digest on its
-    way: use what is there only when nothing was raised. Raises RegistryError: `archive_missing`, `archive_corrupt`,
-    `archive_unpack` (no space, no permission, a file that is there already).
+    `read_only` files are their owner's alone, and not to be written to; the folders are. The content is held against
+    the archive's digest on its way: use what is there only when nothing was raised. Raises RegistryError:
+    `archive_missing`, `archive_corrupt`, `archive_unpack` (no space, no permission, a file that is there already).
     """
     root = os.fspath(destination)
-    modes = (0o444, 0o555) if read_only else (0o644, 0o755)
+    modes = (0o400, 0o500) if read_only else (0o644, 0o755)
     made = {""}
     digest = ContentDigest()
     try:
