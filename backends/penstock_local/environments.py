@@ -63,10 +63,15 @@ def read(layout: Layout, run: str, environment: Iterable[str], parameters: Itera
     return Kept(*({name: str(found[key]) for name, key in keys.items()} for keys in (named, hidden)))
 
 
+def has_any(layout: Layout, run: str) -> bool:
+    """Whether there is anything to forget of a run: mostly not, and every run asks."""
+    return os.path.lexists(layout.environment_of(run))
+
+
 def forget(layout: Layout, run: str) -> None:
     """Remove a run's values, which nobody needs any more, and what may hold them. Raises OSError."""
     path = layout.environment_of(run)
-    if not os.path.lexists(path):  # mostly nothing is there, and every run asks
+    if not has_any(layout, run):
         return
     # The file goes last: as long as it is there, somebody sees to the rest.
     if any(name.startswith(_PARAMETER) for name in _found(layout, run)):

@@ -8,6 +8,7 @@ import signal
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from penstock.errors import RegistryError
 from penstock_local.jobs import Step
 
 
@@ -31,6 +32,13 @@ def of_exit(step: Step) -> tuple[str, str]:
 def shown_exit_code(code: int | None) -> int | None:
     """The exit code as shells show it: 128 and the signal's number when a signal ended the process."""
     return 128 - code if code is not None and code < 0 else code
+
+
+def not_prepared(error: Exception) -> tuple[str, str]:
+    """Code and message for why a step's folders could not be made: what was published came to harm, or the machine."""
+    if isinstance(error, RegistryError) and error.code == "archive_corrupt":
+        return "publication_damaged", f"{error}; publish it again"
+    return "step_not_started", f"could not be prepared: {error}"
 
 
 def not_started(step: Step, command: Sequence[str], environment: Mapping[str, str], error: OSError | ValueError) -> str:

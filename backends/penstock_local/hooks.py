@@ -151,6 +151,14 @@ def penstock_sync_endpoint(target: Target, endpoint: EndpointState) -> bool:
 
 
 @_hook
+def penstock_check_publication(target: Target, publication: Publication) -> Sequence[str]:
+    """Plan and archives, held against their digests."""
+    from penstock_local import store
+
+    return store.damage(target, publication)
+
+
+@_hook
 def penstock_retire_pipeline(target: Target, publication: Publication) -> bool:
     """Plan and archives go when no other target under the same root and no other plan needs them."""
     from penstock_local import store

@@ -24,6 +24,7 @@ class Layout:
         self.owners = root / "owners"
         self.publishing = root / "publications.lock"
         self.archives = root / "archives"
+        self.unpacked = root / "unpacked"
         self.endpoints = root / "endpoints"
         self.environments = root / "environments"
         self.runs = root / "runs"
@@ -76,7 +77,11 @@ class Layout:
 
     def private_of(self, run: str) -> tuple[Path, ...]:
         """The folders in which a run's steps work, and which nobody reads but they."""
-        return self.runs / run / "work", self.runs / run / "tmp"
+        return self.runs / run / "work", self.runs / run / "tmp", self.inputs_of(run)
+
+    def inputs_of(self, run: str) -> Path:
+        """Copies of bundled data that the run's steps got for themselves."""
+        return self.runs / run / "inputs"
 
     def run(self, run: str) -> Path:
         """Everything a run leaves behind."""
@@ -87,7 +92,7 @@ class Layout:
         return self.runs / run / "logs" / f"{step}.log"
 
     def attempt(self, run: str, kind: str, step: str, attempt: int) -> str:
-        """A folder of one attempt: its `work` copy of the code, its `tmp`, its `outputs`. Text, for speed."""
+        """A folder of one attempt: its `work` copy of the code, `inputs`, `tmp`, `outputs`. Text, for speed."""
         return f"{self._runs}/{run}/{kind}/{step}.{attempt}"
 
 

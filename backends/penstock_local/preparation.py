@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from penstock_local import steps, wake
+from penstock_local import environments, removal, steps, wake
 from penstock_local.jobs import Step
 from penstock_local.layout import Layout
 from penstock_local.steps import Prepared
 from penstock_local.temporary import Temporary
+from penstock_local.unpacked import Unpacked
 from penstock_local.workers import Workers
 
 Ready = Callable[[Step, Prepared | Exception], None]
@@ -25,6 +28,7 @@ class Preparation:
         self._workers = Workers(ring)
         self._plain = wake.plain_environment()
         self._temporary = Temporary(layout)
+        self._unpacked = Unpacked(layout)
 
     @property
     def busy(self) -> bool:
@@ -33,7 +37,7 @@ class Preparation:
 
     def start(self, step: Step) -> None:
         """Prepare the attempt that a step has begun."""
-        work = partial(steps.prepare, self._layout, step, self._plain, self._temporary)
+        work = partial(steps.prepare, self._layout, step, self._plain, self._temporary, self._unpacked)
         if steps.takes_long(step):
             self._workers.start(work, partial(self._ready, step))
             return
@@ -54,10 +58,17 @@ class Preparation:
             self._remove(left)
 
     def clean_up(self) -> None:
-        """Remove the temporary folders that attempts of an earlier engine left; none of them runs any more."""
+        """Remove what an earlier engine left: drafts, and temporary folders of attempts, none of which runs now."""
+        self._workers.start(self._unpacked.sweep, lambda result: None)
         left = self._temporary.leftovers()
         if left:
             self._remove(left)
+
+    def forget(self, run: str) -> None:
+        """Remove what a run needed that is over: its secret values, with what may hold them, and its copies of data."""
+        inputs = os.fspath(self._layout.inputs_of(run))
+        if os.path.lexists(inputs) or environments.has_any(self._layout, run):
+            self._workers.start(partial(_forget, self._layout, run, inputs), _told)
 
     def close(self) -> None:
         """No attempt runs any more, and none will."""
@@ -65,3 +76,13 @@ class Preparation:
 
     def _remove(self, paths: Sequence[str]) -> None:
         self._workers.start(partial(steps.remove, paths), lambda result: None)
+
+
+def _forget(layout: Layout, run: str, inputs: str) -> None:
+    removal.remove(inputs)
+    environments.forget(layout, run)
+
+
+def _told(result: object) -> None:
+    if isinstance(result, Exception):  # the end of the engine tries again
+        print(f"an environment could not be removed: {result}", file=sys.stderr, flush=True)

@@ -9,13 +9,12 @@ import heapq
 import os
 import secrets
 import sqlite3
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from penstock_local import environments, failures, processes, queue, steps
+from penstock_local import failures, processes, queue, steps
 from penstock_local.attempts import Attempts
 from penstock_local.clock import Clock
 from penstock_local.intake import JobUnreadable, read_job
@@ -153,10 +152,7 @@ class Schedule:
             queue.write(self.database, self._writes, self._durable)
             self._writes, self._durable = [], False
         while self._gone:
-            try:
-                environments.forget(self._layout, self._gone.pop())
-            except OSError as error:  # the end of the engine tries again
-                print(f"an environment could not be removed: {error}", file=sys.stderr, flush=True)
+            self.preparation.forget(self._gone.pop())
 
     def _line_up(self, step: Step) -> None:
         heapq.heappush(self._ready, (step.rank, step))
@@ -187,8 +183,8 @@ class Schedule:
             return
         self._free += step.slots
         self.preparation.clean(step, keep_work=False)
-        if not step.ended:
-            self._attempt_failed(step, "step_not_started", f"could not be prepared: {result}")
+        if isinstance(result, Exception) and not step.ended:
+            self._attempt_failed(step, *failures.not_prepared(result))
 
     def _note_start(self, step: Step) -> None:
         now = time.time()

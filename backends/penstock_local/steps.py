@@ -5,29 +5,28 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import secrets
 import stat
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from attrs import frozen
 
-from penstock.snapshot import Archive, extract
+from penstock.snapshot import Archive
 from penstock.spec.command import Reference, fill
 from penstock.spec.values import MAX_TEXT, ValueInvalid, read_output
 from penstock.text import printable
 from penstock_local import removal
+from penstock_local.copying import copy_tree
 from penstock_local.jobs import Step
 from penstock_local.layout import Layout
 from penstock_local.processes import TOKEN
 from penstock_local.temporary import Temporary
+from penstock_local.unpacked import Unpacked
 
 _KINDS = ("logs", "work", "tmp", "outputs")
 _NAMED, _NAME_LENGTH, _LOOKED_AT = 3, 60, 1000
 """Of what lies beside a missing output: how many names are shown, how much of each, and how many are looked at."""
-_UNPACKING = [threading.Lock() for _ in range(16)]
-"""One is held while a bundled default is unpacked, by the folder that it goes to."""
 
 
 @frozen
@@ -52,23 +51,24 @@ def takes_long(step: Step) -> bool:
     return step.plan["code"] is not None or bool(step.job.parameters.bundled)
 
 
-def prepare(layout: Layout, step: Step, plain: Mapping[str, str], temporary: Temporary) -> Prepared:
+def prepare(layout: Layout, step: Step, plain: Mapping[str, str], temporary: Temporary, unpacked: Unpacked) -> Prepared:
     """Make the folders of the step's next attempt, and say how it is to be started. Safe in any thread.
 
-    A step without code starts in its temporary folder, which is empty and its own. `plain` is the environment
-    that all steps share. A `directory` output is not made: an empty one is the step's own doing, as it is with a
-    file, and a folder's times are too coarse to tell. Raises OSError, RegistryError.
+    Code is copied, because a step may write beside it; bundled data is shared with other runs. A step without code
+    starts in its temporary folder, which is empty and its own. `plain` is the environment that all steps share. A
+    `directory` output is not made: an empty one is the step's own doing, as it is with a file, and a folder's times are
+    too coarse to tell. Raises OSError, RegistryError.
     """
     private = temporary.prepare(step)
     work = _fresh(layout, step, "tmp")
     if step.plan["code"] is not None:
         work = _fresh(layout, step, "work")
-        _extract(layout, step, step.plan["code"], Path(work))
+        copy_tree(os.fspath(unpacked.get(_archive(layout, step, step.plan["code"]))), work)
     if step.plan["outputs"]:
         outputs = _fresh(layout, step, "outputs")
         step.folder = os.path.realpath(outputs)
         step.paths = {name: f"{outputs}/{name}" for name in step.plan["outputs"]}
-    text = _resolver(layout, step)
+    text = _resolver(layout, step, unpacked)
     command = [fill(word, text) for word in step.plan["command"]]
     environment = {**plain, "TMPDIR": private, **step.job.environment}
     environment.update((name, fill(value, text)) for name, value in step.plan["env"].items())
@@ -82,7 +82,10 @@ def clean(layout: Layout, step: Step, temporary: Temporary, keep_work: bool) -> 
     A failed attempt keeps its working copy, to look into.
     """
     left = []
-    for kind in ("tmp",) if keep_work or step.plan["code"] is None else ("tmp", "work"):
+    kinds = ["tmp", "inputs"] if step.job.parameters.bundled else ["tmp"]
+    if not keep_work and step.plan["code"] is not None:
+        kinds.append("work")
+    for kind in kinds:
         path = layout.attempt(step.job.id, kind, step.name, step.attempt)
         try:
             os.rmdir(path)  # noqa: PTH106  # mostly nothing is in it, and looking would take longer
@@ -124,7 +127,7 @@ def _fresh(layout: Layout, step: Step, kind: str) -> str:
     try:
         os.mkdir(path, 0o700)  # noqa: PTH102  # twice for every step
     except FileNotFoundError:  # the first of its run
-        for folder in _KINDS:
+        for folder in {*_KINDS, kind}:
             (layout.run(step.job.id) / folder).mkdir(0o700, parents=True, exist_ok=True)
         os.mkdir(path, 0o700)  # noqa: PTH102  # the path is text, and every step asks
     except FileExistsError:  # made by an engine that died before it spawned
@@ -133,39 +136,52 @@ def _fresh(layout: Layout, step: Step, kind: str) -> str:
     return path
 
 
-def _resolver(layout: Layout, step: Step) -> Callable[[Reference], str]:
+def _resolver(layout: Layout, step: Step, unpacked: Unpacked) -> Callable[[Reference], str]:
     inputs: dict[str, str] = {}
+    bundled = _Bundled(layout, step, unpacked)
 
     def text(reference: Reference) -> str:
         if reference.scope == "outputs":
             return step.paths[reference.names[0]]
         if reference.scope == "inputs":
             return inputs[reference.names[0]]
-        bundled = step.job.parameters.bundled
-        if reference.scope == "parameters" and reference.names[0] in bundled:
-            return str(_bundled(layout, step, bundled[reference.names[0]]))
+        if reference.scope == "parameters" and reference.names[0] in step.job.parameters.bundled:
+            return os.fspath(bundled.path_of(step.job.parameters.bundled[reference.names[0]]))
         return step.job.resolve(reference)
 
     inputs.update((name, fill(value, text)) for name, value in step.plan["inputs"].items())
     return text
 
 
-def _bundled(layout: Layout, step: Step, path: str) -> Path:
-    """Where the default that came with the snapshot lies in this run, unpacked when first asked for."""
-    archive: Mapping[str, str] = step.job.plan["archives"][path]
-    folder = layout.run(step.job.id) / "inputs" / archive["digest"].rpartition(":")[2]
-    with _UNPACKING[hash(folder) % len(_UNPACKING)]:  # two steps may ask for it at once
+class _Bundled:
+    """Where the defaults that came with the snapshot lie for one attempt."""
+
+    def __init__(self, layout: Layout, step: Step, unpacked: Unpacked) -> None:
+        self._layout = layout
+        self._step = step
+        self._unpacked = unpacked
+        self._own = ""
+
+    def path_of(self, path: str) -> Path:
+        """Where a default lies, unpacked by whoever asks first. Raises RegistryError, OSError."""
+        archive = _archive(self._layout, self._step, path)
+        shared = self._unpacked.get(archive)
+        folder = shared if self._unpacked.protects(shared) else self._copied(shared)
+        return folder / Path(path).name if archive.kind == "file" else folder
+
+    def _copied(self, shared: Path) -> Path:
+        """A copy of the attempt's own, because nothing else keeps its step from writing to everybody's."""
+        self._own = self._own or _fresh(self._layout, self._step, "inputs")
+        folder = Path(self._own) / shared.name
         if not folder.exists():
-            folder.parent.mkdir(0o700, parents=True, exist_ok=True)
-            draft = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
-            _extract(layout, step, path, draft)
-            draft.replace(folder)
-    return folder / Path(path).name if archive["kind"] == "file" else folder
+            folder.mkdir(0o755)
+            copy_tree(os.fspath(shared), os.fspath(folder))
+        return folder
 
 
-def _extract(layout: Layout, step: Step, path: str, folder: Path) -> None:
-    planned = step.job.plan["archives"][path]
-    extract(Archive(path=path, location=layout.archive(planned["digest"]), **planned), folder)
+def _archive(layout: Layout, step: Step, path: str) -> Archive:
+    planned: Mapping[str, Any] = step.job.plan["archives"][path]
+    return Archive(path=path, location=layout.archive(planned["digest"]), **planned)
 
 
 def _output(step: Step, name: str, declared: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
@@ -16,21 +17,31 @@ from typing import Any
 from attrs import asdict
 
 from penstock.contract.target import Compiled, EndpointState, Publication, Target
-from penstock.errors import TargetRefused, TargetUnavailable
-from penstock.snapshot import Snapshot
+from penstock.errors import RegistryError, TargetRefused, TargetUnavailable
+from penstock.opening import read_file
+from penstock.snapshot import Archive, Snapshot
+from penstock.snapshot.members import check_archive
 from penstock_local import database, queue
 from penstock_local.layout import Layout, sync_folder, unusable, write_file
 from penstock_local.plan import check
+from penstock_local.unpacked import put_aside
+
+_LARGEST = 1 << 30
+"""Bytes of a plan, and of any document that is read whole: far more than one has."""
+_SWAPPED = (errno.ELOOP, errno.EINVAL, errno.ENOTDIR, errno.EISDIR, errno.EFBIG)
+"""What the system says where something else lies in a document's place."""
+_MARK, _SHORT = 32, 8
+"""Digits of the document's own digest in a publication's name: as many as nobody meets by trying, and once fewer."""
 
 
 def publish(target: Target, snapshot: Snapshot, compiled: Compiled) -> Publication:
     """Put a compiled snapshot and its archives under the root, and note whose they are. Idempotent.
 
-    Raises TargetUnavailable.
+    What lies there under these names and was changed is what it should be again. Raises TargetUnavailable.
     """
     layout = Layout.of(target)
     layout.make()
-    external = _external_of(compiled)
+    external = _external_of(layout, compiled)
     try:
         with _publishing(layout):
             _own(layout, external, target)
@@ -64,30 +75,66 @@ def retire(target: Target, publication: Publication) -> bool:
                     raise TargetUnavailable(f"{waiting} unfinished runs still need the publication", retry_after=30.0)
                 layout.publication(publication.external).unlink(missing_ok=True)
             shutil.rmtree(owners, ignore_errors=True)
-            needed = {layout.archive(item["digest"]) for plan in _plans(layout) for item in plan["archives"].values()}
-            for path in layout.archives.glob("*.tar"):
-                if path not in needed:
-                    path.unlink(missing_ok=True)
+            _remove_unneeded(layout)
     except OSError as error:
         raise unusable(layout.root, error) from None
     return True
 
 
+def _remove_unneeded(layout: Layout) -> None:
+    """Remove what no plan names. As long as one cannot be read, nobody knows what it needs, and all stays."""
+    try:
+        plans = [read_plan(layout, path.stem) for path in layout.publications.glob("[!.]*.json")]
+    except TargetRefused:
+        return
+    needed = {layout.archive(item["digest"]) for plan in plans for item in plan["archives"].values()}
+    for path in layout.archives.glob("*.tar"):
+        if path not in needed:
+            path.unlink(missing_ok=True)
+    names = {path.stem for path in needed}
+    for path in layout.unpacked.glob("[!.]*"):
+        if path.name not in names:
+            put_aside(path)
+
+
 def read_plan(layout: Layout, external: str) -> dict[str, Any]:
-    """The compiled document of a publication. Raises TargetRefused when it is not there, not readable or damaged."""
+    """The compiled document of a publication, which is what its name says.
+
+    Raises TargetRefused when it is not there, not readable, or `publication_damaged`.
+    """
     path = layout.publication(external)
     try:
-        plan: dict[str, Any] = json.loads(path.read_bytes())
+        data = read_file(path, _LARGEST, below=layout.root)
+        if not hashlib.sha256(data).hexdigest().startswith(_mark_of(external)):
+            raise ValueError("it is not what was published")
+        plan: dict[str, Any] = json.loads(data)
         check(plan)
     except FileNotFoundError:
         raise TargetRefused(f"the publication `{external}` is not under `{layout.root}`; publish it again") from None
     except OSError as error:
-        raise TargetRefused(f"the publication `{path}` cannot be read ({error}); publish it again") from None
+        said = f"the publication `{path}` cannot be read ({error.strerror or error}); publish it again"
+        raise TargetRefused(said, code="publication_damaged" if error.errno in _SWAPPED else None) from None
     except (ValueError, TypeError, RecursionError) as error:
         raise TargetRefused(
             f"the publication `{path}` is damaged ({error}); publish it again", code="publication_damaged"
         ) from None
     return plan
+
+
+def damage(target: Target, publication: Publication) -> list[str]:
+    """What of a publication is not what was published, each in a line; nothing when all is. Every archive is read."""
+    layout = Layout.of(target)
+    try:
+        plan = read_plan(layout, publication.external)
+    except TargetRefused as error:
+        return [str(error)]
+    found = []
+    for path, planned in plan["archives"].items():
+        try:
+            check_archive(Archive(path=path, location=layout.archive(planned["digest"]), **planned))
+        except RegistryError as error:
+            found.append(f"{error}; publish it again")
+    return found
 
 
 def write_endpoint(layout: Layout, endpoint: EndpointState) -> None:
@@ -108,8 +155,8 @@ def write_endpoint(layout: Layout, endpoint: EndpointState) -> None:
 
 def _revision(path: Path) -> int:
     try:
-        return int(json.loads(path.read_bytes())["revision"])
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return int(json.loads(_content(path) or b"")["revision"])
+    except (ValueError, KeyError, TypeError):
         return -1
 
 
@@ -132,26 +179,34 @@ def _owner(target: Target) -> str:
 
 
 def _content(path: Path) -> bytes | None:
+    """What lies at a path; None when nothing does, or no file."""
     try:
-        return path.read_bytes()
-    except FileNotFoundError:
+        return read_file(path, _LARGEST)
+    except OSError:
         return None
 
 
-def _external_of(compiled: Compiled) -> str:
-    """The publication's name here: the snapshot's digest, told apart by what it was compiled to."""
+def _external_of(layout: Layout, compiled: Compiled) -> str:
+    """The publication's name here: the snapshot's digest, and that of what it was compiled to.
+
+    One that was published when the second was shorter keeps its name.
+    """
     digest = json.loads(compiled.data)["digest"].rpartition(":")[2]
-    return f"{digest}-{hashlib.sha256(compiled.data).hexdigest()[:8]}"
+    mark = hashlib.sha256(compiled.data).hexdigest()
+    earlier = f"{digest}-{mark[:_SHORT]}"
+    return earlier if os.path.lexists(layout.publication(earlier)) else f"{digest}-{mark[:_MARK]}"
 
 
-def _plans(layout: Layout) -> Iterator[dict[str, Any]]:
-    for path in layout.publications.glob("[!.]*.json"):
-        yield read_plan(layout, path.stem)
+def _mark_of(external: str) -> str:
+    """The digest of the document in a publication's name. Raises ValueError where there is none."""
+    mark = external.rpartition("-")[2]
+    if len(mark) not in (_SHORT, _MARK):
+        raise ValueError("its name is none of ours")
+    return mark
 
 
 def _put(source: Path, destination: Path) -> None:
-    if destination.exists():
-        return
+    """Give an archive that is known to be right its place, whatever lies there: it may have been changed."""
     draft = destination.with_name(f".{destination.name}.{secrets.token_hex(4)}")
     try:
         try:
@@ -165,6 +220,7 @@ def _put(source: Path, destination: Path) -> None:
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
+    draft.unlink(missing_ok=True)  # two names of one file already: then a rename does nothing
     sync_folder(destination.parent)
 
 

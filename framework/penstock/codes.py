@@ -189,7 +189,7 @@ queue_newer TargetUnavailable: The local target's queue was written by a newer p
 dispatch_failed TargetRefused exit=11 http=502: The target refused the run, for good.
 target_not_there TargetRefused: The project, bucket or image that the target names does not exist.
 sensitive_lost TargetRefused: The sensitive values of a run are gone; submit it again.
-publication_damaged TargetRefused: What was published cannot be read at the target; publish it again.
+publication_damaged TargetRefused: What was published is not what it was; publish it again.
 artifact_unsafe TargetRefused: An artifact holds a name that has no place below its own; look at it where it lies.
 # Of the registry.
 registry_error RegistryError exit=12 http=503: The registry cannot be used; the message says why.
@@ -205,8 +205,8 @@ registry_newer RegistryError: The registry was written by a newer penstock; use 
 registry_older RegistryError: The registry is of a penstock too old to be read; move it away.
 registry_read_only RegistryError http=503: The registry, or a file beside it, cannot be written by this user.
 registry_replaced RegistryError http=503: The file was replaced or taken away while it was open; restart what has it.
-archive_corrupt RegistryError http=500: An archive beside the registry is damaged; put a backup in its place.
-archive_missing RegistryError http=500: An archive beside the registry is gone; put a backup in its place.
+archive_corrupt RegistryError http=500: An archive is not what was published; publish it again.
+archive_missing RegistryError http=500: An archive beside the registry is gone; publish it again.
 archive_unpack RegistryError http=500: An archive could not be unpacked where it is needed; see the disk there.
 # Of waiting, of what is plugged in, of policy.
 wait_timeout WaitTimeout exit=13 http=504: The run did not end in the time that was given; it goes on.

@@ -1,12 +1,13 @@
 """Options that are not the target's identity are in no plan and hold at once, for what was published before too."""
 
+import hashlib
 import os
 from pathlib import Path
 
 import attrs
 import pytest
 
-from penstock.contract.target import Location
+from penstock.contract.target import Location, Publication
 from penstock.spec import Defaults, Step
 from penstock_local import database, hooks, queue, wake
 from penstock_local.options import LocalOptions
@@ -58,8 +59,11 @@ def test_a_plan_that_names_pass_env_from_before_still_runs_and_passes_nothing(pl
     monkeypatch.setenv("FIRST", "1")
     publication = place.publish({"show": Step(command=["sh", "-c", 'printf "%s" "$FIRST"'])})
     path = place.layout.publication(publication.external)
-    path.write_text(json.dumps({**json.loads(path.read_text()), "pass_env": ["FIRST"]}))
-    run = place.start(publication)
+    text = json.dumps({**json.loads(path.read_text()), "pass_env": ["FIRST"]})
+    mark = hashlib.sha256(text.encode()).hexdigest()[:8]  # as long as it was then
+    earlier = Publication(external=f"{publication.external.partition('-')[0]}-{mark}")
+    place.layout.publication(earlier.external).write_text(text)
+    run = place.start(earlier)
     assert place.wait(run).state == "succeeded"
     assert place.log(run, "show") == b""
 

@@ -16,15 +16,15 @@ from penstock_local.workers import MOST, Workers
 SLOW = """
 import sys, time
 from pathlib import Path
-from penstock_local import engine, steps
-folder, extract = Path({folder!r}), steps.extract
-def slow(archive, destination):
+from penstock_local import engine, unpacked
+folder, extract = Path({folder!r}), unpacked.extract
+def slow(archive, destination, **how):
     with (folder / "unpacking").open("a") as file:
         file.write("x\\n")
     while not (folder / "unpack").exists():
         time.sleep(0.01)
-    extract(archive, destination)
-steps.extract = slow
+    extract(archive, destination, **how)
+unpacked.extract = slow
 sys.exit(engine.main(sys.argv[1:]))
 """
 """An engine whose disk is so slow that unpacking takes until the test says so."""

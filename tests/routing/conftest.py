@@ -45,6 +45,7 @@ ANSWERS: dict[str, Callable[..., Any]] = {
     "penstock_cancel_run": lambda target, run: True,
     "penstock_sync_endpoint": lambda target, endpoint: True,
     "penstock_retire_pipeline": lambda target, publication: True,
+    "penstock_check_publication": lambda target, publication: ["its plan was changed"],
     "penstock_keep_secrets": lambda target: True,
     "penstock_check_target": lambda target: Health(ok=True, lines=("well",)),
 }
@@ -116,6 +117,7 @@ def arguments() -> dict[str, tuple[Any, ...]]:
         "cancel": (run,),
         "sync_endpoint": (endpoint,),
         "retire": (PUBLICATION,),
+        "check_publication": (PUBLICATION,),
         "keep_secrets": (),
         "check": (),
     }

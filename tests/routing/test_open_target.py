@@ -1,6 +1,7 @@
 """The typed facade of one target: what comes through, and what it makes of a backend's every way to fail."""
 
 import inspect
+import re
 import types
 import typing
 from collections.abc import Callable, Generator
@@ -34,6 +35,7 @@ METHODS = {
     "penstock_cancel_run": "cancel",
     "penstock_sync_endpoint": "sync_endpoint",
     "penstock_retire_pipeline": "retire",
+    "penstock_check_publication": "check_publication",
     "penstock_keep_secrets": "keep_secrets",
     "penstock_check_target": "check",
 }
@@ -77,9 +79,8 @@ def test_mandatory_hooks_are_those_that_say_so() -> None:
 
 def test_the_facade_returns_what_the_hook_returns() -> None:
     for hook, method in METHODS.items():
-        expected = (
-            getattr(BackendHooks, hook).__annotations__["return"].replace("Sequence[Problem]", "tuple[Problem, ...]")
-        )
+        told = getattr(BackendHooks, hook).__annotations__["return"]
+        expected = re.sub(r"^Sequence\[(\w+)\]$", r"tuple[\1, ...]", told)
         assert getattr(OpenTarget, method).__annotations__["return"] == expected, hook
 
 
@@ -103,6 +104,7 @@ def test_every_answer_comes_through(make_backend: Make, open_target: Open, argum
         "cancel": True,
         "sync_endpoint": True,
         "retire": True,
+        "check_publication": ("its plan was changed",),
         "keep_secrets": True,
         "check": Health(ok=True, lines=("well",)),
     }

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -128,6 +129,41 @@ def test_nothing_is_overwritten_and_no_link_is_followed(tmp_path):
         extract(_archive_of(tmp_path, tarfile.TarInfo("x")), tmp_path / "out")
     assert caught.value.code == "archive_unpack"
     assert not (tmp_path / "victim").exists()
+
+
+def _changed(archive, data):
+    archive.location.write_bytes(data)
+    return archive
+
+
+@pytest.mark.parametrize("read_only", [True, False])
+def test_an_archive_that_holds_something_else_is_never_unpacked_as_if_it_were_right(tmp_path, read_only):
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src/a.py").write_text("print(1)")
+    archive = packed(tmp_path / "src", tmp_path / "store")
+    good = archive.location.read_bytes()
+    (tmp_path / "src/b.py").write_text("import a")
+    (tmp_path / "src/a.py").chmod(0o755)
+    other = packed(tmp_path / "src", tmp_path / "store").location.read_bytes()
+    extract(_changed(archive, good), tmp_path / "good", read_only=read_only)
+    assert (tmp_path / "good/a.py").stat().st_mode & 0o777 == (0o400 if read_only else 0o644)
+    for number, data in enumerate((good.replace(b"print(1)", b"print(2)"), other, good[:512] + good[1024:])):
+        with pytest.raises(RegistryError) as caught:
+            extract(_changed(archive, data), tmp_path / f"out{number}", read_only=read_only)
+        assert caught.value.code == "archive_corrupt"
+
+
+def test_no_more_is_unpacked_than_the_archive_is_to_hold(tmp_path):
+    huge = tarfile.TarInfo("huge")
+    with pytest.raises(RegistryError, match="does not hold what was published"):
+        extract(evolve(_archive_of(tmp_path, huge), size=0), tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_pipe_in_an_archives_place_keeps_nobody_waiting(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(RegistryError, match="no regular file"):
+        digest_of(tmp_path / "pipe")
 
 
 def test_an_empty_folder_becomes_an_empty_folder(tmp_path):

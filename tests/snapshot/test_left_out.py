@@ -13,7 +13,7 @@ from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from penstock.errors import SpecInvalid
+from penstock.errors import RegistryError, SpecInvalid
 from penstock.launcher.archives import write_portable
 from penstock.snapshot import Bundled, extract, take
 from penstock.snapshot.walking import NotBundled, files_in
@@ -82,6 +82,16 @@ def test_empty_folders_and_names_of_any_form_travel_to_clouds(tmp_path, unpack):
     found = [sorted(str(path.relative_to(base)) for path in base.rglob("*")) for base in
              (tmp_path / "src", tmp_path / "here", tmp_path / "there")]  # fmt: skip
     assert found[0] == found[1] == found[2]
+
+
+def test_an_archive_that_was_changed_travels_to_no_cloud(tmp_path):
+    lay(tmp_path, "src/a.py")
+    archive = take(CODE, tmp_path, tmp_path / "store").archives["./src"]
+    archive.location.write_bytes(archive.location.read_bytes().replace(b"a.py", b"b.py"))
+    with (tmp_path / "made.tar").open("wb") as file, pytest.raises(RegistryError) as caught:
+        write_portable(archive, file)
+    assert caught.value.code == "archive_corrupt"
+    assert (tmp_path / "made.tar").read_bytes() == b""
 
 
 def test_a_folder_with_content_is_no_folder(tmp_path):

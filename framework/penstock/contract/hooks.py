@@ -212,6 +212,15 @@ class BackendHooks:
         """
 
     @hookspec(firstresult=True)
+    @optional("check what was published")
+    def penstock_check_publication(self, target: Target, publication: Publication) -> Sequence[str]:
+        """What of a publication is not what was put there, each in a line that says what to do. Optional.
+
+        All of it is read; an empty list is all well. It is for places on this machine: `registry check` calls it for
+        every publication that is in use.
+        """
+
+    @hookspec(firstresult=True)
     @optional("remove published pipelines")
     def penstock_retire_pipeline(self, target: Target, publication: Publication) -> bool:
         """Forget a publication that nothing points to any more under any name of the place; answers True. Optional.

@@ -6,6 +6,7 @@ import tarfile
 from typing import IO
 
 from penstock.snapshot import Archive
+from penstock.snapshot.members import check_archive
 
 _A_TIME = 315532800
 """1980-01-01, as programs complain of times that are older."""
@@ -14,8 +15,10 @@ _A_TIME = 315532800
 def write_portable(archive: Archive, file: IO[bytes]) -> None:
     """Write an archive in GNU tar's format, whose names of any length and language busybox understands.
 
-    The same content gives the same bytes. Raises OSError, tarfile.TarError.
+    The same content gives the same bytes; another content than the archive's digest says goes nowhere. Raises OSError,
+    tarfile.TarError, and RegistryError: `archive_missing`, `archive_corrupt`.
     """
+    check_archive(archive)
     with (
         tarfile.open(archive.location) as given,
         tarfile.open(fileobj=file, mode="w", format=tarfile.GNU_FORMAT, encoding="utf-8") as made,

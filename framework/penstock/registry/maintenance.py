@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
 
 from penstock.contract.run import RUN_STATES
 from penstock.registry import schema
@@ -85,6 +86,9 @@ _INVARIANTS: tuple[tuple[str, str], ...] = (
 )
 """Each law as a query for what breaks it."""
 
+_MOST = 1000
+"""How much is told of one kind: whatever is damaged is to be found, and a list has an end."""
+
 _JSON = (
     ("endpoints", "name", ("tags",)),
     ("published", "id", ("tags",)),
@@ -98,17 +102,9 @@ _JSON = (
 
 def check(connection: sqlite3.Connection) -> CheckReport:
     """Check the whole file: SQLite's own structures, references between tables, and the laws."""
-    broken = _structure(connection)
-    if not broken:
-        for what, query in _INVARIANTS:
-            broken += [f"{what}: {row[0]}" for row in connection.execute(f"{query} LIMIT 5")]
-        for table, name, columns in _JSON:
-            for column in columns:
-                damaged = f"{column} IS NOT NULL AND NOT json_valid({column})"
-                rows = connection.execute(f"SELECT {name} FROM {table} WHERE {damaged} LIMIT 5")
-                broken += [f"a row of {table} whose {column} cannot be read: {row[0]}" for row in rows]
+    broken = [*_structure(connection), *_found(connection)]
     if broken:
-        return CheckReport(ok=False, lines=tuple(broken))
+        return CheckReport(ok=False, lines=tuple(dict.fromkeys(broken)))
     size = connection.execute("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size").fetchone()[0]
     return CheckReport(
         ok=True,
@@ -117,6 +113,24 @@ def check(connection: sqlite3.Connection) -> CheckReport:
             f"{len(_INVARIANTS)} invariants hold",
         ),
     )
+
+
+def _found(connection: sqlite3.Connection) -> Iterator[str]:
+    """What breaks the laws, and rows that cannot be read. A page that is damaged hides what else is wrong there, and
+    nothing more: each question is asked by itself.
+    """
+    questions = list(_INVARIANTS)
+    for table, name, columns in _JSON:
+        for column in columns:
+            damaged = f"{column} IS NOT NULL AND NOT json_valid({column})"
+            what = f"a row of {table} whose {column} cannot be read"
+            questions.append((what, f"SELECT {name} FROM {table} WHERE {damaged}"))
+    for what, query in questions:
+        try:
+            for row in connection.execute(f"{query} LIMIT {_MOST}"):
+                yield f"{what}: {row[0]}"
+        except sqlite3.DatabaseError as error:
+            yield f"the file is damaged: {error}"
 
 
 def _structure(connection: sqlite3.Connection) -> list[str]:

@@ -87,6 +87,8 @@ class Pipelines(_Group):
     list = reads(listing.list_published)
     delete = writes(pipelines.delete)
     snapshot = reads(snapshots.get)
+    every_snapshot = reads(snapshots.every)
+    every_publication = reads(snapshots.publications)
     record_trial = writes(snapshots.record)
 
 

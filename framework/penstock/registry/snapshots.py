@@ -9,8 +9,10 @@ from penstock.errors import NotFound
 from penstock.records import FrozenSnapshot, Placement
 from penstock.registry import outbox
 from penstock.registry.database import Transaction
-from penstock.registry.rows import publication_of, to_json
+from penstock.registry.rows import placement_of, publication_of, to_json
 
+_NAMED = "p.name || ':' || p.label || '@' || p.target"
+_TRIAL = "a trial"
 _WHERE = "target = ? AND digest = ? AND identity = ? AND options = ?"
 
 
@@ -80,6 +82,27 @@ def get(tx: Transaction, digest: str) -> FrozenSnapshot:
     if row is None:
         raise NotFound(f"no snapshot with the digest {digest}", code="snapshot_not_found")
     return FrozenSnapshot(digest=row["digest"], spec=row["spec"], archives=row["archives"])
+
+
+def every(tx: Transaction) -> tuple[tuple[FrozenSnapshot, str], ...]:
+    """Every snapshot that is kept, each with what was published from it, as people name it."""
+    rows = tx.all(
+        f"""SELECT s.*, (SELECT {_NAMED} FROM published p WHERE p.digest = s.digest ORDER BY p.seq LIMIT 1) AS used
+            FROM snapshots s ORDER BY used IS NULL, used, s.digest"""
+    )
+    return tuple(
+        (FrozenSnapshot(digest=row["digest"], spec=row["spec"], archives=row["archives"]), row["used"] or _TRIAL)
+        for row in rows
+    )
+
+
+def publications(tx: Transaction) -> tuple[tuple[Placement, Publication, str], ...]:
+    """Every publication that was not retired, its details left out, each with what was published as it."""
+    rows = tx.all(
+        f"""SELECT b.*, (SELECT {_NAMED} FROM published p WHERE p.publication = b.seq ORDER BY p.seq LIMIT 1) AS used
+            FROM publications b WHERE NOT b.retired ORDER BY b.seq"""
+    )
+    return tuple((placement_of(row), Publication(external=row["external"]), row["used"] or _TRIAL) for row in rows)
 
 
 def retire_if_unused(tx: Transaction, publication: int) -> None:

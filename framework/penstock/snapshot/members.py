@@ -16,6 +16,7 @@ from typing import BinaryIO
 from attrs import frozen
 
 from penstock.errors import RegistryError
+from penstock.opening import open_file
 from penstock.snapshot.types import Archive
 
 _BLOCK = 512
@@ -43,7 +44,7 @@ def members(location: Path) -> Iterator[Member]:
     Raises RegistryError: `archive_missing`, `archive_corrupt`.
     """
     try:
-        with location.open("rb") as file:
+        with os.fdopen(open_file(location), "rb") as file:
             yield from _members(file, location)
     except FileNotFoundError:
         raise RegistryError(f"the archive {location} is missing", code="archive_missing") from None
@@ -51,35 +52,67 @@ def members(location: Path) -> Iterator[Member]:
         raise _corrupt(location, error) from None
 
 
+class ContentDigest:
+    """`sha256:...` over paths, executable bits and bytes of what travels, as it comes. `size` are the bytes so far."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._sum = hashlib.sha256()
+
+    def begin(self, path: str, size: int, *, executable: bool = False, is_folder: bool = False) -> None:
+        """The next file, whose bytes are to follow, or the next empty folder."""
+        mark = "d" if is_folder else "x" if executable else "-"
+        self._sum.update(f"{mark} {size} {path}\0".encode())
+        self.size += size
+
+    def add(self, chunk: bytes) -> None:
+        """Some bytes of the file."""
+        self._sum.update(chunk)
+
+    def __str__(self) -> str:
+        return f"sha256:{self._sum.hexdigest()}"
+
+
 def digest_of(location: Path, *, normal: bool = False) -> tuple[str, int]:
-    """`sha256:...` over paths, executable bits and bytes of what an archive holds, and the bytes' number.
+    """The digest of what an archive holds, see `ContentDigest`, and its bytes' number.
 
     With `normal` the paths count in NFC. Raises RegistryError: `archive_missing`, `archive_corrupt`.
     """
-    digest, total = hashlib.sha256(), 0
+    digest = ContentDigest()
     for member in members(location):
         path = unicodedata.normalize("NFC", member.path) if normal else member.path
-        mark = "d" if member.is_folder else "x" if member.executable else "-"
-        digest.update(f"{mark} {member.size} {path}\0".encode())
+        digest.begin(path, member.size, executable=member.executable, is_folder=member.is_folder)
         for chunk in member.chunks:
-            digest.update(chunk)
-        total += member.size
-    return f"sha256:{digest.hexdigest()}", total
+            digest.add(chunk)
+    return str(digest), digest.size
 
 
-def extract(archive: Archive, destination: Path) -> None:
+def check_archive(archive: Archive) -> None:
+    """Read an archive and compare. Raises RegistryError: `archive_missing`, `archive_corrupt`."""
+    digest, _ = digest_of(archive.location)
+    if digest != archive.digest:
+        raise wrong_content(archive)
+
+
+def extract(archive: Archive, destination: Path, *, read_only: bool = False) -> None:
     """Write an archive's files and empty folders below `destination`, which is made when it is not there.
 
     Nothing is overwritten. Executable files stay executable. A `file` archive becomes one file under its base name.
-    Raises RegistryError: `archive_missing`, `archive_corrupt`, `archive_unpack` (no space, no permission, a file that
-    is there already).
+    `read_only` files are their owner's alone, and not to be written to; the folders are. The content is held against
+    the archive's digest on its way: use what is there only when nothing was raised. Raises RegistryError:
+    `archive_missing`, `archive_corrupt`, `archive_unpack` (no space, no permission, a file that is there already).
     """
     root = os.fspath(destination)
+    modes = (0o400, 0o500) if read_only else (0o644, 0o755)
     made = {""}
+    digest = ContentDigest()
     try:
         destination.mkdir(parents=True, exist_ok=True)
         for member in members(archive.location):
             _check(member.path, archive)
+            digest.begin(member.path, member.size, executable=member.executable, is_folder=member.is_folder)
+            if digest.size > archive.size:  # whatever it is, it is not to fill the disk
+                raise wrong_content(archive)
             folder = member.path.rpartition("/")[0]
             if folder not in made:
                 (destination / folder).mkdir(parents=True, exist_ok=True)
@@ -87,9 +120,10 @@ def extract(archive: Archive, destination: Path) -> None:
             if member.is_folder:
                 (destination / member.path).mkdir()
                 continue
-            handle = os.open(f"{root}/{member.path}", _FLAGS, 0o755 if member.executable else 0o644)
+            handle = os.open(f"{root}/{member.path}", _FLAGS, modes[member.executable])
             try:
                 for chunk in member.chunks:
+                    digest.add(chunk)
                     _write(handle, chunk)
             finally:
                 os.close(handle)
@@ -97,6 +131,14 @@ def extract(archive: Archive, destination: Path) -> None:
         where = error.filename or root
         message = f"cannot unpack `{archive.path}` to {where}: {(error.strerror or str(error)).lower()}"
         raise RegistryError(message, code="archive_unpack") from None
+    if str(digest) != archive.digest:
+        raise wrong_content(archive)
+
+
+def wrong_content(archive: Archive) -> RegistryError:
+    """What is said of an archive that is one, and another than its name says."""
+    message = f"the archive {archive.location} of `{archive.path}` does not hold what was published"
+    return RegistryError(message, code="archive_corrupt")
 
 
 def _members(file: BinaryIO, location: Path) -> Iterator[Member]:

@@ -10,8 +10,7 @@ from typing import Any
 
 from penstock.codec.canonical_form import to_json
 from penstock.codec.canonical_reader import from_canonical
-from penstock.errors import RegistryError
-from penstock.snapshot.members import digest_of
+from penstock.snapshot.members import check_archive
 from penstock.snapshot.types import Archive, Snapshot
 
 
@@ -35,12 +34,17 @@ def archive_data(snapshot: Snapshot) -> list[dict[str, Any]]:
     ]
 
 
-def load(canonical: str, archives: Sequence[Mapping[str, Any]], store: Path) -> Snapshot:
-    """The snapshot again from what was kept: its canonical JSON and `archive_data`. Archives are not read."""
-    found = {
+def archives_of(archives: Sequence[Mapping[str, Any]], store: Path = Path()) -> dict[str, Archive]:
+    """The archives again from `archive_data`, by path. Raises TypeError, KeyError, AttributeError for other data."""
+    return {
         data["path"]: Archive(**data, location=store / f"{data['digest'].removeprefix('sha256:')}.tar")
         for data in archives
     }
+
+
+def load(canonical: str, archives: Sequence[Mapping[str, Any]], store: Path) -> Snapshot:
+    """The snapshot again from what was kept: its canonical JSON and `archive_data`. Archives are not read."""
+    found = archives_of(archives, store)
     return Snapshot(
         pipeline=from_canonical(canonical),
         archives=found,
@@ -52,7 +56,4 @@ def load(canonical: str, archives: Sequence[Mapping[str, Any]], store: Path) -> 
 def verify(snapshot: Snapshot) -> None:
     """Read every archive and compare. Raises RegistryError: `archive_missing`, `archive_corrupt`."""
     for archive in snapshot.archives.values():
-        digest, _ = digest_of(archive.location)
-        if digest != archive.digest:
-            message = f"the archive {archive.location} of `{archive.path}` does not hold what was published"
-            raise RegistryError(message, code="archive_corrupt")
+        check_archive(archive)

@@ -139,6 +139,15 @@ class OpenTarget:
             raise self._hooks.wrong("penstock_sync_endpoint", "a `NativeTrigger` whose URL is no text")
         return answer
 
+    def check_publication(self, publication: Publication) -> tuple[str, ...]:
+        """What of a publication is not what was put there. Raises TargetUnavailable."""
+        answer = self._hooks.call(
+            "penstock_check_publication", list, tuple, target=self.target, publication=publication
+        )
+        if not all(isinstance(line, str) and _is_text(line) for line in answer):
+            raise self._hooks.wrong("penstock_check_publication", "a list of something else than lines")
+        return tuple(answer)
+
     def retire(self, publication: Publication) -> bool:
         """Forget a publication that nothing points to any more. Raises TargetUnavailable."""
         return self._hooks.call("penstock_retire_pipeline", bool, target=self.target, publication=publication)

@@ -1,0 +1,87 @@
+"""Opening what others may have put there: regular files only, no link is followed, and nothing is waited for.
+
+A pipe or a device in a file's place would keep whoever opens it waiting, and a link would lead elsewhere. What lies
+below a folder is opened from there, name by name, so that no folder on the way can be swapped for a link either.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+SAFELY = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+"""How anything is opened that may not be what it was."""
+_STEP = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def open_file(path: Path, flags: int = os.O_RDONLY, mode: int = 0o600, *, below: Path | None = None) -> int:
+    """Open a regular file, or make one where the flags say so; the caller closes it.
+
+    `path` lies lexically `below` that folder, where one is given. Raises OSError, also for what is no regular file.
+    """
+    if below is None:
+        return _checked(path, flags, mode, path, None)
+    folder = open_folder(path.parent, below=below)
+    try:
+        return _checked(Path(path.name), flags, mode, path, folder)
+    finally:
+        os.close(folder)
+
+
+def open_folder(path: Path, *, below: Path) -> int:
+    """Open a folder that lies lexically `below` another one, or is it; the caller closes it. Raises OSError."""
+    opened = os.open(below, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for name in path.relative_to(below).parts:
+            opened, above = _step(name, opened, path), opened
+            os.close(above)
+    except BaseException:
+        os.close(opened)
+        raise
+    return opened
+
+
+def read_file(path: Path, most: int, *, below: Path | None = None) -> bytes:
+    """The content of a regular file of so many bytes at the most. Raises OSError."""
+    with os.fdopen(open_file(path, below=below), "rb", buffering=0) as file:
+        data = bytearray()
+        while len(data) <= most and (piece := file.read(most + 1 - len(data))):
+            data += piece
+    if len(data) > most:
+        raise OSError(errno.EFBIG, f"it is larger than {most:,} bytes", os.fspath(path))
+    return bytes(data)
+
+
+def _step(name: str, folder: int, path: Path) -> int:
+    if name in ("", ".", ".."):
+        raise OSError(errno.EINVAL, "its path leads elsewhere", os.fspath(path))
+    try:
+        return os.open(name, _STEP, dir_fd=folder)
+    except OSError as error:
+        raise _named(error, path, "a folder on its way is a link, or none") from None
+
+
+def _checked(name: Path, flags: int, mode: int, path: Path, folder: int | None) -> int:
+    try:
+        opened = os.open(name, flags | SAFELY, mode, dir_fd=folder)
+    except OSError as error:
+        raise _named(error, path, "it is a link") from None
+    try:
+        if not stat.S_ISREG(os.fstat(opened).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file", os.fspath(path))
+        os.set_blocking(opened, True)  # a step that inherits it gets it as usual
+    except BaseException:
+        os.close(opened)
+        raise
+    return opened
+
+
+def _named(error: OSError, path: Path, swapped: str) -> OSError:
+    """The error with the whole path; a link in the way is called by its name. ENXIO is a pipe that nobody reads."""
+    if error.errno in (errno.ELOOP, errno.ENOTDIR):
+        return OSError(error.errno, swapped, os.fspath(path))
+    if error.errno == errno.ENXIO:
+        return OSError(errno.EINVAL, "it is no regular file", os.fspath(path))
+    return OSError(error.errno, error.strerror, os.fspath(path))
