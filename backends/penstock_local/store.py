@@ -18,7 +18,7 @@ from attrs import asdict
 from penstock.contract.target import Compiled, EndpointState, Publication, Target
 from penstock.errors import TargetRefused, TargetUnavailable
 from penstock.snapshot import Snapshot
-from penstock_local import database, queue
+from penstock_local import database, ownership, queue
 from penstock_local.layout import Layout, sync_folder, unusable, write_file
 from penstock_local.plan import check
 
@@ -29,7 +29,7 @@ def publish(target: Target, snapshot: Snapshot, compiled: Compiled) -> Publicati
     Raises TargetUnavailable.
     """
     layout = Layout.of(target)
-    layout.make()
+    ownership.make(layout)
     external = _external_of(compiled)
     try:
         with _publishing(layout):
@@ -49,6 +49,7 @@ def retire(target: Target, publication: Publication) -> bool:
     Idempotent. Raises TargetUnavailable while unfinished runs still need it.
     """
     layout = Layout.of(target)
+    ownership.refuse_guest(layout)
     owners = layout.owners_of(publication.external)
     if not layout.publications.exists():
         return True
@@ -92,7 +93,7 @@ def read_plan(layout: Layout, external: str) -> dict[str, Any]:
 
 def write_endpoint(layout: Layout, endpoint: EndpointState) -> None:
     """Keep the desired state of an endpoint, unless what is kept is newer. Raises TargetUnavailable."""
-    layout.make()
+    ownership.make(layout)
     path = layout.endpoints / f"{endpoint.id}.json"
     try:
         with _publishing(layout):
