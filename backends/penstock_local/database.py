@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from penstock.errors import TargetUnavailable
-from penstock_local import environments, request
+from penstock_local import environments, ownership, request
 from penstock_local.layout import Layout, unusable
 
 VERSION = 2
@@ -59,8 +59,10 @@ CREATE TABLE steps (
 def connect(layout: Layout, patience: float = 10.0) -> sqlite3.Connection:
     """Open the queue, making it when it is not there, and wait up to `patience` seconds for others that write.
 
-    Raises sqlite3.Error or OSError; see `opened`.
+    Another user's is only read. Raises sqlite3.Error or OSError; see `opened`.
     """
+    if ownership.is_guest(layout):
+        return ownership.connect(layout)
     if not layout.queue.exists():
         # SQLite gives its side files the mode of the main one.
         os.close(os.open(layout.queue, os.O_RDWR | os.O_CREAT, 0o600))

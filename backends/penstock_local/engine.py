@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from penstock.errors import PenstockError, one_line
-from penstock_local import baseline, database, environments, moving, processes, starting, wake
+from penstock_local import baseline, binding, database, environments, moving, ownership, processes, starting, wake
 from penstock_local.clock import Clock
 from penstock_local.layout import Layout
 from penstock_local.schedule import Schedule
@@ -39,6 +39,7 @@ class Engine:
         self._clock = Clock()
         self._wakeups, self._wakeup = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._database = database.connect(layout, _PATIENCE)
+        self._take()
         self._schedule = Schedule(layout, self._database, self._clock, self._ring)
         self._idle_since = time.monotonic()
         self._selector = selectors.DefaultSelector()
@@ -48,6 +49,15 @@ class Engine:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._asked_to_leave)
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
+
+    def _take(self) -> None:
+        """Let the queue belong to this root before anything of it is begun or taken for a leftover."""
+        if not binding.is_taken(self._layout, self._database):
+            self._database.execute("PRAGMA synchronous = FULL")
+            self._database.execute("BEGIN IMMEDIATE")
+            binding.take(self._layout, self._database)
+            self._database.execute("COMMIT")
+            self._database.execute("PRAGMA synchronous = NORMAL")
 
     def _asked_to_leave(self, number: int, frame: Any) -> None:
         self._leaving = True
@@ -160,7 +170,7 @@ def main(arguments: Sequence[str]) -> int:
             os.set_inheritable(ready, False)
             lock, pipe = int(arguments[1]), int(arguments[2])
         else:
-            layout.make()
+            ownership.make(layout)
             claimed = wake.claim(layout)
             if claimed is None:
                 print(f"another engine runs for {layout.root}", file=sys.stderr)
@@ -169,6 +179,7 @@ def main(arguments: Sequence[str]) -> int:
         os.set_inheritable(lock, False)
         os.set_inheritable(pipe, False)
         processes.become_reaper()
+        ownership.refuse_guest(layout)
         engine = Engine(layout, lock, pipe)
         starting.say(ready, starting.READY)
         ready = None

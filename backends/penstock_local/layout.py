@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import secrets
 from pathlib import Path
 
+from penstock import trust
 from penstock.contract.target import Target
-from penstock.errors import TargetUnavailable
+from penstock.errors import ConfigInvalid, TargetUnavailable
 
 
 class Layout:
     """The paths below a root. Folders are made 0700 and files 0600, because runs hold their callers' data."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, state: Path | None = None) -> None:
         self.root = root
+        self.state = state
+        """The state folder of the workspace that it was asked for by."""
         self.queue = root / "queue.db"
         self.wake = root / "wake"
         self.lock = root / "engine.lock"
@@ -33,11 +37,19 @@ class Layout:
 
     @classmethod
     def of(cls, target: Target) -> Layout:
-        """The layout of a target: its `root` option, else a folder below the workspace's state."""
-        return cls(Path(target.options.root or target.home / "local" / target.name).absolute())
+        """The layout of a target: its `root` option, else a folder below the workspace's state.
+
+        Raises ConfigInvalid `not_trusted` when somebody else could have written there.
+        """
+        root = Path(target.options.root or target.home / "local" / target.name).absolute()
+        with contextlib.suppress(OSError):  # what cannot be looked at is told of by whoever needs it
+            distrust = trust.distrust(root, "the root")
+            if distrust is not None:
+                raise ConfigInvalid(distrust, code="not_trusted")
+        return cls(root, target.home.absolute())
 
     def make(self) -> None:
-        """Make the root and its folders. Raises TargetUnavailable when that is not possible."""
+        """Make the root and its folders. Raises TargetUnavailable when that is not possible. See `ownership.make`."""
         try:
             for folder in (*reversed(self.root.parents), self.root):  # `parents=True` would open them to everybody
                 folder.mkdir(mode=0o700, exist_ok=True)

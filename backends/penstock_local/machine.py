@@ -13,7 +13,7 @@ from penstock.errors import PenstockError
 from penstock.spec import Pipeline, Resources
 from penstock.spec.command import Reference, references
 from penstock.spec.quantity import bytes_text
-from penstock_local import database, queue, wake
+from penstock_local import binding, database, ownership, queue, wake
 from penstock_local.layout import Layout, unusable
 from penstock_local.options import LocalOptions
 
@@ -85,14 +85,17 @@ def health(layout: Layout, options: LocalOptions) -> Health:
     """How the target is: can it be written, is an engine running, what is waiting."""
     lines = [f"root: {layout.root}"]
     try:
-        layout.make()
+        ownership.make(layout)
         free = shutil.disk_usage(layout.root).free
         lines.append(f"free disk space: {free / 2**30:.1f} GiB")
         if not os.access(layout.root, os.W_OK):
             return Health(ok=False, lines=(*lines, "the root cannot be written"))
         with database.opened(layout) as connection:
             waiting = queue.counts(connection)
-        if waiting:
+            original = binding.original(layout, connection) if waiting else None
+        if original is not None:
+            lines.append(f"a copy of `{original}`, whose unfinished runs are not followed here")
+        elif waiting:
             wake.heal(layout, waiting="queued" in waiting)
         running = "running" if wake.listening(layout) else "not running; it starts with the next run"
     except PenstockError as error:

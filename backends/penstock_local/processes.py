@@ -112,6 +112,11 @@ def token_of(pid: int) -> str | None:
     return None
 
 
+def is_carried(tokens: set[str]) -> bool:
+    """Whether any process carries one of the tokens."""
+    return any(token_of(pid) in tokens for pid in _pids()) if tokens else False
+
+
 def signal_group(group: int, number: signal.Signals) -> None:
     """Signal a group whose leader has not been reaped yet; nothing happens when nobody is left to hear it."""
     with contextlib.suppress(ProcessLookupError, PermissionError):

@@ -10,23 +10,24 @@ from collections.abc import Sequence
 from penstock.contract.run import Absent, RunReport, RunRequest
 from penstock.contract.target import Target
 from penstock.errors import PenstockError, TargetRefused
-from penstock_local import database, environments, queue, reports, request, store, wake
-from penstock_local.layout import Layout
+from penstock_local import binding, database, environments, ownership, queue, reports, request, store, wake
+from penstock_local.layout import Layout, unusable
 from penstock_local.options import LocalOptions
 
 
 def submit(target: Target, run: RunRequest) -> None:
     """Put a run into the queue, durably, unless it is there already, and wake the engine.
 
-    Raises TargetRefused, TargetUnavailable.
+    Raises TargetRefused, TargetUnavailable, ConfigInvalid `not_owned` or `not_trusted`.
     """
     if run.id in ("", ".", "..") or "/" in run.id or "\0" in run.id:
         raise TargetRefused(f"the run id `{run.id}` cannot name a folder")
     layout = Layout.of(target)
-    layout.make()
+    ownership.make(layout)
     added = False
     try:
         with database.deciding(layout) as connection:
+            binding.take(layout, connection)
             if not queue.knows(connection, run.id):
                 added = True
                 _add(layout, connection, target.options, run)
@@ -57,33 +58,50 @@ def _withdraw(layout: Layout, run: str) -> None:
 def look(target: Target, runs: Sequence[str]) -> dict[str, RunReport | Absent]:
     """What the queue says of each run, as of one moment; an engine that died meanwhile is started again.
 
-    Raises TargetUnavailable.
+    Raises TargetUnavailable; of runs that have not ended Conflict `root_copied` in a copy, which does not follow them,
+    and ConfigInvalid `not_owned` when no engine looks after them and somebody else would have to start it.
     """
     layout = Layout.of(target)
     if not layout.has_queue():
         return {run: Absent() for run in runs}
+    guest = ownership.is_guest(layout)
     with database.opened(layout) as connection:
         found = queue.jobs(connection, runs)
-    known = [job for job, _ in filter(None, found.values())]
-    unfinished = [job for job in known if job["ended"] is None]
-    if unfinished:
+        known = [job for job, _ in filter(None, found.values())]
+        unfinished = [job for job in known if job["ended"] is None]
+        if unfinished:
+            binding.refuse_copy(layout, connection)
+    if unfinished and guest:
+        _see_engine(layout)
+    elif unfinished:
         wake.heal(layout, waiting=any(job["state"] == "queued" or job["cancel"] for job in unfinished))
     for job in known:
-        if job["ended"] is not None:  # its engine may have died just before it did this
+        if job["ended"] is not None and not guest:  # its engine may have died just before it did this
             with contextlib.suppress(OSError):
                 environments.forget(layout, job["id"])
     return {run: Absent() if job is None else reports.run_report(*job) for run, job in found.items()}
 
 
+def _see_engine(layout: Layout) -> None:
+    """See that somebody else's unfinished runs have an engine. Raises ConfigInvalid `not_owned`, TargetUnavailable."""
+    try:
+        if not wake.listening(layout):
+            raise ownership.not_owned(layout, "who alone starts its engine, and none runs; what is unfinished waits")
+    except OSError as error:
+        raise unusable(layout.root, error) from None
+
+
 def cancel(target: Target, run: str) -> bool:
     """Ask a run to end, durably, and wake the engine; False when it had ended or is not known.
 
-    Raises TargetUnavailable.
+    Raises TargetUnavailable, ConfigInvalid `not_owned`.
     """
     layout = Layout.of(target)
+    ownership.refuse_guest(layout)
     if not layout.has_queue():
         return False
     with database.deciding(layout) as connection:
+        binding.take(layout, connection)
         asked = queue.ask_cancel(connection, run)
         if asked:
             queue.write_settings(connection, _settings(target.options))  # its `grace` is meant for this

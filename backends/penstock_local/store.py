@@ -21,7 +21,7 @@ from penstock.errors import RegistryError, TargetRefused, TargetUnavailable
 from penstock.opening import read_file
 from penstock.snapshot import Archive, Snapshot
 from penstock.snapshot.members import check_archive
-from penstock_local import database, queue
+from penstock_local import database, ownership, queue
 from penstock_local.layout import Layout, sync_folder, unusable, write_file
 from penstock_local.plan import check
 from penstock_local.unpacked import put_aside
@@ -40,7 +40,7 @@ def publish(target: Target, snapshot: Snapshot, compiled: Compiled) -> Publicati
     What lies there under these names and was changed is what it should be again. Raises TargetUnavailable.
     """
     layout = Layout.of(target)
-    layout.make()
+    ownership.make(layout)
     external = _external_of(layout, compiled)
     try:
         with _publishing(layout):
@@ -60,6 +60,7 @@ def retire(target: Target, publication: Publication) -> bool:
     Idempotent. Raises TargetUnavailable while unfinished runs still need it.
     """
     layout = Layout.of(target)
+    ownership.refuse_guest(layout)
     owners = layout.owners_of(publication.external)
     if not layout.publications.exists():
         return True
@@ -139,7 +140,7 @@ def damage(target: Target, publication: Publication) -> list[str]:
 
 def write_endpoint(layout: Layout, endpoint: EndpointState) -> None:
     """Keep the desired state of an endpoint, unless what is kept is newer. Raises TargetUnavailable."""
-    layout.make()
+    ownership.make(layout)
     path = layout.endpoints / f"{endpoint.id}.json"
     try:
         with _publishing(layout):

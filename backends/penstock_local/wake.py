@@ -15,7 +15,7 @@ import pwd
 import time
 
 from penstock.errors import TargetUnavailable
-from penstock_local import starting
+from penstock_local import ownership, starting
 from penstock_local.layout import Layout, unusable
 
 STANDARD_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -65,7 +65,12 @@ def _open_if_heard(layout: Layout) -> int | None:
 
 
 def wake(layout: Layout) -> None:
-    """Wake the engine, or start one. Raises TargetUnavailable when it cannot be started; the job is safe."""
+    """Wake the engine, or start one.
+
+    Raises TargetUnavailable when it cannot be started, the job is safe; ConfigInvalid `not_owned` in a root of another
+    user, of which a process of this one would run that user's steps as this user.
+    """
+    ownership.refuse_guest(layout)
     give_up = time.monotonic() + _PATIENCE
     try:
         while not _ring(layout):

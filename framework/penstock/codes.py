@@ -98,6 +98,8 @@ name_not_utf8 SpecInvalid: The name of a file is not UTF-8 text; rename it.
 path_outside_folder SpecInvalid: A relative path leads out of the spec's folder.
 # Of a configuration.
 config_invalid ConfigInvalid exit=4 http=500: The configuration cannot be used; the message says where and why.
+not_trusted ConfigInvalid: Somebody else could have written it; mend its owner or mode, or set `PENSTOCK_TRUST`.
+not_owned ConfigInvalid: The root is another user's, who alone writes and starts an engine there; call as that user.
 target_missing ConfigInvalid: Several targets and no default: set `target`, or name one in the call.
 target_unknown ConfigInvalid http=404: The configuration has no such target; the known ones are named.
 backend_unknown ConfigInvalid: No installed package has that backend.
@@ -157,6 +159,7 @@ label_reserved Conflict: The label named something that was deleted; labels are 
 name_taken Conflict: Another endpoint has that name.
 nothing_to_roll_back Conflict: The default was never moved, or all moves were taken back.
 revision_changed Conflict http=412: Somebody else changed it since it was looked at; look again.
+root_copied Conflict: The root is a copy, whose unfinished runs are the original's; submit to use it as one of its own.
 run_not_finished Conflict: The run has not ended; wait for it or cancel it.
 target_changed Conflict: The target's name now means another place than when this was frozen.
 # Of a target.
@@ -202,6 +205,7 @@ registry_log_foreign RegistryError: A backup lies there with another file's log;
 registry_missing RegistryError: There is no registry there, and a verb that only reads makes none.
 registry_network_fs RegistryError: The registry lies on a network file system; put it on a local disk.
 registry_newer RegistryError: The registry was written by a newer penstock; use that one.
+registry_not_owned RegistryError http=500: The registry is another user's, who alone changes it; call as that user.
 registry_older RegistryError: The registry is of a penstock too old to be read; move it away.
 registry_read_only RegistryError http=503: The registry, or a file beside it, cannot be written by this user.
 registry_replaced RegistryError http=503: The file was replaced or taken away while it was open; restart what has it.

@@ -12,6 +12,7 @@ from typing import Any
 
 from attrs import frozen
 
+from penstock import trust
 from penstock.contract.hooks import VerbRequest, hookimpl
 from penstock.errors import PenstockError, PolicyRefused
 
@@ -62,7 +63,8 @@ class Audit:
             if path.parent == self.home and not self.home.exists():
                 self._make_home()
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            made = os.O_CREAT if trust.is_mine(path.parent.stat()) else 0  # its owner could not go on with ours
+            return os.open(path, os.O_WRONLY | os.O_APPEND | made | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise PolicyRefused(
                 f"nothing was done, because the audit file {path} cannot be written: {error.strerror}; "

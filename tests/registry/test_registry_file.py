@@ -212,15 +212,17 @@ def test_what_cannot_be_read_is_handed_to_no_target(path, kit):
         assert registry.check().lines == ("a row of requests whose texts cannot be read: 1",)
 
 
+NOBODY = 65534
+
+
 @contextmanager
 def unprivileged():
     """Act as a user whom permissions bind, also when the tests run as root."""
     if os.getuid() != 0:
         yield
         return
-    nobody = 65534
-    os.setresgid(nobody, nobody, 0)
-    os.setresuid(nobody, nobody, 0)
+    os.setresgid(NOBODY, NOBODY, 0)
+    os.setresuid(NOBODY, NOBODY, 0)
     try:
         yield
     finally:
@@ -244,6 +246,8 @@ def visible(filled):
 def test_a_registry_that_cannot_be_written_can_be_read(visible, kit, what):
     visible.chmod(0o444)
     visible.parent.chmod(0o777 if what == "file" else 0o555)
+    if os.getuid() == 0:
+        os.chown(visible, NOBODY, NOBODY)
     with unprivileged(), Registry.open(visible) as registry:
         assert registry.endpoints.get("digits").default == "0"
         assert registry.check().ok

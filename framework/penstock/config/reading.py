@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from penstock import trust
 from penstock.config.model import Config, Setting, TargetConfig, WorkspaceDocument, located
 from penstock.errors import ConfigInvalid, Problem, SpecInvalid, UsageError, did_you_mean
 
@@ -22,9 +23,20 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
 
 
 def find_config(start: Path) -> Path | None:
-    """The nearest `penstock.yaml` in a folder or above it, or None."""
+    """The nearest `penstock.yaml` in a folder or above it, or None; no folder of somebody else is searched above."""
     folder = located(_here(), start)
-    return next((file for each in (folder, *folder.parents) if (file := each / CONFIG_NAME).is_file()), None)
+    while not (file := folder / CONFIG_NAME).is_file():
+        if folder == folder.parent or not _leads_up(folder):
+            return None
+        folder = folder.parent
+    return file
+
+
+def _leads_up(folder: Path) -> bool:
+    try:
+        return trust.leads_up(folder, folder.parent)
+    except OSError:
+        return False  # who may not even look at a folder believes nothing in it
 
 
 def load_config(
@@ -40,7 +52,8 @@ def load_config(
     current folder). `env` is `os.environ` unless given; `flags` may hold `registry`, `target` and `plugins`.
     With nothing configured there is one target `local` and a registry in `.penstock` below `start`.
 
-    Raises ConfigInvalid with everything that is wrong, each with its place.
+    Raises ConfigInvalid with everything that is wrong, each with its place; `not_trusted` when somebody else could
+    have written the file, see `penstock.trust`.
     """
     variables = os.environ if env is None else env
     folder = located(_here(), start or Path())
@@ -213,7 +226,11 @@ def _read(file: Path) -> tuple[Document | None, WorkspaceDocument]:
 
     source = min(os.path.relpath(file), str(file), key=len)
     try:
-        text = file.read_text(encoding="utf-8")
+        with file.open(encoding="utf-8") as opened:
+            distrust = trust.distrust(file, "the configuration", opened.fileno())
+            if distrust is not None:
+                raise ConfigInvalid(distrust, code="not_trusted")
+            text = opened.read()
     except FileNotFoundError:
         raise ConfigInvalid(f"there is no configuration file {source}", code="file_not_found") from None
     except UnicodeDecodeError:

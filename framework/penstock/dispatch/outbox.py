@@ -135,7 +135,11 @@ class Outbox:
         return None
 
     def be_at_home(self) -> None:
-        """Raise RegistryError `registry_copied` when this registry lies apart from its state."""
+        """Raise RegistryError `registry_copied` when this registry lies apart from its state, or `registry_not_owned`.
+
+        Who cannot write down what a target says does not ask it.
+        """
+        self._registry.refuse_guest()
         if not (self._home / "archives").is_dir():
             raise copied(self._home / "archives")
 

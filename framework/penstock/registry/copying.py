@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from penstock import drafts
+from penstock import drafts, trust
 from penstock.errors import Conflict, RegistryError
 from penstock.registry.database import BACKUP_ID, BUSY_SECONDS, is_backup, translated
 
@@ -73,6 +73,17 @@ def connect(path: Path, mode: str) -> sqlite3.Connection:
 def connect_read_only(path: Path) -> sqlite3.Connection:
     """Read a file that cannot be written: with its log when there is one, else as a file that stays as it is."""
     return connect(path, "ro" if has_log(path) or has_log(path, "-journal") else "ro&immutable=1")
+
+
+def connect_as_guest(path: Path) -> sqlite3.Connection:
+    """Read a file of another user, beside which nothing may be made. Raises RegistryError."""
+    try:
+        return connect(path, trust.guest_mode(path))
+    except FileNotFoundError:
+        raise RegistryError(
+            f"{path}: a process that died left a log, which only the owner can take in; let the owner open it once",
+            code="registry_not_owned",
+        ) from None
 
 
 def has_log(path: Path, suffix: str = "-wal") -> bool:

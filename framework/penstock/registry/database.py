@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from attrs import frozen
 
+from penstock import trust
 from penstock.errors import RegistryError, UsageError
 from penstock.registry import schema
 
@@ -82,17 +83,23 @@ class Transaction:
 class Database:
     """Connections to one file, one for each thread that is in a transaction. A forked child opens its own.
 
-    `connect` opens another one, ready for use. Readers never wait.
+    `connect` opens another one, ready for use. Readers never wait. `owner` is the user whose file it is, where that is
+    another.
     """
 
-    def __init__(self, path: Path, connect: Callable[[], sqlite3.Connection], *, read_only: bool, clock: Clock) -> None:
+    def __init__(
+        self,
+        path: Path,
+        connect: Callable[[], sqlite3.Connection],
+        *,
+        read_only: bool,
+        clock: Clock,
+        owner: int | None = None,
+    ) -> None:
         self.path = path
         self.read_only = read_only
-        self.refusal: Callable[[], RegistryError] = lambda: RegistryError(
-            f"{path}: the registry is read-only for this user, so nothing can be changed; "
-            "check the permissions of the file and its folder",
-            code="registry_read_only",
-        )
+        self.owner = owner
+        self.refusal: Callable[[], RegistryError] = lambda: _unwritable(path, owner)
         """The error for whoever wants to write where it is `read_only`."""
         self._connect = connect
         self._clock = clock
@@ -200,6 +207,20 @@ class Database:
                 for kept in (self._free, self._nonblocking):
                     while kept:
                         kept.pop().close()
+
+
+def _unwritable(path: Path, owner: int | None) -> RegistryError:
+    if owner is None:
+        return RegistryError(
+            f"{path}: the registry is read-only for this user, so nothing can be changed; "
+            "check the permissions of the file and its folder",
+            code="registry_read_only",
+        )
+    return RegistryError(
+        f"{path}: the registry belongs to {trust.name_of(owner)}, who alone changes it and follows its runs; you can "
+        "read it, for anything else call penstock as that user",
+        code="registry_not_owned",
+    )
 
 
 def is_backup(connection: sqlite3.Connection) -> bool:

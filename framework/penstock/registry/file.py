@@ -12,6 +12,7 @@ from penstock.errors import RegistryError
 from penstock.registry import schema
 from penstock.registry.copying import (
     connect,
+    connect_as_guest,
     connect_read_only,
     copy,
     new_file,
@@ -34,11 +35,13 @@ _NETWORK_FUSE = frozenset({
 
 
 def open_database(path: Path, *, create: bool, read_only: bool, clock: Clock) -> Database:
-    """Open a registry file, making or migrating it as needed. Raises RegistryError."""
+    """Open a registry file, making or migrating it as needed; another user's is only read. Raises RegistryError."""
     path = path.absolute()
     try:
         _find(path, create=create and not read_only)
-        writable = not read_only and os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+        owner = path.stat().st_uid
+        mine = owner == os.geteuid()
+        writable = mine and not read_only and os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
     except OSError as error:
         raise not_writable(path, error) from None
 
@@ -46,7 +49,10 @@ def open_database(path: Path, *, create: bool, read_only: bool, clock: Clock) ->
         try:
             before = identity(path)
             refuse_foreign_log(path)
-            connection = connect(path, "rw") if read_only or writable else connect_read_only(path)
+            if not mine:
+                connection = connect_as_guest(path)
+            else:
+                connection = connect(path, "rw") if read_only or writable else connect_read_only(path)
         except OSError as error:
             raise not_writable(path, error) from None
         try:
@@ -67,7 +73,7 @@ def open_database(path: Path, *, create: bool, read_only: bool, clock: Clock) ->
             raise
         return connection
 
-    return Database(path, admitted, read_only=not writable, clock=clock)
+    return Database(path, admitted, read_only=not writable, clock=clock, owner=None if mine else owner)
 
 
 def _find(path: Path, *, create: bool) -> None:

@@ -227,6 +227,16 @@ class Registry(_Group):
         """Write something that changes nothing, as durably as a decision. Raises RegistryError when that cannot be."""
         self._decisions.rewrite()
 
+    @property
+    def owner(self) -> int | None:
+        """The user whose file it is, who alone writes it; None when that is this one."""
+        return self._database.owner
+
+    def refuse_guest(self) -> None:
+        """Raise RegistryError `registry_not_owned` when the file is another user's, who alone writes it."""
+        if self._database.owner is not None:
+            raise self._database.refusal()
+
     def only_look(self, refusal: Callable[[], RegistryError]) -> None:
         """Refuse every decision from now on with this error."""
         self._database.refusal = refusal

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
+from penstock import trust
 from penstock.config import Config, build_plugin, plugin_place
-from penstock.errors import RegistryError
+from penstock.errors import ConfigInvalid, RegistryError
 from penstock.records import Placement
 from penstock.registry import Registry, copied
 from penstock.targets import discovery
@@ -48,6 +49,7 @@ class Services:
         self._wake = wake
         self.home = config.home
         self.store = self.home / "archives"
+        self._refuse_strange()
         loaded = [
             (name, build_plugin(config, name, discovery.load("plugin", name, *plugin_place(config, name))))
             for name in config.plugins.value
@@ -146,15 +148,23 @@ class Services:
                         "or run the command in the project's folder",
                         code="registry_missing",
                     )
+                if create and not self._is_there():
+                    self._refuse_strange_place()
                 self._registry = Registry.open(path, create=create)
                 if self._is_copy(self._registry):
                     self._registry.only_look(partial(copied, self.store))
+                if self._registry.owner is not None:
+                    trust.tell_guest(path, self._registry.owner)
             if create:
                 self._make_state_folder()
             return self._registry
 
     def _make_state_folder(self) -> None:
-        """Make what lies beside a registry. Raises RegistryError, also `registry_copied`, for a copy has nothing."""
+        """Make what lies beside a registry.
+
+        Raises RegistryError, also `registry_copied`, for a copy has nothing, and `registry_not_owned`.
+        """
+        self.registry.refuse_guest()
         self.refuse_copy()
         try:
             for folder in (self.home, self.store):
@@ -172,6 +182,21 @@ class Services:
         if registry.is_backup and self.config.registry.value.parent != self.home:
             return True
         return not self.store.is_dir() and not registry.is_empty()
+
+    def _refuse_strange(self) -> None:
+        """Raise ConfigInvalid `not_trusted` when somebody else could have written the state folder or the registry."""
+        for path, what in ((self.home, "the state folder"), (self.config.registry.value, "the registry")):
+            with suppress(OSError):  # what cannot be looked at is told of by whoever needs it
+                distrust = trust.distrust(path, what)
+                if distrust is not None:
+                    raise ConfigInvalid(distrust, code="not_trusted")
+
+    def _refuse_strange_place(self) -> None:
+        """Raise ConfigInvalid `not_trusted` when a registry would be made in a folder of somebody else."""
+        with suppress(OSError):
+            distrust = trust.distrust_place(self.config.registry.value, "the registry")
+            if distrust is not None:
+                raise ConfigInvalid(distrust, code="not_trusted")
 
     def _is_there(self) -> bool:
         path = self.config.registry.value

@@ -1,0 +1,142 @@
+"""Which root a queue belongs to: it notes path, device and inode of its root, and so a copy is told from the original.
+
+A root that was moved has its inode still, and one that was put back from a backup its path: both go on. Anything else
+is a copy, and its unfinished runs are the original's: they are neither looked after nor begun again, and nothing that
+runs is taken for a leftover. Whoever submits or cancels there makes it a root of its own, in which they end as lost.
+`docs/trust.md` says the same to whoever copies roots.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from pathlib import Path
+
+from attrs import frozen
+
+from penstock.errors import Conflict
+from penstock_local import processes, queue
+from penstock_local.layout import Layout
+
+_TABLE = """
+CREATE TABLE IF NOT EXISTS root (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    path BLOB NOT NULL,
+    device TEXT NOT NULL,
+    inode TEXT NOT NULL,
+    lock TEXT NOT NULL
+)
+"""
+
+
+@frozen
+class _Root:
+    """Where a root lies and what it is there; `lock` is the inode of its engine's lock, empty before there is one."""
+
+    path: bytes
+    device: str
+    inode: str
+    lock: str
+
+
+def original(layout: Layout, database: sqlite3.Connection) -> str | None:
+    """The path of the root that this one is a copy of; None when it is none. Raises sqlite3.Error, OSError."""
+    noted = _noted(database)
+    copied = noted is not None and _is_copy(noted, _here(layout), database)
+    return os.fsdecode(noted.path) if noted is not None and copied else None
+
+
+def refuse_copy(layout: Layout, database: sqlite3.Connection) -> None:
+    """Raise Conflict `root_copied` in a copy. Raises sqlite3.Error, OSError."""
+    path = original(layout, database)
+    if path is not None:
+        raise Conflict(
+            f"`{layout.root}` is a copy of `{path}`, whose runs they are: what is unfinished is not followed here, and "
+            "ends as lost once something is submitted here",
+            code="root_copied",
+        )
+
+
+def take(layout: Layout, database: sqlite3.Connection) -> None:
+    """Note that the queue belongs to this root; in a copy, unfinished runs end as lost.
+
+    Call in a transaction that writes. Raises sqlite3.Error, OSError.
+    """
+    noted, here = _noted(database), _here(layout)
+    if noted == here:
+        return
+    if noted is not None and _is_copy(noted, here, database):
+        message = (
+            f"the root was copied from `{os.fsdecode(noted.path)}` before this had ended there, and what becomes of it "
+            "is known there; submit it again to have it here"
+        )
+        for row in queue.jobs_after(database, 0):
+            _lose(database, row, message)
+    database.execute(_TABLE)
+    database.execute("REPLACE INTO root VALUES (1, ?, ?, ?, ?)", (here.path, here.device, here.inode, here.lock))
+
+
+def is_taken(layout: Layout, database: sqlite3.Connection) -> bool:
+    """Whether the queue is known to belong to this root, so that `take` would change nothing."""
+    return _noted(database) == _here(layout)
+
+
+def _noted(database: sqlite3.Connection) -> _Root | None:
+    try:
+        row = database.execute("SELECT path, device, inode, lock FROM root").fetchone()
+    except sqlite3.OperationalError as error:
+        if "no such table" not in str(error):
+            raise
+        return None  # a queue from before there were such notes, or a new one
+    return _Root(*row) if row else None
+
+
+def _here(layout: Layout) -> _Root:
+    real = os.path.realpath(layout.root)
+    found = os.stat(real)  # noqa: PTH116  # the path is text
+    try:
+        lock = str(layout.lock.stat().st_ino)
+    except FileNotFoundError:
+        lock = ""
+    return _Root(os.fsencode(real), str(found.st_dev), str(found.st_ino), lock)
+
+
+def _is_copy(noted: _Root, here: _Root, database: sqlite3.Connection) -> bool:
+    """Whether a queue with such a note is a copy where it lies now.
+
+    Numbers of devices change when a machine or a container starts, so beside the path the inode is enough.
+    """
+    if noted.inode == here.inode and (noted.device == here.device or noted.path == here.path):
+        return False
+    return noted.path != here.path or _lives(noted, here, database)
+
+
+def _lives(noted: _Root, here: _Root, database: sqlite3.Connection) -> bool:
+    """Whether the original that made place here runs elsewhere: it has an engine, or a process of a step does."""
+    if noted.lock not in ("", here.lock) and noted.lock in _locked():
+        return True
+    rows = database.execute("SELECT token FROM steps WHERE token IS NOT NULL")
+    return processes.is_carried({row[0] for row in rows})
+
+
+def _locked() -> set[str]:
+    """The inodes of files that somebody has locked as engines do."""
+    try:
+        lines = Path("/proc/locks").read_text().splitlines()
+    except OSError:
+        return set()
+    # 1: FLOCK  ADVISORY  WRITE 2418 fe:01:1573 0 EOF
+    return {words[5].rpartition(":")[2] for line in lines if len(words := line.split()) > 5 and words[1] == "FLOCK"}
+
+
+def _lose(database: sqlite3.Connection, job: sqlite3.Row, message: str) -> None:
+    """End a run that is another root's."""
+    seq, now = job["seq"], time.time()
+    error = {"code": "run_lost", "message": message}
+    for step in queue.steps(database, seq):
+        if step["ended"] is None:
+            state = "skipped" if step["started"] is None else "failed"
+            told = None if step["started"] is None else {**error, "step": step["name"]}
+            database.execute(*queue.step_ended(seq, step["position"], state, now, None, told, None))
+    database.execute(*queue.job_ended(seq, "failed", now, error, None))

@@ -1,0 +1,162 @@
+"""Whose files are believed: what somebody else could have written decides nothing that happens as this user.
+
+As git does in a folder of somebody else and OpenSSH with its files: what belongs to this user or to root is used,
+unless everybody can write it or the folder that it lies in. `PENSTOCK_TRUST` names the exceptions, and is read from the
+environment alone, because whatever else could say so is what is in doubt. What is trusted is read all the same: only
+its owner writes, see `is_mine`. `docs/trust.md` says so to users.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+VARIABLE = "PENSTOCK_TRUST"
+"""Folders and files that are trusted with all that lies below them, separated as the entries of PATH are."""
+
+_warned: set[str] = set()
+
+
+def distrust(path: Path, what: str, opened: int | None = None) -> str | None:
+    """Why what lies at a path is not believed, in one line that says what to do; None when it is, or is not there.
+
+    `what` says what it is. `opened` is an open file of it, which is then looked at in place of the path, so that nobody
+    can put something else there in between. A link is held to the same as what it leads to. What the owner's group can
+    write is warned of, once. Raises OSError.
+    """
+    try:
+        named, folder = os.lstat(path), path.parent.stat()
+    except FileNotFoundError:
+        return None
+    try:
+        found = path.stat() if opened is None else os.fstat(opened)
+    except FileNotFoundError:
+        found = named  # a link to nothing; whoever made it may have reasons
+    for one in (named, found):
+        if one.st_uid not in (0, os.geteuid()):
+            return _refusal(path, what, f"belongs to {name_of(one.st_uid)}, not to you")
+    if stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode):  # the modes of links and pipes say other things
+        if found.st_mode & stat.S_IWOTH:
+            return _refusal(path, what, "can be written by everybody", f"`chmod o-w {path}`, or ")
+        if found.st_mode & stat.S_IWGRP:
+            _warn_of_group(path, what, found)
+    if _is_open_to_all(folder):
+        why = f"lies in `{path.parent}`, which everybody can write"
+        return _refusal(path, what, why, f"`chmod o-w {path.parent}`, or ")
+    return None
+
+
+def distrust_place(path: Path, what: str) -> str | None:
+    """Why something that is not there yet is not made at a path: its folder is somebody else's. Raises OSError."""
+    for folder in path.parents:
+        try:
+            found = folder.stat()
+        except FileNotFoundError:
+            continue
+        why, mend = "", ""
+        if found.st_uid not in (0, os.geteuid()):
+            why = f"belongs to {name_of(found.st_uid)}"
+        elif _is_open_to_all(found):
+            why, mend = "everybody can write", f"`chmod o-w {folder}`, or "
+        if not why or is_trusted(folder):
+            return None
+        return f"{what} `{path}` would lie in `{folder}`, which {why}; {mend}if you trust it, set {VARIABLE}={folder}"
+    return None
+
+
+def _refusal(path: Path, what: str, why: str, mend: str = "") -> str | None:
+    real = Path(os.path.realpath(path))  # where a link leads has to be trusted, not only where it lies
+    if is_trusted(real):
+        return None
+    trusted = real if real.is_dir() else real.parent
+    return f"{what} `{path}` {why}, so it is not used; {mend}if you trust it, set {VARIABLE}={trusted}"
+
+
+def is_trusted(path: Path) -> bool:
+    """Whether a path, all links followed, is or lies below what `PENSTOCK_TRUST` names."""
+    given = os.environ.get(VARIABLE)
+    if not given:
+        return False
+    real = Path(os.path.realpath(path))
+    named = (os.path.expanduser(one) for one in given.split(os.pathsep))  # noqa: PTH111  # a user may not exist
+    return any(os.path.isabs(one) and real.is_relative_to(os.path.realpath(one)) for one in named)  # noqa: PTH117  # text
+
+
+def leads_up(folder: Path, above: Path) -> bool:
+    """Whether a search may go on from a folder to the one above: not where its owner changes to somebody else, nor
+    where everybody can write. Raises OSError.
+    """
+    try:
+        owner = folder.stat().st_uid
+    except FileNotFoundError:
+        return True
+    found = above.stat()
+    if found.st_uid in (owner, os.geteuid()) and not found.st_mode & stat.S_IWOTH:
+        return True
+    return is_trusted(above)
+
+
+def is_mine(found: os.stat_result) -> bool:
+    """Whether this user owns a file: only the owner writes, root does not either in what is another's."""
+    return found.st_uid == os.geteuid()
+
+
+def name_of(uid: int) -> str:
+    """A user as people know one."""
+    import pwd
+
+    try:
+        return f"`{pwd.getpwuid(uid).pw_name}` (uid {uid})"
+    except KeyError:
+        return f"uid {uid}"
+
+
+def tell_guest(registry: Path, owner: int) -> None:
+    """Say once that a workspace is another user's, in which this one changes nothing."""
+    _warn(registry, f"`{registry}` belongs to {name_of(owner)}; you read it, and change and follow nothing")
+
+
+def guest_mode(database: Path) -> str:
+    """The mode in a URI by which SQLite reads somebody else's database and makes nothing beside it.
+
+    Raises FileNotFoundError when only its owner can: the log that a killed process left needs an index, which would
+    be made.
+    """
+    index, log = (database.with_name(f"{database.name}-{more}") for more in ("shm", "wal"))
+    if index.exists() and log.exists():
+        return "ro&readonly_shm=1"
+    if log.exists() and log.stat().st_size:
+        raise FileNotFoundError(index)
+    return "ro&immutable=1"
+
+
+def _is_open_to_all(folder: os.stat_result) -> bool:
+    """Whether everybody can put something else in the place of what lies in a folder."""
+    return bool(folder.st_mode & stat.S_IWOTH) and not folder.st_mode & stat.S_ISVTX
+
+
+def _warn_of_group(path: Path, what: str, found: os.stat_result) -> None:
+    """Say once that a group can write something, unless the group is just its owner's own."""
+    import grp
+    import pwd
+
+    if str(path) in _warned or is_trusted(path):
+        return
+    try:
+        owner, group = pwd.getpwuid(found.st_uid).pw_name, grp.getgrgid(found.st_gid)
+        if group.gr_name == owner and not set(group.gr_mem) - {owner}:
+            return  # as many systems have it, with a umask that lets the group write
+        name = f"`{group.gr_name}`"
+    except KeyError:
+        name = f"gid {found.st_gid}"
+    who = f"the group {name} can write {what} `{path}`, and so decide what runs as you"
+    _warn(path, f"{who}; `chmod g-w {path}` unless that is meant")
+
+
+def _warn(path: Path, line: str) -> None:
+    if str(path) not in _warned:
+        import logging
+
+        _warned.add(str(path))
+        logging.getLogger("penstock").warning("warning: %s", line)

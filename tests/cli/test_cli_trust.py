@@ -1,0 +1,83 @@
+"""Two users of one workspace, as processes: a user's steps run as the user, and root changes nothing there."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+USER = 65534
+SPEC = "apiVersion: penstock/v1\nkind: Pipeline\nname: who\nsteps: {say: {command: [id, -u]}}\n"
+CONFIG = "targets:\n  local: {backend: local, idle: 0.5s}\n"
+# So that it reaches this Python and the sources wherever they lie; it may write no more for that.
+AS_USER = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups"]
+AS_USER += ["--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search"]
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="acts as two users: needs root")
+
+
+def penstock(folder: Path, *arguments: str, user: bool, trust: str = "") -> subprocess.CompletedProcess[str]:
+    environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "LANG": "C.UTF-8", "PENSTOCK_TRUST": trust}
+    command = [*(AS_USER if user else []), sys.executable, "-m", "penstock", *arguments]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def theirs(engines_end):
+    """A workspace of a user, in which something is published."""
+    if subprocess.run([*AS_USER, sys.executable, "-c", "import penstock"], capture_output=True, check=False).returncode:
+        pytest.skip("acts as two users: needs setpriv and a Python that another user can start")
+    with tempfile.TemporaryDirectory(prefix="penstock-test-") as folder:
+        place = Path(folder)
+        (place / "pipeline.yaml").write_text(SPEC)
+        (place / "penstock.yaml").write_text(CONFIG)
+        for path in (place, *place.iterdir()):
+            os.chown(path, USER, USER)
+        done = penstock(place, "publish", "pipeline.yaml", "--endpoint", "who", user=True)
+        assert done.returncode == 0, done.stderr
+        yield place
+        engines_end(place)
+
+
+def owners(folder: Path) -> set[int]:
+    return {path.lstat().st_uid for path in (folder, *folder.rglob("*"))}
+
+
+def test_a_user_s_steps_run_as_the_user_whatever_root_does_there(theirs):
+    submit, look, check, serve = ("submit", "who"), ("run", "list", "--json"), ("target", "check"), ("serve",)
+    for arguments in (submit, ("run", "list"), look):
+        done = penstock(theirs, *arguments, user=False)
+        assert done.returncode == 4, (arguments, done.stdout, done.stderr)
+        said = json.loads(done.stdout)["error"]["message"] if "--json" in arguments else done.stderr
+        assert len(said.splitlines()) == 1 and "belongs to" in said and f"PENSTOCK_TRUST={theirs}" in said
+        assert owners(theirs) == {USER}
+    for arguments, status in ((submit, 12), (look, 0), (check, 10), (serve, 12)):
+        done = penstock(theirs, *arguments, user=False, trust=str(theirs))
+        assert done.returncode == status, (arguments, done.stdout, done.stderr)
+        assert "Traceback" not in done.stderr and owners(theirs) == {USER}
+        assert arguments != look or json.loads(done.stdout)["items"] == []
+    done = penstock(theirs, "submit", "who", "--wait", user=True)
+    assert done.returncode == 0, done.stderr
+    run = json.loads(penstock(theirs, "run", "list", "--json", user=True).stdout)["items"][0]["id"]
+    assert penstock(theirs, "run", "logs", run, user=True).stdout.strip() == str(USER)
+    shown = penstock(theirs, "run", "logs", run, user=False, trust=str(theirs))
+    assert shown.stdout.strip() == str(USER)
+    assert shown.stderr.count("belongs to") == 1 and "you read it" in shown.stderr
+    assert owners(theirs) == {USER}
+
+
+def test_root_asks_nobody_what_became_of_a_user_s_runs(theirs):
+    (theirs / "pipeline.yaml").write_text(SPEC.replace("[id, -u]", "[sleep, '300']"))
+    done = penstock(theirs, "submit", "pipeline.yaml", "--quiet", user=True)
+    assert done.returncode == 0, done.stderr
+    run = done.stdout.strip()
+    shown = penstock(theirs, "run", "show", run, "--json", user=False, trust=str(theirs))
+    assert "who alone changes it and follows its runs" in json.loads(shown.stdout)["stale"], shown.stderr
+    assert penstock(theirs, "run", "cancel", run, user=False, trust=str(theirs)).returncode == 12
+    assert owners(theirs) == {USER}
+    assert penstock(theirs, "run", "cancel", run, user=True).returncode == 0

@@ -1,0 +1,119 @@
+"""A root of another user, whom `PENSTOCK_TRUST` names: it is read, and nothing is written, woken or started there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from penstock.contract.target import EndpointState
+from penstock.errors import ConfigInvalid, PenstockError
+from penstock_local import database, hooks, queue, wake
+
+NOBODY = 65534
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="gives files to another user: needs root")
+
+
+def give(place, user: int = NOBODY) -> None:
+    for path in (place.layout.root, *place.layout.root.rglob("*")):
+        os.chown(path, user, user, follow_symlinks=False)
+
+
+def there(place) -> dict[str, tuple[int, int]]:
+    return {str(path): (path.lstat().st_uid, path.lstat().st_mtime_ns) for path in place.layout.root.rglob("*")}
+
+
+@pytest.fixture
+def theirs(places, monkeypatch):
+    """A target with a run that ended and one that nobody has begun, in a root that was given to another user."""
+    place = places(idle=0.0)
+    ended = place.submit({"one": "true"})
+    place.wait(ended)
+    place.until(lambda: not place.engines(), "the engine does not leave")
+    with monkeypatch.context() as patch:
+        patch.setattr(wake, "wake", lambda layout: None)
+        waiting = place.submit({"one": "true"})
+    give(place)
+    with pytest.raises(ConfigInvalid, match=r"belongs to .*, not to you, so it is not used") as refused:
+        place.get(ended)
+    assert refused.value.code == "not_trusted"
+    monkeypatch.setenv("PENSTOCK_TRUST", str(place.layout.root))
+    return place, ended, waiting
+
+
+def test_what_ended_is_shown_and_nothing_is_written_or_started(theirs):
+    place, ended, waiting = theirs
+    before = there(place)
+    assert place.get(ended).state == "succeeded"
+    assert place.log(ended, "one") == b"" and place.outputs(ended) == {}
+    with pytest.raises(ConfigInvalid, match=r"who alone starts its engine, and none runs") as refused:
+        place.get(waiting)
+    assert refused.value.code == "not_owned"
+    endpoint = EndpointState(id="e", name="e", description="", enabled=True, default=None, versions=(), revision=1)
+    for change in (
+        lambda: place.start(ended.publication),
+        lambda: place.start(waiting.publication, run=waiting.id),
+        lambda: place.publish({"one": "false"}),
+        lambda: place.cancel(waiting),
+        lambda: hooks.penstock_retire_pipeline(place.target, ended.publication),
+        lambda: hooks.penstock_sync_endpoint(place.target, endpoint),
+    ):
+        with pytest.raises(PenstockError) as refused:
+            change()
+        assert refused.value.code == "not_owned" and "\n" not in str(refused.value)
+    assert not hooks.penstock_check_target(place.target).ok
+    assert there(place) == before
+    assert place.engines() == []
+
+
+def test_what_runs_is_shown_while_its_owner_s_engine_listens(theirs):
+    place, _, waiting = theirs
+    lock, pipe = wake.claim(place.layout)
+    try:
+        assert place.get(waiting).state == "queued"
+    finally:
+        os.close(pipe)
+        os.close(lock)
+
+
+def test_what_a_killed_process_left_is_for_the_owner_to_take_in(theirs, tmp_path):
+    place, ended, _ = theirs
+    give(place, 0)
+    with database.opened(place.layout) as connection:
+        connection.execute("CREATE TABLE more (x)")
+        for name in ("queue.db", "queue.db-wal"):
+            shutil.copy(place.layout.root / name, tmp_path / name)
+    for name in ("queue.db", "queue.db-wal"):
+        shutil.copy(tmp_path / name, place.layout.root / name)
+    give(place)
+    before = there(place)
+    with pytest.raises(ConfigInvalid, match="has to look first"):
+        place.get(ended)
+    assert there(place) == before
+
+
+def test_nothing_is_made_in_a_state_folder_of_another_user(places, monkeypatch):
+    place = places()
+    home = place.target.home
+    home.mkdir()
+    os.chown(home, NOBODY, NOBODY)
+    for trusted in ("", str(home)):
+        monkeypatch.setenv("PENSTOCK_TRUST", trusted)
+        with pytest.raises(ConfigInvalid) as refused:
+            place.publish({"one": "true"})
+        assert refused.value.code == "not_owned"
+        assert list(home.iterdir()) == []
+
+
+def test_an_engine_serves_no_root_of_another_user(theirs):
+    place, _, _ = theirs
+    with pytest.raises(PenstockError, match=r"belongs to .*, who alone writes there and starts its engine"):
+        wake.wake(place.layout)
+    by_hand = [sys.executable, "-P", "-m", "penstock_local.engine", str(place.layout.root)]
+    done = subprocess.run(by_hand, capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "who alone writes there" in done.stderr
+    with database.opened(place.layout) as connection:
+        assert queue.counts(connection) == {"queued": 1}
