@@ -8,13 +8,14 @@ import os
 import secrets
 import stat
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from attrs import frozen
 
 from penstock.snapshot import Archive, extract
-from penstock.spec.command import Reference, fill
+from penstock.spec.command import Reference
+from penstock.spec.optional import Resolve, arguments, given, variables
 from penstock.spec.values import MAX_TEXT, ValueInvalid, read_output
 from penstock.text import printable
 from penstock_local import removal
@@ -69,9 +70,8 @@ def prepare(layout: Layout, step: Step, plain: Mapping[str, str], temporary: Tem
         step.folder = os.path.realpath(outputs)
         step.paths = {name: f"{outputs}/{name}" for name in step.plan["outputs"]}
     text = _resolver(layout, step)
-    command = [fill(word, text) for word in step.plan["command"]]
-    environment = {**plain, "TMPDIR": private, **step.job.environment}
-    environment.update((name, fill(value, text)) for name, value in step.plan["env"].items())
+    command = arguments(step.plan["command"], text)
+    environment = {**plain, "TMPDIR": private, **step.job.environment, **variables(step.plan["env"], text)}
     environment[TOKEN] = step.token
     return Prepared(command, work, environment)
 
@@ -133,10 +133,10 @@ def _fresh(layout: Layout, step: Step, kind: str) -> str:
     return path
 
 
-def _resolver(layout: Layout, step: Step) -> Callable[[Reference], str]:
-    inputs: dict[str, str] = {}
+def _resolver(layout: Layout, step: Step) -> Resolve:
+    inputs: dict[str, str | None] = {}
 
-    def text(reference: Reference) -> str:
+    def text(reference: Reference) -> str | None:
         if reference.scope == "outputs":
             return step.paths[reference.names[0]]
         if reference.scope == "inputs":
@@ -146,7 +146,7 @@ def _resolver(layout: Layout, step: Step) -> Callable[[Reference], str]:
             return str(_bundled(layout, step, bundled[reference.names[0]]))
         return step.job.resolve(reference)
 
-    inputs.update((name, fill(value, text)) for name, value in step.plan["inputs"].items())
+    inputs.update(given(step.plan["inputs"], text))
     return text
 
 
