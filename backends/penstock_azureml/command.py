@@ -20,6 +20,7 @@ A word that begins with `@` names a value, or a file beside the launcher.
     @read NAME          the text of the file that it is the path of
     @path NAME          a path
     @data NAME ARCHIVE  the same, or where there is none the content of an archive that came with the code
+    @maybe NAME         the same, or where there is none what says so
     @here FILE          the path of a file that came with the code
     @reports            a folder for reports of attempts
 """
@@ -98,8 +99,10 @@ def words_of(pipeline: Pipeline, name: str, bundled: Mapping[str, str], archive:
         return f"@value {parameters[given]}" if given else f"@read {inputs[key]}"
 
     def data(key: str) -> str:
-        came = bundled.get(of_parameter(step.inputs[key]) or "")
-        return f"@data {inputs[key]} {came}" if came else f"@path {inputs[key]}"
+        given = of_parameter(step.inputs[key]) or ""
+        if given in bundled:
+            return f"@data {inputs[key]} {bundled[given]}"
+        return f"{'@maybe' if pipeline.parameters[given].optional else '@path'} {inputs[key]}"
 
     sources = words.Sources(
         report=("@reports", "attempts", "step"),

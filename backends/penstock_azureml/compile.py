@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
+from penstock.launcher.wire import NOTHING
 from penstock.snapshot import Archive, Snapshot
 from penstock.spec import Parameter, graph
 from penstock.spec.command import Reference, sole_reference
@@ -85,7 +86,7 @@ class _Made:
         texts = {
             name: _default_text(one)
             for name, one in self._spec.parameters.items()
-            if not one.is_artifact and one.default is not None
+            if not one.is_artifact and one.has_default
         }
         self._defaults, _ = carried(texts)
         self._ports = parameter_ports(self._spec)
@@ -212,7 +213,8 @@ class _Made:
                 found[ports[key]] = {"type": "uri_folder" if types[key] == "directory" else "uri_file"}
             elif types[key] in ARTIFACT_TYPES:
                 kind = "uri_folder" if types[key] == "directory" else "uri_file"
-                found[ports[key]] = {"type": kind, **({"optional": True} if given in bundled else {})}
+                optional = given in bundled or pipeline.parameters[given].optional
+                found[ports[key]] = {"type": kind, **({"optional": True} if optional else {})}
         for needed in sorted(graph.dependencies(pipeline)[name]):
             if node_name(needed) not in seen:  # nothing but data makes one node wait for another
                 found[f"after_{node_name(needed)}"] = {"type": "uri_file"}
@@ -264,11 +266,13 @@ class _Made:
             parameter = self._spec.parameters[name]
             if parameter.is_artifact:
                 about: _Node = {"type": "uri_folder" if parameter.type == "directory" else "uri_file"}
-                if parameter.default in self._snapshot.archives:
+                if parameter.optional or parameter.default in self._snapshot.archives:
                     about["optional"] = True
             else:
                 about = {"type": "string"}
-                if parameter.default is not None:
+                if parameter.optional:
+                    about["default"] = NOTHING
+                elif parameter.has_default:
                     about["default"] = self._defaults[name]
             if parameter.description:
                 about["description"] = parameter.description[:_DESCRIPTION]
@@ -285,4 +289,4 @@ class _Made:
 
 
 def _default_text(parameter: Parameter) -> str:
-    return "" if parameter.default is None else render(parameter.type, parameter.default)
+    return render(parameter.type, parameter.default) if parameter.has_default else ""

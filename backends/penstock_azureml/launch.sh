@@ -86,6 +86,7 @@ while IFS= read -r line; do
     case $line in
     @value) case $value in penstock-file:*) looked_up "$value" ;; esac ;;
     @read) value=penstock-file:$value ;;
+    @maybe) [ -n "$value" ] || value=penstock-none: ;;
     @data) [ -n "$value" ] || value=penstock-tar:file://$here/${rest#* } ;;
     esac
     set -- "$@" "$value"

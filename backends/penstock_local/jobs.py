@@ -9,7 +9,8 @@ from typing import Any
 from attrs import define, field
 
 from penstock.contract.run import ENDED, BoundParameters
-from penstock.spec.command import Reference, fill
+from penstock.spec.command import Reference
+from penstock.spec.optional import filled
 from penstock.spec.parameters import HIDDEN
 
 
@@ -81,6 +82,11 @@ class Job:
     error_at: int = -1
     steps: dict[str, Step] = field(factory=dict)
     open: int = 0
+    absent: frozenset[str] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Find the parameters without a value once, and not for every placeholder."""
+        self.absent = self.parameters.absent
 
     @classmethod
     def of(
@@ -141,7 +147,7 @@ class Job:
         found = {}
         for name, text in self.plan["outputs"].items():
             try:
-                found[name] = fill(text, self.resolve)
+                found[name] = filled(text, self.resolve)
             except KeyError:
                 continue
         return found
@@ -153,10 +159,12 @@ class Job:
                 text = text.replace(value, HIDDEN)
         return text
 
-    def resolve(self, reference: Reference) -> str:
-        """The text of a parameter or of an output of an ended step. Raises KeyError."""
+    def resolve(self, reference: Reference) -> str | None:
+        """The text of a parameter, None of one without a value, or of an output of an ended step. Raises KeyError."""
         if reference.scope == "parameters":
             name = reference.names[0]
+            if name in self.absent:
+                return None
             texts = self.parameters.texts
             return str(texts[name] if name in texts else self.parameters.artifacts[name])
         step, _, output = reference.names

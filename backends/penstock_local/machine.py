@@ -25,7 +25,7 @@ def problems(pipeline: Pipeline, options: LocalOptions) -> Iterator[Problem]:
     if not sys.platform.startswith("linux"):
         yield Problem(severity="error", code="platform_unsupported", message="the local engine runs on Linux only")
     for name, parameter in pipeline.parameters.items():
-        scheme = scheme_of(parameter.default) if parameter.is_artifact and parameter.default else ""
+        scheme = scheme_of(parameter.default) if parameter.is_artifact and parameter.has_default else ""
         if scheme not in ("", "file"):
             yield Problem(
                 severity="error",

@@ -29,6 +29,8 @@ def to_text(parameters: BoundParameters, environment: Iterable[str]) -> str:
     if parameters.sensitive:
         bound["texts"] = {name: text for name, text in bound["texts"].items() if name not in parameters.sensitive}
         bound["sensitive"] = list(parameters.sensitive)
+    if parameters.absent:
+        bound["absent"] = sorted(parameters.absent)
     return json.dumps({"parameters": bound, "environment": sorted(environment)})
 
 
@@ -37,8 +39,10 @@ def read(text: str) -> Request:
     request = json.loads(text)
     parameters = _usable(request, "parameters", dict)
     bound = {key: _usable(parameters, key, dict) for key in _PARAMETERS}
-    sensitive = tuple(_usable({"sensitive": [], **parameters}, "sensitive", list))
-    return Request(BoundParameters(**bound, sensitive=sensitive), tuple(_usable(request, "environment", list)))
+    more = {"sensitive": [], "absent": [], **parameters}
+    sensitive, absent = (_usable(more, key, list) for key in ("sensitive", "absent"))
+    bound["typed"] = dict.fromkeys(absent)
+    return Request(BoundParameters(**bound, sensitive=tuple(sensitive)), tuple(_usable(request, "environment", list)))
 
 
 def read_version_1(text: str) -> tuple[Request, Mapping[str, str], Mapping[str, Any]]:

@@ -6,14 +6,15 @@ import contextlib
 import itertools
 import os
 import stat
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from attrs import frozen
 
 from penstock.snapshot import Archive
-from penstock.spec.command import Reference, fill
+from penstock.spec.command import Reference
+from penstock.spec.optional import Resolve, arguments, given, variables
 from penstock.spec.values import MAX_TEXT, ValueInvalid, read_output
 from penstock.text import printable
 from penstock_local import removal
@@ -69,9 +70,8 @@ def prepare(layout: Layout, step: Step, plain: Mapping[str, str], temporary: Tem
         step.folder = os.path.realpath(outputs)
         step.paths = {name: f"{outputs}/{name}" for name in step.plan["outputs"]}
     text = _resolver(layout, step, unpacked)
-    command = [fill(word, text) for word in step.plan["command"]]
-    environment = {**plain, "TMPDIR": private, **step.job.environment}
-    environment.update((name, fill(value, text)) for name, value in step.plan["env"].items())
+    command = arguments(step.plan["command"], text)
+    environment = {**plain, "TMPDIR": private, **step.job.environment, **variables(step.plan["env"], text)}
     environment[TOKEN] = step.token
     return Prepared(command, work, environment)
 
@@ -136,11 +136,11 @@ def _fresh(layout: Layout, step: Step, kind: str) -> str:
     return path
 
 
-def _resolver(layout: Layout, step: Step, unpacked: Unpacked) -> Callable[[Reference], str]:
-    inputs: dict[str, str] = {}
+def _resolver(layout: Layout, step: Step, unpacked: Unpacked) -> Resolve:
+    inputs: dict[str, str | None] = {}
     bundled = _Bundled(layout, step, unpacked)
 
-    def text(reference: Reference) -> str:
+    def text(reference: Reference) -> str | None:
         if reference.scope == "outputs":
             return step.paths[reference.names[0]]
         if reference.scope == "inputs":
@@ -149,7 +149,7 @@ def _resolver(layout: Layout, step: Step, unpacked: Unpacked) -> Callable[[Refer
             return os.fspath(bundled.path_of(step.job.parameters.bundled[reference.names[0]]))
         return step.job.resolve(reference)
 
-    inputs.update((name, fill(value, text)) for name, value in step.plan["inputs"].items())
+    inputs.update(given(step.plan["inputs"], text))
     return text
 
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 from pathlib import PurePosixPath
 from typing import Any
 
-from penstock.launcher.wire import ARCHIVE, encode_value
+from penstock.launcher.wire import ARCHIVE, NOTHING, encode_value
 from penstock.snapshot import Archive, Snapshot
 from penstock.spec import Output, Parameter, Pipeline, Step, graph
 from penstock.spec.command import Reference, sole_reference
@@ -32,9 +32,9 @@ _Node = dict[str, Any]
 def compile_pipeline(options: VertexOptions, snapshot: Snapshot) -> bytes:
     """The document `{"format", "resource": "pipelineJobs", "spec": PipelineSpec}` in canonical JSON. Deterministic.
 
-    `resource` is the collection that the spec is for. Parameters whose default travels with the snapshot have a
-    default in the spec, so a job leaves out those that a run names as bundled, and gives every other one by
-    `wire.encode_value`.
+    `resource` is the collection that the spec is for. Parameters whose default travels with the snapshot and optional
+    ones have a default in the spec, so a job leaves out those that a run names as bundled or has no value of, and gives
+    every other one by `wire.encode_value`.
     """
     document = {"format": FORMAT, "resource": "pipelineJobs", "spec": pipeline_spec(options, snapshot)}
     return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
@@ -105,8 +105,10 @@ def _root(
 
 def _parameter(options: VertexOptions, parameter: Parameter, archives: Mapping[str, Archive]) -> _Node:
     node = _described({"parameterType": "STRING"}, parameter.description)
-    if parameter.default is None:
+    if parameter.required:
         return node
+    if parameter.optional:
+        return {**node, "defaultValue": NOTHING, "isOptional": True}
     if parameter.is_artifact and parameter.default in archives:
         text = bundled_value(options, archives[parameter.default])
     else:

@@ -127,4 +127,4 @@ def _sizes(options: VertexOptions, pipeline: Pipeline) -> Iterator[Problem]:
 
 
 def _default_text(parameter: Parameter) -> str:
-    return "" if parameter.default is None else render(parameter.type, parameter.default)
+    return render(parameter.type, parameter.default) if parameter.has_default else ""

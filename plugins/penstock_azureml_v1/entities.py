@@ -90,7 +90,9 @@ class Entities:
                 "EndTime": _time(one.ended),
             },
             "PipelineId": one.published,
-            "ParameterAssignments": {name: _text(value) for name, value in one.parameters.items()},
+            "ParameterAssignments": {
+                name: None if value is None else _text(value) for name, value in one.parameters.items()
+            },
             "DataSetDefinitionValueAssignments": {},
             "RunHistoryExperimentName": one.experiment,
             "Description": one.description,

@@ -77,13 +77,15 @@ class _Unmapped(ValueError):
 
 
 class _DataPath:
-    """`{DataStoreName, RelativePath}`."""
+    """`{DataStoreName, RelativePath}`; null is no value, which an optional parameter may have."""
 
     def __init__(self, value: Any) -> None:
         self.value = value
 
-    def resolve(self, door: AzuremlV1) -> str:
+    def resolve(self, door: AzuremlV1) -> str | None:
         """The path or URI beneath the root that is configured for the datastore."""
+        if self.value is None:
+            return None
         if not isinstance(self.value, dict):
             raise _Unmapped(f"expected {{DataStoreName, RelativePath}}, got {describe(self.value)}", "parameter_type")
         name, relative = self.value.get("DataStoreName"), self.value.get("RelativePath") or ""
@@ -102,10 +104,12 @@ class _DataSet:
     """`{SavedDataSetReference: {Id}}`, `{DataSetReference: {Id, Name, Version}}` or `{LiteralValue: a data path}`."""
 
     def __init__(self, value: Any) -> None:
-        self.value = value if isinstance(value, dict) else {}
+        self.value = value if isinstance(value, dict) or value is None else {}
 
-    def resolve(self, door: AzuremlV1) -> str:
+    def resolve(self, door: AzuremlV1) -> str | None:
         """The path or URI that is configured for the data set."""
+        if self.value is None:
+            return None
         if self.value.get("LiteralValue") is not None:
             return _DataPath(self.value["LiteralValue"]).resolve(door)
         reference = self.value.get("SavedDataSetReference") or self.value.get("DataSetReference")

@@ -20,12 +20,17 @@ parameters:
   word: {type: string, default: x}
   table: {type: file, default: ./table.csv}
   folder: {type: directory, default: ./data}
+  folds: {type: integer, default: null}
+  extra: {type: file, default: null}
 steps:
   run:
-    inputs: {table: "${{ parameters.table }}", folder: "${{ parameters.folder }}"}
-    command: [sh, -c, 'printf "%s|%s|%s|%s|" "$1" "$2" "$3" "$4" > "$7"; cat "$5" "$6"/* >> "$7"', sh,
+    inputs: {table: "${{ parameters.table }}", folder: "${{ parameters.folder }}", extra: "${{ parameters.extra }}"}
+    command: [sh, -c, 'printf "%s|%s|%s|%s|" "$1" "$2" "$3" "$4" > "$7"; cat "$5" "$6"/* >> "$7"; shift 7;
+      printf "%s" "$@" >> "$OUT"', sh,
       "${{ parameters.1 }}", "${{ parameters.rate }}", "${{ parameters.fast }}", "${{ parameters.word }}",
-      "${{ inputs.table }}", "${{ inputs.folder }}", "${{ outputs.text }}"]
+      "${{ inputs.table }}", "${{ inputs.folder }}", "${{ outputs.text }}",
+      "--folds=${{ parameters.folds }}", "${{ inputs.extra }}"]
+    env: {OUT: "${{ outputs.text }}"}
     outputs: {text: string}
 outputs: {text: "${{ steps.run.outputs.text }}"}
 """

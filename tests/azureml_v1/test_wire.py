@@ -251,3 +251,20 @@ def test_what_is_mapped_is_open_to_this_door_and_to_a_rerun_and_to_nobody_else(c
         assert refused.status == 422
         assert b"location_refused" in refused.body
         assert b"`targets.laptop.data_roots` of penstock.yaml: none yet" in refused.body
+
+
+def test_null_is_no_value_of_an_optional_parameter(served, call, key, entity) -> None:
+    path = f"/PipelineRuns/PipelineEndpointSubmit/Id/{entity['Id']}"
+    for given in (
+        {},
+        {"ParameterAssignments": {"folds": None, "extra": None}},
+        {"DataPathAssignments": {"extra": None}},
+    ):
+        run = call("POST", path, {"ExperimentName": "nightly", **given}).json
+        assert finished(served, key, run["Id"]) == "1|0.5|false|x|bundledbundled"
+        read = call("GET", f"/PipelineRuns/{run['Id']}").json["ParameterAssignments"]
+        assert (read["folds"], read["extra"]) == (None, None)
+    run = call("POST", path, {"ExperimentName": "nightly", "ParameterAssignments": {"folds": "3"}}).json
+    assert finished(served, key, run["Id"]) == "1|0.5|false|x|bundledbundled--folds=3"
+    for given in ({"ParameterAssignments": {"1": None}}, {"DataPathAssignments": {"table": None}}):
+        assert call("POST", path, {"ExperimentName": "nightly", **given}).status == 422

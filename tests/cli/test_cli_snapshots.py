@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import venv
 
 import pytest
@@ -94,6 +95,11 @@ def test_rules_beside_the_spec_hold_for_the_code_below_it(fed, cli):
     for command in ("validate", "publish"):
         told = cli(command, "fed.yaml").ok().out
         assert "  ./src: 3 files, 18 bytes; left out: .env, cache/, m.ckpt\n" in told
+    trial = cli("submit", "fed.yaml").ok().out
+    assert "  ./src: 3 files, 18 bytes; left out: .env, cache/, m.ckpt\n" in trial
+    (bundled,) = cli("submit", "fed.yaml", "--json").ok().json["bundled"]
+    assert (bundled["path"], bundled["left_out"]) == ("./src", [".env", "cache/", "m.ckpt"])
+    assert cli("submit", "fed:1", "--json").ok().json["bundled"] == []
     run = cli("submit", "fed.yaml", "--wait", "--json").ok().json["id"]
     assert cli("run", "logs", run, "list").ok().out.split() == ["a.py", "sub"]
 
@@ -173,3 +179,32 @@ def test_an_endpoint_has_one_name_in_whichever_form_it_is_written(project, cli):
         assert cli("submit", name, "--json").ok().json["endpoint"] == composed
         assert cli("submit", f"{name}@0", "--idempotency-key", "k", "--json").ok().json["endpoint"] == composed
     cli("endpoint", "create", decomposed, "greet:1").refused(8)
+
+
+def test_a_parameter_without_a_value_leaves_nothing_from_any_door(fed, cli, workspace):
+    folder = fed(
+        '{say: {inputs: {table: "${{ parameters.table }}"}, '
+        'command: \'sh -c "env | grep ^FOLDS; echo \\"\\$@\\"" sh --verbose '
+        '--folds ${{ parameters.folds }} --in=${{ inputs.table }} last\', env: {FOLDS: "${{ parameters.folds }}"}}}',
+        parameters="{folds: {type: integer, minimum: 2, default: null}, table: {type: file, default: null}}",
+    )
+    cli("publish", "fed.yaml", "--endpoint", "fed").ok()
+    shown = cli("endpoint", "show", "fed").ok().out
+    assert re.search(r"folds +integer +\(none\)", shown) and "'{}'" in shown
+    (folder / "none.yaml").write_text("folds: null\ntable: ~\n")
+    (folder / "some.yaml").write_text("folds: 3\n")
+
+    def said(run):
+        return cli("run", "logs", run).ok().out
+
+    for ref in ("fed", "fed.yaml"):
+        for params in ((), ("--params", "none.yaml")):
+            run = cli("submit", ref, *params, "--wait", "--json").ok().json
+            assert (said(run["id"]), run["parameters"]) == ("--verbose last\n", {"folds": None, "table": None})
+    assert re.search(r"folds +\(none\)", cli("run", "show", run["id"]).ok().out)
+    again = cli("run", "rerun", run["id"], "--wait", "--json").ok().json
+    assert said(again["id"]) == "--verbose last\n"
+    given = cli("submit", "fed", "--params", "some.yaml", "-p", "table=some.yaml", "--wait", "--json").ok().json
+    assert said(given["id"]) == f"FOLDS=3\n--verbose --folds 3 --in={folder}/some.yaml last\n"
+    assert "1 is less than the minimum 2" in cli("submit", "fed", "-p", "folds=1").refused(5).err
+    assert said(workspace.submit("fed", parameters={"folds": None}).wait().id) == "--verbose last\n"

@@ -160,8 +160,9 @@ def test_spec_classes_have_camel_case_keys_and_converters_take_their_text():
     assert problems({"command": "a | b"}, Step) == {("shell_operator", ("command",))}
 
 
-def test_nothing_is_no_default():
-    assert problems({"type": "string", "default": None}, Parameter) == {("type_mismatch", ("default",))}
+def test_null_as_a_default_is_not_the_same_as_no_default():
+    optional, required = ({"type": "string", "default": None}, {"type": "string"})
+    assert structure(optional, Parameter) == Parameter("string", default=None) != structure(required, Parameter)
 
 
 def test_keys_of_plain_data_are_text_or_whole_numbers():

@@ -19,7 +19,7 @@ OFTEN = 2
 CONTROL = "conformance.planted.law00_none:nothing"
 BROKEN = "conformance.planted.law00_none:broken"
 PLAIN = {
-    7: ("arguments_arrive",),
+    7: ("arguments_arrive", "missing_values_leave_nothing"),
     8: ("handed_over_again",),
     9: ("states_go_forward", "timed_out", "many_are_told_as_one"),
     11: ("types_are_kept", "artifacts_are_downloaded"),

@@ -24,10 +24,14 @@ parameters:
   fast: {type: boolean, default: false}
   names: {type: list, default: [], maxItems: 3, uniqueItems: true}
   table: {type: file, default: ./table.csv}
+  folds: {type: integer, minimum: 2, default: null}
+  side: {type: string, enum: [left, right], default: null}
+  other: {type: file, default: null}
 steps:
   run:
-    inputs: {table: "${{ parameters.table }}"}
-    command: ["true", "${{ parameters.1 }}", "${{ parameters.kind }}", "${{ parameters.rate }}",
+    inputs: {table: "${{ parameters.table }}", other: "${{ parameters.other }}"}
+    command: ["true", "${{ parameters.folds }}", "${{ parameters.side }}", "${{ inputs.other }}",
+      "${{ parameters.1 }}", "${{ parameters.kind }}", "${{ parameters.rate }}",
       "${{ parameters.fast }}", "${{ parameters.names }}", "${{ inputs.table }}"]
 """
 
@@ -74,6 +78,9 @@ def test_an_endpoint_says_its_parameters(served, tokens, typed) -> None:
     assert schema["properties"]["kind"] == {"type": "string", "enum": ["tree", "forest"], "default": "tree"}
     assert schema["properties"]["rate"] == {"type": "number", "exclusiveMinimum": 0, "default": 0.5}
     assert schema["properties"]["names"]["uniqueItems"] is True
+    assert schema["properties"]["folds"] == {"type": ["integer", "null"], "minimum": 2, "default": None}
+    assert schema["properties"]["side"]["enum"] == ["left", "right", None]
+    assert schema["properties"]["other"]["type"] == ["string", "null"]
     pinned = served.call("GET", "/v1/endpoints/typed/openapi.json?version=0", token=tokens["read"]).json
     assert pinned["info"]["version"] == "0"
     missing = served.call("GET", "/v1/endpoints/typed/openapi.json?version=7", token=tokens["read"])
@@ -93,7 +100,13 @@ def test_an_endpoint_says_its_parameters(served, tokens, typed) -> None:
         ({"1": 3, "rate": 0}, False),
         ({"1": 3, "names": ["a", "a"]}, False),
         ({"1": 3, "names": ["a", "b", "c", "d"]}, False),
-        ({"1": 3, "other": 1}, False),
+        ({"1": 3, "unknown": 1}, False),
+        ({"1": 3, "folds": None, "side": None, "other": None}, True),
+        ({"1": 3, "folds": 2, "side": "left"}, True),
+        ({"1": 3, "folds": 1}, False),
+        ({"1": 3, "side": ""}, False),
+        ({"1": 3, "kind": None}, False),
+        ({"1": None}, False),
     ],
 )
 def test_what_fits_the_schema_is_what_is_accepted(served, tokens, typed, given, fits) -> None:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from penstock.launcher.archives import write_portable
 from penstock.launcher.reports import AttemptReport
-from penstock.launcher.wire import MARKER, encode_value
+from penstock.launcher.wire import MARKER, NOTHING, encode_value
 from penstock.snapshot import take
 from penstock.spec import Defaults, Parameter, Pipeline, Step
 from penstock.spec.values import MAX_TEXT
@@ -111,6 +111,53 @@ def test_a_long_text_is_read_from_where_it_lies(container, path, program):
     status, _ = one.run(path, values={"p_a": f"{REFERENCE}acme/p/values/none"})
     assert (status, one.report().code) == (70, "step_not_started")
     assert "may the service account read it" in one.report().message
+
+
+def test_a_parameter_without_a_value_leaves_nothing(container, path, program):
+    code = "import json, os, sys; json.dump([sys.argv[2:], sorted(n for n in os.environ if n[0] == 'P')], "
+    mark, inside = "${{ parameters.a }}", "${{ inputs.t }}"
+    words = ["--flag", "--a", mark, f"--a={mark}", f"-a{mark}", f"a={mark}", "--", mark, f"<{mark}>", "--t", inside]
+    step = program(
+        code + "open(sys.argv[1], 'w'))",
+        *("${{ outputs.it }}", *words, f"x{inside}", "--b", "${{ parameters.b }}", "last"),
+        outputs={"it": "file"},
+        inputs={"t": "${{ parameters.t }}"},
+        env={"PA": mark, "PB": "${{ parameters.b }}", "PC": f"x{mark}", "PT": inside},
+    )
+    declared = {"a": Parameter("integer", default=None), "t": Parameter("file", default=None)}
+    one = container(step, {**declared, "b": Parameter("string", default=None)})
+
+    def said(**values):
+        assert one.run(path, values=values) == (0, "")
+        arguments, variables = json.loads((one.made / "content" / "it").read_text())
+        return arguments, [name for name in variables if len(name) == 2]
+
+    assert said(p_a=NOTHING, in_t=NOTHING, p_b=encode_value("")) == (
+        ["--flag", "--", "<>", "x", "--b", "", "last"],
+        ["PB", "PC"],
+    )
+    (one.gcs / "acme" / "p" / "t.csv").write_text("1")
+    file = str(one.gcs / "acme/p/t.csv")
+    assert said(p_a="3", in_t="gs://acme/p/t.csv", p_b=encode_value(NOTHING)) == (
+        [
+            "--flag",
+            "--a",
+            "3",
+            "--a=3",
+            "-a3",
+            "a=3",
+            "--",
+            "3",
+            "<3>",
+            "--t",
+            file,
+            f"x{file}",
+            "--b",
+            NOTHING,
+            "last",
+        ],
+        ["PA", "PB", "PC", "PT"],
+    )
 
 
 def test_no_variable_of_a_step_is_one_of_the_launcher(container, path, program):

@@ -24,6 +24,10 @@ DECLARED = {
     "layers": Parameter("list", min_items=1, max_items=3),
     "extra": Parameter("object", default={}),
     "1": Parameter("string", max_length=3, default="a"),
+    "note": Parameter("string", enum=("a", "b"), pattern="^.$", default=None),
+    "folds": Parameter("integer", minimum=2, default=None),
+    "token": Parameter("string", min_length=1, sensitive=True, default=None),
+    "table": Parameter("file", default=None),
 }
 PIPELINE = Pipeline(name="p", parameters=DECLARED, steps={"a": Step(command=["true"])})
 
@@ -35,6 +39,10 @@ GOOD = {
     "layers": [[1], [2**53 + 1, 1.0]],
     "extra": [{"b": 1, "a": None}],
     "1": ["", "äöü"],
+    "note": [None, "b"],
+    "folds": [None, 2],
+    "token": [None, "x"],
+    "table": [None],
 }
 BAD = {
     "depth": {"parameter_type": [1.0, "2", True, None, [1]], "parameter_range": [0, 65, -(2**70)]},
@@ -48,7 +56,12 @@ BAD = {
     "layers": {"parameter_type": ["[1]", {"a": 1}, [object()]], "parameter_range": [[], [1, 2, 3, 4]]},
     "extra": {"parameter_type": [[], "x"], "parameter_not_finite": [{"a": [float("nan")]}]},
     "1": {"parameter_range": ["four"], "parameter_text": ["\0", "\ud800"]},
+    "note": {"parameter_enum": ["c"], "parameter_type": [0, False, []]},
+    "folds": {"parameter_range": [1], "parameter_type": ["", "2"]},
+    "token": {"parameter_range": [""], "parameter_type": [0]},
+    "table": {"parameter_type": ["", {}]},
 }
+OPTIONAL = ("note", "folds", "token", "table")
 
 
 SNAPSHOT = FrozenSnapshot(digest="d", spec=canonical_json(PIPELINE), archives="[]")
@@ -102,9 +115,25 @@ def triggers(draw):
 @given(accepted())
 def test_every_parameter_is_bound_when_nothing_is_wrong(chosen):
     bound = bind(chosen)
-    assert set(bound.typed) == set(DECLARED) == set(bound.texts)
-    assert {name: bound.typed[name] for name in chosen} == chosen
+    absent = {name for name in OPTIONAL if chosen.get(name) is None}
+    assert set(bound.typed) == set(DECLARED) == set(bound.texts) | absent
+    assert bound.absent == absent == {name for name, value in bound.typed.items() if value is None}
+    hidden = {"token": "***"} if "token" not in absent else {}
+    assert {name: bound.typed[name] for name in chosen} == chosen | hidden
+    assert bound.sensitive == tuple(hidden)
     assert (bound.artifacts, bound.bundled) == ({}, {})
+
+
+@given(accepted())
+def test_no_value_may_be_said_or_not_and_is_the_same_request(chosen):
+    said = dict.fromkeys(OPTIONAL) | chosen
+    unsaid = {name: value for name, value in chosen.items() if value is not None}
+    assert bind(said) == bind(unsaid)
+    assert asked(said) == asked(unsaid)
+
+
+def test_no_value_is_another_request_than_the_empty_one():
+    assert asked({"1": ""}) != asked({}) != asked({"note": ""}) != asked({"note": "b"})
 
 
 @given(triggers().filter(lambda trigger: trigger[1]))
@@ -129,11 +158,11 @@ def test_of_thousands_of_unknown_parameters_only_some_are_looked_for_among_the_k
 @given(accepted())
 def test_text_is_read_by_the_declared_type_to_the_same_values(chosen):
     bound = bind(chosen)
-    as_text = {name: RawValue(bound.texts[name]) for name in chosen}
+    as_text = {name: RawValue(bound.texts[name]) for name in bound.texts}
     again = bind(as_text)
     assert again.texts == bound.texts
     assert json.dumps(again.typed, sort_keys=True) == json.dumps(bound.typed, sort_keys=True)
-    assert asked(as_text) == asked(chosen)
+    assert asked({name: as_text.get(name) for name in chosen}) == asked(chosen)
 
 
 def test_one_and_one_point_nought_in_a_list_are_another_request():

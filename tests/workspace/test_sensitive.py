@@ -316,6 +316,26 @@ def test_a_rerun_asks_for_them_again(ws, state) -> None:
     assert secret.files(state) == other.files(state) == []
 
 
+def test_a_rerun_asks_for_an_optional_one_that_had_a_value(project) -> None:
+    (project / "secretive.yaml").write_text(
+        "{apiVersion: penstock/v1, kind: Pipeline, name: p, "
+        "parameters: {token: {type: string, sensitive: true, default: null}}, "
+        'steps: {a: {command: [sh, -c, \'printf "%s" "${T-unset}" >"$1"\', sh, "${{ outputs.it }}"], '
+        'env: {T: "${{ parameters.token }}"}, outputs: {it: string}}}, outputs: {it: "${{ steps.a.outputs.it }}"}}'
+    )
+    with Workspace.open() as ws:
+        without = ws.submit("secretive.yaml").wait()
+        assert (without.parameters, without.outputs["it"]) == ({"token": None}, "unset")
+        assert without.rerun().wait().outputs["it"] == "unset"
+        given = ws.submit("secretive.yaml", parameters={"token": "x"}).wait()
+        assert (given.parameters, given.outputs["it"]) == ({"token": "***"}, "x")
+        with pytest.raises(ParameterInvalid) as missing:
+            given.rerun()
+        assert [(one.code, one.path) for one in missing.value.details] == [("sensitive_missing", ("token",))]
+        assert given.rerun(parameters={"token": "y"}).wait().outputs["it"] == "y"
+        assert given.rerun(parameters={"token": None}).wait().outputs["it"] == "unset"
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from penstock.cli.bundled import bundled_lines
 from penstock.cli.output import Output, is_terminal
 from penstock.cli.tables import STYLES, Table
 from penstock.cli.times import moment_text, span_text
@@ -29,11 +30,13 @@ def answer_submitted(output: Output, workspace: Workspace, submitted: Submitted,
     if output.json and not wait:
         from penstock.codec import to_data
 
-        output.document({**to_data(run), "replayed": submitted.replayed, "warnings": submitted.warnings})
+        more = {"replayed": submitted.replayed, "warnings": submitted.warnings, "bundled": submitted.bundled}
+        output.document({**to_data(run), **more})
         return
     if not output.json:
         again = " (accepted before under this idempotency key)" if submitted.replayed else ""
-        output.answer(run, [f"{what(run)} on {run.target}", f"run {run.id}{again}"], [run.id])
+        told = bundled_lines(submitted.bundled)
+        output.answer(run, [f"{what(run)} on {run.target}", *told, f"run {run.id}{again}"], [run.id])
     if wait:
         wait_for_end(output, workspace, run.id)
 
@@ -87,12 +90,13 @@ def wait_for_end(output: Output, workspace: Workspace, run_id: str, timeout: flo
 
 
 def outputs_rows(outputs: Any) -> list[tuple[str, str]]:
-    """Rows of outputs: text as it is, every other value as JSON."""
+    """Rows of outputs or parameters: text as it is, every other value as JSON, and `(none)` for no value."""
     import json
 
+    shown = {name: "(none)" if value is None else value for name, value in outputs.items()}
     return [
         (name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
-        for name, value in outputs.items()
+        for name, value in shown.items()
     ]
 
 

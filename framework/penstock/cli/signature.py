@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @frozen(kw_only=True)
 class ParameterShown:
-    """One parameter of a pipeline. `default` is None where it is `required`."""
+    """One parameter of a pipeline. `default` is None where it is `required`, and where it is optional."""
 
     name: str
     type: str
@@ -34,7 +34,7 @@ def parameters_of(pipeline: Pipeline) -> tuple[ParameterShown, ...]:
             name=name,
             type=one.type,
             required=one.required,
-            default=one.default,
+            default=one.default if one.has_default else None,
             sensitive=one.sensitive,
             description=one.description,
         )
@@ -60,4 +60,6 @@ def body_text(parameters: Iterable[ParameterShown]) -> str:
 def _default_text(one: ParameterShown) -> str:
     if one.required:
         return "(required)"
+    if one.default is None:
+        return "(none)"
     return one.default if isinstance(one.default, str) else json.dumps(one.default, ensure_ascii=False)

@@ -17,6 +17,7 @@ from cattrs.gen import make_dict_structure_fn, override
 from penstock.codec import shapes
 from penstock.codec.details import Mismatch, details_of, located
 from penstock.errors import BackendBroken, Path, SpecInvalid, did_you_mean
+from penstock.spec.keys import about
 from penstock.spec.values import ELSEWHERE, TYPES, describe
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def _field_hook(field: attrs.Attribute[Any]) -> Hook:
     read = _converter.get_structure_hook(written)
 
     def hook(data: Any, _: Any) -> Any:
-        if data is None and field.type is Any:
+        if data is None and field.type is Any and not about(field.metadata).null:
             raise Mismatch("expected a value, got nothing", hint="leave the key out")
         value = read(data, written)
         converted = convert(value) if convert else value

@@ -27,7 +27,8 @@ class BoundParameters:
     holds the path or URI of each `file` and `directory` parameter that does not use its bundled default; those that do
     are named in `bundled`, with the path of the archive in the snapshot that holds their content. `typed` holds the
     value of every parameter as its type has it, for people and for labels. `sensitive` names those of `texts` that only
-    the run itself may see, see `penstock_keep_secrets`; in `typed` they are `***`.
+    the run itself may see, see `penstock_keep_secrets`; in `typed` they are `***`. An optional parameter without a
+    value is None in `typed` and in nothing else; `penstock.spec.optional` says what a step is given then.
     """
 
     typed: Mapping[str, Value] = field(factory=dict)
@@ -35,6 +36,11 @@ class BoundParameters:
     artifacts: Mapping[str, str] = field(factory=dict)
     bundled: Mapping[str, str] = field(factory=dict)
     sensitive: tuple[str, ...] = ()
+
+    @property
+    def absent(self) -> frozenset[str]:
+        """The parameters that have no value."""
+        return frozenset(name for name, value in self.typed.items() if value is None)
 
 
 @frozen(kw_only=True)

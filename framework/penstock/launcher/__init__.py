@@ -8,7 +8,10 @@ an expander could touch is encoded (see `wire`). The launcher decodes and joins.
     input NUMBER                    the same, with the local path of an input
     output NAME                     the same, with the local path of an output
     arg                             it ends, and was an argument
+    arg-if                          the same, left out where a value in it is missing (`penstock-none:`)
+    option-if TEXT                  the same, with the argument TEXT in front of it, left out too
     env NAME                        it ends, and was the variable NAME; variables come before the command
+    env-if NAME                     the same, not set where its value is missing
     file NUMBER VALUE               an input is what a `file` or `directory` parameter names
     path NUMBER PATH                an input is what another step wrote
     code PATH                       the archive that is unpacked into the working folder

@@ -5,7 +5,7 @@
 
 set -f
 _data=@root@ _plain=@plain@
-_report= _base= _child= _stop= _again= _word= _values= _artifacts= _limit= _python= _path=$PATH
+_report= _base= _child= _stop= _again= _word= _missing= _values= _artifacts= _limit= _python= _path=$PATH
 unset _program
 
 # tell CODE EXIT MESSAGE: leaves the report of this attempt, where there is a place for it.
@@ -129,8 +129,32 @@ _env=`command -v env` && _sh=`command -v sh` || broken 'the image has no env'
 set -- "$@" end
 while [ "$1" != end ]; do
   case $1 in
+  option-if)
+    if [ -n "$_missing" ]; then
+      _word= _missing=
+      shift 2
+      continue
+    fi
+    decode "$2"
+    set -- "$@" "$_text" "$_word"
+    _word=
+    shift 2
+    ;;
+  arg-if | env-if)
+    if [ -z "$_missing" ]; then
+      case $1 in
+      arg-if) shift && set -- arg "$@" ;;
+      *) shift && set -- env "$@" ;;
+      esac
+      continue
+    fi
+    [ "$1" = arg-if ] || shift
+    shift
+    _word= _missing=
+    ;;
   =* | arg)
     if [ "$1" = arg ]; then _text=$_word; else decode "${1#=}"; fi
+    _missing=
     shift
     if [ -z "${_program+there}" ]; then
       _program=$_text
@@ -141,12 +165,17 @@ while [ "$1" != end ]; do
     _word=
     ;;
   text)
-    decode "$2"
-    _word=$_word$_text
+    if [ "$2" = penstock-none: ]; then
+      _missing=1
+    else
+      decode "$2"
+      _word=$_word$_text
+    fi
     shift 2
     ;;
   input)
-    eval "_word=\$_word\$_in$2"
+    eval "_text=\$_in$2"
+    if [ "$_text" = penstock-none: ]; then _missing=1; else _word=$_word$_text; fi
     shift 2
     ;;
   output)
@@ -156,12 +185,15 @@ while [ "$1" != end ]; do
   env)
     set -- "$@" "$2=$_word"
     [ "$2" != PATH ] || _path=$_word
-    _word=
+    _word= _missing=
     shift 2
     ;;
   file)
-    decode "$3"
-    locate "$2"
+    _text=$3
+    if [ "$_text" != penstock-none: ]; then
+      decode "$_text"
+      locate "$2"
+    fi
     eval "_in$2=\$_text"
     shift 3
     ;;

@@ -13,6 +13,9 @@ import re
 MARKER = "penstock-b64:"
 """What an encoded text begins with. One that begins like this or another word of ours is encoded too."""
 
+NOTHING = "penstock-none:"
+"""What stands for the value of an optional parameter that has none, see `penstock.spec.optional`."""
+
 ARCHIVE = "penstock-tar:"
 """What stands in a `file` or `directory` parameter for content that travelled with the snapshot: then the URI of its
 archive, and for a file `#` and its name."""

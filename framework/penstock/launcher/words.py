@@ -8,8 +8,9 @@ from decimal import Decimal
 from attrs import frozen
 
 from penstock.launcher.wire import encode_value
-from penstock.spec import Pipeline, Step, graph
+from penstock.spec import Pipeline, Step, graph, optional
 from penstock.spec.command import Reference, pieces, references, sole_reference
+from penstock.spec.optional import may_lack
 from penstock.spec.values import ARTIFACT_TYPES
 
 
@@ -63,16 +64,25 @@ def words_of(pipeline: Pipeline, name: str, sources: Sources) -> Iterator[str]:
             yield from ("artifact", str(place), key, output.type, sources.kept(key))
         else:
             yield from ("value", str(place), key, output.type, sources.written(key))
+    lacking = may_lack(pipeline, step)
     for variable, text in sorted(step.env.items()):
         yield from _composed(text, numbers, sources)
-        yield from ("env", variable)
-    for text in step.command:
-        literal = _literal(text)
+        yield from ("env-if" if sole_reference(text) in lacking else "env", variable)
+    for word in optional.words(step.command):
+        missed = word.reference in lacking
+        if word.option is not None and not missed:
+            yield f"={sources.encode(word.option)}"
+        literal = _literal(word.text)
         if literal is not None:
             yield f"={sources.encode(literal)}"
-        else:
-            yield from _composed(text, numbers, sources)
+            continue
+        yield from _composed(word.text, numbers, sources)
+        if not missed:
             yield "arg"
+        elif word.option is None:
+            yield "arg-if"
+        else:
+            yield from ("option-if", sources.encode(word.option))
 
 
 def _composed(text: str, numbers: Mapping[str, str], sources: Sources) -> Iterator[str]:

@@ -127,9 +127,13 @@ def _parameter(parameter: Parameter) -> Schema:
             made[_camel(limit)] = value
     if parameter.unique_items:
         made["uniqueItems"] = True
-    if parameter.default is not None and not parameter.is_artifact:
+    if parameter.has_default and not parameter.is_artifact:
         made["default"] = parameter.default
-    return made
+    if not parameter.optional:
+        return made
+    if parameter.enum is not None:
+        made["enum"] = [*parameter.enum, None]
+    return {**_or_null(made), "default": None}
 
 
 def _operation(route: RestRoute, definitions: Schema) -> Schema:

@@ -141,7 +141,7 @@ def _steps(pipeline: Pipeline) -> Iterator[_BundledPath]:
 def _data(pipeline: Pipeline) -> Iterator[_BundledPath]:
     for name, parameter in pipeline.parameters.items():
         path = parameter.default
-        if parameter.is_artifact and path is not None and is_bundled(path):
+        if parameter.is_artifact and parameter.has_default and is_bundled(path):
             kind: Literal["directory", "file"] = "file" if parameter.type == "file" else "directory"
             yield _BundledPath(path, kind, ("parameters", name, "default"))
 

@@ -2,8 +2,8 @@
 
 The classes only hold and normalise. What a key means beyond its type stands beside it (`keys`), what a class must
 keep to in `checks`; `problems` puts both to a whole pipeline, `graph` says how steps hang together. Values are in
-`values` and `binding`, commands and placeholders in `command`. A class here and the YAML document have the same keys,
-in camelCase there where Python has snake_case.
+`values` and `binding`, what stands for one that is not there in `optional`, commands and placeholders in `command`. A
+class here and the YAML document have the same keys, in camelCase there where Python has snake_case.
 """
 
 from penstock.spec.keys import document_key

@@ -38,8 +38,11 @@ class Bound:
 def bind(parameter: Parameter, value: Value) -> Bound:
     """Hold a value to its parameter: type, text form and limits, each looked at once.
 
-    A `RawValue` is read by the declared type first. Paths of the problems are empty.
+    A `RawValue` is read by the declared type first. None is no value, which an optional parameter may have: no limit
+    is asked of it, and its text is empty. Paths of the problems are empty.
     """
+    if value is None and parameter.optional:
+        return Bound(None, "")
     try:
         typed = read_text(parameter.type, value) if isinstance(value, RawValue) else normalise(parameter.type, value)
         text = text_of(parameter.type, typed)

@@ -14,7 +14,7 @@ from attrs import evolve
 from penstock.errors import Problem
 from penstock.spec import patterns
 from penstock.spec.binding import bind
-from penstock.spec.keys import document_key
+from penstock.spec.keys import REQUIRED, document_key
 from penstock.spec.names import name_problem, note_problem
 from penstock.spec.parameters import Output, Parameter
 from penstock.spec.pipeline import Pipeline
@@ -95,20 +95,20 @@ def _parameter(parameter: Parameter) -> Iterator[Problem]:
     if parameter.sensitive:
         yield from _sensitive_problems(parameter)
     # Values are held against the limits only when these make sense, one mistake being one message.
-    bare = Parameter(parameter.type) if broken else evolve(parameter, enum=None, default=None)
+    bare = Parameter(parameter.type) if broken else evolve(parameter, enum=None, default=REQUIRED)
     members = parameter.enum if parameter.enum is not None else ()
     if parameter.enum is not None and not members:
         yield Problem("limit_invalid", "an empty enum allows nothing", ("enum",))
     for index, member in enumerate(members):
         yield from (detail.under("enum", index) for detail in bind(bare, member).problems)
-    if parameter.default is not None:
+    if parameter.has_default:
         limited = evolve(bare, enum=parameter.enum) if members else bare
         yield from (detail.under("default") for detail in bind(limited, parameter.default).problems)
 
 
 def _sensitive_problems(parameter: Parameter) -> Iterator[Problem]:
-    for key in ("default", "enum"):
-        if getattr(parameter, key) is not None:
+    for key, said in (("default", parameter.has_default), ("enum", parameter.enum is not None)):
+        if said:
             message = f"`{key}` says a value of a sensitive parameter, and everybody can read the spec"
             yield Problem("sensitive_invalid", message, (key,), hint="leave it out")
     if parameter.is_artifact:

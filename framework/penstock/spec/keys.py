@@ -6,6 +6,7 @@ The codec, the checks, the graph and the snapshot read the types and this, and f
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from enum import Enum
 from functools import cache
 from typing import Any, Literal
 
@@ -27,7 +28,7 @@ class Key:
     its text is a path beside the spec whose content travels, as this kind of archive. `short`: a document may write it
     alone in place of its whole object. `own_rules`: its texts are judged by the check of its class alone. `written`:
     how a value stands in canonical form, from its object and itself. `otherwise`: makes what holds for a step when
-    neither it nor `defaults` says it.
+    neither it nor `defaults` says it. `null`: a document may write `null`, which is not the same as leaving it out.
     """
 
     filled: bool = False
@@ -39,7 +40,23 @@ class Key:
     own_rules: bool = False
     written: Callable[[Any, Any], Any] | None = None
     otherwise: Callable[[], Any] | None = None
+    null: bool = False
 
+
+class Required(Enum):
+    """The type of REQUIRED. It is false, as what is not there is."""
+
+    REQUIRED = "REQUIRED"
+
+    def __bool__(self) -> bool:
+        return False
+
+    def __repr__(self) -> str:
+        return self.value
+
+
+REQUIRED = Required.REQUIRED
+"""What stands for a default that is not there, where None is one."""
 
 DURATION: Mapping[str, Key] = {KEY: Key(written=lambda _, seconds: duration_text(seconds))}
 """Metadata of an attribute that `seconds_of` converts."""
@@ -109,4 +126,6 @@ def _walk(path: Path, value: Any, key: Key) -> Iterator[tuple[Path, Any, Key]]:
 
 def is_default(value: Any, default: Any) -> bool:
     """Whether a value is what its attribute has anyway, so that canonical form leaves it out."""
-    return value is None or (default is not NOTHING and bool(value == default))
+    if value is None:
+        return default is not REQUIRED
+    return default is not NOTHING and bool(value == default)

@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import field, frozen
 
-from penstock.spec.keys import KEY, Key
+from penstock.spec.keys import KEY, REQUIRED, Key
 from penstock.spec.shown import Shown
 from penstock.spec.values import ARTIFACT_TYPES, Type, Value, ValueInvalid, normalise, plain
 
@@ -34,7 +34,7 @@ def _limit(parameter: Parameter, limit: Any) -> Any:
 HIDDEN = "***"
 """What is shown in place of the value of a sensitive parameter."""
 
-_VALUE = {KEY: Key(own_rules=True, written=_typed)}
+_VALUE = {KEY: Key(own_rules=True, written=_typed, null=True)}
 _VALUES = {KEY: Key(own_rules=True, written=lambda parameter, values: [_typed(parameter, value) for value in values])}
 _LIMIT = {KEY: Key(written=_limit)}
 
@@ -44,16 +44,18 @@ class Parameter(Shown):
     """One parameter of a pipeline: its type, its default and its JSON-Schema limits.
 
     `type` is what its values are. `default` is the value of a trigger that gives none; without it the parameter is
-    required. `description` is for people. The value of a `sensitive` parameter is shown to nobody and kept only for as
-    long as its run needs it; every trigger and rerun gives it. `enum` lists the values that there may be. A number or
-    integer is at least `minimum` and at most `maximum`, more than `exclusive_minimum` and less than
-    `exclusive_maximum`, and a multiple of `multiple_of`. A text, path or URI has from `min_length` to `max_length`
-    characters, and `pattern` is found anywhere in it, in the dialect of RE2. A list has from `min_items` to `max_items`
-    items, all different with `unique_items`. An object has from `min_properties` to `max_properties` properties.
+    required, and with `null` it is optional: it may have no value, and then an argument or variable that says nothing
+    else is left out, with the option in front of it. `description` is for people. The value of a `sensitive` parameter
+    is shown to nobody and kept only for as long as its run needs it; every trigger and rerun gives it. `enum` lists the
+    values that there may be. A number or integer is at least `minimum` and at most `maximum`, more than
+    `exclusive_minimum` and less than `exclusive_maximum`, and a multiple of `multiple_of`. A text, path or URI has from
+    `min_length` to `max_length` characters, and `pattern` is found anywhere in it, in the dialect of RE2. A list has
+    from `min_items` to `max_items` items, all different with `unique_items`. An object has from `min_properties` to
+    `max_properties` properties.
     """
 
     type: Type = field(kw_only=False)
-    default: Value = field(default=None, converter=plain, metadata=_VALUE)
+    default: Value = field(default=REQUIRED, converter=plain, metadata=_VALUE)
     description: str = ""
     sensitive: bool = False
     enum: tuple[Value, ...] | None = field(default=None, converter=_choices, metadata=_VALUES)
@@ -74,7 +76,17 @@ class Parameter(Shown):
     @property
     def required(self) -> bool:
         """Whether a trigger must give a value."""
+        return self.default is REQUIRED
+
+    @property
+    def optional(self) -> bool:
+        """Whether it may have no value: its default is None."""
         return self.default is None
+
+    @property
+    def has_default(self) -> bool:
+        """Whether `default` is a value."""
+        return not (self.required or self.optional)
 
     @property
     def is_artifact(self) -> bool:

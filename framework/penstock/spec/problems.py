@@ -12,6 +12,7 @@ from penstock.spec.checks import CHECKS
 from penstock.spec.command import CommandInvalid, Reference, references, sole_reference
 from penstock.spec.graph import cycle_details
 from penstock.spec.keys import Key, walk
+from penstock.spec.optional import may_lack
 from penstock.spec.pipeline import Pipeline
 from penstock.spec.sizes import MAX_KEY, size_problems
 from penstock.spec.steps import Step
@@ -62,6 +63,8 @@ class _Check:
             users = self.pipeline.heirs(path[1:]) if inherited else [(name, self.pipeline.steps[name])]
             for user, step in users:
                 yield from self._filled(text, user, step)
+                if path[2:] == ("command", 0):
+                    yield from self._program(text, step)
 
     def _filled(self, text: str, name: str, step: Step) -> list[Problem]:
         """What is wrong with a text whose placeholders are filled when the step runs."""
@@ -88,6 +91,14 @@ class _Check:
                 yield Problem("reference_scope", message, hint="pass it through `inputs`, then `${{ inputs.name }}`")
             case _:
                 yield _not_a_scope(reference, ("parameters", "inputs", "outputs"))
+
+    def _program(self, text: str, step: Step) -> Iterator[Problem]:
+        """A program that may have no value; paths start at the text."""
+        lacking = may_lack(self.pipeline, step)
+        for reference in references(text, []):
+            if reference in lacking:
+                message = f"`{reference}` cannot stand here: it may have no value, and a command names a program"
+                yield Problem("reference_scope", message, hint="give the parameter a default, or require it")
 
     def _link(self, text: str, scopes: tuple[str, ...]) -> Iterator[Problem]:
         """An input or a pipeline output: exactly one placeholder of the scopes that are allowed."""

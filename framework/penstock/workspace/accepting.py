@@ -15,17 +15,22 @@ from penstock.contract.target import Location
 from penstock.errors import PenstockError, one_line
 from penstock.records import FrozenSnapshot, RunRecord
 from penstock.registry import NewRun, Resolution, ResolutionChanged, TriggerRequest, WouldBlock, sensitive
+from penstock.snapshot import Bundled
 from penstock.workspace.parameters import TriggerOptions, bind_parameters, fingerprint
 from penstock.workspace.services import Services
 
 
 @frozen(kw_only=True)
 class Submitted:
-    """An accepted run. `replayed`: the idempotency key had this run already. `warnings` say if it still waits."""
+    """An accepted run. `replayed`: the idempotency key had this run already. `warnings` say if it still waits.
+
+    `bundled` is what travelled with a spec file and what stayed at home, of each path in the spec.
+    """
 
     run: RunRecord
     replayed: bool
     warnings: tuple[str, ...]
+    bundled: tuple[Bundled, ...] = ()
 
 
 def accept(

@@ -40,7 +40,7 @@ class TriggerOptions:
     """What a trigger asks for, apart from what it addresses.
 
     `parameters` holds JSON values, or `RawValue` to be read by the declared type. `folder` is the caller's, see
-    `Location`.
+    `Location`. `not_kept` are the parameters of the run of a rerun whose values were not kept.
     """
 
     parameters: Mapping[str, Any]
@@ -50,6 +50,7 @@ class TriggerOptions:
     idempotency_key: str | None
     folder: Path | None
     rerun_of: str | None = None
+    not_kept: frozenset[str] = frozenset()
     deduplicate: bool = False
 
     def __attrs_post_init__(self) -> None:
@@ -88,7 +89,7 @@ def bind_parameters(snapshot: FrozenSnapshot, options: TriggerOptions, resolve: 
     artifacts: dict[str, str] = {}
     bundled: dict[str, str] = {}
     for name, parameter in declared.items():
-        if name not in given and parameter.required:
+        if name not in given and (parameter.required or name in options.not_kept):
             hint = with_article(parameter.type) + (f": {parameter.description}" if parameter.description else "")
             code, message = "parameter_missing", "a value is required"
             if parameter.sensitive and options.rerun_of is not None:
@@ -98,6 +99,9 @@ def bind_parameters(snapshot: FrozenSnapshot, options: TriggerOptions, resolve: 
         bound = bind(parameter, given.get(name, parameter.default))
         if bound.problems:
             problems.extend(problem.under(name) for problem in bound.problems)
+            continue
+        if bound.value is None:  # an optional parameter without a value, which is no secret either
+            typed[name] = None
             continue
         typed[name] = HIDDEN if parameter.sensitive else bound.value
         if parameter.sensitive:
@@ -167,7 +171,11 @@ def fingerprint(
     of it, and of the idempotency key, so that the same value is not known again elsewhere.
     """
     declared = declared_by(snapshot)
-    given = {name: _shown(declared.get(name), value, options.folder) for name, value in options.parameters.items()}
+    given = {
+        name: _shown(declared.get(name), value, options.folder)
+        for name, value in options.parameters.items()
+        if value is not None or name not in declared or not declared[name].optional  # null says what is said anyway
+    }
     for name in given:
         if name in declared and declared[name].sensitive:
             given[name] = {"hashed": hashed(codec.to_json([options.idempotency_key, name, given[name]]))}

@@ -79,7 +79,7 @@ def load(source: Path | str | Pipeline, caller: Caller, folder: Path | None = No
 def _without_files(pipeline: Pipeline, caller: Caller) -> Pipeline:
     """The pipeline of a caller from another machine, when it needs nothing of this one. Raises UsageError."""
     codes = [pipeline.defaults.code, *(step.code for step in pipeline.steps.values())]
-    data = [one.default for one in pipeline.parameters.values() if one.is_artifact and one.default is not None]
+    data = [one.default for one in pipeline.parameters.values() if one.is_artifact and one.has_default]
     for path in [*codes, *filter(is_bundled, data)]:
         if path is not None:
             folder_of(caller, f"`{path}`")
@@ -129,7 +129,7 @@ def _secret_problems(target: OpenTarget, pipeline: Pipeline) -> Iterator[Problem
 def _check_defaults(target: OpenTarget, pipeline: Pipeline) -> None:
     problems = []
     for name, parameter in pipeline.parameters.items():
-        path = parameter.default if parameter.is_artifact else None
+        path = parameter.default if parameter.is_artifact and parameter.has_default else None
         if path is not None and not is_bundled(path):  # what is bundled came from whoever published it first
             answer = target.resolve_location(location_of(name, parameter, parameter.default, None))
             if isinstance(answer, Problem):

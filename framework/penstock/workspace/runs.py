@@ -108,6 +108,7 @@ class Runs(Outputs):
             idempotency_key=idempotency_key,
             folder=Path("/"),  # what an accepted run read may be read again
             rerun_of=run.id,
+            not_kept=triggers.not_kept(self._services, run),
         )
         return triggers.submit_again(self._services, caller, run, options)
 

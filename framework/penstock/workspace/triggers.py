@@ -118,7 +118,8 @@ def submit_file(
     services.make_registry()
     taken = publishing.take(source, services.store, large_code=large_code)
     request = _trial(services, name, taken.digest, options, target)
-    return _accept_trial(services, caller, opened, taken, request, options)
+    submitted = _accept_trial(services, caller, opened, taken, request, options)
+    return evolve(submitted, bundled=taken.bundled)
 
 
 def submit_again(services: Services, caller: Caller, run: RunRecord, options: TriggerOptions) -> Submitted:
@@ -158,6 +159,13 @@ def parameters_of(services: Services, run: RunRecord, given: Mapping[str, Any]) 
         if not (name in declared and (declared[name].sensitive or (declared[name].is_artifact and value in archived)))
     }
     return again | dict(given)
+
+
+def not_kept(services: Services, run: RunRecord) -> frozenset[str]:
+    """The sensitive parameters that a run had a value of."""
+    declared = declared_by(services.registry.pipelines.snapshot(run.digest))
+    hidden = (name for name, one in declared.items() if one.sensitive)
+    return frozenset(name for name in hidden if run.parameters.get(name) is not None)
 
 
 def _trial(

@@ -53,6 +53,18 @@ def values_are_expanded_again():
     around("penstock_submit_run", submit)
 
 
+def missing_values_are_empty():
+    """A parameter without a value has the empty one."""
+
+    def submit(real, target, run):
+        given = run.parameters
+        texts = {**given.texts, **dict.fromkeys(given.absent - {"file"}, "")}
+        typed = {name: value for name, value in given.typed.items() if name not in texts or value is not None}
+        return real(target, evolve(run, parameters=evolve(given, texts=texts, typed=typed)))
+
+    around("penstock_submit_run", submit)
+
+
 def arguments_are_split_at_spaces():
     """An argument with a space in it becomes two."""
     commands_run_by(SPLIT)
@@ -69,6 +81,7 @@ CASES = {
     text_is_normalised: "arguments_arrive",
     long_values_are_cut: "long_values_arrive",
     values_are_expanded_again: "text_around_stays",
+    missing_values_are_empty: "missing_values_leave_nothing",
     arguments_are_split_at_spaces: "arguments_arrive",
     variables_end_at_their_first_line: "environment_arrives",
 }

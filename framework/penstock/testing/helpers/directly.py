@@ -54,12 +54,13 @@ def request(made: Put, **values: Value) -> RunRequest:
     """A new run of what was put: every parameter as text, those that are not given by their defaults."""
     declared = made.snapshot.pipeline.parameters
     chosen = {name: values.get(name, parameter.default) for name, parameter in declared.items()}
+    texts = {name: written(value) for name, value in chosen.items() if value is not None}
     return RunRequest(
         id=str(uuid.uuid4()),
         publication=made.publication,
         pipeline=made.snapshot.pipeline.name,
         experiment="conformance",
-        parameters=BoundParameters(typed=chosen, texts={name: written(value) for name, value in chosen.items()}),
+        parameters=BoundParameters(typed=chosen, texts=texts),
     )
 
 

@@ -18,7 +18,7 @@ from penstock.testing.strategies.text import hostile_text, keys, names, template
 @st.composite
 def pipelines(draw: DrawFn, max_steps: int = 4) -> Pipeline:
     """Valid pipelines: steps that read parameters and earlier steps, with hostile text wherever text can be."""
-    declared = draw(declarations(most=4))
+    declared = draw(declarations(most=4, optional=True))
     steps: dict[str, Step] = {}
     for name in draw(st.lists(keys(), min_size=1, max_size=max_steps, unique=True)):
         steps[name] = draw(_steps(declared, dict(steps)))

@@ -28,8 +28,8 @@ TEXTS: tuple[Type, ...] = ("string", "file", "directory")
 
 
 @st.composite
-def parameters(draw: DrawFn, types: tuple[Type, ...] = TYPES) -> Parameter:
-    """Valid parameters: any type, some with limits, some with a default that keeps them."""
+def parameters(draw: DrawFn, types: tuple[Type, ...] = TYPES, *, optional: bool = False) -> Parameter:
+    """Valid parameters: any type, some with limits, some with a default that keeps them; `optional` ones if asked."""
     type_ = draw(st.sampled_from(types))
     parameter = Parameter(type_, description=draw(hostile_text()), **draw(_limits(type_)))
     if draw(st.integers(0, 3)) == 0:
@@ -37,14 +37,16 @@ def parameters(draw: DrawFn, types: tuple[Type, ...] = TYPES) -> Parameter:
         parameter = evolve(parameter, enum=members)
     if draw(st.booleans()):
         parameter = evolve(parameter, default=draw(values_for(parameter)))
+    elif optional and draw(st.booleans()):
+        parameter = evolve(parameter, default=None)
     return parameter
 
 
 def declarations(
-    types: tuple[Type, ...] = TYPES, least: int = 0, most: int = 5
+    types: tuple[Type, ...] = TYPES, least: int = 0, most: int = 5, *, optional: bool = False
 ) -> SearchStrategy[dict[str, Parameter]]:
     """The parameters of one pipeline, by key."""
-    return st.dictionaries(keys(), parameters(types), min_size=least, max_size=most)
+    return st.dictionaries(keys(), parameters(types, optional=optional), min_size=least, max_size=most)
 
 
 @st.composite

@@ -21,7 +21,8 @@ from typing import Any
 
 from penstock.contract.run import ENDED, Failure, RunReport, RunRequest, StepReport
 from penstock.snapshot import Archive, extract
-from penstock.spec.command import Reference, fill
+from penstock.spec.command import Reference
+from penstock.spec.optional import filled
 from penstock_tiny import steps
 
 State = dict[str, Any]
@@ -59,6 +60,7 @@ def create(folder: Path, run: RunRequest) -> None:
     plan = json.loads(plan_of(folder, run.publication.external).read_bytes())
     given = run.parameters
     asked = {"values": {**given.texts, **given.artifacts}, "bundled": dict(given.bundled), "plan": plan}
+    asked["absent"] = sorted(given.absent)
     queued = {step["name"]: {"state": "queued"} for step in plan["steps"]}
     draft = place.with_name(f".{uuid.uuid4().hex}")
     write(draft / "run.json", json.dumps(asked).encode())
@@ -174,15 +176,15 @@ class _Moved:
             else:
                 self._end(name, "succeeded", outputs=steps.outputs(folder, plan), exit_code=0)
 
-    def _known(self, reference: Reference) -> str:
-        """The text of a parameter, or of an output of a step that has succeeded."""
+    def _known(self, reference: Reference) -> str | None:
+        """The text of a parameter, None of one without a value, or of an output of a step that has succeeded."""
         if reference.scope == "steps":
             step, _, output = reference.names
             return str(self.state["steps"][step]["outputs"][output])
         (name,) = reference.names
         archive = self._archive(self.run["bundled"].get(name))
         if archive is None:
-            return str(self.run["values"][name])
+            return None if name in self.run["absent"] else str(self.run["values"][name])
         unpacked = self.place / "data" / f"{name}-{uuid.uuid4().hex}"
         extract(archive, unpacked)
         return str(unpacked / Path(archive.path).name if archive.kind == "file" else unpacked)
@@ -205,5 +207,5 @@ class _Moved:
             self.state |= {"state": "failed", "error": failed[0]["error"]} if failed else {"state": "succeeded"}
         for name, text in self.run["plan"]["outputs"].items():
             with contextlib.suppress(KeyError):
-                self.state["outputs"][name] = fill(text, self._known)
+                self.state["outputs"][name] = filled(text, self._known)
         self.state["ended"] = _now()

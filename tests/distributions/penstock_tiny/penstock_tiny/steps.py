@@ -11,13 +11,14 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from penstock.errors import PenstockError
 from penstock.snapshot import Archive, extract
-from penstock.spec.command import Reference, fill
+from penstock.spec.command import Reference
+from penstock.spec.optional import Resolve, arguments, given, variables
 from penstock.spec.values import MAX_TEXT, ValueInvalid, read_output
 
 RUNNER = Path(__file__).with_name("runner.py")
@@ -32,7 +33,7 @@ class Failed(Exception):
         self.code, self.exit_code = code, exit_code
 
 
-def start(folder: Path, plan: Plan, code: Archive | None, known: Callable[[Reference], str]) -> None:
+def start(folder: Path, plan: Plan, code: Archive | None, known: Resolve) -> None:
     """Start a step's process. `known` says parameters and outputs of other steps. Raises Failed."""
     shutil.rmtree(folder, ignore_errors=True)  # of a start that was cut short before anything ran
     for part in (
@@ -41,9 +42,9 @@ def start(folder: Path, plan: Plan, code: Archive | None, known: Callable[[Refer
         *(f"outputs/{name}" for name, kind in plan["outputs"].items() if kind == "directory"),
     ):
         (folder / part).mkdir(parents=True)
-    inputs: dict[str, str] = {}
+    inputs: dict[str, str | None] = {}
 
-    def text(reference: Reference) -> str:
+    def text(reference: Reference) -> str | None:
         if reference.scope == "outputs":
             return str(folder / "outputs" / reference.names[0])
         return inputs[reference.names[0]] if reference.scope == "inputs" else known(reference)
@@ -53,11 +54,11 @@ def start(folder: Path, plan: Plan, code: Archive | None, known: Callable[[Refer
             (folder / "work").mkdir()
         else:
             extract(code, folder / "work")
-        inputs.update({name: fill(value, text) for name, value in plan["inputs"].items()})
+        inputs.update(given(plan["inputs"], text))
         env = {"PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"}
         env |= {"HOME": os.environ.get("HOME", "/"), "TMPDIR": str(folder / "tmp")}
-        env |= {name: fill(value, text) for name, value in plan["env"].items()}
-        _launch(folder, [fill(word, text) for word in plan["command"]], env)
+        env |= variables(plan["env"], text)
+        _launch(folder, arguments(plan["command"], text), env)
     except (OSError, ValueError, PenstockError) as error:
         raise Failed("step_not_started", f"could not be started: {error}") from None
 
