@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from penstock.contract.run import Absent, RunReport, RunRequest
 from penstock.contract.target import Target
 from penstock.errors import PenstockError, TargetRefused
-from penstock_local import database, environments, queue, reports, request, store, wake
+from penstock_local import database, environments, queue, reports, request, store, troubles, wake
 from penstock_local.layout import Layout
 from penstock_local.options import LocalOptions
 
@@ -57,6 +57,7 @@ def _withdraw(layout: Layout, run: str) -> None:
 def look(target: Target, runs: Sequence[str]) -> dict[str, RunReport | Absent]:
     """What the queue says of each run, as of one moment; an engine that died meanwhile is started again.
 
+    While it waits for its machine, one run that has not ended raises that, and of several those are left out.
     Raises TargetUnavailable.
     """
     layout = Layout.of(target)
@@ -72,6 +73,11 @@ def look(target: Target, runs: Sequence[str]) -> dict[str, RunReport | Absent]:
         if job["ended"] is not None:  # its engine may have died just before it did this
             with contextlib.suppress(OSError):
                 environments.forget(layout, job["id"])
+    paused = troubles.noted(layout) if unfinished else None
+    if paused is not None:
+        if len(found) == 1:
+            raise paused
+        found = {run: job for run, job in found.items() if job is None or job[0]["ended"] is not None}
     return {run: Absent() if job is None else reports.run_report(*job) for run, job in found.items()}
 
 
