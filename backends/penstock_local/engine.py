@@ -9,6 +9,7 @@ import contextlib
 import os
 import selectors
 import signal
+import sqlite3
 import sys
 import time
 from collections.abc import Sequence
@@ -16,7 +17,18 @@ from pathlib import Path
 from typing import Any
 
 from penstock.errors import PenstockError, one_line
-from penstock_local import baseline, binding, database, environments, moving, ownership, processes, starting, wake
+from penstock_local import (
+    baseline,
+    binding,
+    database,
+    environments,
+    moving,
+    ownership,
+    processes,
+    starting,
+    troubles,
+    wake,
+)
 from penstock_local.clock import Clock
 from penstock_local.layout import Layout
 from penstock_local.schedule import Schedule
@@ -69,7 +81,9 @@ class Engine:
     def _sweep(self) -> None:
         try:
             environments.sweep(self._layout, self._database)
-        except OSError as error:
+        except (OSError, sqlite3.Error) as error:
+            if not (isinstance(error, OSError) or troubles.is_machines(error)):
+                raise
             _note(self._layout, f"cannot remove environments that nobody needs: {error}")
 
     def run(self) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from attrs import evolve
 
 from penstock.errors import PenstockError, one_line
-from penstock_local import environments, request, store
+from penstock_local import environments, request, store, troubles
 from penstock_local.jobs import Job, Step
 from penstock_local.layout import Layout
 
@@ -23,7 +23,7 @@ class JobUnreadable(Exception):
 
 
 def read_job(layout: Layout, row: sqlite3.Row, steps: Sequence[sqlite3.Row]) -> tuple[Job, list[Step]]:
-    """A job and its steps that have begun and not ended. Raises JobUnreadable."""
+    """A job and its steps that have begun and not ended. Raises JobUnreadable, and trouble of the machine as it is."""
     try:
         plan = store.read_plan(layout, row["publication"])
         asked = request.read(row["request"])
@@ -32,9 +32,11 @@ def read_job(layout: Layout, row: sqlite3.Row, steps: Sequence[sqlite3.Row]) -> 
         job = Job.of(row["seq"], row["id"], plan, parameters, kept.environment)
         job.started = row["started"] is not None
         return job, _restore(job, steps)
-    except PenstockError as error:
-        raise JobUnreadable(str(error), error.code) from None
     except Exception as error:
+        if troubles.is_machines(error):
+            raise
+        if isinstance(error, PenstockError):
+            raise JobUnreadable(str(error), error.code) from None
         why = f"what the queue holds of the run is damaged ({one_line(error)}); trigger it again"
         raise JobUnreadable(why, "run_damaged") from None
 

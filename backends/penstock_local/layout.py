@@ -24,6 +24,7 @@ class Layout:
         self.wake = root / "wake"
         self.lock = root / "engine.lock"
         self.log = root / "engine.log"
+        self.trouble = root / "engine.trouble"
         self.publications = root / "publications"
         self.owners = root / "owners"
         self.publishing = root / "publications.lock"

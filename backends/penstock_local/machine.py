@@ -13,7 +13,7 @@ from penstock.errors import PenstockError
 from penstock.spec import Pipeline, Resources
 from penstock.spec.command import Reference, references
 from penstock.spec.quantity import bytes_text
-from penstock_local import binding, database, ownership, queue, wake
+from penstock_local import binding, database, ownership, queue, troubles, wake
 from penstock_local.layout import Layout, unusable
 from penstock_local.options import LocalOptions
 
@@ -98,6 +98,7 @@ def health(layout: Layout, options: LocalOptions) -> Health:
         elif waiting:
             wake.heal(layout, waiting="queued" in waiting)
         running = "running" if wake.listening(layout) else "not running; it starts with the next run"
+        paused = troubles.noted(layout) if waiting else None
     except PenstockError as error:
         return Health(ok=False, lines=(*lines, str(error)))
     except OSError as error:
@@ -110,4 +111,6 @@ def health(layout: Layout, options: LocalOptions) -> Health:
         f"runs: {waiting.get('queued', 0)} queued, {waiting.get('running', 0)} running",
         f"publications: {publications}, endpoints: {endpoints}",
     ]
+    if paused is not None:
+        return Health(ok=False, lines=(*lines, str(paused)))
     return Health(ok=True, lines=tuple(lines))

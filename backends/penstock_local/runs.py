@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from penstock.contract.run import Absent, RunReport, RunRequest
 from penstock.contract.target import Target
 from penstock.errors import PenstockError, TargetRefused
-from penstock_local import binding, database, environments, ownership, queue, reports, request, store, wake
+from penstock_local import binding, database, environments, ownership, queue, reports, request, store, troubles, wake
 from penstock_local.layout import Layout, unusable
 from penstock_local.options import LocalOptions
 
@@ -60,6 +60,7 @@ def look(target: Target, runs: Sequence[str]) -> dict[str, RunReport | Absent]:
 
     Raises TargetUnavailable; of runs that have not ended Conflict `root_copied` in a copy, which does not follow them,
     and ConfigInvalid `not_owned` when no engine looks after them and somebody else would have to start it.
+    While it waits for its machine, one run that has not ended raises that, and of several those are left out.
     """
     layout = Layout.of(target)
     if not layout.has_queue():
@@ -79,6 +80,11 @@ def look(target: Target, runs: Sequence[str]) -> dict[str, RunReport | Absent]:
         if job["ended"] is not None and not guest:  # its engine may have died just before it did this
             with contextlib.suppress(OSError):
                 environments.forget(layout, job["id"])
+    paused = troubles.noted(layout) if unfinished else None
+    if paused is not None:
+        if len(found) == 1:
+            raise paused
+        found = {run: job for run, job in found.items() if job is None or job[0]["ended"] is not None}
     return {run: Absent() if job is None else reports.run_report(*job) for run, job in found.items()}
 
 

@@ -14,7 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from penstock_local import failures, processes, queue, steps
+from penstock.errors import PenstockError
+from penstock_local import failures, processes, queue, steps, troubles
 from penstock_local.attempts import Attempts
 from penstock_local.clock import Clock
 from penstock_local.intake import JobUnreadable, read_job
@@ -49,6 +50,8 @@ class Schedule:
         self._last = 0
         self._ready: list[tuple[tuple[int, int], Step]] = []
         self._prepared: list[tuple[Step, Prepared]] = []
+        self._noted: list[tuple[Step, Prepared]] = []
+        self._pause = troubles.Pause(layout)
         self._writes: list[queue.Write] = []
         self._durable = False
         self._gone: list[str] = []
@@ -64,14 +67,25 @@ class Schedule:
 
     def look(self) -> None:
         """Take in the jobs that are new and the cancellations that were asked for. Raises sqlite3.Error, OSError."""
+        try:
+            self._look()
+        except (OSError, PenstockError, sqlite3.Error) as error:
+            self._pause_for(error, self.look)
+
+    def _look(self) -> None:
         self._adopt(queue.settings(self.database))
         interrupted: list[Step] = []
         left: dict[str, Path] = {}
+        met: Exception | None = None
         for row in queue.jobs_after(self.database, self._last):
+            try:
+                rows = queue.steps(self.database, row["seq"]) if row["started"] is not None else []
+                interrupted += self._add(row, rows)
+            except (OSError, PenstockError, sqlite3.Error) as error:  # the jobs before it are taken in all the same
+                met = error
+                break
             self._last = row["seq"]
-            rows = queue.steps(self.database, row["seq"]) if row["started"] is not None else []
             left |= {item["token"]: self._layout.log_of(row["id"], item["name"]) for item in rows if item["token"]}
-            interrupted += self._add(row, rows)
         if left:
             processes.end_leftovers(set(left), left.values(), PATIENCE)
         for step in interrupted:
@@ -79,6 +93,8 @@ class Schedule:
         for seq in queue.cancel_asked(self.database):
             if seq in self.jobs and not self.jobs[seq].canceled:
                 self._cancel(self.jobs[seq])
+        if met is not None:
+            raise met
 
     def _add(self, row: sqlite3.Row, rows: Sequence[sqlite3.Row]) -> list[Step]:
         """Take in one job; returns its steps that an earlier engine left running.
@@ -136,23 +152,45 @@ class Schedule:
         Raises sqlite3.Error.
         """
         self.preparation.collect()
-        while True:
+        while not self._pause.left:
             self._choose()
-            chosen, self._prepared = self._prepared, []
-            for step, _ in chosen:
+            for step, _ in self._prepared:
                 self._note_start(step)
-            self._flush()
-            for step, prepared in chosen:
+            self._noted, self._prepared = self._noted + self._prepared, []
+            if not self._flush():
+                return
+            noted, self._noted = self._noted, []
+            for step, prepared in noted:
                 self._spawn(step, prepared)
             if not self._writes:
                 return
 
-    def _flush(self) -> None:
+    def _flush(self) -> bool:
+        """Write down what is to be; False when the machine does not let us, and it is kept for the next try."""
         if self._writes:
-            queue.write(self.database, self._writes, self._durable)
+            try:
+                queue.write(self.database, self._writes, self._durable)
+            except sqlite3.Error as error:
+                self._pause_for(error)
+                return False
             self._writes, self._durable = [], False
+            self._pause.over()
         while self._gone:
             self.preparation.forget(self._gone.pop())
+        return True
+
+    def _pause_for(self, error: Exception, then: Callable[[], None] = lambda: None) -> None:
+        """Start nothing for a while for trouble of the machine, and then do something. Raises any other error."""
+        if not troubles.is_machines(error):
+            raise error
+        self._clock.later(self._pause.begin(error), then)
+
+    def _put_back(self, step: Step, error: Exception) -> None:
+        """Let a step wait that the machine could not start: it has not begun, and nothing is counted."""
+        self._free += step.slots
+        step.attempt, step.token = step.attempt - 1, ""
+        self._line_up(step)
+        self._pause_for(error)
 
     def _line_up(self, step: Step) -> None:
         heapq.heappush(self._ready, (step.rank, step))
@@ -181,6 +219,9 @@ class Schedule:
         if isinstance(result, Prepared) and not step.ended:
             self._prepared.append((step, result))
             return
+        if isinstance(result, Exception) and not step.ended and troubles.is_machines(result):
+            self._put_back(step, result)
+            return
         self._free += step.slots
         self.preparation.clean(step, keep_work=False)
         if isinstance(result, Exception) and not step.ended:
@@ -195,9 +236,17 @@ class Schedule:
 
     def _spawn(self, step: Step, start: Prepared) -> None:
         log = self._layout.log_of(step.job.id, step.name)
+        if step.ended:  # canceled while the machine had no room to note its start
+            self._free += step.slots
+            self.preparation.clean(step, keep_work=False)
+            return
         try:
             self.attempts.start(step, start.command, start.folder, start.environment, log)
         except (OSError, ValueError) as error:
+            if troubles.is_machines(error):
+                self._note_waiting(step)
+                self._put_back(step, error)
+                return
             self._free += step.slots
             self.preparation.clean(step, keep_work=False)
             message = failures.not_started(step, start.command, start.environment, error)
@@ -211,15 +260,20 @@ class Schedule:
 
     def _over(self, step: Step) -> None:
         """Say what an attempt came to, now that nothing of it is left."""
-        self._free += step.slots
         outputs: dict[str, str] = {}
         code, message = failures.of_exit(step)
-        if not code:
+        if not code and not step.ended:
             try:
                 outputs = steps.read_outputs(step)
             except steps.OutputWrong as error:
+                if troubles.is_machines(error):
+                    self._pause_for(error, lambda: self._over(step))
+                    return
                 code, message = error.code, str(error)
+        self._free += step.slots
         self.preparation.clean(step, keep_work=bool(code))
+        if step.ended:  # canceled while the machine did not let us read what it came to
+            return
         if step.job.canceled:
             self._end_step(step, "canceled")
         elif code:

@@ -186,6 +186,7 @@ permission_denied TargetUnavailable retry=30: The credentials may not do this at
 quota_exhausted TargetUnavailable retry=60: A quota of the target is used up; what was accepted waits.
 sync_unfinished TargetUnavailable retry=2: The target works at the state of an endpoint; it is looked at again.
 publishing_elsewhere TargetUnavailable retry=1: Somebody publishes; what is to be retired waits.
+engine_paused TargetUnavailable retry=1: The local target's engine waits until its machine has what it lacks.
 engine_not_started TargetUnavailable retry=10: The local target's engine does not come up; the message says why.
 queue_corrupt TargetUnavailable: The local target's queue cannot be read; move it away and submit again.
 queue_newer TargetUnavailable: The local target's queue was written by a newer penstock; use that one.

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import shutil
 import signal
+import subprocess
 import sys
 import time
 import uuid
@@ -160,6 +163,52 @@ def places(tmp_path):
 
     yield make
     _clear(tmp_path)
+
+
+class Disk:
+    """A small file system of the test's own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.ballast = folder / "ballast"
+
+    def fill(self) -> None:
+        """Leave no byte free, and no inode where those are few."""
+        self.ballast.mkdir()
+        with (self.ballast / "bytes").open("wb", buffering=0) as file, pytest.raises(OSError, match="space"):
+            while True:
+                file.write(b"x" * 4096)
+
+    def fill_inodes(self) -> None:
+        """Leave no inode free."""
+        self.ballast.mkdir()
+        with pytest.raises(OSError, match="space"):
+            for number in itertools.count():
+                (self.ballast / f"{number}").touch()
+
+    def clear(self) -> None:
+        """Give it all back."""
+        shutil.rmtree(self.ballast)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """Make a file system: `small_disk(size="1m")`, options as tmpfs has them."""
+    made = []
+
+    def make(**options) -> Disk:
+        folder = tmp_path / "small"
+        folder.mkdir()
+        said = ",".join(f"{name}={value}" for name, value in {"size": "1m", **options}.items())
+        command = ["mount", "-t", "tmpfs", "-o", said, "penstock-test", folder]
+        if subprocess.run(command, check=False, capture_output=True).returncode:
+            pytest.skip("a small disk needs the right to mount")
+        made.append(folder)
+        return Disk(folder)
+
+    yield make
+    for folder in made:
+        subprocess.run(["umount", "-l", folder], check=True)
 
 
 def _clear(folder: Path) -> None:

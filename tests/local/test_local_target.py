@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from penstock.contract.run import RunRef
 from penstock.contract.target import EndpointState, EndpointVersion, Location, Problem, Publication
 from penstock.errors import PenstockError, TargetRefused, TargetUnavailable
 from penstock.spec import Defaults, Parameter, Pipeline, Resources, Step
@@ -282,20 +281,6 @@ def test_a_root_that_cannot_be_made_is_a_clear_line(places, tmp_path):
 
 
 @pytest.fixture
-def small_disk(tmp_path):
-    """A folder with 1 MiB of space."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "penstock-test", folder], check=False, capture_output=True
-    )
-    if mounted.returncode:
-        pytest.skip("a small disk needs the right to mount")
-    yield folder
-    subprocess.run(["umount", "-l", folder], check=True)
-
-
-@pytest.fixture
 def locked(tmp_path):
     """A folder that cannot be written; its owner may be root, whom permissions do not stop."""
     folder = tmp_path / "locked"
@@ -321,55 +306,19 @@ def test_an_unwritable_root_is_a_clear_line(places, locked):
     assert not hooks.penstock_check_target(place.target).ok
 
 
-def fill(folder: Path) -> Path:
-    path = folder / "ballast"
-    with path.open("wb", buffering=0) as file, pytest.raises(OSError, match="space"):
-        while True:
-            file.write(b"x" * 4096)
-    return path
-
-
 def test_a_full_disk_is_a_clear_line_and_the_run_goes_on_later(places, small_disk):
-    place = places(root=small_disk / "root", idle=0.1)
+    disk = small_disk()
+    place = places(root=disk.folder / "root", idle=0.1)
     publication = place.publish({"one": "true"})
     place.wait(place.start(publication))
     place.until(lambda: not place.engines(), "the engine does not end")
-    ballast = fill(small_disk)
+    disk.fill()
     with pytest.raises(PenstockError, match=r"(No space left|disk is full).*free some space") as caught:
         for number in range(200):
             place.start(publication, run=f"run-{number}")
     assert isinstance(caught.value, TargetUnavailable)
     with pytest.raises(TargetUnavailable, match=r"(No space left|disk is full).*free some space"):
         place.publish({"one": "false", "two": Step(command="true", description="x" * 100)})
-    ballast.unlink()
+    disk.clear()
     assert place.wait(place.start(publication, run="run-0")).state == "succeeded"
     assert place.wait(place.start(publication, run="run-199")).state == "succeeded"
-
-
-def test_an_engine_whose_disk_fills_up_ends_cleanly_and_the_next_goes_on(places, small_disk, tmp_path):
-    place = places(root=small_disk / "root")
-    script = f"touch {tmp_path}/up; while ! test -e {tmp_path}/go; do sleep 0.02; done"
-    steps = {"s0": Step(command=["sh", "-c", script])}
-    steps |= {f"s{n}": Step(command="true", after=(f"s{n - 1}",)) for n in range(1, 40)}
-    run = place.submit(steps)
-    place.until((tmp_path / "up").exists, "the step does not start")
-    ballast = fill(small_disk)
-    (tmp_path / "go").touch()
-    ended = {"succeeded", "failed"}
-    place.until(lambda: not place.engines() or _state(place, run) in ended, "the engine hangs")
-    ballast.unlink()
-    # A look at a run whose engine has just given up is told why.
-    place.until(lambda: _state(place, run) in ended, "the next engine does not go on")
-    report = place.get(run)
-    if report.state == "failed":  # there was room for the queue, and none for a step's folder
-        assert report.error.code == "step_not_started"
-        assert "No space left" in report.error.message
-    log = place.layout.log.read_text()
-    assert "Traceback" not in log
-
-
-def _state(place, run: RunRef) -> str:
-    try:
-        return place.get(run).state
-    except TargetUnavailable:
-        return "unknown"
