@@ -59,7 +59,8 @@ def expected(
     """What a run of a pipeline of the probe must come to, with these parameters.
 
     `files` are the contents of `file` and `directory` parameters, by the path that is their value. Raises
-    ValueError for a pipeline of which nothing can be said: steps in a circle, or another program than the probe.
+    ValueError for a pipeline of which nothing can be said: steps in a circle, another program than the probe, or a
+    parameter without a value.
     """
     return _Run(pipeline, parameters or {}, files or {}).expected()
 
@@ -92,6 +93,8 @@ class _Run:
         self.steps: dict[str, ExpectedStep] = {}
         for name, parameter in pipeline.parameters.items():
             value = parameters.get(name, parameter.default)
+            if value is None:
+                raise ValueError(f"the parameter `{name}` has no value, of which `checks.optional` asks")
             text = f"\0{value}" if parameter.is_artifact else text_of(parameter.type, value)
             self.texts[f"parameters.{name}"] = text
 
