@@ -23,6 +23,7 @@ class Layout:
         self.publications = root / "publications"
         self.owners = root / "owners"
         self.publishing = root / "publications.lock"
+        self.syncing = root / "endpoints.lock"
         self.archives = root / "archives"
         self.endpoints = root / "endpoints"
         self.environments = root / "environments"
