@@ -9,11 +9,14 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
+from penstock import locks
 from penstock.errors import TargetUnavailable
 from penstock_local import environments, ownership, request
 from penstock_local.layout import Layout, unusable
 
 VERSION = 2
+_WRITE_LOCK = 120
+"""The byte of the file `-shm` that whoever writes has locked: `WAL_WRITE_LOCK` in SQLite's file format."""
 _SETTINGS = """
 CREATE TABLE IF NOT EXISTS settings (
     id INTEGER PRIMARY KEY CHECK (id = 1),
@@ -147,12 +150,33 @@ def opened_if_there(layout: Layout) -> Iterator[sqlite3.Connection | None]:
 
 @contextlib.contextmanager
 def deciding(layout: Layout) -> Iterator[sqlite3.Connection]:
-    """The queue for one decision, alone with it; what is written is on disk at the end. Raises as `opened`."""
+    """The queue for one decision, alone with it; what is written is on disk at the end. Raises as `opened`.
+
+    A commit that fails leaves nothing that a later look at the log could take for committed, where that can be.
+    """
     with opened(layout) as database:
         database.execute("PRAGMA synchronous = FULL")
         database.execute("BEGIN IMMEDIATE")
         yield database
-        database.execute("COMMIT")
+        try:
+            database.execute("COMMIT")
+        except sqlite3.Error as error:
+            if database.in_transaction:
+                database.execute("ROLLBACK")
+            if getattr(error, "sqlite_errorcode", 0) != sqlite3.SQLITE_FULL:  # then it lies nowhere whole
+                with contextlib.suppress(sqlite3.Error):
+                    write_over(database)
+            raise
+
+
+def write_over(database: sqlite3.Connection) -> None:
+    """Write what changes nothing in the place of a decision whose commit failed. Raises sqlite3.Error.
+
+    It may lie in the log whole, with only the last sync, or the index beside the log, missing.
+    """
+    database.execute("BEGIN IMMEDIATE")
+    database.execute(f"PRAGMA user_version = {VERSION}")
+    database.execute("COMMIT")
 
 
 def _unavailable(path: Path, error: sqlite3.Error) -> TargetUnavailable:
@@ -168,7 +192,8 @@ def _unavailable(path: Path, error: sqlite3.Error) -> TargetUnavailable:
     elif "readonly" in why or "unable to open" in why:
         why = "it cannot be written"
     elif "locked" in why:
-        return TargetUnavailable(f"the queue `{path}` is busy; try again")
+        by = locks.holder(path.with_name(path.name + "-shm"), _WRITE_LOCK)
+        return TargetUnavailable(f"the queue `{path}` is busy{by and f', {by} writes it'}; try again", code="lock_held")
     return TargetUnavailable(
         f"cannot use the queue `{path}`: {why}; free some space or give the target a `root` that can be written",
         retry_after=10.0,

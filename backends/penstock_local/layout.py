@@ -28,6 +28,7 @@ class Layout:
         self.publications = root / "publications"
         self.owners = root / "owners"
         self.publishing = root / "publications.lock"
+        self.syncing = root / "endpoints.lock"
         self.archives = root / "archives"
         self.unpacked = root / "unpacked"
         self.endpoints = root / "endpoints"

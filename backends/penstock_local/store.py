@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -16,6 +15,7 @@ from typing import Any
 
 from attrs import asdict
 
+from penstock import locks
 from penstock.contract.target import Compiled, EndpointState, Publication, Target
 from penstock.errors import RegistryError, TargetRefused, TargetUnavailable
 from penstock.opening import read_file
@@ -33,6 +33,13 @@ _SWAPPED = (errno.ELOOP, errno.EINVAL, errno.ENOTDIR, errno.EISDIR, errno.EFBIG)
 _MARK, _SHORT = 32, 8
 """Digits of the document's own digest in a publication's name: as many as nobody meets by trying, and once fewer."""
 
+_PATIENCE = 10.0
+"""Seconds to wait for a retirement in the same root, which takes much less."""
+_RETIRE_PATIENCE = 0.5
+"""Seconds that a retirement waits for whoever publishes; it is tried again."""
+_SYNC_PATIENCE = 1.0
+"""Seconds to wait for somebody else who writes the state of an endpoint, which takes milliseconds."""
+
 
 def publish(target: Target, snapshot: Snapshot, compiled: Compiled) -> Publication:
     """Put a compiled snapshot and its archives under the root, and note whose they are. Idempotent.
@@ -43,7 +50,7 @@ def publish(target: Target, snapshot: Snapshot, compiled: Compiled) -> Publicati
     ownership.make(layout)
     external = _external_of(layout, compiled)
     try:
-        with _publishing(layout):
+        with _publishing(layout, _PATIENCE, exclusive=False):
             _own(layout, external, target)
             for archive in snapshot.archives.values():
                 _put(archive.location, layout.archive(archive.digest))
@@ -65,7 +72,7 @@ def retire(target: Target, publication: Publication) -> bool:
     if not layout.publications.exists():
         return True
     try:
-        with _publishing(layout):
+        with _publishing(layout, _RETIRE_PATIENCE, exclusive=True):
             mine = owners / _owner(target)
             if any(path != mine for path in owners.glob("[!.]*")):
                 mine.unlink(missing_ok=True)
@@ -143,7 +150,8 @@ def write_endpoint(layout: Layout, endpoint: EndpointState) -> None:
     ownership.make(layout)
     path = layout.endpoints / f"{endpoint.id}.json"
     try:
-        with _publishing(layout):
+        # Of its own: a gate that closes waits for nobody who publishes.
+        with _locked(layout.syncing, _SYNC_PATIENCE, exclusive=True, code="lock_held"):
             if _revision(path) > endpoint.revision:
                 return
             if endpoint.deleted:
@@ -166,7 +174,10 @@ def _own(layout: Layout, external: str, target: Target) -> None:
     owners = layout.owners_of(external)
     if not owners.exists():
         earlier = layout.publication(external).exists()
-        owners.mkdir(0o700)
+        try:
+            owners.mkdir(0o700)
+        except FileExistsError:  # somebody else publishes the same
+            earlier = False
         sync_folder(layout.owners)
         if earlier:  # from a time without owners: somebody's, nobody knows whose, so it stays
             write_file(owners / "unknown", b"")
@@ -226,11 +237,24 @@ def _put(source: Path, destination: Path) -> None:
 
 
 @contextlib.contextmanager
-def _publishing(layout: Layout) -> Iterator[None]:
-    # Retiring looks at what every publication needs; a publish in between would lose its archives.
-    handle = os.open(layout.publishing, os.O_RDWR | os.O_CREAT, 0o600)
+def _publishing(layout: Layout, seconds: float, *, exclusive: bool) -> Iterator[None]:
+    """Publish beside others who do, or retire alone. Raises TargetUnavailable when it is not to be had in time.
+
+    Retiring looks at what every publication needs; a publish in between would lose its archives.
+    """
+    with _locked(
+        layout.publishing, seconds, exclusive=exclusive, code="publishing_elsewhere" if exclusive else "lock_held"
+    ):
+        yield
+
+
+@contextlib.contextmanager
+def _locked(path: Path, seconds: float, *, exclusive: bool, code: str) -> Iterator[None]:
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        if not locks.take(handle, exclusive=exclusive, seconds=seconds):
+            by = locks.holder(path) or "somebody else"
+            raise TargetUnavailable(f"`{path}` has been locked for {seconds:g} s: {by} is at work there", code=code)
         yield
     finally:
         os.close(handle)

@@ -185,6 +185,7 @@ credentials_expired TargetUnavailable retry=30: The target does not take the cre
 permission_denied TargetUnavailable retry=30: The credentials may not do this at the target; the message says where.
 quota_exhausted TargetUnavailable retry=60: A quota of the target is used up; what was accepted waits.
 sync_unfinished TargetUnavailable retry=2: The target works at the state of an endpoint; it is looked at again.
+lock_held TargetUnavailable retry=1: Somebody else is at work in the same place for too long; the message says who.
 publishing_elsewhere TargetUnavailable retry=1: Somebody publishes; what is to be retired waits.
 engine_paused TargetUnavailable retry=1: The local target's engine waits until its machine has what it lacks.
 engine_not_started TargetUnavailable retry=10: The local target's engine does not come up; the message says why.
@@ -209,6 +210,7 @@ registry_newer RegistryError: The registry was written by a newer penstock; use 
 registry_not_owned RegistryError http=500: The registry is another user's, who alone changes it; call as that user.
 registry_older RegistryError: The registry is of a penstock too old to be read; move it away.
 registry_read_only RegistryError http=503: The registry, or a file beside it, cannot be written by this user.
+registry_undecided RegistryError http=503: Whether it was changed is not known; look, or repeat it with its key.
 registry_replaced RegistryError http=503: The file was replaced or taken away while it was open; restart what has it.
 archive_corrupt RegistryError http=500: An archive is not what was published; publish it again.
 archive_missing RegistryError http=500: An archive beside the registry is gone; publish it again.

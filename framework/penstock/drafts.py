@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from penstock.locks import take
+
 SQLITE = ("-wal", "-shm", "-journal")
 """What SQLite may lay beside a database, by how its name goes on."""
 
@@ -43,9 +45,8 @@ def _make(folder: Path, prefix: str, suffix: str) -> tuple[Path, int]:
         place = folder / f"{prefix}{os.urandom(6).hex()}{suffix}"
         handle = os.open(place, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
-            # Whoever sweeps between these two lines takes it for a dead writer's.
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            if _has_name(handle, place):
+            # Whoever sweeps between these two lines takes it for a dead writer's, and is not waited for.
+            if take(handle, exclusive=True, seconds=0) and _has_name(handle, place):
                 return place, handle
         except BaseException:
             os.close(handle)

@@ -225,7 +225,17 @@ class TargetRefused(PenstockError):
 
 
 class RegistryError(PenstockError):
-    """The registry file, or an archive beside it, cannot be used."""
+    """The registry file, or an archive beside it, cannot be used.
+
+    `undone` is what that means for the call which met it: a part of the message, and not of the `cause`, which may be
+    told of something else that came of it.
+    """
+
+    def __init__(
+        self, message: str, *, code: str | None = None, details: Iterable[Problem] = (), undone: str = ""
+    ) -> None:
+        super().__init__(f"{message}; {undone}" if undone else message, code=code, details=details)
+        self.cause = message
 
 
 class WaitTimeout(PenstockError):

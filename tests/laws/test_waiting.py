@@ -52,6 +52,18 @@ def test_never_given_up(harness):
         same(12, [one.id for one in busy.requests], [run.id], "what the target took")
 
 
+def test_repeated_while_it_waits(harness):
+    """Is who repeats a key told that its run still waits for its target?"""
+    busy = _Busy("5", 1, TargetUnavailable("away for a while", retry_after=60.0))
+    with harness.workspace(plugins=[("busy", busy)]) as ws:
+        name = ws.create_endpoint("one", set_up(harness, ws, "a")).name
+        first, again = (ws.runs.submit(name, parameters={"depth": 5}, idempotency_key="k") for _ in range(2))
+        same(8, (again.run.id, again.replayed), (first.run.id, True), "the key again")
+        told = [warning for warning in again.warnings if first.run.id in warning and "waits" in warning]
+        same(12, len(told), 1, f"the warnings that run {first.run.id} waits, when its key is repeated")
+        ws.runs.cancel(first.run.id)
+
+
 def test_waiting_stays(harness):
     """Is what a run came through kept while the run waits for its target?"""
     registry, held = harness.new_registry(), AtHandOver()

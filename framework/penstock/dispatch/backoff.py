@@ -40,9 +40,10 @@ def pause_after(failures: int, retry_after: float) -> float:
 class _Work(threading.Thread):
     """Work with one target. `asked`: since when, by the monotonic clock, it may wait for one answer of the target."""
 
-    def __init__(self, target: str, work: Callable[[], object], deadline: float) -> None:
+    def __init__(self, target: str, work: Callable[[], object], deadline: float, *, at_once: bool) -> None:
         super().__init__(name=f"penstock-{target}", daemon=True)
         self.target = target
+        self.at_once = at_once
         self.deadline = deadline
         self.asked = time.monotonic()
         self.raised: BaseException | None = None
@@ -64,7 +65,8 @@ class Patience:
     """Works with targets for a limited time, and leaves those alone that cannot be reached.
 
     A backend's call cannot be interrupted: work that takes longer is left behind and ends with the process, so it must
-    be something that may be interrupted anywhere. While it is there nobody of this process begins more with its target.
+    be something that may be interrupted anywhere. While it is there nobody of this process begins more with its target,
+    but for what is told at once.
     """
 
     def __init__(self, registry: Registry) -> None:
@@ -72,22 +74,24 @@ class Patience:
         self._left: list[_Work] = []
         self._lock = threading.Lock()
 
-    def work(self, seconds: float, works: Mapping[str, Callable[[], object]]) -> dict[str, TargetUnavailable]:
+    def work(
+        self, seconds: float, works: Mapping[str, Callable[[], object]], *, at_once: bool = False
+    ) -> dict[str, TargetUnavailable]:
         """Work with targets, each in a thread, for at most so many seconds; returns whose work is not done, and why.
 
-        Raises what the work raises.
+        What is told `at_once` waits for no other work that was left behind. Raises what the work raises.
         """
         deadline = time.monotonic() + seconds
         late: dict[str, TargetUnavailable] = {}
         begun: list[_Work] = []
-        busy = {one.target for one in self._left}
+        busy = {one.target for one in self._left if one.at_once == at_once}
         try:
             for target in sorted(works, key=busy.__contains__):  # who is waited for already delays nobody else
-                waiting = self._still_waiting(target, deadline)
+                waiting = self._still_waiting(target, deadline, at_once=at_once)
                 if waiting is not None:
                     late[target] = waiting
                     continue
-                begun.append(_Work(target, works[target], deadline))
+                begun.append(_Work(target, works[target], deadline, at_once=at_once))
                 begun[-1].start()
             for one in begun:
                 one.join(max(0.0, deadline - time.monotonic()))
@@ -127,10 +131,10 @@ class Patience:
             with suppress(RegistryError):
                 self._registry.outbox.reached(target)
 
-    def _still_waiting(self, target: str, deadline: float) -> TargetUnavailable | None:
+    def _still_waiting(self, target: str, deadline: float, *, at_once: bool) -> TargetUnavailable | None:
         """Wait for the work that was left behind; why nothing else is begun, when it does not end."""
         for one in self._left:
-            if one.target == target:
+            if (one.target, one.at_once) == (target, at_once):
                 one.join(max(0.0, min(deadline - time.monotonic(), HANGS - one.silence)))
                 if one.is_alive():
                     since = datetime.now(UTC) - timedelta(seconds=one.silence)

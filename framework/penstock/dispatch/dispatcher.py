@@ -1,7 +1,8 @@
 """Handing over and following in the background, for servers: accepted runs wait for nobody who called.
 
 One thread finds what is due, and each target has a thread of its own while there is work for it, so that one which is
-slow or away holds up no other. Several dispatchers on one registry share the work: what one took is left alone by the
+slow or away holds up no other, and one more for what it is told at once: that a gate has closed waits behind no
+hand-over. Several dispatchers on one registry share the work: what one took is left alone by the
 others for a while (`outbox.LEASE`), and is taken by another when this process dies.
 """
 
@@ -16,7 +17,7 @@ from functools import partial
 from penstock.dispatch.follow import Follower
 from penstock.dispatch.outbox import Outbox
 from penstock.errors import PenstockError
-from penstock.registry import Registry
+from penstock.registry import AT_ONCE, Registry
 
 _log = logging.getLogger("penstock")
 
@@ -82,6 +83,8 @@ class Dispatcher:
             self._news.wait(_TICK)
 
     def _round(self) -> None:
+        for target in self._registry.outbox.due_targets(AT_ONCE):
+            self._start(f"tell {target}", partial(self._hand_over, target, at_once=True))
         for target in self._registry.outbox.due_targets():
             self._start(target, partial(self._hand_over, target))
         now = time.monotonic()
@@ -100,9 +103,9 @@ class Dispatcher:
             self._workers[name] = threading.Thread(target=work, name=f"penstock-{name}", daemon=True)
             self._workers[name].start()
 
-    def _hand_over(self, target: str) -> None:
+    def _hand_over(self, target: str, *, at_once: bool = False) -> None:
         try:
-            if self._outbox.work_on(target):
+            if self._outbox.work_on(target, at_once=at_once):
                 self._follows.pop(target, None)  # what was just handed over changes soon
         except (PenstockError, OSError) as error:
             _log.warning("what target %s is owed waits: %s", target, error)

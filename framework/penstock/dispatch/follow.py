@@ -106,7 +106,8 @@ class Follower:
         now = self._registry.runs.get(run.id)
         if trouble is None or now.finished:
             return Followed(run=now)
-        return Followed(run=evolve(now, stale=str(trouble)), trouble=trouble)
+        why = trouble.cause if isinstance(trouble, RegistryError) else str(trouble)
+        return Followed(run=evolve(now, stale=why), trouble=trouble)
 
     def _look_at(self, places: Mapping[Placement, Sequence[RunRef]], answers: dict[str, PenstockError | None]) -> None:
         """Look at the runs of one target, noting what stands in the way of each, or None, once its word is there."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -18,9 +18,9 @@ from penstock.contract.run import Failure, RunRequest
 from penstock.contract.target import NativeTrigger
 from penstock.dispatch.backoff import RETRY_MISCONFIGURED, Patience, pause_after
 from penstock.dispatch.retire import retire
-from penstock.errors import PenstockError, TargetRefused, TargetUnavailable
+from penstock.errors import PenstockError, RegistryError, TargetRefused, TargetUnavailable
 from penstock.records import RunRecord
-from penstock.registry import Owed, Registry, copied, sensitive
+from penstock.registry import AT_ONCE, Owed, Registry, copied, sensitive
 from penstock.targets.opened import OpenTargets
 
 _log = logging.getLogger("penstock")
@@ -30,6 +30,11 @@ PATIENCE = 10.0
 
 BUDGET = 1.0
 """How long, in seconds, a command that writes gives to what else is due."""
+
+
+def _cause(error: PenstockError) -> str:
+    """What stands in the way of something that is owed: it was decided, whatever else was not changed."""
+    return error.cause if isinstance(error, RegistryError) else str(error)
 
 
 class Outbox:
@@ -69,13 +74,17 @@ class Outbox:
         """Whether another thread of this process hands it over just now."""
         return owed.kind == "submit" and owed.subject in self._claimed
 
-    def give_time(self, budget: float = BUDGET) -> None:
-        """Do what is due for at most so many seconds. Never raises: it is owed, and somebody will do it later."""
+    def give_time(self, budget: float = BUDGET, *, at_once: bool = False) -> None:
+        """Do what is due for at most so many seconds, or of it what is told `at_once`.
+
+        Never raises: it is owed, and somebody will do it later.
+        """
         if self.wake is not None:
             return self.wake()
+        kinds = AT_ONCE if at_once else None
         try:
-            due = self._registry.outbox.due_targets()
-            self.patience.work(budget, {target: partial(self._work, target) for target in due})
+            due = self._registry.outbox.due_targets(kinds)
+            self.patience.work(budget, {one: partial(self._work, one, kinds) for one in due}, at_once=at_once)
         except Exception as error:
             _log.info("what is due waits: %s", error)
 
@@ -97,7 +106,7 @@ class Outbox:
             with self.claimed(run_id):  # also when nobody waits for it any more
                 for _ in self.patience.in_time(count()):
                     error = self.try_now(owed)
-                    waits[:] = [None if error is None else str(error)]
+                    waits[:] = [None if error is None else _cause(error)]
                     if not isinstance(error, TargetUnavailable):
                         return
                     pause = pause_after(self._registry.outbox.failures(target), error.retry_after)
@@ -107,6 +116,18 @@ class Outbox:
 
         late = self.patience.work(patience, {target: work})
         return waits[0] if waits else str(late[target])
+
+    def deliver(self, run: RunRecord) -> str:
+        """Hand a run over that was accepted before, if that is due and nobody is at it; returns why it waits, if known.
+
+        Raises RegistryError.
+        """
+        owed = Owed(kind="submit", subject=run.id, target=run.target)
+        known = run.waiting.message if run.waiting is not None else ""
+        if not self.is_claimed(owed) and (self._registry.outbox.is_due(owed) or self._registry.outbox.is_stuck(owed)):
+            return self.hand_over(run.id, run.target) or ""
+        breaker = self._registry.outbox.breaker(run.target)
+        return known or (breaker.message if breaker is not None else "")
 
     def try_now(self, owed: Owed) -> PenstockError | None:
         """One try; returns what stood in the way, None when nothing is left to do. Raises RegistryError."""
@@ -123,6 +144,9 @@ class Outbox:
             pause = self.patience.pause(owed.target, error)
             self._registry.outbox.defer(owed, pause, str(error))
             self._registry.outbox.leave_alone(owed.target, pause, str(error))
+            return error
+        except RegistryError as error:  # no trouble of the target's, and nothing that somebody has to mend there
+            self._registry.outbox.defer(owed, pause_after(self._registry.outbox.tries(owed), 1.0), error.cause)
             return error
         except PenstockError as error:
             if owed.kind == "cancel" and self._registry.runs.get(owed.subject).finished:
@@ -143,29 +167,31 @@ class Outbox:
         if not (self._home / "archives").is_dir():
             raise copied(self._home / "archives")
 
-    def work_on(self, target: str, seconds: float = BUDGET) -> bool:
-        """Do what a target is owed for about so many seconds, sharing the work with other dispatchers.
+    def work_on(self, target: str, seconds: float = BUDGET, *, at_once: bool = False) -> bool:
+        """Do what a target is owed for about so many seconds, sharing the work with other dispatchers; with `at_once`
+        what is told at once, and else all.
 
         Returns whether there was anything. Raises RegistryError.
         """
         done: list[Owed] = []
-        self.patience.work(seconds, {target: partial(self._share, target, done)})
+        kinds = AT_ONCE if at_once else None
+        self.patience.work(seconds, {target: partial(self._share, target, kinds, done)}, at_once=at_once)
         return bool(done)
 
-    def _share(self, target: str, done: list[Owed]) -> None:
+    def _share(self, target: str, kinds: Collection[str] | None, done: list[Owed]) -> None:
         for _ in self.patience.in_time(count()):
-            owed = self._registry.outbox.take(target)
+            owed = self._registry.outbox.take(target, kinds)
             if owed is None:
                 return
             done.append(owed)
             if not self._reaches(owed):
                 return
 
-    def _work(self, target: str) -> None:
+    def _work(self, target: str, kinds: Collection[str] | None) -> None:
         """Do what one target is owed, until it does not answer."""
         tried: set[Owed] = set()
         for _ in self.patience.in_time(count()):
-            due = self._registry.outbox.due(target=target)
+            due = self._registry.outbox.due(target=target, kinds=kinds)
             owed = next((one for one in due if one not in tried and not self.is_claimed(one)), None)
             if owed is None:
                 return

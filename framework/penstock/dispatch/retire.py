@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from penstock import locks
 from penstock.errors import PenstockError, RegistryError, TargetUnavailable
 from penstock.records import Placement
 from penstock.registry import Owed, Registry
@@ -18,7 +17,7 @@ from penstock.targets.opened import OpenTargets
 RETIRE_PATIENCE = 0.5
 """Seconds that a retirement waits for whoever publishes to the same place just now; most take less."""
 
-PUBLISH_PATIENCE = 60.0
+PUBLISH_PATIENCE = 30.0
 """Seconds that a publish waits for a retirement at the same place: more than one takes that does not hang."""
 
 
@@ -29,10 +28,15 @@ def retiring_held_off(home: Path, placement: Placement) -> Iterator[None]:
     Between what a target has and what the registry says of it nobody may decide that it is not needed. The lock is a
     file's: it ends with the process that holds it. Raises TargetUnavailable when a retirement takes too long.
     """
-    busy = TargetUnavailable(
-        f"something has been in retirement on target `{placement.target}` for {PUBLISH_PATIENCE:g} s; try again later"
-    )
-    with _locked(home, placement, fcntl.LOCK_SH, PUBLISH_PATIENCE, busy):
+
+    def busy(by: str) -> TargetUnavailable:
+        return TargetUnavailable(
+            f"something has been in retirement on target `{placement.target}` for {PUBLISH_PATIENCE:g} s"
+            f"{by and f' by {by}'}; nothing was published, try again later",
+            code="lock_held",
+        )
+
+    with _locked(home, placement, PUBLISH_PATIENCE, busy, exclusive=False):
         yield
 
 
@@ -44,8 +48,11 @@ def retire(registry: Registry, targets: OpenTargets, home: Path, owed: Owed) -> 
     found = registry.outbox.to_retire(owed)
     if found is None:
         return
-    busy = TargetUnavailable("somebody is publishing", code="publishing_elsewhere")
-    with _locked(home, found[0], fcntl.LOCK_EX, RETIRE_PATIENCE, busy):
+
+    def busy(by: str) -> TargetUnavailable:
+        return TargetUnavailable(f"{by or 'somebody'} is publishing", code="publishing_elsewhere")
+
+    with _locked(home, found[0], RETIRE_PATIENCE, busy, exclusive=True):
         if registry.outbox.to_retire(owed) is None:
             return
         for placement, publication in (found, *registry.outbox.namesakes(owed)):
@@ -61,8 +68,10 @@ def retire(registry: Registry, targets: OpenTargets, home: Path, owed: Owed) -> 
 
 
 @contextmanager
-def _locked(home: Path, placement: Placement, how: int, patience: float, busy: TargetUnavailable) -> Iterator[None]:
-    """Hold the lock of a place, whatever name it has. Raises `busy` when it is not to be had in time."""
+def _locked(
+    home: Path, placement: Placement, patience: float, busy: Callable[[str], TargetUnavailable], *, exclusive: bool
+) -> Iterator[None]:
+    """Hold the lock of a place, whatever name it has. Raises `busy` of who holds it when it is not had in time."""
     lock = home / f"publications-{hashlib.sha256(placement.identity.encode()).hexdigest()[:16]}.lock"
     try:
         file = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
@@ -71,16 +80,9 @@ def _locked(home: Path, placement: Placement, how: int, patience: float, busy: T
             f"{lock} cannot be written ({error.strerror}); nothing was changed, check the folder's permissions",
             code="registry_read_only",
         ) from None
-    deadline = time.monotonic() + patience
     try:
-        while True:
-            try:
-                fcntl.flock(file, how | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() >= deadline:
-                    raise busy from None
-                time.sleep(0.01)
+        if not locks.take(file, exclusive=exclusive, seconds=patience):
+            raise busy(locks.holder(lock))
         yield
     finally:
         os.close(file)

@@ -22,9 +22,11 @@ from penstock.registry.messages import (
     TriggerRequest,
     VersionOutcome,
 )
+from penstock.registry.outbox import AT_ONCE
 from penstock.registry.registry import Registry
 
 __all__ = [
+    "AT_ONCE",
     "Breaker",
     "CancelOutcome",
     "CheckReport",

@@ -16,6 +16,7 @@ from attrs import frozen
 
 from penstock import trust
 from penstock.errors import RegistryError, UsageError
+from penstock.locks import holder
 from penstock.registry import schema
 
 BUSY_SECONDS = 30.0
@@ -25,6 +26,14 @@ LONGEST = 3_600_000_000
 """How long, in microseconds, anything is put off at the most. What is due later than that was noted by a clock that
 was ahead, and is due now.
 """
+
+AHEAD = 172_800_000_000
+"""By how much, in microseconds, the history's times may be ahead of the clock, so that they do not go back. It is more
+than a clock in a wrong time zone is off by; one that was further ahead is not waited for.
+"""
+
+_WRITE_LOCK = 120
+"""The byte of the file `-shm` that whoever writes has locked: `WAL_WRITE_LOCK` in SQLite's file format."""
 
 BACKUP_ID = 0x70656E62
 """What marks a backup in place of `schema.APPLICATION_ID`: `penb`. With this mark a file has no log, see `copying`."""
@@ -132,18 +141,33 @@ class Database:
             connection.execute(begin)
             try:
                 yield connection
-                connection.execute("COMMIT")
-                self.check_in_place()
+                self.commit(connection)
             except BaseException:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
 
+    def commit(self, connection: sqlite3.Connection) -> None:
+        """End a transaction. Raises sqlite3.Error when nothing of it holds, RegistryError `registry_undecided` when
+        that is not known, and as `check_in_place`.
+        """
+        try:
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            full = getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL  # then it lies nowhere whole
+            if not full and not _taken_back(connection):
+                raise undecided(self.path, explain(self.path, error)) from error
+            raise
+        self.check_in_place()
+
     def decision(self, connection: sqlite3.Connection, last: int) -> Transaction:
         """A decision on an open transaction; `last` is the time of the last change, see `last_change`."""
         clock = self._clock()
-        # Clocks jump; the history's times never go back, so that "at that time" has one answer.
-        return Transaction(connection, max(clock, last + 1), clock)
+        # Clocks jump; the history's times do not go back, so that "at that time" has one answer, but where a clock was
+        # far ahead: see `history.by_then`.
+        return Transaction(connection, clock if last > clock + AHEAD else max(clock, last + 1), clock)
 
     @staticmethod
     def last_change(connection: sqlite3.Connection) -> int:
@@ -223,6 +247,24 @@ def _unwritable(path: Path, owner: int | None) -> RegistryError:
     )
 
 
+def _taken_back(connection: sqlite3.Connection) -> bool:
+    """Make sure that nothing is left of a transaction whose commit failed; answers whether it could be.
+
+    It may lie in the log whole, with only the last sync, or the index beside the log, missing. Then whoever reads the
+    log after the last process has gone takes it for committed. What is written next lies in its place.
+    """
+    try:
+        version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute(f"PRAGMA user_version = {version}")
+        connection.execute("COMMIT")
+    except sqlite3.Error:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        return False
+    return True
+
+
 def is_backup(connection: sqlite3.Connection) -> bool:
     """Whether a file bears the mark of a backup."""
     return bool(connection.execute("PRAGMA application_id").fetchone()[0] == BACKUP_ID)
@@ -275,7 +317,9 @@ def explain(path: Path, error: sqlite3.Error) -> RegistryError:
         return busy(path)
     if primary == sqlite3.SQLITE_FULL or extended == sqlite3.SQLITE_IOERR_SHMSIZE:
         return RegistryError(
-            f"{path}: the disk is full; nothing was changed, make room and try again", code="registry_disk_full"
+            f"{path}: the disk is full",
+            code="registry_disk_full",
+            undone="nothing was changed, make room and try again",
         )
     if primary in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
         return RegistryError(
@@ -292,8 +336,22 @@ def explain(path: Path, error: sqlite3.Error) -> RegistryError:
 
 
 def busy(path: Path) -> RegistryError:
-    """The error for whoever waited for others in vain."""
+    """The error for whoever waited for others in vain; it names the process that decides just now, if that is known."""
+    by = holder(path.with_name(path.name + "-shm"), _WRITE_LOCK) or "others"
+    has = "have" if by == "others" else "has"
     return RegistryError(
-        f"{path}: others have kept the registry busy for {BUSY_SECONDS:g} seconds; nothing was changed, try again",
+        f"{path}: {by} {has} kept the registry busy for {BUSY_SECONDS:g} seconds",
         code="registry_busy",
+        undone="nothing was changed, try again",
+    )
+
+
+def undecided(path: Path, error: RegistryError) -> RegistryError:
+    """The error for whoever cannot be told whether what was decided holds: it did not become durable, nor was it taken
+    back.
+    """
+    return RegistryError(
+        f"{path}: the decision met trouble as it was written ({error.cause.removeprefix(f'{path}: ')})",
+        code="registry_undecided",
+        undone="whether it holds is not known: look before you do it again, or repeat it with its idempotency key",
     )

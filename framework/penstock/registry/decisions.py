@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from attrs import define
 
-from penstock.registry.database import BUSY_SECONDS, Database, Transaction, busy, savepoint, translated
+from penstock.registry.database import BUSY_SECONDS, Database, Transaction, busy, savepoint, translated, undecided
 from penstock.registry.group_commit import GroupCommit
 
 LARGEST_GROUP = 64
@@ -52,7 +52,8 @@ class Decisions:
 
         Decisions that wait for their turn together are made in the order they came, in one transaction, by whoever has
         the turn, and each is answered after the commit. `work` may be done again when it was rolled back. Raises
-        RegistryError `registry_read_only` or `registry_busy`; any exception leaves nothing behind.
+        RegistryError `registry_read_only` or `registry_busy`; any exception leaves nothing behind, but for
+        `registry_undecided`.
         """
         if self.of_thread.group is not None:
             return self.of_thread.group.decide(work)
@@ -118,7 +119,8 @@ class Decisions:
         try:
             self._waiting.remove(mine)
         except ValueError:  # somebody is making it just now, and says what came of it
-            self._turn.acquire()
+            if not self._turn.acquire(timeout=BUSY_SECONDS):
+                raise undecided(self._database.path, busy(self._database.path)) from None
         else:
             raise busy(self._database.path)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from sqlite3 import Row
 from typing import Literal
 
+from attrs import evolve, frozen
+
 from penstock.callers import Caller
 from penstock.errors import GateClosed
 from penstock.records import Gate
@@ -36,43 +38,73 @@ def set_gate(
     `cancel_runs` also asks every unfinished run that came through the gate to end, when closing. `expect_revision` is
     of the endpoint or published pipeline. Raises NotFound, Conflict `revision_changed`.
     """
-    if kind == "pipeline":
-        row = need_published(tx, ref)
-        subject_id, subject = row["id"], published_ref(row)
-        check_revision(f"published pipeline `{subject}`", row, expect_revision)
-        table, where, through, values = "published", "seq = ?", "r.published = ?", [row["seq"]]
-    else:
-        row = endpoint = need_endpoint(tx, ref)
-        subject_id, subject = endpoint["id"], endpoint["name"]
-        check_revision(f"endpoint `{subject}`", row, expect_revision)
-        table, where, through, values = "endpoints", "seq = ?", "r.endpoint = ?", [row["seq"]]
-        if kind == "version":
-            row = need_version(tx, endpoint, version or "")
-            subject = f"{subject}@{row['version']}"
-            table, where, through = "versions", "endpoint = ? AND version = ?", "r.endpoint = ? AND r.version = ?"
-            values = [endpoint["seq"], row["version"]]
+    way = _find(tx, kind, ref, version)
+    row = way.row
+    check_revision(way.what, way.owner, expect_revision)
     before = gate_of(row)
     gate = None if open else before or Gate(since=to_time(tx.now), by=caller.actor, reason=reason)
     if gate != before:
         closed = (None, "", "") if gate is None else (tx.now, gate.by, gate.reason)
-        tx.run(f"UPDATE {table} SET gate_since = ?, gate_by = ?, gate_reason = ? WHERE {where}", *closed, *values)
+        where = f"UPDATE {way.table} SET gate_since = ?, gate_by = ?, gate_reason = ? WHERE {way.where}"
+        tx.run(where, *closed, *way.values)
         if kind == "pipeline":
             tx.run("UPDATE published SET revision = revision + 1, modified = ? WHERE seq = ?", tx.now, row["seq"])
             outbox.published_changed(tx, row["seq"])
         else:
-            outbox.endpoint_changed(tx, endpoint["seq"])
+            outbox.endpoint_changed(tx, way.owner["seq"])
         action, was, is_ = ("gate_opened", "closed", "open") if open else ("gate_closed", "open", "closed")
-        record(tx, caller, action, kind, subject_id, subject, from_=was, to=is_, reason=reason)
-    done: list[tuple[str, str]] = []
-    if cancel_runs and not open:
-        unfinished = RUNS.replace("FROM runs r", "FROM runs r INDEXED BY runs_unfinished")
-        runs = tx.all(f"{unfinished} WHERE r.ended IS NULL AND {through}", *values)
-        done = [(run["id"], cancel_one(tx, run, caller, reason)) for run in runs]
-    return GateOutcome(
-        changed=gate != before,
-        subject_id=subject_id,
-        subject=subject,
-        gate=gate,
+        record(tx, caller, action, kind, way.owner["id"], way.subject, from_=was, to=is_, reason=reason)
+    outcome = GateOutcome(changed=gate != before, subject_id=way.owner["id"], subject=way.subject, gate=gate)
+    return _cancelled(tx, way, caller, reason, outcome) if cancel_runs and not open else outcome
+
+
+def cancel_through(
+    tx: Transaction, kind: GateKind, ref: str, caller: Caller, outcome: GateOutcome, *, version: str | None, reason: str
+) -> GateOutcome:
+    """Ask every unfinished run that came through a gate to end, however that is now; what moving it was, and that.
+
+    Raises NotFound.
+    """
+    return _cancelled(tx, _find(tx, kind, ref, version), caller, reason, outcome)
+
+
+@frozen
+class _Way:
+    """A gate: the row that has it, the row of the endpoint or published pipeline, and the runs that pass it."""
+
+    row: Row
+    owner: Row
+    what: str
+    subject: str
+    table: str
+    where: str
+    through: str
+    values: tuple[int, ...]
+
+
+def _find(tx: Transaction, kind: GateKind, ref: str, version: str | None) -> _Way:
+    if kind == "pipeline":
+        row = need_published(tx, ref)
+        name = published_ref(row)
+        what = f"published pipeline `{name}`"
+        return _Way(row, row, what, name, "published", "seq = ?", "r.published = ?", (row["seq"],))
+    endpoint = need_endpoint(tx, ref)
+    name = endpoint["name"]
+    what = f"endpoint `{name}`"
+    if kind == "endpoint":
+        return _Way(endpoint, endpoint, what, name, "endpoints", "seq = ?", "r.endpoint = ?", (endpoint["seq"],))
+    row = need_version(tx, endpoint, version or "")
+    where, through = "endpoint = ? AND version = ?", "r.endpoint = ? AND r.version = ?"
+    values = endpoint["seq"], row["version"]
+    return _Way(row, endpoint, what, f"{name}@{row['version']}", "versions", where, through, values)
+
+
+def _cancelled(tx: Transaction, way: _Way, caller: Caller, reason: str, outcome: GateOutcome) -> GateOutcome:
+    unfinished = RUNS.replace("FROM runs r", "FROM runs r INDEXED BY runs_unfinished")
+    runs = tx.all(f"{unfinished} WHERE r.ended IS NULL AND {way.through}", *way.values)
+    done = [(run["id"], cancel_one(tx, run, caller, reason)) for run in runs]
+    return evolve(
+        outcome,
         cancel=tuple(run for run, what in done if what == "requested"),
         ended=tuple(run for run, what in done if what == "ended"),
     )

@@ -90,7 +90,7 @@ class GroupCommit:
     def commit(self) -> bool:
         """Make what was decided last, if anything was. Answers whether anything had to be written.
 
-        Raises RegistryError, and then nothing of it holds.
+        Raises RegistryError, and then nothing of it holds, unless it is `registry_undecided`.
         """
         connection = self._connection
         if connection is None:
@@ -100,8 +100,7 @@ class GroupCommit:
             if self._lost is not None:
                 raise self._lost
             wrote = connection.total_changes != self._changes
-            connection.execute("COMMIT")
-            self._database.check_in_place()
+            self._database.commit(connection)
         for work in self._after:
             work()
         return wrote

@@ -31,9 +31,10 @@ def start(tx: Transaction, run_id: str) -> Handover | None:
     if row is None:
         return None
     tx.run(
-        "UPDATE outbox SET started = coalesce(started, ?), tries = tries + 1, due = ? WHERE seq = ?",
+        "UPDATE outbox SET started = coalesce(started, ?), tries = tries + 1, due = ?, noted = ? WHERE seq = ?",
         tx.now,
         tx.after(outbox.LEASE),
+        tx.clock,
         row["owed"],
     )
     publication = _publication(tx, row)

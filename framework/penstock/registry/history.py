@@ -61,12 +61,12 @@ def page(tx: Transaction, query: HistoryQuery) -> Page[HistoryRecord]:
     """A page of the history, newest first. Raises NotFound for an unknown subject."""
     where, values = ["seq < ?"], list[object]([before_of(query.before)])
     if query.since is not None:
-        # Times never go back in the order of seq, so a bound on one is a bound on the other.
-        first = tx.one("SELECT seq FROM history WHERE at >= ? ORDER BY at, seq LIMIT 1", from_time(query.since))
-        if first is None:
+        # Times go back in the order of seq only where a clock that was far ahead was set right.
+        first = tx.one("SELECT min(seq) AS seq FROM history WHERE at >= ?", from_time(query.since))
+        if first is None or first["seq"] is None:
             return Page(items=())
-        where.append("seq >= ?")
-        values.append(first["seq"])
+        where.append("seq >= ? AND at >= ?")
+        values += [first["seq"], from_time(query.since)]
     if query.by is not None:
         where.append("by = ?")
         values.append(query.by)
@@ -89,6 +89,18 @@ def _asked(tx: Transaction, query: HistoryQuery) -> list[str] | None:
     if not found:
         raise endpoint_missing(tx, query.endpoint)
     return found
+
+
+def by_then(tx: Transaction, when: int) -> int:
+    """The number of the last change that had happened by a time, 0 for none.
+
+    A clock that was far ahead left times that no later change has. What bears one had happened when the change after
+    it happened, or by now.
+    """
+    if when >= tx.clock:
+        return int(tx.need("SELECT coalesce(max(seq), 0) AS last FROM history")["last"])
+    row = tx.one("SELECT seq FROM history WHERE at <= ? ORDER BY seq DESC LIMIT 1", when)
+    return 0 if row is None else int(row["seq"])
 
 
 def _subjects(tx: Transaction, ref: str) -> list[str]:
@@ -129,14 +141,15 @@ def endpoint_at(tx: Transaction, ref: str, at: datetime) -> DefaultAt:
     exactly that time counts. Raises NotFound for a name that no endpoint ever had.
     """
     when = from_time(at)
-    endpoint = _identify(tx, ref, when)
-    existence = _last(tx, endpoint, when, _EXISTENCE)
+    then = by_then(tx, when)
+    endpoint = _identify(tx, ref, then)
+    existence = _last(tx, endpoint, then, _EXISTENCE)
     if existence is None or existence["action"] == "endpoint_deleted":
         what = "did not exist yet" if existence is None else f"had been deleted at {format_time(existence['at'])}"
         message = f"endpoint `{ref}` {what}"
         return DefaultAt(at=to_time(when), endpoint=ref, refused="endpoint_not_found", message=message)
-    name = _name(tx, endpoint, when) or ref
-    moved = _last(tx, endpoint, when, ("default_moved", "default_rolled_back"))
+    name = _name(tx, endpoint, then) or ref
+    moved = _last(tx, endpoint, then, ("default_moved", "default_rolled_back"))
     assert moved is not None
     default = moved["to"]
     row = tx.need(
@@ -164,7 +177,7 @@ def endpoint_at(tx: Transaction, ref: str, at: datetime) -> DefaultAt:
         ("pipeline", row["id"], "", f"published pipeline `{pipeline}`"),
     )
     for kind, subject_id, ending, what in gates:
-        gate = _last(tx, subject_id, when, ("gate_closed", "gate_opened"), kind=kind, ending=ending)
+        gate = _last(tx, subject_id, then, ("gate_closed", "gate_opened"), kind=kind, ending=ending)
         if gate is not None and gate["action"] == "gate_closed":
             why = f": {gate['reason']}" if gate["reason"] else ""
             message = f"{what} was disabled since {format_time(gate['at'])} by {gate['by']}{why}"
@@ -172,12 +185,12 @@ def endpoint_at(tx: Transaction, ref: str, at: datetime) -> DefaultAt:
     return answer
 
 
-def _identify(tx: Transaction, ref: str, when: int) -> str:
+def _identify(tx: Transaction, ref: str, then: int) -> str:
     """The id of the endpoint that a reference means at a time: the holder of the name then comes first."""
     once = _former_endpoints(tx, ref)
     for endpoint in once:
-        existence = _last(tx, endpoint, when, _EXISTENCE)
-        if existence is not None and existence["action"] == "endpoint_created" and _name(tx, endpoint, when) == ref:
+        existence = _last(tx, endpoint, then, _EXISTENCE)
+        if existence is not None and existence["action"] == "endpoint_created" and _name(tx, endpoint, then) == ref:
             return endpoint
     now = find_endpoint(tx, ref, deleted=True)
     if now is not None:
@@ -187,20 +200,20 @@ def _identify(tx: Transaction, ref: str, when: int) -> str:
     raise endpoint_missing(tx, ref)
 
 
-def _name(tx: Transaction, endpoint: str, when: int) -> str | None:
-    row = _last(tx, endpoint, when, _NAMING)
+def _name(tx: Transaction, endpoint: str, then: int) -> str | None:
+    row = _last(tx, endpoint, then, _NAMING)
     return None if row is None else str(row["subject"])
 
 
 def _last(
-    tx: Transaction, subject_id: str, when: int, actions: tuple[str, str], *, kind: str = "endpoint", ending: str = ""
+    tx: Transaction, subject_id: str, then: int, actions: tuple[str, str], *, kind: str = "endpoint", ending: str = ""
 ) -> Row | None:
-    """The last of two kinds of changes up to a time, of a subject whose name has that ending."""
+    """The last of two kinds of changes up to one by its number, of a subject whose name has that ending."""
     return tx.one(
-        """SELECT * FROM history WHERE subject_id = ? AND at <= ? AND kind = ? AND action IN (?, ?)
+        """SELECT * FROM history WHERE subject_id = ? AND seq <= ? AND kind = ? AND action IN (?, ?)
             AND subject LIKE '%' || ? ORDER BY seq DESC LIMIT 1""",
         subject_id,
-        when,
+        then,
         kind,
         *actions,
         ending,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from penstock.contract.run import RUN_STATES
 from penstock.registry import schema
-from penstock.registry.database import Transaction
+from penstock.registry.database import AHEAD, Transaction
 from penstock.registry.messages import CheckReport, Counts
 
 _INVARIANTS: tuple[tuple[str, str], ...] = (
@@ -73,8 +73,9 @@ _INVARIANTS: tuple[tuple[str, str], ...] = (
             OR EXISTS (SELECT 1 FROM runs r WHERE r.publication = b.seq AND r.ended IS NULL))""",
     ),
     (
-        "a history whose times go back",
-        "SELECT seq FROM (SELECT seq, at, lag(at) OVER (ORDER BY seq) AS previous FROM history) WHERE at < previous",
+        "a history whose times go back, by less than a clock that was far ahead",
+        f"""SELECT seq FROM (SELECT seq, at, lag(at) OVER (ORDER BY seq) AS previous FROM history)
+            WHERE at < previous AND previous <= at + {AHEAD}""",
     ),
     (
         "an endpoint whose default is not where the history left it",

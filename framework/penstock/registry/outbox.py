@@ -6,11 +6,13 @@ publication. What could not be done is due again later; a target that cannot be 
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from penstock.contract.target import Publication
 from penstock.records import Placement
 from penstock.registry.database import LONGEST, Transaction
 from penstock.registry.messages import Breaker, Owed
-from penstock.registry.rows import placement_of, publication_of, to_time
+from penstock.registry.rows import placement_of, publication_of, to_json, to_time
 
 LEASE = 15.0
 """How long, in seconds, what was begun is left to the process that began it before it is due again."""
@@ -35,8 +37,9 @@ def _named(owed: Owed) -> tuple[str, str, str]:
 def owe(tx: Transaction, kind: str, subject: int, target: str) -> None:
     """Owe a target something, due now. What is owed already is due now again."""
     tx.run(
-        """INSERT INTO outbox (kind, subject, target, due) VALUES (?, ?, ?, ?)
-            ON CONFLICT (kind, subject, target) DO UPDATE SET due = excluded.due, tries = 0, message = ''""",
+        """INSERT INTO outbox (kind, subject, target, due, noted) VALUES (?1, ?2, ?3, ?4, ?4)
+            ON CONFLICT (kind, subject, target) DO UPDATE
+                SET due = excluded.due, noted = excluded.noted, tries = 0, message = ''""",
         kind,
         subject,
         target,
@@ -72,37 +75,67 @@ def published_changed(tx: Transaction, published: int) -> None:
         endpoint_changed(tx, row["seq"])
 
 
-_DUE = """(o.due <= ?1 OR o.due > ?1 + ?2) AND NOT EXISTS (SELECT 1 FROM breakers b
-    WHERE b.target = o.target AND b.until > ?1 AND b.until <= ?1 + ?2)"""
+_LATER = "{until} > ?1 AND {until} <= ?1 + ?2 AND coalesce({noted}, 0) <= ?1"
+"""Whether something is put off at a time. What lies ahead by more than anything is put off for, or was noted in what is
+the future now, was noted before the clock was set back, and is waited for by nobody.
+"""
+
+_DUE = f"""NOT ({_LATER.format(until="o.due", noted="o.noted")}) AND NOT EXISTS (SELECT 1 FROM breakers b
+    WHERE b.target = o.target AND {_LATER.format(until="b.until", noted="b.noted")})"""
 """What is due at a time, without what targets are left alone with."""
 
-
-def due(tx: Transaction, *, target: str | None = None, limit: int = 100) -> list[Owed]:
-    """What is due now, the longest waiting first, without what targets are left alone with. `target`: only its own."""
-    rows = tx.all(
-        f"""SELECT o.kind, o.target, coalesce(r.id, e.id, o.subject) AS subject FROM outbox o
-            LEFT JOIN runs r ON o.kind IN ('submit', 'cancel') AND r.seq = o.subject
-            LEFT JOIN endpoints e ON o.kind = 'sync' AND e.seq = o.subject
-            WHERE {_DUE} AND (?3 IS NULL OR o.target = ?3) ORDER BY o.due, o.seq LIMIT ?4""",
-        tx.clock,
-        LONGEST,
-        target,
-        limit,
-    )
-    return [Owed(kind=row["kind"], subject=str(row["subject"]), target=row["target"]) for row in rows]
+AT_ONCE = ("sync", "cancel")
+"""What a target is told before everything else: a gate that closes, or a run that ends, waits behind no hand-over."""
 
 
-def take(tx: Transaction, target: str) -> Owed | None:
-    """What is due first for a target, left to the caller for a while: of several who take, each gets another."""
-    for owed in due(tx, target=target, limit=1):
+def due(
+    tx: Transaction, *, target: str | None = None, limit: int = 100, kinds: Collection[str] | None = None
+) -> list[Owed]:
+    """What is due now, without what targets are left alone with: first `AT_ONCE`, then the longest waiting first.
+
+    `target`, `kinds`: only its own, only these.
+    """
+    found: list[Owed] = []
+    at_once = "o.kind IN ('sync', 'cancel')"
+    # Each in the order of an index: there may be many.
+    for which, order in ((at_once, "o.kind, o.subject"), (f"NOT {at_once}", "o.due, o.seq")):
+        rows = tx.all(
+            f"""SELECT o.kind, o.target, coalesce(r.id, e.id, o.subject) AS subject FROM outbox o
+                LEFT JOIN runs r ON o.kind IN ('submit', 'cancel') AND r.seq = o.subject
+                LEFT JOIN endpoints e ON o.kind = 'sync' AND e.seq = o.subject
+                WHERE {which} AND {_DUE} AND (?3 IS NULL OR o.target = ?3)
+                    AND (?4 IS NULL OR o.kind IN (SELECT value FROM json_each(?4)))
+                ORDER BY {order} LIMIT ?5""",
+            tx.clock,
+            LONGEST,
+            target,
+            None if kinds is None else to_json(list(kinds)),
+            limit - len(found),
+        )
+        found += [Owed(kind=row["kind"], subject=str(row["subject"]), target=row["target"]) for row in rows]
+    return found
+
+
+def take(tx: Transaction, target: str, kinds: Collection[str] | None = None) -> Owed | None:
+    """What is due first for a target, left to the caller for a while: of several who take, each gets another.
+
+    `kinds`: only of these.
+    """
+    for owed in due(tx, target=target, limit=1, kinds=kinds):
         begin(tx, owed)
         return owed
     return None
 
 
-def due_targets(tx: Transaction) -> list[str]:
-    """The targets that are owed something now."""
-    rows = tx.all(f"SELECT o.target FROM outbox o WHERE {_DUE}", tx.clock, LONGEST)
+def due_targets(tx: Transaction, kinds: Collection[str] | None = None) -> list[str]:
+    """The targets that are owed something now; `kinds`: something of these."""
+    rows = tx.all(
+        f"""SELECT o.target FROM outbox o WHERE {_DUE}
+            AND (?3 IS NULL OR o.kind IN (SELECT value FROM json_each(?3)))""",
+        tx.clock,
+        LONGEST,
+        None if kinds is None else to_json(list(kinds)),
+    )
     return sorted({row["target"] for row in rows})
 
 
@@ -130,9 +163,10 @@ def defer(tx: Transaction, owed: Owed, seconds: float, message: str, *, stuck: b
     """
     # A hand-over counts its tries when it begins, see `handover.start`.
     tx.run(
-        f"""UPDATE outbox SET due = ?, message = ?, stuck = ?, tries = tries + (kind <> 'submit')
+        f"""UPDATE outbox SET due = ?, noted = ?, message = ?, stuck = ?, tries = tries + (kind <> 'submit')
             WHERE {_which(owed)}""",
         tx.after(seconds),
+        tx.clock,
         message,
         stuck,
         *_named(owed),
@@ -142,20 +176,25 @@ def defer(tx: Transaction, owed: Owed, seconds: float, message: str, *, stuck: b
 def is_due(tx: Transaction, owed: Owed) -> bool:
     """Whether it is to be done now, and its target is not left alone."""
     found = tx.one(
-        f"""SELECT due FROM outbox WHERE {_which(owed)}
-            AND (due <= ? OR due > ?)""",
+        f"SELECT due, noted FROM outbox WHERE {_which(owed)}",
         *_named(owed),
-        tx.clock,
-        tx.clock + LONGEST,
     )
-    return found is not None and breaker(tx, owed.target) is None
+    if found is None or _is_later(tx, found["due"], found["noted"]):
+        return False
+    return breaker(tx, owed.target) is None
+
+
+def _is_later(tx: Transaction, until: int, noted: int | None) -> bool:
+    """See `_LATER`."""
+    return tx.clock < until <= tx.clock + LONGEST and (noted or 0) <= tx.clock
 
 
 def begin(tx: Transaction, owed: Owed) -> None:
     """Leave it to whoever begins now for a while, so that others go on with the rest should its target be slow."""
     tx.run(
-        f"UPDATE outbox SET due = ? WHERE {_which(owed)}",
+        f"UPDATE outbox SET due = ?, noted = ? WHERE {_which(owed)}",
         tx.after(LEASE),
+        tx.clock,
         *_named(owed),
     )
 
@@ -181,7 +220,7 @@ def tries(tx: Transaction, owed: Owed) -> int:
 def breaker(tx: Transaction, target: str) -> Breaker | None:
     """Until when a target is left alone, or None when it is not, or not any more."""
     row = tx.one("SELECT * FROM breakers WHERE target = ?", target)
-    if row is None or not tx.clock < row["until"] <= tx.clock + LONGEST:
+    if row is None or not _is_later(tx, row["until"], row["noted"]):
         return None
     return Breaker(until=to_time(row["until"]), failures=row["failures"], message=row["message"])
 
@@ -195,12 +234,13 @@ def failures(tx: Transaction, target: str) -> int:
 def leave_alone(tx: Transaction, target: str, seconds: float, message: str) -> None:
     """Note that a target could not be reached once more, and that everybody leaves it alone for so many seconds."""
     tx.run(
-        """INSERT INTO breakers (target, until, failures, message) VALUES (?, ?, 1, ?)
-            ON CONFLICT (target) DO UPDATE SET
-                until = excluded.until, failures = failures + 1, message = excluded.message""",
+        """INSERT INTO breakers (target, until, failures, message, noted) VALUES (?, ?, 1, ?, ?)
+            ON CONFLICT (target) DO UPDATE SET until = excluded.until, failures = failures + 1,
+                message = excluded.message, noted = excluded.noted""",
         target,
         tx.after(seconds),
         message,
+        tx.clock,
     )
 
 

@@ -198,14 +198,15 @@ def _of_body(tx: Transaction, request: TriggerRequest, row: Row | None, scope: s
         return _Addressed(row)
     body = request.body()
     scope = f"{BODY_SCOPE}{scope}"
+    # Either way round: a time that lies ahead was noted before the clock was set back. One that lies ahead by far is
+    # that of no window which is open now.
+    span = window * 1_000_000 - 1
     run = tx.one(
-        f"""{RUNS} WHERE r.scope = ? AND r.key > ? AND r.key < ? AND r.key IS NOT NULL
+        f"""{RUNS} WHERE r.scope = ? AND r.key >= ? AND r.key <= ? AND r.key IS NOT NULL
             ORDER BY r.key DESC LIMIT 1""",
         scope,
-        f"{body}:",
-        f"{body};",
+        f"{body}:{max(0, tx.clock - span):020}",
+        f"{body}:{tx.clock + span:020}",
     )
-    # Either way round: a time that lies ahead was noted before the clock was set back.
-    is_within = run is not None and abs(tx.clock - run["created"]) < window * 1_000_000
-    known = record_of(tx, run) if run is not None and is_within else None
+    known = None if run is None else record_of(tx, run)
     return _Addressed(row, scope, f"{body}:{tx.now:020}", known)

@@ -279,7 +279,13 @@ def native_triggers(db: Database) -> None:
     db.execute("ALTER TABLE endpoint_targets ADD COLUMN native_gated INTEGER NOT NULL DEFAULT 0")
 
 
-STEPS: tuple[Callable[[Database], None], ...] = (first_release, native_triggers)
+def noted_times(db: Database) -> None:
+    """When it was noted until when something is put off: when that lies ahead, the clock was set back since."""
+    db.execute("ALTER TABLE outbox ADD COLUMN noted INTEGER")
+    db.execute("ALTER TABLE breakers ADD COLUMN noted INTEGER")
+
+
+STEPS: tuple[Callable[[Database], None], ...] = (first_release, native_triggers, noted_times)
 
 
 def latest() -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 
 from attrs import frozen
@@ -54,7 +54,7 @@ def accept(
     while True:
         resolution = known or runs.resolve(request)
         if isinstance(resolution, RunRecord):
-            return Submitted(run=resolution, replayed=True, warnings=()), None
+            return replayed(services, resolution), None
         target = services.targets.open_frozen(resolution.placement)
         if bound is None:
             resolve = _would_block if services.registry.must_not_block else target.resolve_location
@@ -64,12 +64,13 @@ def accept(
             raise WouldBlock
         try:
             with services.outbox.claimed(new.id):  # we hand it over, no other thread
-                run, replayed = runs.accept(request, resolution, new, caller)
+                run, known_already = runs.accept(request, resolution, new, caller)
                 if held is not None:
-                    held.close()
-                if not replayed:
+                    with suppress(OSError):  # it is accepted
+                        held.close()
+                if not known_already:
                     return _accepted(services, run), resolution
-            return Submitted(run=run, replayed=True, warnings=()), None
+            return replayed(services, run), None
         except ResolutionChanged:
             if known is not None:
                 raise
@@ -99,6 +100,28 @@ def _accepted(services: Services, run: RunRecord) -> Submitted:
         warning = f"{waits}; whether it was handed over is not known yet ({why}): do not submit it again"
         return Submitted(run=run, replayed=False, warnings=(warning,))
     return Submitted(run=now, replayed=False, warnings=(f"{waits}: {why}",) if why else ())
+
+
+def replayed(services: Services, run: RunRecord) -> Submitted:
+    """The run that a key has already. One that its target does not have yet is handed over, or says that it waits."""
+    if run.finished or run.external is not None:
+        return Submitted(run=run, replayed=True, warnings=())
+    outbox = services.outbox
+    if outbox.wake is not None:
+        outbox.wake()
+        why = run.waiting.message if run.waiting is not None else ""
+        if not why:  # the dispatcher has heard of it, and answers do not wait for it
+            return Submitted(run=run, replayed=True, warnings=())
+    else:
+        try:
+            why = outbox.deliver(run)
+            run = services.registry.runs.get(run.id)
+        except PenstockError as error:
+            why = error.code
+    if run.finished or run.external is not None:
+        return Submitted(run=run, replayed=True, warnings=())
+    waits = f"run {run.id} was accepted before and waits to be handed to target `{run.target}`"
+    return Submitted(run=run, replayed=True, warnings=(f"{waits}: {why}" if why else waits,))
 
 
 def _would_block(location: Location) -> str:

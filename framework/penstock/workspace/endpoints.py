@@ -176,10 +176,11 @@ class Endpoints(Group):
             reason=reason,
             expect_revision=expect_revision,
         )
-        if record.enabled != before.enabled:
+        gated = record.enabled != before.enabled
+        if gated:
             event = gate_event("endpoint", record.id, record.name, record.enabled)
             self._services.tell("penstock_gate_changed", event)
-        return self._changed(record, moved=record.default != before.default)
+        return self._changed(record, moved=record.default != before.default, at_once=gated)
 
     @verb("endpoint.disable", "publish", within="endpoint")
     def disable(
@@ -257,11 +258,11 @@ class Endpoints(Group):
         """What a trigger without a version would have run at that time, or why it would have been refused."""
         return self._services.registry.endpoints.at(ref, when)
 
-    def _changed(self, record: EndpointRecord, *, moved: bool = False) -> EndpointRecord:
+    def _changed(self, record: EndpointRecord, *, moved: bool = False, at_once: bool = False) -> EndpointRecord:
         """Tell plugins and targets what an endpoint is now."""
         if moved:
             self._services.tell("penstock_default_moved", default_moved(record))
-        self._services.outbox.give_time()
+        self._services.outbox.give_time(at_once=at_once)
         return record
 
 

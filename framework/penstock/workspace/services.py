@@ -84,9 +84,11 @@ class Services:
             if self._outbox is None:
                 from penstock.dispatch.outbox import Outbox  # a listing has no use for it
 
-                self._outbox = Outbox(self.registry, self.targets, self.tell, self.home, self._wake)
-                self._outbox.sweep_values()
-            return self._outbox
+                made = self._outbox = Outbox(self.registry, self.targets, self.tell, self.home, self._wake)
+            else:
+                return self._outbox
+        made.sweep_values()  # which may wait for the registry, and nobody for that
+        return made
 
     @property
     def follower(self) -> Follower:

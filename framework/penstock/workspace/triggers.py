@@ -19,7 +19,7 @@ from penstock.registry import ResolutionChanged, TriggerRequest, WouldBlock, sen
 from penstock.snapshot import Snapshot
 from penstock.targets.facade import OpenTarget
 from penstock.workspace import publishing
-from penstock.workspace.accepting import Submitted, accept, is_same_request
+from penstock.workspace.accepting import Submitted, accept, is_same_request, replayed
 from penstock.workspace.parameters import (
     TriggerOptions,
     archive_paths,
@@ -113,7 +113,7 @@ def submit_file(
             digest = publishing.take(source, Path(store), large_code=True).digest
         known = services.registry.runs.replay(_trial(services, name, digest, options, target))
         if known is not None:
-            return Submitted(run=known, replayed=True, warnings=())
+            return replayed(services, known)
     publishing.validate(opened, caller, source)
     services.make_registry()
     taken = publishing.take(source, services.store, large_code=large_code)
@@ -134,7 +134,7 @@ def submit_again(services: Services, caller: Caller, run: RunRecord, options: Tr
     request = _trial(services, run.pipeline, run.digest, options, run.target)
     known = services.registry.runs.replay(request)
     if known is not None:
-        return Submitted(run=known, replayed=True, warnings=())
+        return replayed(services, known)
     services.refuse_copy()
     taken = publishing.load_snapshot(services, run.digest)
     return _accept_trial(services, caller, services.targets.open(run.target), taken, request, options)

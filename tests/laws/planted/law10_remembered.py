@@ -31,7 +31,7 @@ def moves_are_made_by_penstock():
 
 def the_past_is_the_present():
     """What would have run at a time is answered with the default of now."""
-    rewritten(r"AND at <= \?", "AND ? IS NOT NULL")
+    rewritten(r"WHERE at <= \?", "WHERE ? IS NOT NULL")
 
 
 def pages_skip_a_row():

@@ -7,7 +7,7 @@ from planting.statements import decided_before, rewritten
 
 def acceptance_takes_two_transactions():
     """The run is committed before what is to be handed over."""
-    decided_before(r"INSERT INTO outbox \(kind, subject, target, due\) VALUES", seconds=0.0)
+    decided_before(r"INSERT INTO outbox \(kind, subject, target, due, noted\) VALUES", seconds=0.0)
 
 
 def runs_are_given_up_after_three_tries():
@@ -25,9 +25,20 @@ def decisions_are_not_taken_alone():
     rewritten("BEGIN IMMEDIATE", "BEGIN")
 
 
+def repeated_keys_hear_nothing():
+    """Who repeats the key of a run that waits is answered as if its target had it."""
+    from penstock.workspace import accepting, triggers
+
+    def replayed(services, run):
+        return accepting.Submitted(run=run, replayed=True, warnings=())
+
+    accepting.replayed = triggers.replayed = replayed
+
+
 CASES = {
     acceptance_takes_two_transactions: "a submit, repeated",
     runs_are_given_up_after_three_tries: "never_given_up",
     pages_of_runs_skip_one: "runs_in_pages",
+    repeated_keys_hear_nothing: "repeated_while_it_waits",
     decisions_are_not_taken_alone: "everybody_publishes",
 }

@@ -47,7 +47,7 @@ def windows_are_one_for_all():
 
     body = triggers._body
     triggers._body = lambda services, found, options: body(services, evolve(found, id="any"), options)
-    rewritten(r"WHERE r\.scope = \? AND r\.key > \?", "WHERE ? IS NOT NULL AND r.key > ?")
+    rewritten(r"WHERE r\.scope = \? AND r\.key >= \?", "WHERE ? IS NOT NULL AND r.key >= ?")
 
 
 def windows_begin_again_with_each_repeat():
