@@ -21,4 +21,4 @@ def fetch(target: Target, run: RunRef, name: str, destination: Destination) -> N
     path = Path(found.get(name, ""))
     if layout.run(run.id) not in path.parents or ".." in path.parts:  # it has none, or a value
         raise NotFound(f"the run `{run.id}` made no artifact `{name}` on this target", code="output_not_found")
-    send(path, destination)
+    send(path, destination, below=layout.root)

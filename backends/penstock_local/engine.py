@@ -155,8 +155,18 @@ class Engine:
                 os.read(file, 65536)
             if file == self._pipe:
                 self._schedule.look()
+        if not wake.is_pipe(self._layout, self._pipe):  # a step put something else in its place
+            self._listen_again()
         self._schedule.attempts.reap()
         self._clock.run()
+
+    def _listen_again(self) -> None:
+        """Take the place where others look for us, and see what was put into the queue meanwhile."""
+        self._selector.unregister(self._pipe)
+        os.close(self._pipe)
+        self._pipe = wake.open_pipe(self._layout)
+        self._selector.register(self._pipe, selectors.EVENT_READ)
+        self._schedule.look()
 
 
 def _why(error: Exception) -> str:

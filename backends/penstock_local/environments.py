@@ -17,9 +17,12 @@ from typing import Any
 
 from attrs import field, frozen
 
+from penstock.opening import read_file
 from penstock_local import removal
 from penstock_local.layout import Layout, sync_folder, write_file
 
+_LARGEST = 1 << 30
+"""Bytes of a run's values: an environment is far smaller."""
 _PARAMETER = "="
 """What the name of a parameter begins with in a file; no variable of an environment has it in its name."""
 
@@ -74,7 +77,11 @@ def forget(layout: Layout, run: str) -> None:
     if not has_any(layout, run):
         return
     # The file goes last: as long as it is there, somebody sees to the rest.
-    if any(name.startswith(_PARAMETER) for name in _found(layout, run)):
+    try:
+        names = list(_found(layout, run))
+    except OSError:  # what is no file was put there by a step, whatever it had to hide
+        names = [_PARAMETER]
+    if any(name.startswith(_PARAMETER) for name in names):
         for folder in layout.private_of(run):
             removal.remove(os.fspath(folder))
     path.unlink(missing_ok=True)
@@ -83,7 +90,7 @@ def forget(layout: Layout, run: str) -> None:
 
 def _found(layout: Layout, run: str) -> dict[str, Any]:
     try:
-        found = json.loads(layout.environment_of(run).read_bytes())
+        found = json.loads(read_file(layout.environment_of(run), _LARGEST, below=layout.root))
     except (FileNotFoundError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}

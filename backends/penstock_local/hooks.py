@@ -135,6 +135,14 @@ def penstock_cancel_run(target: Target, run: RunRef) -> bool:
 
 
 @_hook
+def penstock_clear_run(target: Target, run: RunRef) -> int:
+    """The run's folder, unless it has not ended."""
+    from penstock_local.runs import clear
+
+    return clear(target, run.id)
+
+
+@_hook
 def penstock_keep_secrets(target: Target) -> bool:
     """Only this user reads the files under the root, and a step's environment."""
     return True

@@ -22,6 +22,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from penstock_local.baseline import STEP_UMASK
+from penstock_local.logs import open_to_append
 
 TOKEN = "PENSTOCK_STEP_TOKEN"
 """The environment variable that tells a step's processes from all others. The engine sets it last."""
@@ -42,7 +43,7 @@ def spawn(
     command: Sequence[str], folder: str, environment: Mapping[str, str], log: Path, stdin: int
 ) -> subprocess.Popen[bytes]:
     """Start a process in a group of its own, its output appended to the log. Raises OSError, ValueError."""
-    output = _open_log(log)
+    output = open_to_append(log)
     try:
         return subprocess.Popen(
             [_bytes(word) for word in command],
@@ -56,15 +57,6 @@ def spawn(
         )
     finally:
         os.close(output)
-
-
-def _open_log(log: Path) -> int:
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
-    try:
-        return os.open(log, flags, 0o600)
-    except FileNotFoundError:  # somebody cleared the logs away
-        log.parent.mkdir(0o700, parents=True, exist_ok=True)
-        return os.open(log, flags, 0o600)
 
 
 def _bytes(text: str) -> bytes:

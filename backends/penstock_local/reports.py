@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from penstock.contract.run import ENDED, Failure, LogChunk, RunOutputs, RunReport, StepReport
 from penstock.errors import NotFound
+from penstock_local import logs
 from penstock_local.layout import Layout, unusable
-
-_CHUNK = 1024 * 1024
 
 
 def run_report(job: sqlite3.Row, steps: Sequence[sqlite3.Row]) -> RunReport:
@@ -53,14 +51,8 @@ def log_chunk(layout: Layout, run: str, step: str, row: sqlite3.Row | None, offs
     if row is None:
         raise NotFound(f"the run `{run}` has no step `{step}` on this target", code="step_not_found")
     path = layout.log_of(run, step)
-    data, size = b"", 0
     try:
-        with path.open("rb", buffering=0) as file:
-            size = os.fstat(file.fileno()).st_size
-            file.seek(offset)
-            data = file.read(_CHUNK)
-    except FileNotFoundError:
-        pass  # the step has not started, or never will
+        data, size = logs.read(path, offset)
     except OSError as error:
         raise unusable(path, error) from None
     end = offset + len(data)

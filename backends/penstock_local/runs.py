@@ -10,7 +10,19 @@ from collections.abc import Sequence
 from penstock.contract.run import Absent, RunReport, RunRequest
 from penstock.contract.target import Target
 from penstock.errors import PenstockError, TargetRefused
-from penstock_local import binding, database, environments, ownership, queue, reports, request, store, troubles, wake
+from penstock_local import (
+    binding,
+    database,
+    environments,
+    ownership,
+    queue,
+    removal,
+    reports,
+    request,
+    store,
+    troubles,
+    wake,
+)
 from penstock_local.layout import Layout, unusable
 from penstock_local.options import LocalOptions
 
@@ -117,6 +129,22 @@ def cancel(target: Target, run: str) -> bool:
     if asked:
         wake.wake(layout)
     return asked
+
+
+def clear(target: Target, run: str) -> int:
+    """Remove what an ended run left, and answer how many bytes that were; none where it has not ended or is not known.
+
+    Raises TargetUnavailable.
+    """
+    layout = Layout.of(target)
+    with database.opened_if_there(layout) as connection:
+        found = queue.job(connection, run) if connection else None
+    folder = os.fspath(layout.run(run))
+    if found is None or found[0]["ended"] is None or not os.path.lexists(folder):
+        return 0
+    size = removal.size_of(folder)
+    removal.remove(folder)
+    return size
 
 
 def _settings(options: LocalOptions) -> queue.Settings:

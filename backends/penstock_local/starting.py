@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from penstock.errors import TargetUnavailable, one_line
+from penstock.opening import open_file
 from penstock.text import printable
 from penstock_local.layout import Layout
 
@@ -34,7 +35,7 @@ def start(layout: Layout, claimed: tuple[int, int], environment: Mapping[str, st
         with contextlib.ExitStack() as handed_over:
             for file in claimed:
                 handed_over.callback(os.close, file)
-            log = os.open(layout.log, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+            log = open_file(layout.log, os.O_RDWR | os.O_CREAT | os.O_APPEND)
             ours.callback(os.close, log)
             if os.fstat(log).st_size > _LOG_LIMIT:
                 os.ftruncate(log, 0)
@@ -79,7 +80,7 @@ def _hear(layout: Layout, heard: int, log: int, begin: int) -> None:
 def trouble(layout: Layout, rest: float) -> TargetUnavailable | None:
     """What to say of an engine that gave up less than `rest` seconds ago; None when none did. Raises OSError."""
     try:
-        with layout.log.open("rb") as log:
+        with os.fdopen(open_file(layout.log), "rb") as log:
             found = os.fstat(log.fileno())
             if not found.st_size or not 0 <= time.time() - found.st_mtime < rest:
                 return None

@@ -12,12 +12,13 @@ from typing import Any
 
 from attrs import frozen
 
+from penstock.opening import open_file
 from penstock.snapshot import Archive
 from penstock.spec.command import Reference
 from penstock.spec.optional import Resolve, arguments, given, variables
 from penstock.spec.values import MAX_TEXT, ValueInvalid, read_output
 from penstock.text import printable
-from penstock_local import removal
+from penstock_local import logs, removal
 from penstock_local.copying import copy_tree
 from penstock_local.jobs import Step
 from penstock_local.layout import Layout
@@ -118,8 +119,10 @@ def read_outputs(step: Step) -> dict[str, str]:
 def mark(layout: Layout, step: Step, why: str) -> None:
     """Say in the log that another attempt begins."""
     line = f"--- attempt {step.failures + 1} of {step.plan['attempts']} after: {step.job.masked(why)} ---\n"
-    with contextlib.suppress(OSError), layout.log_of(step.job.id, step.name).open("a", encoding="utf-8") as log:
-        log.write(line)
+    with contextlib.suppress(OSError):
+        log = logs.open_to_append(layout.log_of(step.job.id, step.name))
+        with os.fdopen(log, "w", encoding="utf-8", errors="replace") as file:
+            file.write(line)
 
 
 def _fresh(layout: Layout, step: Step, kind: str) -> str:
@@ -199,7 +202,8 @@ def _output(step: Step, name: str, declared: str) -> str:
     if declared in ("file", "directory"):
         return path
     try:
-        with open(path, "rb") as file:  # noqa: PTH123  # the path is text, and it is read often
+        # It may be something else by now than it was above.
+        with os.fdopen(open_file(Path(step.folder, name), below=Path("/")), "rb") as file:
             data = file.read(MAX_TEXT + 1)
         if len(data) > MAX_TEXT:
             raise ValueInvalid(f"the value is more than {MAX_TEXT:,} bytes of text", "output_invalid")

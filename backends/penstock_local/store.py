@@ -18,7 +18,7 @@ from attrs import asdict
 from penstock import locks
 from penstock.contract.target import Compiled, EndpointState, Publication, Target
 from penstock.errors import RegistryError, TargetRefused, TargetUnavailable
-from penstock.opening import read_file
+from penstock.opening import SWAPPED, open_file, read_file
 from penstock.snapshot import Archive, Snapshot
 from penstock.snapshot.members import check_archive
 from penstock_local import database, ownership, queue
@@ -28,8 +28,6 @@ from penstock_local.unpacked import put_aside
 
 _LARGEST = 1 << 30
 """Bytes of a plan, and of any document that is read whole: far more than one has."""
-_SWAPPED = (errno.ELOOP, errno.EINVAL, errno.ENOTDIR, errno.EISDIR, errno.EFBIG)
-"""What the system says where something else lies in a document's place."""
 _MARK, _SHORT = 32, 8
 """Digits of the document's own digest in a publication's name: as many as nobody meets by trying, and once fewer."""
 
@@ -121,7 +119,9 @@ def read_plan(layout: Layout, external: str) -> dict[str, Any]:
         raise TargetRefused(f"the publication `{external}` is not under `{layout.root}`; publish it again") from None
     except OSError as error:
         said = f"the publication `{path}` cannot be read ({error.strerror or error}); publish it again"
-        raise TargetRefused(said, code="publication_damaged" if error.errno in _SWAPPED else None) from None
+        raise TargetRefused(
+            said, code="publication_damaged" if error.errno in (*SWAPPED, errno.EFBIG) else None
+        ) from None
     except (ValueError, TypeError, RecursionError) as error:
         raise TargetRefused(
             f"the publication `{path}` is damaged ({error}); publish it again", code="publication_damaged"
@@ -250,7 +250,7 @@ def _publishing(layout: Layout, seconds: float, *, exclusive: bool) -> Iterator[
 
 @contextlib.contextmanager
 def _locked(path: Path, seconds: float, *, exclusive: bool, code: str) -> Iterator[None]:
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    handle = open_file(path, os.O_RDWR | os.O_CREAT)
     try:
         if not locks.take(handle, exclusive=exclusive, seconds=seconds):
             by = locks.holder(path) or "somebody else"

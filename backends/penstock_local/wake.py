@@ -12,10 +12,12 @@ import errno
 import fcntl
 import os
 import pwd
+import stat
 import time
 
 from penstock.errors import TargetUnavailable
-from penstock_local import ownership, starting
+from penstock.opening import SAFELY, SWAPPED, open_file
+from penstock_local import ownership, removal, starting
 from penstock_local.layout import Layout, unusable
 
 STANDARD_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -57,11 +59,20 @@ def _ring(layout: Layout) -> bool:
 
 def _open_if_heard(layout: Layout) -> int | None:
     try:
-        return os.open(layout.wake, os.O_WRONLY | os.O_NONBLOCK)
+        return _open_pipe(layout, os.O_WRONLY)
     except OSError as error:
-        if error.errno in (errno.ENXIO, errno.ENOENT):
+        if error.errno in (errno.ENXIO, errno.ENOENT, *SWAPPED):
             return None
         raise
+
+
+def _open_pipe(layout: Layout, flags: int) -> int:
+    """Open what is a pipe, and nothing else in its place. Raises OSError."""
+    pipe = os.open(layout.wake, flags | SAFELY)
+    if stat.S_ISFIFO(os.fstat(pipe).st_mode):
+        return pipe
+    os.close(pipe)
+    raise OSError(errno.EINVAL, "it is no pipe", os.fspath(layout.wake))
 
 
 def wake(layout: Layout) -> None:
@@ -110,7 +121,7 @@ def heal(layout: Layout, waiting: bool) -> None:
 
 def claim(layout: Layout) -> Claim | None:
     """Become the one who may be the engine of this root; None when somebody else is. Raises OSError."""
-    lock = os.open(layout.lock, os.O_RDWR | os.O_CREAT, 0o600)
+    lock = open_file(layout.lock, os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return lock, open_pipe(layout)
@@ -122,11 +133,22 @@ def claim(layout: Layout) -> Claim | None:
 
 
 def open_pipe(layout: Layout) -> int:
-    """The engine's end of the pipe. Raises OSError."""
+    """The engine's end of the pipe, in the place of whatever else lies there. Raises OSError."""
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISFIFO(os.lstat(layout.wake).st_mode):
+            removal.remove(os.fspath(layout.wake))
     with contextlib.suppress(FileExistsError):
         os.mkfifo(layout.wake, 0o600)
     # Opened for both, the pipe never reports the end of its last writer.
-    return os.open(layout.wake, os.O_RDWR | os.O_NONBLOCK)
+    return _open_pipe(layout, os.O_RDWR)
+
+
+def is_pipe(layout: Layout, pipe: int) -> bool:
+    """Whether who wakes the engine reaches it by its end of the pipe. Raises OSError."""
+    try:
+        return os.path.samestat(os.lstat(layout.wake), os.fstat(pipe))
+    except FileNotFoundError:
+        return False
 
 
 def _start(layout: Layout, claimed: Claim) -> None:

@@ -13,7 +13,9 @@ from pathlib import Path
 
 SAFELY = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 """How anything is opened that may not be what it was."""
-_STEP = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_WAY = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC  # to pass through, no right to list is needed
+SWAPPED = (errno.ELOOP, errno.ENOTDIR, errno.EINVAL, errno.EISDIR)
+"""What is said where something else lies in a file's place or on the way to it."""
 
 
 def open_file(path: Path, flags: int = os.O_RDONLY, mode: int = 0o600, *, below: Path | None = None) -> int:
@@ -22,17 +24,38 @@ def open_file(path: Path, flags: int = os.O_RDONLY, mode: int = 0o600, *, below:
     `path` lies lexically `below` that folder, where one is given. Raises OSError, also for what is no regular file.
     """
     if below is None:
-        return _checked(path, flags, mode, path, None)
+        return open_in(None, path, flags, mode)[0]
     folder = open_folder(path.parent, below=below)
     try:
-        return _checked(Path(path.name), flags, mode, path, folder)
+        return open_in(folder, path, flags, mode)[0]
     finally:
         os.close(folder)
 
 
+def open_in(folder: int | None, path: Path, flags: int = os.O_RDONLY, mode: int = 0o600) -> tuple[int, os.stat_result]:
+    """The same in an open folder, which is that of the path, with what the system knows of the file."""
+    name = path if folder is None else path.name
+    try:
+        opened = os.open(name, flags | SAFELY, mode, dir_fd=folder)
+    except OSError as error:
+        raise _named(error, path, "it is a link") from None
+    try:
+        found = os.fstat(opened)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file", os.fspath(path))
+        os.set_blocking(opened, True)  # a step that inherits it gets it as usual
+    except BaseException:
+        os.close(opened)
+        raise
+    return opened, found
+
+
 def open_folder(path: Path, *, below: Path) -> int:
-    """Open a folder that lies lexically `below` another one, or is it; the caller closes it. Raises OSError."""
-    opened = os.open(below, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    """Open a folder that lies lexically `below` another one, or is it, to open what is in it; the caller closes it.
+
+    Raises OSError.
+    """
+    opened = os.open(below, _WAY)
     try:
         for name in path.relative_to(below).parts:
             opened, above = _step(name, opened, path), opened
@@ -58,24 +81,9 @@ def _step(name: str, folder: int, path: Path) -> int:
     if name in ("", ".", ".."):
         raise OSError(errno.EINVAL, "its path leads elsewhere", os.fspath(path))
     try:
-        return os.open(name, _STEP, dir_fd=folder)
+        return os.open(name, _WAY | os.O_NOFOLLOW, dir_fd=folder)
     except OSError as error:
         raise _named(error, path, "a folder on its way is a link, or none") from None
-
-
-def _checked(name: Path, flags: int, mode: int, path: Path, folder: int | None) -> int:
-    try:
-        opened = os.open(name, flags | SAFELY, mode, dir_fd=folder)
-    except OSError as error:
-        raise _named(error, path, "it is a link") from None
-    try:
-        if not stat.S_ISREG(os.fstat(opened).st_mode):
-            raise OSError(errno.EINVAL, "it is no regular file", os.fspath(path))
-        os.set_blocking(opened, True)  # a step that inherits it gets it as usual
-    except BaseException:
-        os.close(opened)
-        raise
-    return opened
 
 
 def _named(error: OSError, path: Path, swapped: str) -> OSError:

@@ -43,6 +43,7 @@ STORY = [
     ("run outputs", ["run", "outputs", "RUN"], 0),
     ("run outputs --download", ["run", "outputs", "RUN", "--download", "downloaded"], 0),
     ("run cancel", ["run", "cancel", "RUN", "--reason", "late"], 0),
+    ("run clean", ["run", "clean", "--older-than", "1h"], 0),
     ("run rerun", ["run", "rerun", "RUN"], 0),
     ("pipeline list", ["pipeline", "list"], 0),
     ("pipeline show", ["pipeline", "show", "other:1"], 0),

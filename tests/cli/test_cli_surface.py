@@ -43,6 +43,7 @@ run cancel
 run logs --follow
 run outputs --download --name
 run rerun -p --params
+run clean --older-than --keep --dry-run
 serve --host --port --tls-cert --tls-key --no-auth --no-azureml-v1 --no-dispatch
 server show
 emulate azureml --port --state --schemas

@@ -43,6 +43,7 @@ ANSWERS: dict[str, Callable[..., Any]] = {
         data=step.encode(), next_offset=offset + len(step), complete=True
     ),
     "penstock_cancel_run": lambda target, run: True,
+    "penstock_clear_run": lambda target, run: 7,
     "penstock_sync_endpoint": lambda target, endpoint: True,
     "penstock_retire_pipeline": lambda target, publication: True,
     "penstock_check_publication": lambda target, publication: ["its plan was changed"],
@@ -115,6 +116,7 @@ def arguments() -> dict[str, tuple[Any, ...]]:
         "fetch_artifact": (run, "model", _Taken("model", "directory")),
         "read_logs": (run, "train", 7),
         "cancel": (run,),
+        "clear_run": (run,),
         "sync_endpoint": (endpoint,),
         "retire": (PUBLICATION,),
         "check_publication": (PUBLICATION,),

@@ -174,6 +174,24 @@ def test_an_empty_folder_becomes_an_empty_folder(tmp_path):
     assert archive.size == 0
 
 
+@pytest.mark.parametrize("swapped", ["src/a", "src/a/deep", "src/a/deep/x", "src"])
+def test_nothing_is_packed_through_what_was_swapped_for_a_link_meanwhile(tmp_path, swapped):
+    for name, text in (("src", "mine"), ("elsewhere", "secret")):
+        (tmp_path / name / "a/deep").mkdir(parents=True)
+        (tmp_path / name / "a/deep/x").write_text(text)
+    (tmp_path / "src/link").symlink_to("a/deep/x")
+    found = files_in(tmp_path / "src", tmp_path / "store").found
+    assert pack(found, tmp_path / "store").size == 8  # a link within the folder is followed
+    (tmp_path / swapped).rename(tmp_path / "aside")
+    (tmp_path / swapped).symlink_to(tmp_path / "elsewhere" / Path(swapped).relative_to("src"))
+    assert (tmp_path / "src/a/deep/x").read_text() == "secret"
+    with pytest.raises(NotBundled) as caught:
+        pack(found, tmp_path / "store")
+    assert caught.value.code == "file_changed"
+    (kept,) = (tmp_path / "store").iterdir()
+    assert b"secret" not in kept.read_bytes()
+
+
 def test_a_file_that_shrinks_while_it_is_read_is_refused(tmp_path):
     class Shrinking:
         def __fspath__(self):

@@ -94,6 +94,7 @@ def test_nothing_is_decided_in_a_copy(origin, copied, project):
             lambda: runs.rerun(run),
             lambda: runs.rerun(trial),
             lambda: runs.cancel(run),
+            lambda: runs.clean(),
             lambda: tokens.create("new", scope="read"),
             lambda: tokens.revoke("cron"),
         ):

@@ -15,6 +15,7 @@ from penstock.records import DefaultAt, EndpointRecord, HistoryRecord, Page, Pub
 from penstock.registry import CancelOutcome, CheckReport, GateOutcome, MoveOutcome, NewToken, VersionOutcome
 from penstock.snapshot import Bundled
 from penstock.workspace.admin import Restored, Status
+from penstock.workspace.clearing import Cleared
 from penstock.workspace.downloads import Downloaded
 from penstock.workspace.publishing import Publishing
 from penstock.workspace.targets import PluginStatus, TargetStatus
@@ -66,6 +67,7 @@ COMMANDS: Mapping[str, Any] = {
     "run logs": {"id": str, "steps": Mapping[str, str]},
     "run outputs": {"id": str, "outputs": Mapping[str, Any]},
     "run outputs --download": {"id": str, "artifacts": tuple[Downloaded, ...]},
+    "run clean": Cleared,
     "run rerun": (RunRecord, {"replayed": bool, "warnings": tuple[str, ...], "bundled": tuple[Bundled, ...]}),
     "target list": {"items": tuple[TargetStatus, ...]},
     "target check": {"target": str, "ok": bool, "lines": tuple[str, ...]},

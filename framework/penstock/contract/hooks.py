@@ -191,6 +191,14 @@ class BackendHooks:
         """Ask the run to end: True when the request was taken, False when it had already ended. Optional."""
 
     @hookspec(firstresult=True)
+    @optional("clear away what a run left")
+    def penstock_clear_run(self, target: Target, run: RunRef) -> int:
+        """Remove what an ended run left that takes space: working copies, logs, artifacts; answers how many bytes.
+
+        Optional, idempotent. What the run came to is still answered afterwards. One that has not ended is left alone.
+        """
+
+    @hookspec(firstresult=True)
     @optional("keep a value secret")
     def penstock_keep_secrets(self, target: Target) -> bool:
         """Whether nobody but who runs it sees the sensitive values of a run: not in what the place shows of it, nor in

@@ -13,6 +13,7 @@ from attrs import frozen
 
 from penstock.contract.artifacts import Destination
 from penstock.errors import NotFound, PenstockError
+from penstock.opening import open_folder
 
 PIECE = 256 * 1024
 """Bytes that are read at once, at the most."""
@@ -43,10 +44,20 @@ class Entry:
     content: BinaryIO | None = None
 
 
-def open_here(path: Path, name: str, type: str) -> Handle:
-    """Open what lies at a path. Raises NotFound `artifact_gone` when that is not what the output `name` was."""
+def open_here(path: Path, name: str, type: str, *, below: Path | None = None) -> Handle:
+    """Open what lies at a path, without a link between it and the folder that it is `below`, where that is given.
+
+    Raises NotFound `artifact_gone` when it is not what the output `name` was.
+    """
     try:
-        handle = Handle(os.open(path, _FLAGS))
+        if below is None:
+            handle = Handle(os.open(path, _FLAGS))
+        else:
+            folder = open_folder(path.parent, below=below)
+            try:
+                handle = Handle(os.open(path.name, _FLAGS, dir_fd=folder))
+            finally:
+                os.close(folder)
     except OSError as error:
         raise _gone(name, error.strerror or "it cannot be opened") from None
     is_what = stat.S_ISDIR if type == "directory" else stat.S_ISREG
@@ -95,12 +106,12 @@ def read(file: BinaryIO, size: int) -> Iterator[bytes]:
         yield data
 
 
-def send(path: Path, destination: Destination) -> None:
-    """Put what lies at a path of this machine into a destination.
+def send(path: Path, destination: Destination, *, below: Path | None = None) -> None:
+    """Put what lies at a path of this machine into a destination; see `open_here`.
 
     Raises NotFound `artifact_gone`, PenstockError when it changes meanwhile, and what the destination raises.
     """
-    root = open_here(path, destination.name, destination.type)
+    root = open_here(path, destination.name, destination.type, below=below)
     if destination.type == "file":
         with os.fdopen(os.dup(root.number), "rb", buffering=0) as file:
             _send_file("", root.found, file, destination)

@@ -10,6 +10,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from penstock.errors import RegistryError
 from penstock.registry import (
+    clearing,
     default_version,
     endpoints,
     gates,
@@ -120,6 +121,8 @@ class Runs(_Group):
     is_within = reads(lookup.run_is_within)
     unfinished = reads(listing.unfinished)
     targets_running = reads(listing.targets_running)
+    to_clear = reads(clearing.to_clear)
+    note_cleared = writes(clearing.note)
     list_unfinished = reads(listing.list_unfinished)
     ref = reads(handover.ref)
     start_handover = writes(handover.start)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from attrs import frozen
 
+from penstock.opening import read_file
 from penstock.snapshot.globs import NeverMatches, regex_of
 
 STATE = ".penstock"
@@ -71,7 +73,9 @@ def read_rules(folder: Path, base: str) -> Rules | None:
     options.encoding, options.max_mem, options.log_errors = re2.Options.Encoding.LATIN1, _MEMORY, False
     patterns, ignores = re2.Set.FullMatchSet(options), []
     # Bytes as characters one by one: git compares bytes, and a name need not be text.
-    lines = file.read_bytes().removeprefix(b"\xef\xbb\xbf").decode("latin-1").split("\n")
+    lines = (
+        read_file(Path(os.path.realpath(file)), _LARGEST).removeprefix(b"\xef\xbb\xbf").decode("latin-1").split("\n")
+    )
     try:
         for regex, ignored in (rule for line in lines for rule in _read_line(line.removesuffix("\r"))):
             patterns.Add(regex.encode("latin-1"))

@@ -14,6 +14,7 @@ from attrs import frozen
 
 from penstock.drafts import draft
 from penstock.errors import RegistryError
+from penstock.opening import SWAPPED, open_folder, open_in
 from penstock.snapshot.members import digest_of
 from penstock.snapshot.walking import Found, NotBundled, unreadable
 
@@ -55,22 +56,48 @@ def pack(files: Sequence[Found], store: Path) -> Packed:
 
 
 def _write(files: Iterable[Found], archive: BinaryIO) -> None:
-    with tarfile.open(fileobj=archive, mode="w", format=tarfile.PAX_FORMAT) as tar:
+    with tarfile.open(fileobj=archive, mode="w", format=tarfile.PAX_FORMAT) as tar, _Sources() as sources:
         for found in files:
             info = tarfile.TarInfo(found.path)
             if found.source is None:
                 info.type, info.mode = tarfile.DIRTYPE, 0o755
                 tar.addfile(info)
                 continue
-            try:
-                handle = os.open(found.source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-            except OSError as error:
-                raise unreadable(found.path, error) from None
+            handle, status = sources.open(found.source, found.path)
             with os.fdopen(handle, "rb") as source:
-                status = os.fstat(handle)
                 info.size = status.st_size
                 info.mode = 0o755 if status.st_mode & 0o100 else 0o644
                 tar.addfile(info, _Whole(source, found.path))  # type: ignore[arg-type]  # it only reads
+
+
+class _Sources:
+    """Opens files by their real paths, on which no link may lie by now. The last folder stays open for the next."""
+
+    def __init__(self) -> None:
+        self._folder: Path | None = None
+        self._handle = -1
+
+    def open(self, source: Path, shown: str) -> tuple[int, os.stat_result]:
+        """A regular file, and what the system knows of it. Raises NotBundled."""
+        try:
+            if source.parent != self._folder:
+                self.__exit__()
+                self._handle = open_folder(source.parent, below=Path("/"))
+                self._folder = source.parent
+            return open_in(self._handle, source)
+        except OSError as error:
+            if error.errno in SWAPPED:
+                message = f"`{shown}` became something else while it was read: {error.strerror}"
+                raise NotBundled("file_changed", message, "try again") from None
+            raise unreadable(shown, error) from None
+
+    def __enter__(self) -> _Sources:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._folder is not None:
+            os.close(self._handle)
+            self._folder = None
 
 
 class _Whole:

@@ -128,6 +128,10 @@ class OpenTarget:
         """Ask the run to end: False when it had already ended. Raises TargetUnavailable."""
         return self._hooks.call("penstock_cancel_run", bool, target=self.target, run=run)
 
+    def clear_run(self, run: RunRef) -> int:
+        """Remove what an ended run left; answers how many bytes. Raises TargetUnavailable."""
+        return self._hooks.call("penstock_clear_run", int, target=self.target, run=run)
+
     def keep_secrets(self) -> bool:
         """Whether sensitive values stay with the run."""
         return self._hooks.call("penstock_keep_secrets", bool, target=self.target)

@@ -42,6 +42,7 @@ ASKED: Mapping[str, str] = {
     "run.list": "listing runs",
     "run.wait": "waiting for a run",
     "run.cancel": "canceling a run",
+    "run.clean": "clearing away what runs left on their targets",
     "run.logs": "reading the logs of a run",
     "run.outputs": "reading the outputs of a run",
     "run.artifacts": "reading which artifacts a run has",

@@ -1,4 +1,4 @@
-"""The verbs of runs: submit, list, show, wait, cancel, logs, rerun; those of what they made are in `outputs`."""
+"""The verbs of runs: submit, list, show, wait, cancel, logs, rerun, clean; those of what they made are in `outputs`."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from penstock.records import Page, RunRecord
 from penstock.registry import CancelOutcome, Owed, RunQuery
 from penstock.workspace import triggers
 from penstock.workspace.accepting import Submitted
+from penstock.workspace.clearing import Cleared, clear
 from penstock.workspace.logs import LogParts, read_logs
 from penstock.workspace.outputs import Outputs
 from penstock.workspace.parameters import TriggerOptions
@@ -233,6 +234,16 @@ class Runs(Outputs):
         end can never be seen.
         """
         return read_logs(self._services, self._look(ref).run, step, follow)
+
+    @verb("run.clean", "admin")
+    def clean(self, caller: Caller, *, older_than: float = 30 * 86400, keep: int = 0, dry_run: bool = False) -> Cleared:
+        """Clear away what runs left on their targets that ended more than `older_than` seconds ago: working copies,
+        logs, artifacts. What the registry knows of them stays.
+
+        Of each endpoint the newest `keep` runs are left alone, and so is what a target does not clear away. With
+        `dry_run` it is only told which runs those are.
+        """
+        return clear(self._services, caller, age=older_than, keep=keep, dry_run=dry_run)
 
     def _can_cancel(self, target: str) -> bool:
         """Whether a target can end runs; of one that cannot be opened now it is not known, and the request is kept."""

@@ -21,6 +21,7 @@ from penstock.cli.times import moment_text, read_duration, span_text
 from penstock.contract.run import RUN_STATES, RunState
 from penstock.errors import ParameterInvalid, UsageError
 from penstock.records import RunRecord
+from penstock.text import size_text
 
 if TYPE_CHECKING:
     pass
@@ -219,6 +220,31 @@ def rerun(
         except ParameterInvalid as error:
             raise given.located(error) from None
         answer_submitted(session.output, workspace, submitted, wait=wait)
+
+
+@run.command()
+@click.option(
+    "--older-than",
+    callback=read_duration,
+    default="30d",
+    show_default=True,
+    metavar="AGE",
+    help="Only runs that ended so long ago, like `12h`.",
+)
+@click.option(
+    "--keep", type=click.IntRange(min=0), default=0, show_default=True, help="Leave so many of each endpoint."
+)
+@click.option("--dry-run", is_flag=True, help="Only say which runs.")
+def clean(session: Session, older_than: float, keep: int, dry_run: bool) -> None:
+    """Clear away what ended runs left on their targets: working copies, logs, artifacts.
+
+    The records of runs stay, with their values, states and times.
+    """
+    with session.workspace() as workspace:
+        done = workspace.runs.clean(older_than=older_than, keep=keep, dry_run=dry_run)
+    count = f"{len(done.runs)} run{'' if len(done.runs) == 1 else 's'}"
+    said = f"would clear away {count}" if dry_run else f"cleared away {count}, {size_text(done.freed)}"
+    session.output.answer(done, [said, *done.left], list(done.runs))
 
 
 def _cancel_text(one: RunRecord) -> str:

@@ -1,0 +1,53 @@
+"""The logs of steps: opened to be written on and to be read, whatever a step has put in their place."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+from penstock.opening import SWAPPED, open_file, open_folder
+
+CHUNK = 1024 * 1024
+"""Bytes that are read at once, at the most."""
+
+
+def open_to_append(log: Path) -> int:
+    """Open a step's log to go on with it, and make it where it is not there; the caller closes it.
+
+    What is no file in its place goes. Raises OSError, also where a folder on the way was swapped.
+    """
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+    runs = log.parents[2]
+    try:
+        return open_file(log, flags, below=runs)
+    except FileNotFoundError:  # somebody cleared the logs away
+        log.parent.mkdir(0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        if error.errno not in SWAPPED:
+            raise
+        folder = open_folder(log.parent, below=runs)
+        try:
+            os.unlink(log.name, dir_fd=folder)  # `Path` takes no handle
+        finally:
+            os.close(folder)
+    return open_file(log, flags, below=runs)
+
+
+def read(log: Path, offset: int) -> tuple[bytes, int]:
+    """A piece of a log from an offset on, and how long the log is. Raises OSError.
+
+    Where something else lies in its place, the log is a line that says so: one log that cannot be read hides no other.
+    """
+    try:
+        with os.fdopen(open_file(log, below=log.parents[2]), "rb", buffering=0) as file:
+            size = os.fstat(file.fileno()).st_size
+            file.seek(offset)
+            return file.read(CHUNK), size
+    except FileNotFoundError:
+        return b"", 0  # the step has not started, or never will
+    except OSError as error:
+        if error.errno not in (*SWAPPED, errno.ENXIO):
+            raise
+        line = f"--- the log `{log}` is not there any more: {error.strerror} ---\n".encode("utf-8", "replace")
+        return line[offset:], len(line)

@@ -1,0 +1,35 @@
+"""Runs that are over and that nobody needs on their targets any more: which these are, and that they were cleared."""
+
+from __future__ import annotations
+
+from penstock.callers import Caller
+from penstock.registry.database import Transaction
+from penstock.registry.history import record
+
+_ACTION = "run_cleared"
+
+
+def to_clear(tx: Transaction, *, age: float, keep: int) -> list[str]:
+    """The ids of runs that ended more than `age` seconds ago and were not cleared yet, oldest first.
+
+    Of each endpoint, and of each pipeline that was run without one, the newest `keep` runs are left out.
+    """
+    rows = tx.all(
+        f"""SELECT id FROM (
+                SELECT seq, id, ended, external,
+                    row_number() OVER (PARTITION BY endpoint, iif(endpoint IS NULL, pipeline, NULL) ORDER BY seq DESC)
+                        AS place
+                FROM runs)
+            WHERE ended <= ? AND place > ? AND external IS NOT NULL
+                AND NOT EXISTS (SELECT 1 FROM history h WHERE h.subject_id = id AND h.action = '{_ACTION}')
+            ORDER BY seq""",
+        tx.now - int(age * 1_000_000),
+        keep,
+    )
+    return [row["id"] for row in rows]
+
+
+def note(tx: Transaction, run: str, caller: Caller) -> None:
+    """Remember that a run was cleared."""
+    row = tx.need("SELECT pipeline FROM runs WHERE id = ?", run)
+    record(tx, caller, _ACTION, "run", run, row["pipeline"])

@@ -1,0 +1,48 @@
+"""Clearing away what runs left on their targets: working copies, logs and artifacts. Their records stay."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from penstock.callers import Caller
+from penstock.errors import PenstockError
+from penstock.workspace.services import Services
+
+_HOOK = "penstock_clear_run"
+
+
+@frozen(kw_only=True)
+class Cleared:
+    """What `run clean` did, or with `dry_run` what it would do: runs by their ids, and bytes that were freed.
+
+    `left` says of targets why runs on them were left alone.
+    """
+
+    runs: tuple[str, ...]
+    freed: int
+    left: tuple[str, ...]
+    dry_run: bool
+
+
+def clear(services: Services, caller: Caller, *, age: float, keep: int, dry_run: bool) -> Cleared:
+    """Clear away runs that ended more than `age` seconds ago, but for the newest `keep` of each endpoint."""
+    services.refuse_copy()
+    runs = services.registry.runs
+    cleared: list[str] = []
+    left: dict[str, str] = {}
+    freed = 0
+    for run in runs.to_clear(age=age, keep=keep):
+        ref, placement = runs.ref(run)
+        try:
+            target = services.targets.open_frozen(placement)
+            if not target.has(_HOOK):
+                left[placement.target] = f"target `{placement.target}` keeps what its runs left; remove it there"
+                continue
+            if not dry_run:
+                freed += target.clear_run(ref)
+                runs.note_cleared(run, caller)
+        except PenstockError as error:
+            left[placement.target] = f"target `{placement.target}` was left out: {error}"
+            continue
+        cleared.append(run)
+    return Cleared(runs=tuple(cleared), freed=freed, left=tuple(left.values()), dry_run=dry_run)
