@@ -61,12 +61,19 @@ def refuse_copy(layout: Layout, database: sqlite3.Connection) -> None:
 def take(layout: Layout, database: sqlite3.Connection) -> None:
     """Note that the queue belongs to this root; in a copy, unfinished runs end as lost.
 
-    Call in a transaction that writes. Raises sqlite3.Error, OSError.
+    Call in a transaction that writes. Raises Conflict `root_copied` in a copy by hard links, whose queue is the
+    original's own file; sqlite3.Error, OSError.
     """
     noted, here = _noted(database), _here(layout)
     if noted == here:
         return
     if noted is not None and _is_copy(noted, here, database):
+        if layout.queue.stat().st_nlink > 1:
+            raise Conflict(
+                f"`{layout.root}` is a copy of `{os.fsdecode(noted.path)}` by hard links, so that its queue is the "
+                "original's; copy it anew with `cp -a` to use it",
+                code="root_copied",
+            )
         message = (
             f"the root was copied from `{os.fsdecode(noted.path)}` before this had ended there, and what becomes of it "
             "is known there; submit it again to have it here"

@@ -108,6 +108,20 @@ def test_what_had_not_ended_is_lost_in_a_copy_that_is_used_and_the_original_goes
     assert copied(copy, "third").get(again).state == "succeeded"
 
 
+def test_a_copy_by_hard_links_shares_its_queue_and_is_for_looking(running, tmp_path):
+    place, run = running
+    copy = copied(place, "copy", "-l")
+    for call in (lambda: copy.get(run), lambda: copy.cancel(run), lambda: copy.start(run.publication)):
+        with pytest.raises(Conflict, match="is a copy of") as refused:
+            call()
+        assert refused.value.code == "root_copied"
+    assert copy.engines() == []
+    assert place.get(run).state == "running"
+    (tmp_path / "go").touch()
+    assert place.wait(run).state == "succeeded"
+    assert starts(tmp_path) == 1
+
+
 def test_a_cancel_in_a_copy_ends_nothing_of_the_original(running, tmp_path):
     place, run = running
     copy = copied(place, "copy")

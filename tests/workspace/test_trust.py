@@ -206,7 +206,9 @@ def test_nothing_is_made_in_a_folder_of_somebody_else_unless_it_is_trusted(tmp_p
 
 
 @as_root
-def test_in_a_workspace_of_somebody_else_everything_is_read_and_nothing_changed(workspace, monkeypatch, caplog):
+def test_in_a_workspace_of_somebody_else_everything_is_read_and_nothing_changed(
+    workspace, tmp_path, monkeypatch, caplog
+):
     monkeypatch.setattr(trust, "_warned", set())
     with (workspace / "penstock.yaml").open("a") as file:
         file.write("plugins: [audit]\n")
@@ -223,12 +225,15 @@ def test_in_a_workspace_of_somebody_else_everything_is_read_and_nothing_changed(
         assert opened.admin.status().runs["succeeded"] == 1
         assert opened.admin.check().ok
         assert not opened.targets.check("laptop").ok
+        backup = opened.admin.backup(tmp_path / "backup.db")
+        assert backup.stat().st_uid == 0
         for change in (
             lambda: opened.runs.submit("hello"),
             lambda: opened.runs.rerun(run),
             lambda: opened.publish("greet.yaml", label="new"),
             lambda: opened.endpoints.disable("hello", reason="no"),
             lambda: opened.tokens.create("cron", scope="read"),
+            lambda: opened.admin.restore(backup),
         ):
             with pytest.raises(RegistryError) as refused:
                 change()

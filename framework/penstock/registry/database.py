@@ -108,7 +108,7 @@ class Database:
         self.path = path
         self.read_only = read_only
         self.owner = owner
-        self.refusal: Callable[[], RegistryError] = lambda: _unwritable(path, owner)
+        self.refusal: Callable[[], RegistryError] = lambda: unwritable(path, owner)
         """The error for whoever wants to write where it is `read_only`."""
         self._connect = connect
         self._clock = clock
@@ -233,7 +233,8 @@ class Database:
                         kept.pop().close()
 
 
-def _unwritable(path: Path, owner: int | None) -> RegistryError:
+def unwritable(path: Path, owner: int | None) -> RegistryError:
+    """The RegistryError for whoever would write a registry that only its `owner` writes; None where modes forbid it."""
     if owner is None:
         return RegistryError(
             f"{path}: the registry is read-only for this user, so nothing can be changed; "

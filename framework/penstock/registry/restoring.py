@@ -25,7 +25,7 @@ from penstock.registry.copying import (
     refuse_foreign_log,
     sync,
 )
-from penstock.registry.database import explain, translated
+from penstock.registry.database import explain, translated, unwritable
 from penstock.registry.file import prepare_folder, refuse_network, version_of
 
 _LOCKS = (0x40000000, 512)
@@ -41,7 +41,8 @@ def restore(path: Path, backup: Path) -> Path | None:
     Killed at any moment one of the two is there, whole. An older backup is migrated. Raises UsageError when the backup
     is the registry itself; RegistryError, with nothing changed: `registry_missing`, `registry_corrupt`,
     `registry_newer`, `registry_older` or `registry_log_foreign` of the backup, `registry_in_use` when anybody has the
-    registry open, `registry_network_fs`, `registry_read_only`, `registry_disk_full`.
+    registry open, `registry_network_fs`, `registry_read_only`, `registry_not_owned`,
+    `registry_disk_full`.
     """
     path, backup = Path(os.path.realpath(path)), backup.absolute()
     refuse_network(path)
@@ -72,6 +73,9 @@ def _check_places(path: Path, backup: Path) -> None:
         raise RegistryError(f"{backup}: no backup: {why}; nothing was changed", code="registry_missing")
     if path.exists() and not path.is_file():
         raise RegistryError(f"{path}: the registry is not a file; move it away", code="registry_corrupt")
+    for there, writers in ((path, (os.geteuid(),)), (path.parent, (os.geteuid(), 0))):
+        if there.exists() and there.stat().st_uid not in writers:
+            raise unwritable(path, there.stat().st_uid)
     if path.exists() and path.samefile(backup):
         raise UsageError(f"`{backup}` is the registry itself; name the backup that is to be put in its place")
 
