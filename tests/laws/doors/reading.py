@@ -15,6 +15,7 @@ from penstock.codes import CODES, ending
 from penstock.errors import PenstockError, Problem
 from penstock.records import HistoryRecord, Page, RunRecord, StepRecord
 from penstock.registry import MoveOutcome
+from penstock.snapshot import Bundled
 from penstock.workspace import Submitted
 
 ANYBODY = "anonymous"
@@ -35,7 +36,8 @@ def read_submitted(data: Mapping[str, Any]) -> Submitted:
     """A run with what is told of it when it was asked for."""
     found = dict(data)
     replayed, warnings = found.pop("replayed"), tuple(found.pop("warnings"))
-    return Submitted(run=read(RunRecord, found), replayed=replayed, warnings=warnings)
+    bundled = tuple(read(Bundled, one) for one in found.pop("bundled", ()))  # only the command line tells it
+    return Submitted(run=read(RunRecord, found), replayed=replayed, warnings=warnings, bundled=bundled)
 
 
 def read_error(told: Mapping[str, Any], *, exit_code: int = 0, http_status: int = 0) -> PenstockError:
