@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from penstock.errors import RegistryError
-from penstock.registry.database import explain
+from penstock.registry.troubles import explain
 from penstock.workspace import Workspace
 
 

@@ -14,7 +14,7 @@ from tests.faulty_disk import fill, small_disk
 
 from penstock.errors import RegistryError
 from penstock.registry import Registry
-from penstock.registry.database import BUSY_SECONDS, busy
+from penstock.registry.troubles import BUSY_SECONDS, busy
 
 # A run is accepted on a disk that takes everything and cannot be synced, and then the process is gone.
 FAILING = """\

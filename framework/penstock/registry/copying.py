@@ -11,7 +11,8 @@ from pathlib import Path
 
 from penstock import drafts, trust
 from penstock.errors import Conflict, RegistryError
-from penstock.registry.database import BACKUP_ID, BUSY_SECONDS, is_backup, translated
+from penstock.registry.database import BACKUP_ID, is_backup
+from penstock.registry.troubles import BUSY_SECONDS, translated
 
 
 def copy(connection: sqlite3.Connection, destination: Path) -> None:

@@ -11,8 +11,9 @@ from typing import Any, TypeVar
 
 from attrs import define
 
-from penstock.registry.database import BUSY_SECONDS, Database, Transaction, busy, savepoint, translated, undecided
+from penstock.registry.database import Database, Transaction, savepoint
 from penstock.registry.group_commit import GroupCommit
+from penstock.registry.troubles import BUSY_SECONDS, busy, translated, undecided
 
 LARGEST_GROUP = 64
 """How many decisions share one commit at the most: other processes want their turn too."""

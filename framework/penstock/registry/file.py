@@ -20,7 +20,8 @@ from penstock.registry.copying import (
     refuse_foreign_log,
     sync,
 )
-from penstock.registry.database import BACKUP_ID, Clock, Database, identity, is_backup, translated
+from penstock.registry.database import BACKUP_ID, Clock, Database, identity, is_backup
+from penstock.registry.troubles import translated
 
 _MOUNTS = Path("/proc/self/mountinfo")
 

@@ -8,7 +8,8 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from penstock.errors import RegistryError
-from penstock.registry.database import Database, Transaction, savepoint, translated
+from penstock.registry.database import Database, Transaction, savepoint
+from penstock.registry.troubles import translated
 
 if TYPE_CHECKING:
     from penstock.registry.decisions import Decisions

@@ -25,8 +25,9 @@ from penstock.registry.copying import (
     refuse_foreign_log,
     sync,
 )
-from penstock.registry.database import explain, translated, unwritable
+from penstock.registry.database import unwritable
 from penstock.registry.file import prepare_folder, refuse_network, version_of
+from penstock.registry.troubles import explain, translated
 
 _LOCKS = (0x40000000, 512)
 """Where SQLite's locks on a file begin and how many bytes they take: pending, reserved and shared ones."""

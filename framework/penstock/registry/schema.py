@@ -1,7 +1,8 @@
 """The registry's schema, as steps of which a file has the first few; `PRAGMA user_version` says up to which.
 
 A step never changes; a new need is a new step at the end. Every time is in microseconds since 1970 UTC. Things are
-numbered (`seq`) in the order they came; `id` is what the world knows them by.
+numbered (`seq`) in the order they came; `id` is what the world knows them by. Longer than other modules, because the
+tables are read together.
 """
 
 from __future__ import annotations

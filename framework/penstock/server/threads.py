@@ -11,7 +11,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from penstock.errors import RegistryError, TooManyRequests
-from penstock.registry.database import BUSY_SECONDS
+from penstock.registry.troubles import BUSY_SECONDS
 
 _Job = tuple[Callable[[], Any], asyncio.AbstractEventLoop, "asyncio.Future[Any]"]
 

@@ -1,0 +1,82 @@
+"""What SQLite says against a registry file, in our words."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from penstock.errors import RegistryError, UsageError
+from penstock.locks import holder
+
+BUSY_SECONDS = 30.0
+"""How long a transaction waits for another process's before it gives up."""
+
+_WRITE_LOCK = 120
+"""The byte of the file `-shm` that whoever writes has locked: `WAL_WRITE_LOCK` in SQLite's file format."""
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """Turn what SQLite raises into the RegistryError that a person can act on."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise explain(path, error) from error
+    except json.JSONDecodeError as error:
+        raise RegistryError(
+            f"{path}: something in the registry was damaged ({error}); `penstock registry check` says what",
+            code="registry_corrupt",
+        ) from error
+    except UnicodeEncodeError:
+        raise UsageError("a text in this call is not Unicode text (it holds a lone surrogate)") from None
+
+
+def explain(path: Path, error: sqlite3.Error) -> RegistryError:
+    """The RegistryError that says what a SQLite error means for this file."""
+    extended = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+    primary = extended & 0xFF
+    if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return busy(path)
+    if primary == sqlite3.SQLITE_FULL or extended == sqlite3.SQLITE_IOERR_SHMSIZE:
+        return RegistryError(
+            f"{path}: the disk is full",
+            code="registry_disk_full",
+            undone="nothing was changed, make room and try again",
+        )
+    if primary in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
+        return RegistryError(
+            f"{path}: the registry cannot be written; check the permissions of the file and its folder",
+            code="registry_read_only",
+        )
+    strange = primary == sqlite3.SQLITE_ERROR and str(error).startswith(("no such table", "no such column"))
+    if strange or primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return RegistryError(
+            f"{path}: not a sound registry file ({error}); restore a backup, or move the file away to start a new one",
+            code="registry_corrupt",
+        )
+    return RegistryError(f"{path}: the registry cannot be used ({error})")
+
+
+def busy(path: Path) -> RegistryError:
+    """The error for whoever waited for others in vain; it names the process that decides just now, if that is known."""
+    by = holder(path.with_name(path.name + "-shm"), _WRITE_LOCK) or "others"
+    has = "have" if by == "others" else "has"
+    return RegistryError(
+        f"{path}: {by} {has} kept the registry busy for {BUSY_SECONDS:g} seconds",
+        code="registry_busy",
+        undone="nothing was changed, try again",
+    )
+
+
+def undecided(path: Path, error: RegistryError) -> RegistryError:
+    """The error for whoever cannot be told whether what was decided holds: it did not become durable, nor was it taken
+    back.
+    """
+    return RegistryError(
+        f"{path}: the decision met trouble as it was written ({error.cause.removeprefix(f'{path}: ')})",
+        code="registry_undecided",
+        undone="whether it holds is not known: look before you do it again, or repeat it with its idempotency key",
+    )
