@@ -86,3 +86,29 @@ def test_labels_burn(harness):
         same(1, published(ws, f"b-{name}").label, "2", "the label of what was not deleted")
         same(1, published(ws, f"d-{name}").label, "4", "the label after the highest, which was deleted,")
         same(1, published(ws, f"a-{name}").label, "5", "the new label of something whose label was deleted")
+
+
+@python_only
+def test_damage_is_named(harness):
+    """Is every archive that was changed on disk named by a check, and whole again once it was published again?"""
+    made = {}
+    with harness.workspace() as ws:
+        for word in (unique("one"), unique("two")):
+            folder = harness.folder / word
+            (folder / "src").mkdir(parents=True)
+            (folder / "src" / "probe.py").write_text(f"# {word}")
+            pipeline = variant(harness.subject.python, word)
+            set_up(harness, ws, pipeline, folder=folder)
+            store = harness.subject.config.home / "archives"
+            (archive,) = [path for path in store.glob("*.tar") if word.encode() in path.read_bytes()]
+            made[archive] = pipeline, folder, archive.read_bytes()
+        require(1, ws.admin.check().ok, "a check finds damage where nothing was changed")
+        for archive, (_, _, data) in made.items():
+            archive.write_bytes(data.replace(b"# ", b"#!"))
+        lines = ws.admin.check().lines
+        for archive in made:
+            require(1, any(str(archive) in line for line in lines), f"a check does not name {archive.name}: {lines}")
+        for archive, (pipeline, folder, data) in made.items():
+            set_up(harness, ws, pipeline, folder=folder)
+            same(1, archive.read_bytes(), data, "an archive after it was published again")
+        require(1, ws.admin.check().ok, "a check finds damage after everything was published again")

@@ -33,12 +33,10 @@ def check(services: Services) -> CheckReport:
             damaged = list(_damaged(archives))
             broken += damaged
             told.append(f"{len(archives) - len(damaged)} archives are what was published")
-        else:
-            told.append(
-                f"archives were left out: this registry lies apart from its state, and {services.store} is not there"
-            )
-        for line, is_damage in _publications(services):
-            (broken if is_damage else told).append(line)
+            for line, is_damage in _publications(services):
+                (broken if is_damage else told).append(line)
+        else:  # its targets are not the ones of the registry that it is a copy of
+            told.append(f"archives and plans were left out: this is a copy, apart from its state in {services.store}")
     except RegistryError as error:  # what is damaged there is among the lines already, or the reason for this one
         broken.append(str(error))
     if broken:
