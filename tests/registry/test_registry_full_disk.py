@@ -25,6 +25,7 @@ from tests.faulty_disk import break_syncs
 from tests.registry.conftest import Kit
 
 registry, kit = Registry.open(Path(sys.argv[1])), Kit()
+registry.check_writable()  # the log has begun
 try:
     break_syncs()
 except (KeyError, OSError) as error:
