@@ -26,7 +26,10 @@ def open_to_append(log: Path) -> int:
     except OSError as error:
         if error.errno not in SWAPPED:
             raise
-        folder = open_folder(log.parent, below=runs)
+        try:
+            folder = open_folder(log.parent, below=runs)
+        except OSError:
+            raise error from None  # which names the log
         try:
             os.unlink(log.name, dir_fd=folder)  # `Path` takes no handle
         finally:

@@ -25,7 +25,10 @@ def open_file(path: Path, flags: int = os.O_RDONLY, mode: int = 0o600, *, below:
     """
     if below is None:
         return open_in(None, path, flags, mode)[0]
-    folder = open_folder(path.parent, below=below)
+    try:
+        folder = open_folder(path.parent, below=below)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from None
     try:
         return open_in(folder, path, flags, mode)[0]
     finally:
@@ -83,7 +86,8 @@ def _step(name: str, folder: int, path: Path) -> int:
     try:
         return os.open(name, _WAY | os.O_NOFOLLOW, dir_fd=folder)
     except OSError as error:
-        raise _named(error, path, "a folder on its way is a link, or none") from None
+        is_link = error.errno in (errno.ELOOP, errno.ENOTDIR) and stat.S_ISLNK(os.lstat(name, dir_fd=folder).st_mode)
+        raise _named(error, path, "a folder on its way is a link" if is_link else error.strerror or "") from None
 
 
 def _named(error: OSError, path: Path, swapped: str) -> OSError:

@@ -66,8 +66,17 @@ class Transaction:
         return row
 
     def all(self, sql: str, *values: object) -> list[sqlite3.Row]:
-        """Every row of a query."""
-        return self._connection.execute(sql, values).fetchall()
+        """Every row of a query. Text that somebody damaged is shown as far as it can be, and hides no other row."""
+        try:
+            return self._connection.execute(sql, values).fetchall()
+        except sqlite3.OperationalError as error:
+            if not (str(error).startswith("Could not decode") and sql.lstrip().startswith("SELECT")):
+                raise
+        self._connection.text_factory = lambda data: data.decode("utf-8", "replace")
+        try:
+            return self._connection.execute(sql, values).fetchall()
+        finally:
+            self._connection.text_factory = str
 
     def run(self, sql: str, *values: object) -> int:
         """Run a statement that changes something; answers how many rows it changed."""

@@ -87,6 +87,19 @@ _INVARIANTS: tuple[tuple[str, str], ...] = (
 )
 """Each law as a query for what breaks it."""
 
+_LIFE = ("created", "modified", "deleted", "gate_since")
+_TIMES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    ("endpoints", "name", _LIFE),
+    ("published", "id", _LIFE),
+    ("versions", "endpoint || '@' || version", ("created", "gate_since")),
+    ("runs", "id", ("created", "started", "ended", "cancel_requested")),
+    ("run_steps", "name", ("started", "ended")),
+    ("history", "seq", ("at", "happened")),
+)
+"""Tables, what says which of their rows it is, and columns of times."""
+
+_YEAR_9999 = 253_402_300_799_999_999
+
 _MOST = 1000
 """How much is told of one kind: whatever is damaged is to be found, and a list has an end."""
 
@@ -126,12 +139,36 @@ def _found(connection: sqlite3.Connection) -> Iterator[str]:
             damaged = f"{column} IS NOT NULL AND NOT json_valid({column})"
             what = f"a row of {table} whose {column} cannot be read"
             questions.append((what, f"SELECT {name} FROM {table} WHERE {damaged}"))
+    for table, name, times in _TIMES:
+        for column in times:
+            what = f"a row of {table} whose {column} is no time"
+            wrong = f"typeof({column}) NOT IN ('integer', 'null') OR {column} NOT BETWEEN 0 AND {_YEAR_9999}"
+            questions.append((what, f"SELECT {name} FROM {table} WHERE {wrong}"))
     for what, query in questions:
         try:
             for row in connection.execute(f"{query} LIMIT {_MOST}"):
                 yield f"{what}: {row[0]}"
         except sqlite3.DatabaseError as error:
             yield f"the file is damaged: {error}"
+    yield from _no_text(connection)
+
+
+def _no_text(connection: sqlite3.Connection) -> Iterator[str]:
+    """What is kept as text and is not UTF-8: SQLite itself does not mind."""
+    connection.text_factory = bytes
+    try:
+        for (table,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall():
+            rows = connection.execute(f'SELECT * FROM "{table.decode()}"')
+            names = [about[0] for about in rows.description]
+            for row in rows:
+                for name, cell in zip(names, row, strict=True):
+                    if isinstance(cell, bytes) and cell.decode("utf-8", "replace").encode() != cell:
+                        first = row[0].decode("utf-8", "replace") if isinstance(row[0], bytes) else row[0]
+                        yield f"a row of {table.decode()} whose {name} is no text: {first}"
+    except sqlite3.DatabaseError as error:
+        yield f"the file is damaged: {error}"
+    finally:
+        connection.text_factory = str
 
 
 def _structure(connection: sqlite3.Connection) -> list[str]:

@@ -59,8 +59,11 @@ UNREADABLE = {"registry_corrupt": "what the registry keeps here is not readable;
 
 
 def to_time(microseconds: int) -> datetime:
-    """A stored time as UTC."""
-    return _EPOCH + timedelta(microseconds=microseconds)
+    """A stored time as UTC. One that somebody damaged is the beginning of 1970, and harms no other row."""
+    try:
+        return _EPOCH + timedelta(microseconds=microseconds)
+    except (TypeError, OverflowError):
+        return _EPOCH
 
 
 def from_time(time: datetime) -> int:
