@@ -16,20 +16,22 @@ _PARAMETERS = ("texts", "artifacts", "bundled")
 @frozen
 class Request:
     """`environment` holds names only, and so do the `sensitive` parameters: the values are kept by `environments`, and
-    for as long as the run needs them.
+    for as long as the run needs them. `python` is the interpreter that its steps find first; empty in a request from
+    before that was kept, whose steps find the engine's.
     """
 
     parameters: BoundParameters = field(factory=BoundParameters)
     environment: tuple[str, ...] = ()
+    python: str = ""
 
 
-def to_text(parameters: BoundParameters, environment: Iterable[str]) -> str:
+def to_text(parameters: BoundParameters, environment: Iterable[str], python: str = "") -> str:
     """A request as JSON."""
     bound: dict[str, Any] = {key: dict(getattr(parameters, key)) for key in _PARAMETERS}
     if parameters.sensitive:
         bound["texts"] = {name: text for name, text in bound["texts"].items() if name not in parameters.sensitive}
         bound["sensitive"] = list(parameters.sensitive)
-    return json.dumps({"parameters": bound, "environment": sorted(environment)})
+    return json.dumps({"parameters": bound, "environment": sorted(environment), "python": python})
 
 
 def read(text: str) -> Request:
@@ -38,7 +40,9 @@ def read(text: str) -> Request:
     parameters = _usable(request, "parameters", dict)
     bound = {key: _usable(parameters, key, dict) for key in _PARAMETERS}
     sensitive = tuple(_usable({"sensitive": [], **parameters}, "sensitive", list))
-    return Request(BoundParameters(**bound, sensitive=sensitive), tuple(_usable(request, "environment", list)))
+    environment = tuple(_usable(request, "environment", list))
+    python = _usable({"python": "", **request}, "python", str)
+    return Request(BoundParameters(**bound, sensitive=sensitive), environment, python)
 
 
 def read_version_1(text: str) -> tuple[Request, Mapping[str, str], Mapping[str, Any]]:

@@ -6,13 +6,13 @@ import contextlib
 import os
 import select
 import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
 from penstock.errors import TargetUnavailable, one_line
 from penstock.text import printable
+from penstock_local import interpreters
 from penstock_local.layout import Layout
 
 READY = b"ready\n"
@@ -103,11 +103,8 @@ def _last_line(data: bytes) -> str:
 
 
 def interpreter() -> str:
-    """The Python that engines run on: ours, or where a program has Python built in the one that it was built from."""
-    name = f"python{sys.version_info[0]}.{sys.version_info[1]}"
-    beside = Path(sys.exec_prefix, "bin", name)
-    ours = sys.executable or ""
-    return ours if Path(ours).name.startswith(("python", "pypy")) or not beside.exists() else str(beside)
+    """The Python that engines run on."""
+    return interpreters.own()
 
 
 def _import_path() -> dict[str, str]:

@@ -17,7 +17,7 @@ from penstock.snapshot import Archive, extract
 from penstock.spec.command import Reference, fill
 from penstock.spec.values import MAX_TEXT, ValueInvalid, read_output
 from penstock.text import printable
-from penstock_local import removal
+from penstock_local import interpreters, removal
 from penstock_local.jobs import Step
 from penstock_local.layout import Layout
 from penstock_local.processes import TOKEN
@@ -70,7 +70,11 @@ def prepare(layout: Layout, step: Step, plain: Mapping[str, str], temporary: Tem
         step.paths = {name: f"{outputs}/{name}" for name in step.plan["outputs"]}
     text = _resolver(layout, step)
     command = [fill(word, text) for word in step.plan["command"]]
-    environment = {**plain, "TMPDIR": private, **step.job.environment}
+    environment = {**plain, "TMPDIR": private}
+    if step.job.python:
+        interpreters.refuse_gone(step.job.python, command)
+        environment["PATH"] = interpreters.search_path(step.job.python)
+    environment.update(step.job.environment)
     environment.update((name, fill(value, text)) for name, value in step.plan["env"].items())
     environment[TOKEN] = step.token
     return Prepared(command, work, environment)
