@@ -75,8 +75,7 @@ def penstock_submit_run(target: Target, run: RunRequest) -> Submission:
     from penstock.contract.run import Submission
     from penstock_local import runs
 
-    runs.submit(target, run)
-    return Submission(external=run.id)
+    return Submission(external=run.id, details=runs.submit(target, run))
 
 
 @_hook

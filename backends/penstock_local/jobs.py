@@ -68,7 +68,8 @@ class Job:
     """A run in the making. `open` counts the steps that have not ended; `error` is the failure of the
     step that comes first in the order of the graph, whichever was faster: so a run says the same everywhere.
 
-    `environment` holds the values that the run took along from whoever submitted it. They stay in memory.
+    `environment` holds the values that the run took along from whoever submitted it. They stay in memory. `python` is
+    the interpreter that its steps find first, the engine's where it is empty.
     """
 
     seq: int
@@ -76,6 +77,7 @@ class Job:
     plan: Mapping[str, Any]
     parameters: BoundParameters
     environment: Mapping[str, str]
+    python: str = ""
     started: bool = False
     canceled: bool = False
     error: Mapping[str, Any] | None = None

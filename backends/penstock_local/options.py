@@ -14,6 +14,12 @@ def _names(value: Sequence[str] | None) -> tuple[str, ...]:
     return tuple(value or ())
 
 
+def _interpreter(value: Path | str | None) -> Path:
+    from penstock_local import interpreters
+
+    return Path(value or interpreters.own())
+
+
 def _paths(value: Sequence[Path | str] | None) -> tuple[Path, ...]:
     return tuple(Path(item) for item in value or ())
 
@@ -27,10 +33,12 @@ class LocalOptions:
     variables that a run takes along from whoever submits it. `data_roots` are folders below which callers that are not
     on this machine may name files. With `strict`, what would otherwise be a warning is refused at publish. `grace` is
     the time between TERM and KILL when a step is canceled or timed out, in seconds or text like `10s`. `idle` is how
-    long the engine waits for more work before it ends itself, in seconds or text like `10s`.
+    long the engine waits for more work before it ends itself, in seconds or text like `10s`. `python` is the path of
+    the interpreter that steps find first as `python`; without it, the one that the publisher's penstock runs on.
 
-    Only the root is the target's identity; every other option takes effect at once, published pipelines included. One
-    engine serves a root: it goes by the slots, grace and idle time of the target that submitted or canceled last.
+    Only the root is the target's identity. The interpreter is frozen by a publication, and a run of a file has that of
+    whoever submits it. Every other option takes effect at once, published pipelines included. One engine serves a root:
+    it goes by the slots, grace and idle time of the target that submitted or canceled last.
     """
 
     root: Path | None = field(default=None, metadata={"identity": True})
@@ -38,5 +46,6 @@ class LocalOptions:
     pass_env: tuple[str, ...] = field(default=(), converter=_names)
     data_roots: tuple[Path, ...] = field(default=(), converter=_paths)
     strict: bool = False
+    python: Path | None = field(default=None, converter=_interpreter, metadata={"frozen": True})
     grace: float = field(default=10.0, converter=seconds_of, validator=validators.ge(0))
     idle: float = field(default=10.0, converter=seconds_of, validator=validators.ge(0))

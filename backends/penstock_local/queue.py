@@ -55,6 +55,11 @@ def knows(database: sqlite3.Connection, run: str) -> bool:
     return database.execute("SELECT 1 FROM jobs WHERE id = ?", (run,)).fetchone() is not None
 
 
+def request_of(database: sqlite3.Connection, run: str) -> str:
+    """The request of a job that is there."""
+    return str(database.execute("SELECT request FROM jobs WHERE id = ?", (run,)).fetchone()[0])
+
+
 def ask_cancel(database: sqlite3.Connection, run: str) -> bool:
     """Ask a job to end; False when it had ended or is not known. Call inside `database.deciding`."""
     return database.execute("UPDATE jobs SET cancel = 1 WHERE id = ? AND ended IS NULL", (run,)).rowcount == 1

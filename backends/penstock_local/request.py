@@ -16,14 +16,16 @@ _PARAMETERS = ("texts", "artifacts", "bundled")
 @frozen
 class Request:
     """`environment` holds names only, and so do the `sensitive` parameters: the values are kept by `environments`, and
-    for as long as the run needs them.
+    for as long as the run needs them. `python` is the interpreter that its steps find first; empty in a request from
+    before that was kept, whose steps find the engine's.
     """
 
     parameters: BoundParameters = field(factory=BoundParameters)
     environment: tuple[str, ...] = ()
+    python: str = ""
 
 
-def to_text(parameters: BoundParameters, environment: Iterable[str]) -> str:
+def to_text(parameters: BoundParameters, environment: Iterable[str], python: str = "") -> str:
     """A request as JSON."""
     bound: dict[str, Any] = {key: dict(getattr(parameters, key)) for key in _PARAMETERS}
     if parameters.sensitive:
@@ -31,7 +33,7 @@ def to_text(parameters: BoundParameters, environment: Iterable[str]) -> str:
         bound["sensitive"] = list(parameters.sensitive)
     if parameters.absent:
         bound["absent"] = sorted(parameters.absent)
-    return json.dumps({"parameters": bound, "environment": sorted(environment)})
+    return json.dumps({"parameters": bound, "environment": sorted(environment), "python": python})
 
 
 def read(text: str) -> Request:
@@ -42,7 +44,9 @@ def read(text: str) -> Request:
     more = {"sensitive": [], "absent": [], **parameters}
     sensitive, absent = (_usable(more, key, list) for key in ("sensitive", "absent"))
     bound["typed"] = dict.fromkeys(absent)
-    return Request(BoundParameters(**bound, sensitive=tuple(sensitive)), tuple(_usable(request, "environment", list)))
+    environment = tuple(_usable(request, "environment", list))
+    python = _usable({"python": "", **request}, "python", str)
+    return Request(BoundParameters(**bound, sensitive=tuple(sensitive)), environment, python)
 
 
 def read_version_1(text: str) -> tuple[Request, Mapping[str, str], Mapping[str, Any]]:

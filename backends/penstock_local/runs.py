@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from penstock.contract.run import Absent, RunReport, RunRequest
 from penstock.contract.target import Target
@@ -14,6 +14,7 @@ from penstock_local import (
     binding,
     database,
     environments,
+    interpreters,
     ownership,
     queue,
     removal,
@@ -27,8 +28,8 @@ from penstock_local.layout import Layout, unusable
 from penstock_local.options import LocalOptions
 
 
-def submit(target: Target, run: RunRequest) -> None:
-    """Put a run into the queue, durably, unless it is there already, and wake the engine.
+def submit(target: Target, run: RunRequest) -> Mapping[str, str]:
+    """Put a run into the queue, durably, unless it is there already, and wake the engine; returns what to show of it.
 
     Raises TargetRefused, TargetUnavailable, ConfigInvalid `not_owned` or `not_trusted`.
     """
@@ -43,11 +44,22 @@ def submit(target: Target, run: RunRequest) -> None:
             if not queue.knows(connection, run.id):
                 added = True
                 _add(layout, connection, target.options, run)
+            asked = queue.request_of(connection, run.id)
     except BaseException:
         if added:
             _withdraw(layout, run.id)
         raise
     wake.wake(layout)
+    return _details(asked)
+
+
+def _details(asked: str) -> Mapping[str, str]:
+    """What to show of a run as it was put in: the interpreter that its steps find first."""
+    with contextlib.suppress(ValueError, RecursionError):  # a damaged one is told of when it is its turn
+        python = request.read(asked).python
+        if python:
+            return {"python": interpreters.described(python)}
+    return {}
 
 
 def _add(layout: Layout, connection: sqlite3.Connection, options: LocalOptions, run: RunRequest) -> None:
@@ -55,7 +67,7 @@ def _add(layout: Layout, connection: sqlite3.Connection, options: LocalOptions, 
     environment = {name: os.environ[name] for name in options.pass_env if name in os.environ}
     hidden = {name: run.parameters.texts[name] for name in run.parameters.sensitive}
     environments.keep(layout, run.id, environment, hidden)
-    text = request.to_text(run.parameters, environment)
+    text = request.to_text(run.parameters, environment, os.fspath(options.python or interpreters.own()))
     queue.add_job(connection, run.id, run.publication.external, text, (step["name"] for step in plan["steps"]))
     queue.write_settings(connection, _settings(options))
 

@@ -6,7 +6,6 @@ import contextlib
 import os
 import select
 import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 from penstock.errors import TargetUnavailable, one_line
 from penstock.opening import open_file
 from penstock.text import printable
+from penstock_local import interpreters
 from penstock_local.layout import Layout
 
 READY = b"ready\n"
@@ -104,11 +104,8 @@ def _last_line(data: bytes) -> str:
 
 
 def interpreter() -> str:
-    """The Python that engines run on: ours, or where a program has Python built in the one that it was built from."""
-    name = f"python{sys.version_info[0]}.{sys.version_info[1]}"
-    beside = Path(sys.exec_prefix, "bin", name)
-    ours = sys.executable or ""
-    return ours if Path(ours).name.startswith(("python", "pypy")) or not beside.exists() else str(beside)
+    """The Python that engines run on."""
+    return interpreters.own()
 
 
 def _import_path() -> dict[str, str]:

@@ -18,7 +18,7 @@ from penstock.spec.command import Reference
 from penstock.spec.optional import Resolve, arguments, given, variables
 from penstock.spec.values import MAX_TEXT, ValueInvalid, read_output
 from penstock.text import printable
-from penstock_local import logs, removal
+from penstock_local import interpreters, logs, removal
 from penstock_local.copying import copy_tree
 from penstock_local.jobs import Step
 from penstock_local.layout import Layout
@@ -72,7 +72,12 @@ def prepare(layout: Layout, step: Step, plain: Mapping[str, str], temporary: Tem
         step.paths = {name: f"{outputs}/{name}" for name in step.plan["outputs"]}
     text = _resolver(layout, step, unpacked)
     command = arguments(step.plan["command"], text)
-    environment = {**plain, "TMPDIR": private, **step.job.environment, **variables(step.plan["env"], text)}
+    environment = {**plain, "TMPDIR": private}
+    if step.job.python:
+        interpreters.refuse_gone(step.job.python, command)
+        environment["PATH"] = interpreters.search_path(step.job.python)
+    environment.update(step.job.environment)
+    environment.update(variables(step.plan["env"], text))
     environment[TOKEN] = step.token
     return Prepared(command, work, environment)
 

@@ -17,10 +17,9 @@ import time
 
 from penstock.errors import TargetUnavailable
 from penstock.opening import SAFELY, SWAPPED, open_file
-from penstock_local import ownership, removal, starting
+from penstock_local import interpreters, ownership, removal, starting
 from penstock_local.layout import Layout, unusable
 
-STANDARD_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _PATIENCE = 5.0
 """Seconds to wait for an engine that is ending itself; it takes milliseconds."""
 _LAST_MOMENT = 1.0
@@ -163,8 +162,7 @@ def _start(layout: Layout, claimed: Claim) -> None:
 
 def plain_environment() -> dict[str, str]:
     """What engine and steps have in common, nothing of it from whoever came first."""
-    interpreter = os.path.dirname(starting.interpreter())  # noqa: PTH120  # a link in a virtual environment is meant as it is
-    return {"PATH": f"{interpreter}{os.pathsep}{STANDARD_PATH}", "HOME": _home(), "LANG": "C.UTF-8"}
+    return {"PATH": interpreters.search_path(starting.interpreter()), "HOME": _home(), "LANG": "C.UTF-8"}
 
 
 def _home() -> str:

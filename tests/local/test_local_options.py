@@ -17,6 +17,7 @@ CHANGED = {
     "pass_env": ("API_TOKEN",),
     "data_roots": (Path("/data"),),
     "strict": True,
+    "python": Path("/opt/ml/bin/python"),
     "grace": 1.5,
     "idle": 3.5,
 }

@@ -1,0 +1,91 @@
+"""Two virtual environments, one workspace: which `python` a step finds never depends on who came before."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+SPEC = """\
+apiVersion: penstock/v1
+kind: Pipeline
+name: which
+steps: {say: {command: [python, -c, "import sys; print(sys.prefix)"]}}
+"""
+
+
+class Environment:
+    """A virtual environment that has what this one has, and its penstock."""
+
+    def __init__(self, folder: Path, project: Path) -> None:
+        self.folder, self.project = folder, project
+        self.python = folder / "bin" / "python"
+        self.python.parent.mkdir(parents=True)
+        self.python.symlink_to(Path(sys.executable).resolve())
+        (folder / "pyvenv.cfg").write_text(f"home = {Path(sys.executable).resolve().parent}\nversion = 3.99.1\n")
+        packages = folder / "lib" / f"python{sysconfig.get_python_version()}" / "site-packages"
+        packages.mkdir(parents=True)
+        ours = [path for path in sys.path if path.endswith("-packages")]
+        (packages / "ours.pth").write_text("".join(f"import site; site.addsitedir({path!r})\n" for path in ours))
+
+    def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [str(self.python), "-m", "penstock", *arguments]
+        return subprocess.run(command, cwd=self.project, capture_output=True, text=True, check=False)
+
+    def run(self, *arguments: str) -> str:
+        """The id of a run that ended."""
+        done = self("submit", *arguments, "--wait", "--quiet")
+        assert done.returncode == 0, done.stderr
+        return done.stdout.split()[0]
+
+    def prefix(self, run: str) -> str:
+        """Where the step of a run had its `python` from."""
+        return self("run", "logs", run).stdout.strip()
+
+
+@pytest.fixture
+def environments(project, tmp_path):
+    (project / "which.yaml").write_text(SPEC)
+    config = (project / "penstock.yaml").read_text()
+    (project / "penstock.yaml").write_text(config.replace("idle: 2s", "idle: 60s"))
+    return Environment(tmp_path / "one", project), Environment(tmp_path / "two", project)
+
+
+def test_a_run_has_the_environment_that_it_was_submitted_from(environments):
+    one, two = environments
+    for each in (one, two):
+        assert one.prefix(each.run("which.yaml")) == str(each.folder)
+
+
+def test_a_version_has_the_environment_that_it_was_published_from(environments):
+    one, two = environments
+    assert one("publish", "which.yaml", "--endpoint", "which").returncode == 0
+    run = two.run("which")
+    assert two.prefix(run) == str(one.folder)
+    shown = json.loads(two("run", "show", run, "--json").stdout)
+    assert shown["details"] == {"python": f"{one.python} (3.99.1)"}
+    # Publishing the same again changes nothing; another label has an environment of its own.
+    assert two("publish", "which.yaml", "--endpoint", "which").returncode == 0
+    assert two.prefix(two.run("which")) == str(one.folder)
+    assert two("publish", "which.yaml", "--endpoint", "which", "--label", "new", "--default").returncode == 0
+    assert one.prefix(one.run("which")) == str(two.folder)
+    # What is gone is said, and no other interpreter is taken in its place.
+    shutil.rmtree(one.folder)
+    done = two("submit", "which@0", "--wait")
+    assert done.returncode == 1
+    assert f"the interpreter `{one.python}`, which was frozen when this was published, is not there" in done.stderr
+
+
+def test_the_target_may_say_the_interpreter(environments, project):
+    one, two = environments
+    config = (project / "penstock.yaml").read_text()
+    said = os.path.relpath(two.python, project)
+    (project / "penstock.yaml").write_text(config.replace("slots: 4", f"slots: 4, python: {said}"))
+    assert one.prefix(one.run("which.yaml")) == str(two.folder)
+    assert json.loads(one("target", "list", "--json").stdout)
