@@ -28,6 +28,7 @@ class Layout:
         self.environments = root / "environments"
         self.runs = root / "runs"
         self.temporaries = root / "tmp"
+        self.keepers = root / "keepers"
         self._runs = os.fspath(self.runs)
 
     @classmethod

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from penstock_local import steps, wake
@@ -53,9 +53,9 @@ class Preparation:
         if left:
             self._remove(left)
 
-    def clean_up(self) -> None:
-        """Remove the temporary folders that attempts of an earlier engine left; none of them runs any more."""
-        left = self._temporary.leftovers()
+    def clean_up(self, running: Iterable[Step]) -> None:
+        """Remove the temporary folders that attempts of an earlier engine left, but of those that are `running`."""
+        left = self._temporary.leftovers(running)
         if left:
             self._remove(left)
 

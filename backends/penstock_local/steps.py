@@ -65,15 +65,22 @@ def prepare(layout: Layout, step: Step, plain: Mapping[str, str], temporary: Tem
         work = _fresh(layout, step, "work")
         _extract(layout, step, step.plan["code"], Path(work))
     if step.plan["outputs"]:
-        outputs = _fresh(layout, step, "outputs")
-        step.folder = os.path.realpath(outputs)
-        step.paths = {name: f"{outputs}/{name}" for name in step.plan["outputs"]}
+        _fresh(layout, step, "outputs")
+        find_outputs(layout, step)
     text = _resolver(layout, step)
     command = [fill(word, text) for word in step.plan["command"]]
     environment = {**plain, "TMPDIR": private, **step.job.environment}
     environment.update((name, fill(value, text)) for name, value in step.plan["env"].items())
     environment[TOKEN] = step.token
     return Prepared(command, work, environment)
+
+
+def find_outputs(layout: Layout, step: Step) -> None:
+    """Know where the outputs of the step's attempt are to lie, whatever lies there. Raises OSError."""
+    outputs = layout.attempt(step.job.id, "outputs", step.name, step.attempt)
+    above, name = os.path.split(outputs)
+    step.folder = f"{os.path.realpath(above)}/{name}"
+    step.paths = {name: f"{outputs}/{name}" for name in step.plan["outputs"]}
 
 
 def clean(layout: Layout, step: Step, temporary: Temporary, keep_work: bool) -> list[str]:
