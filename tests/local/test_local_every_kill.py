@@ -56,9 +56,6 @@ class Traced:
         self._strace.communicate(timeout=20)
 
 
-needs_ptrace = pytest.mark.skipif(not _may_trace(), reason="needs strace, and the right to attach it to a process")
-
-
 def chain(folder: Path) -> dict[str, Step]:
     """Steps in a row that note that they began; the middle one has an output, the last one a background process."""
     steps = {}
@@ -137,13 +134,14 @@ def killed_at(place, who, publication, name, count) -> bool:
 @pytest.fixture
 def ready(places):
     """A target whose engine waits, and a publication for it."""
+    if not _may_trace():
+        pytest.skip("needs strace, and the right to attach it to a process")
     place = places(idle=60.0)
     publication = place.publish(chain(place.folder))
     assert place.wait(place.start(publication)).state == "succeeded"
     return place, publication
 
 
-@needs_ptrace
 @pytest.mark.parametrize("who", ["engine", "keeper"])
 def test_no_step_runs_twice_wherever_it_is_killed(ready, who):
     place, publication = ready
@@ -153,7 +151,6 @@ def test_no_step_runs_twice_wherever_it_is_killed(ready, who):
     assert sum(killed) >= len(killed) // 2
 
 
-@needs_ptrace
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("who", ["engine", "keeper"])
