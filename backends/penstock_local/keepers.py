@@ -164,6 +164,7 @@ class Keepers:
             self._stillborn += 1
             if self._stillborn >= _STILLBORN:
                 raise NoKeeper("the keeper of steps does not start")
+        self.begin()
         known = {trace.pid for trace in found.traces.values()} | self.pids
         for token, request in own.open.items():
             trace = found.traces.get(token)

@@ -29,6 +29,7 @@ class Layout:
         self.runs = root / "runs"
         self.temporaries = root / "tmp"
         self.keepers = root / "keepers"
+        self.waits = root / "waits"
         self._runs = os.fspath(self.runs)
 
     @classmethod

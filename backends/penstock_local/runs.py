@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from penstock.contract.run import Absent, RunReport, RunRequest
 from penstock.contract.target import Target
 from penstock.errors import PenstockError, TargetRefused
-from penstock_local import database, environments, queue, reports, request, store, wake
+from penstock_local import database, environments, lending, queue, reports, request, store, wake
 from penstock_local.layout import Layout
 from penstock_local.options import LocalOptions
 
@@ -64,10 +64,11 @@ def look(target: Target, runs: Sequence[str]) -> dict[str, RunReport | Absent]:
         return {run: Absent() for run in runs}
     with database.opened(layout) as connection:
         found = queue.jobs(connection, runs)
-    known = [job for job, _ in filter(None, found.values())]
-    unfinished = [job for job in known if job["ended"] is None]
+        known = [job for job, _ in filter(None, found.values())]
+        unfinished = [job for job in known if job["ended"] is None]
+        lends = lending.ask(layout, connection, (job["seq"] for job in unfinished))
     if unfinished:
-        wake.heal(layout, waiting=any(job["state"] == "queued" or job["cancel"] for job in unfinished))
+        wake.heal(layout, waiting=lends or any(job["state"] == "queued" or job["cancel"] for job in unfinished))
     for job in known:
         if job["ended"] is not None:  # its engine may have died just before it did this
             with contextlib.suppress(OSError):

@@ -17,6 +17,7 @@ from penstock_local.intake import JobUnreadable, read_job
 from penstock_local.jobs import Job, Step
 from penstock_local.keepers import Ended, Failed, Started
 from penstock_local.layout import Layout
+from penstock_local.lending import Lending
 from penstock_local.notes import Notes
 from penstock_local.options import LocalOptions
 from penstock_local.preparation import Preparation
@@ -44,6 +45,7 @@ class Schedule:
         self._last = 0
         self._prepared: list[tuple[Step, Prepared]] = []
         self._slots = Slots()
+        self._lending = Lending(layout, clock, self._slots)
         self._grace = LocalOptions().grace
 
     @property
@@ -70,6 +72,7 @@ class Schedule:
         for step, fate in fates:
             if not step.ended:
                 self._go_on(step, fate)
+        self._lending.look(self.attempts.steps)
 
     def _add(self, row: sqlite3.Row, rows: Sequence[sqlite3.Row]) -> list[Step]:
         """Take in one job; returns its steps that an earlier engine left running.

@@ -54,6 +54,13 @@ class Slots:
         self._free += step.slots
         step.slots = 0
 
+    def lend(self, step: Step, lends: bool) -> None:
+        """Let others have the slots of a running step while it waits. Once it does not, it has them, free or not."""
+        if lends and step.slots:
+            self.give_back(step)
+        elif not lends and not step.slots:
+            self.take(step)
+
     def _wanted(self, step: Step) -> int:
         # A step that may be what kills engines gets its last chance alone, or others would take the blame too.
         last_chance = step.interruptions >= INTERRUPTIONS - 1

@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from penstock.contract.run import BoundParameters
 from penstock.spec import Step
-from penstock_local import database, queue
+from penstock_local import database, hooks, lending, queue
+from penstock_local.jobs import Job
+from penstock_local.slots import Slots
 
 SUBMIT = """
 import sys
@@ -23,6 +26,9 @@ target = Target(name="here", backend="local", options=LocalOptions(), home=Path(
 run = RunRequest(id="inner", publication=Publication(external=sys.argv[2]), pipeline="test")
 hooks.penstock_submit_run(target, run)
 """
+
+
+PLAN = {"name": "one", "needs": [], "slots": 2}
 
 
 class Nest:
@@ -133,3 +139,64 @@ def test_a_step_triggers_an_endpoint_of_another_workspace(place, tmp_path):
     call(outer, "submit", "pipeline.yaml", "-p", f"there={inner}", "--wait")
     place.until((inner / "done").exists, "the inner run does not end")
     assert (inner / "began").read_text() == "x\n"
+
+
+WAIT = (
+    SUBMIT.replace("options=LocalOptions(), ", "options=LocalOptions(slots=1), ").replace('"inner"', "sys.argv[3]")
+    + """
+import time
+from penstock.contract.run import ENDED, RunRef
+ref = RunRef(id=run.id, publication=run.publication)
+while hooks.penstock_get_run(target, ref).state not in ENDED:
+    time.sleep(0.1)
+print(hooks.penstock_get_run(target, ref).state)
+"""
+)
+
+
+def test_a_step_lends_its_slot_while_it_waits_for_a_run_of_its_own_root(places, tmp_path):
+    place = places(slots=1)
+    ends = f"date +%s.%N > {tmp_path}/ended"
+    inner = place.publish({"one": Step(command=["sh", "-c", ends]), "two": Step(command="true", after=("one",))})
+    words = [sys.executable, "-c", WAIT, str(place.target.home), inner.external, "inner"]
+    outer = place.submit({"trigger": Step(command=words)})
+    assert place.wait(outer).state == "succeeded"
+    assert place.log(outer, "trigger") == b"succeeded\n"
+    assert (tmp_path / "ended").exists()
+
+
+def test_slots_are_lent_for_as_long_as_somebody_waits():
+    step = Job.of(1, "run", {"steps": [PLAN]}, BoundParameters(), {}).steps["one"]
+    slots = Slots()
+    slots.resize(2)
+    slots.take(step)
+    for number, lends in enumerate((True, True, False, False, True), 2):
+        slots.lend(step, lends)
+        other = Job.of(number, "run", {"steps": [PLAN]}, BoundParameters(), {}).steps["one"]
+        slots.line_up(other)
+        assert (slots.next(lambda: "token") is other) == lends
+        if lends:
+            slots.give_back(other)
+        other.state = "succeeded"
+
+
+def test_who_looks_once_does_not_wait_for_ever(places, monkeypatch):
+    """A look is good for some seconds, and one at the step's own run for none."""
+    place = places(slots=1)
+    first = place.submit({"one": "sleep 300"})
+    other = place.submit({"one": "true"})
+    with database.opened(place.layout) as connection:
+        place.until(lambda: queue.step(connection, first.id, "one")["token"], "the step does not start")
+        monkeypatch.setenv("PENSTOCK_STEP_TOKEN", queue.step(connection, first.id, "one")["token"])
+        assert not lending.ask(place.layout, connection, [1])
+        assert lending.ask(place.layout, connection, [1, 2])
+        assert not lending.ask(place.layout, connection, [1, 2]), "it has been told"
+        monkeypatch.setenv("PENSTOCK_STEP_TOKEN", "../../engine.lock")
+        assert not lending.ask(place.layout, connection, [1, 2]), "no step of this root"
+    monkeypatch.delenv("PENSTOCK_STEP_TOKEN")
+    (lent,) = place.layout.waits.iterdir()
+    os.utime(lent, (0, 0))
+    hooks.penstock_cancel_run(place.target, first)
+    assert place.wait(other).state == "succeeded"
+    place.wait(place.submit({"one": "true"}))
+    place.until(lambda: not any(place.layout.waits.iterdir()), "what it left stays")
