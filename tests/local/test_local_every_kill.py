@@ -93,6 +93,9 @@ def _orphans(place) -> list[int]:
 
 
 def victim(place, who: str) -> int:
+    """The idle engine, or its keeper. One that was killed when all was done has no successor yet."""
+    if not place.engines():
+        place.wait(place.submit({"warm": "true"}))
     place.until(lambda: len(place.engines()) == 1 and len(place.keepers()) == 1, "there is no pair of them")
     return place.engines()[0] if who == "engine" else place.keepers()[0]
 
