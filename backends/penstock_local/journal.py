@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import time
@@ -61,7 +62,11 @@ def create(path: Path) -> int:
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         fcntl.flock(file, fcntl.LOCK_EX)
-        os.posix_fallocate(file, 0, _SIZE)
+        try:
+            os.posix_fallocate(file, 0, _SIZE)
+        except OSError as error:  # a file system that cannot; on a full one there is no room for a journal
+            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
+                raise
     except BaseException:
         os.close(file)
         path.unlink()

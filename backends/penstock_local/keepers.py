@@ -85,6 +85,7 @@ class Keepers:
         self.poll = select.epoll()
         layout.keepers.mkdir(0o700, exist_ok=True)
         self._folder = os.open(layout.keepers, os.O_RDONLY | os.O_DIRECTORY)
+        self._place = Path(f"/proc/self/fd/{self._folder}")  # wherever the root is moved
 
     @property
     def pids(self) -> set[int]:
@@ -105,7 +106,7 @@ class Keepers:
             if not own.retired:
                 return own
         try:
-            own = OwnKeeper.start(self._layout.root, self._layout.keepers / secrets.token_hex(4))
+            own = OwnKeeper.start(self._layout.root, self._place / secrets.token_hex(4))
         except OSError as error:
             raise NoKeeper(f"cannot start the keeper of steps: {error}") from None
         self.poll.register(own.connection, select.EPOLLIN)
@@ -179,8 +180,11 @@ class Keepers:
                 self._events.append(Failed(token, error))
 
     def _look_at(self, left: _Left) -> None:
-        kept = journal.is_kept(left.journal)
-        traces = journal.read(left.journal).traces
+        try:
+            kept = journal.is_kept(left.journal)
+            traces = journal.read(left.journal).traces
+        except FileNotFoundError:  # somebody cleared it away
+            kept, traces = False, {}
         for token in sorted(left.open):
             event = event_of(token, traces.get(token, Trace()), -1 if kept else 0)
             if not isinstance(event, Started):
@@ -196,7 +200,7 @@ class Keepers:
         """
         known = {own.journal for own in self._own}
         traces: dict[str, tuple[Trace, int]] = {}
-        for path in sorted(set(self._layout.keepers.iterdir()) - known):
+        for path in sorted(set(self._place.iterdir()) - known):
             found, kept = journal.settled(path, PATIENCE)
             for token, trace in found.traces.items():
                 if token not in traces or traces[token][0].starting:  # what it did not begin another may have
@@ -233,8 +237,7 @@ class Keepers:
     def remove_all(self) -> None:
         """Remove every journal, wherever the root lies now: nothing runs any more, and the queue says so."""
         for path in (*(own.journal for own in self._own), *(left.journal for left in self._left)):
-            with contextlib.suppress(OSError):
-                os.unlink(path.name, dir_fd=self._folder)
+            path.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Let go of every keeper: it goes on alone while it has children."""
