@@ -1,78 +1,176 @@
-"""The attempts that have processes: starting them, noticing their end, leaving nothing of them behind."""
+"""The attempts that have processes: starting them, noticing their end, leaving nothing of them behind.
+
+Keepers are their parents. Only where one was killed are steps children of the engine itself, which reaps them then.
+"""
 
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
-from penstock_local import processes
+from penstock_local import neighbours, processes
 from penstock_local.clock import Clock
+from penstock_local.handover import Request
 from penstock_local.jobs import Step
+from penstock_local.journal import PATIENCE
+from penstock_local.keepers import Ended, Event, Failed, Keepers, Started
+from penstock_local.layout import Layout
 
 _SUSPICION = 0.1
 """Seconds in which a child without a token may still turn out to be between two programs."""
+_LOOK_AGAIN = 0.5
+"""Seconds after which to see whether the keepers of an earlier engine live."""
+
+
+class Listener(Protocol):
+    """Who is told what became of an attempt. Every attempt is told of once."""
+
+    def over(self, step: Step) -> None:
+        """It has ended, and nothing of it is left."""
+
+    def not_started(self, step: Step, error: OSError | ValueError) -> None:
+        """It could not be started."""
+
+    def lost(self, step: Step) -> None:
+        """Its keeper and the engine over it are gone, and nothing of it is left."""
 
 
 class Attempts:
-    """Every attempt from its spawn until nothing of it is left; then `over` is called with the step."""
+    """Every attempt from its start until nothing of it is left. Call `begin` before anything is started."""
 
-    def __init__(self, clock: Clock, over: Callable[[Step], None]) -> None:
+    def __init__(self, layout: Layout, clock: Clock, listener: Listener) -> None:
         self.steps: dict[str, Step] = {}
+        self.keepers = Keepers(layout)
+        self._layout = layout
         self._clock = clock
-        self._over = over
-        self._live: dict[int, Step] = {}
+        self._listener = listener
+        self._mine = secrets.token_hex(4)
+        self._ours: dict[int, Step] = {}
         self._suspects: dict[int, float] = {}
-        self._devnull = os.open(os.devnull, os.O_RDWR)
+
+    def token(self) -> str:
+        """A token for another attempt. By what it begins with, the engine knows what its own steps left."""
+        return self._mine + secrets.token_hex(12)
 
     def start(self, step: Step, command: Sequence[str], folder: str, environment: Mapping[str, str], log: Path) -> None:
-        """Spawn a step's process. Raises OSError, ValueError."""
-        step.process = processes.spawn(command, folder, environment, log, self._devnull)
-        self._live[step.process.pid] = step
+        """Have a step's process started. Raises OSError, ValueError when that is impossible, NoKeeper."""
+        self.keepers.spawn(_request(step.token, command, folder, environment, log))
+        step.live = True
         self.steps[step.token] = step
 
     def reap(self) -> None:
-        """Take note of the children that ended."""
-        any_ended = False
+        """Take note of what keepers say and of children that ended."""
+        any_ended = self._take_in(self.keepers.hear())
         for pid, code in processes.exited():
             any_ended = True
             self._suspects.pop(pid, None)
-            step = self._live.pop(pid, None)
-            if step is None or step.process is None:
+            if pid not in self._ours:
+                # What a dead keeper leaves to us may come before we know that it is dead.
+                self.keepers.bury_the_dead()
+                self._take_in(self.keepers.hear())
+            step = self._ours.pop(pid, None)
+            if step is None:
                 continue
+            self.keepers.note_end(step.token, code)
             if step.killed or not step.stopping:
                 processes.signal_group(pid, signal.SIGKILL)
-            step.process.returncode = step.exit_code = code
-            step.process = None
+            self._ended(step, code)
         if any_ended:
             self._sweep()
+
+    def _take_in(self, events: Iterable[Event]) -> bool:
+        """Act on what happened; whether any attempt has ended by it."""
+        any_ended = False
+        for event in events:
+            step = self.steps.get(event.token)
+            if step is None or not step.live:
+                continue
+            if isinstance(event, Started):
+                self._started(step, event.pid, event.parent)
+                continue
+            any_ended = True
+            if isinstance(event, Ended):
+                if step.adopted:  # what it leaves does not come to us
+                    processes.end_leftovers({step.token}, [self._log(step)], PATIENCE)
+                self._ended(step, event.code)
+            elif isinstance(event, Failed):
+                del self.steps[step.token]
+                self._listener.not_started(step, event.error)
+            else:
+                del self.steps[step.token]
+                processes.end_leftovers({step.token}, [self._log(step)], PATIENCE)
+                self._listener.lost(step)
+        return any_ended
+
+    def _started(self, step: Step, pid: int, parent: int) -> None:
+        step.pid, step.parent = pid, parent
+        if parent == os.getpid():
+            self._ours[pid] = step
+        if step.stopping:  # before its process was there to hear it
+            _signal(step, signal.SIGKILL if step.killed else signal.SIGTERM)
+
+    def _ended(self, step: Step, code: int) -> None:
+        step.live, step.exit_code = False, code
+
+    def _log(self, step: Step) -> Path:
+        return self._layout.log_of(step.job.id, step.name)
+
+    def adopt(self, step: Step, found: Started) -> None:
+        """Let a step that an earlier engine started count as running here; its keeper has it still."""
+        step.live, step.adopted, step.pid, step.parent = True, True, found.pid, found.parent
+        self.steps[step.token] = step
+        if len(self.steps) == 1:
+            self._look_again()
+
+    def _look_again(self) -> None:
+        """See to it that the loop does not sleep for long: nobody tells of the death of somebody else's child."""
+        if self.keepers.waits_for_left:
+            self._clock.later(_LOOK_AGAIN, self._look_again)
+
+    # Leaving nothing behind
 
     def _sweep(self) -> None:
         """End what outlived its step, and finish the attempts of which nothing is left."""
         held: set[str] = set()
+        mine = self.keepers.pids
+        others: list[int] = []
         for pid in processes.children():
-            if pid in self._live:
+            if pid in self._ours or pid in mine:
                 continue
             token = processes.token_of(pid)
             step = self.steps.get(token or "")
             if step is None:
-                if token is None and not self._is_nobodys(pid):
+                if token is None or not token.startswith(self._mine):
+                    others.append(pid)
                     continue
-            elif step.process is not None:
+            elif step.live:
                 continue
             else:
                 held.add(step.token)
                 if step.stopping and not step.killed:
                     continue  # it was told to end and has time to do so
-            processes.signal_child(pid, signal.SIGKILL)
-        for step in [step for step in self.steps.values() if step.process is None and step.token not in held]:
+            if not neighbours.is_one(pid):
+                processes.signal_child(pid, signal.SIGKILL)
+        self._sweep_others(others)
+        for step in [step for step in self.steps.values() if not step.live and step.token not in held]:
             del self.steps[step.token]
-            self._over(step)
+            self._listener.over(step)
+
+    def _sweep_others(self, pids: Sequence[int]) -> None:
+        """End children that nobody claims. One with a token of another engine is claimed while one is among ours."""
+        near = {pid for pid in pids if neighbours.is_one(pid)}
+        for pid in pids:
+            claimed = pid in near or (near and processes.token_of(pid) is not None)
+            if not claimed and self._is_nobodys(pid):
+                processes.signal_child(pid, signal.SIGKILL)
 
     def _is_nobodys(self, pid: int) -> bool:
-        """Whether a child has been without a token for too long to be just between two programs."""
+        """Whether a child has been without a claim for too long to be just between two programs."""
         now = time.monotonic()
         if pid not in self._suspects:
             self._suspects[pid] = now
@@ -82,10 +180,12 @@ class Attempts:
     def stop(self, token: str, why: str, grace: float) -> None:
         """Tell the processes of an attempt to end, and KILL what is left of them after the time of grace."""
         step = self.steps.get(token)
-        if step is None or step.stopping or step.process is None:
+        if step is None or step.stopping or not step.live:
             return
         step.stopping = why
-        _signal(step, signal.SIGTERM)
+        self.keepers.gentle(token)
+        if step.pid:
+            _signal(step, signal.SIGTERM)
         self._clock.later(grace, lambda: self._kill(token))
 
     def _kill(self, token: str) -> None:
@@ -96,9 +196,22 @@ class Attempts:
             self._sweep()
 
     def end_all(self, patience: float) -> bool:
-        """KILL everything below this process; whether nothing is left within `patience` seconds."""
+        """KILL every attempt and everything else below this process but other engines and what is theirs.
+
+        Answers whether nothing is left within `patience` seconds.
+        """
         deadline = time.monotonic() + patience
-        while left := processes.children():
+        for step in self.steps.values():
+            if step.adopted and neighbours.is_one(step.parent):  # before the step, whose end would be taken for its own
+                processes.signal_child(step.parent, signal.SIGKILL)
+        for pid in self.keepers.pids:
+            processes.signal_child(pid, signal.SIGKILL)
+        if adopted := [step for step in self.steps.values() if step.adopted]:
+            try:
+                processes.end_leftovers({step.token for step in adopted}, map(self._log, adopted), patience)
+            except TimeoutError:
+                return False
+        while left := self._below():
             if time.monotonic() > deadline:
                 break
             for pid in left:
@@ -106,14 +219,32 @@ class Attempts:
             for _ in processes.exited():
                 pass
             time.sleep(0.002)
-        for step in self._live.values():
-            if step.process:
-                step.process.returncode = -signal.SIGKILL
-        os.close(self._devnull)
         return not left
+
+    def _below(self) -> list[int]:
+        pids = processes.children()
+        near = {pid for pid in pids if pid not in self.keepers.pids and neighbours.is_one(pid)}
+        foreign = {pid for pid in pids if near and not (processes.token_of(pid) or self._mine).startswith(self._mine)}
+        return [pid for pid in pids if pid not in near | foreign]
 
 
 def _signal(step: Step, number: signal.Signals) -> None:
-    child = step.process.pid if step.process else None
+    child = (step.pid, step.parent) if step.live and step.pid else None
     for handle in processes.signal_tokens({step.token}, number, child):
         os.close(handle)
+
+
+def _request(token: str, command: Sequence[str], folder: str, environment: Mapping[str, str], log: Path) -> Request:
+    """A step's words as the kernel takes them. Raises ValueError when it would not."""
+    words = [processes.to_bytes(word) for word in command]
+    variables = {processes.to_bytes(name): processes.to_bytes(value) for name, value in environment.items()}
+    place = processes.to_bytes(folder)
+    if any(b"\0" in word for word in (*words, *variables, *variables.values(), place)):
+        raise ValueError("embedded null byte")
+    if any(not name or b"=" in name for name in variables):
+        raise ValueError("illegal environment variable name")
+    program = words[0]
+    paths = [program]
+    if b"/" not in program:
+        paths = [os.path.join(os.fsencode(folder), program) for folder in os.get_exec_path(dict(environment))]  # noqa: PTH118  # bytes
+    return Request(token, paths, words, place, variables, log)

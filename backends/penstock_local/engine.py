@@ -57,6 +57,7 @@ class Engine:
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._wakeups, selectors.EVENT_READ)
         self._selector.register(self._pipe, selectors.EVENT_READ)
+        self._selector.register(self._schedule.attempts.keepers.poll, selectors.EVENT_READ)
         signal.set_wakeup_fd(self._wakeup, warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._asked_to_leave)
@@ -105,9 +106,11 @@ class Engine:
                 self._database.close()
 
     def _work(self) -> None:
+        self._schedule.attempts.keepers.begin()  # it comes up while we look
         self._sweep()
         self._schedule.look()
-        self._schedule.preparation.clean_up()  # nothing of an earlier engine runs any more, and nothing of ours yet
+        # Of an earlier engine's steps run those that were adopted, and of ours none yet.
+        self._schedule.preparation.clean_up(self._schedule.attempts.steps.values())
         while not self._leaving:
             self._schedule.start_ready()
             if self._schedule.busy:
@@ -121,7 +124,7 @@ class Engine:
         place = moving.place_of(self._lock)
         if place is not None:
             self._database.close()
-            self._database = self._schedule.database = database.connect(place, _PATIENCE)
+            self._database = self._schedule.notes.database = database.connect(place, _PATIENCE)
 
     def _left_to_idle(self) -> float:
         return self._idle_since + self._schedule.idle - time.monotonic()
@@ -146,11 +149,11 @@ class Engine:
         times = [_LONGEST_SLEEP] if due is None else [_LONGEST_SLEEP, due - time.monotonic()]
         if not self._schedule.busy:
             times.append(self._left_to_idle())
-        woken = [key.fd for key, _ in self._selector.select(max(0.0, min(times)))]
+        woken = {key.fd for key, _ in self._selector.select(max(0.0, min(times)))}
         if moving.has_moved(self._layout, self._lock):  # nothing is taken from it, and nothing put into its old place
             self._moved = self._leaving = True
             return
-        for file in woken:
+        for file in woken & {self._wakeups, self._pipe}:
             with contextlib.suppress(BlockingIOError):
                 os.read(file, 65536)
             if file == self._pipe:

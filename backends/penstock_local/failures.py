@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import signal
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 from penstock.errors import RegistryError
@@ -41,14 +40,15 @@ def not_prepared(error: Exception) -> tuple[str, str]:
     return "step_not_started", f"could not be prepared: {error}"
 
 
-def not_started(step: Step, command: Sequence[str], environment: Mapping[str, str], error: OSError | ValueError) -> str:
+def not_started(step: Step, error: OSError | ValueError) -> str:
     """Why a step's process could not be started, without anything that the run took along from an environment."""
+    command, environment = step.command or step.plan["command"], step.environment
     word = command[0] if command else ""
     filename = getattr(error, "filename", None)
     if filename is not None and os.fsdecode(filename) != word:
         return f"could not start `{word}`: {getattr(error, 'strerror', error)}: `{os.fsdecode(filename)}`"
     if isinstance(error, FileNotFoundError):
-        path = environment["PATH"]
+        path = environment.get("PATH", "an earlier engine's")
         shown = "taken along from who submitted it" if step.job.environment.get("PATH") == path else path
         where = "in its working folder" if "/" in word else f"on its PATH ({shown})"
         return f"could not start: `{word}`, or the interpreter it names, was not found {where}"

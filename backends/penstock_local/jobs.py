@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -18,6 +17,9 @@ from penstock.spec.parameters import HIDDEN
 class Step:
     """One step of a job and where it stands. `missing` counts the steps it still waits for.
 
+    `live` says that its process was asked for and has not ended; `pid` and `parent` are known once it runs.
+    `adopted` says that an earlier engine started it.
+    `command` and `environment` are what it was started with, empty when an earlier engine did that.
     `folder` is where its attempt's outputs really lie, links on the way there followed; `paths` name them.
     `stopping` says why its processes are being ended, `killed` that the time for leaving by themselves is over.
     """
@@ -33,8 +35,13 @@ class Step:
     outputs: dict[str, str] = field(factory=dict)
     dependents: list[Step] = field(factory=list)
     token: str = ""
-    process: subprocess.Popen[bytes] | None = None
+    live: bool = False
+    adopted: bool = False
+    pid: int = 0
+    parent: int = 0
     exit_code: int | None = None
+    command: list[str] = field(factory=list)
+    environment: Mapping[str, str] = field(factory=dict)
     folder: str = ""
     paths: dict[str, str] = field(factory=dict)
     stopping: str = ""
@@ -46,6 +53,7 @@ class Step:
         self.state, self.token, self.slots = "running", token, slots
         self.attempt += 1
         self.exit_code, self.stopping, self.killed = None, "", False
+        self.live, self.adopted, self.pid, self.parent = False, False, 0, 0
 
     @property
     def name(self) -> str:

@@ -35,6 +35,8 @@ class Layout:
         self.environments = root / "environments"
         self.runs = root / "runs"
         self.temporaries = root / "tmp"
+        self.keepers = root / "keepers"
+        self.waits = root / "waits"
         self._runs = os.fspath(self.runs)
 
     @classmethod

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from penstock_local import environments, removal, steps, wake
@@ -57,10 +57,10 @@ class Preparation:
         if left:
             self._remove(left)
 
-    def clean_up(self) -> None:
-        """Remove what an earlier engine left: drafts, and temporary folders of attempts, none of which runs now."""
+    def clean_up(self, running: Iterable[Step]) -> None:
+        """Remove what an earlier engine left: drafts, and temporary folders of attempts but of those `running`."""
         self._workers.start(self._unpacked.sweep, lambda result: None)
-        left = self._temporary.leftovers()
+        left = self._temporary.leftovers(running)
         if left:
             self._remove(left)
 

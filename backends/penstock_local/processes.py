@@ -16,16 +16,17 @@ import ctypes
 import os
 import select
 import signal
-import subprocess
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from penstock_local.baseline import STEP_UMASK
-from penstock_local.logs import open_to_append
+from penstock_local import neighbours
 
 TOKEN = "PENSTOCK_STEP_TOKEN"
 """The environment variable that tells a step's processes from all others. The engine sets it last."""
+
+Child = tuple[int, int]
+"""The pid of a process, and of the parent by which it is known to be that one still."""
 
 _MARK = TOKEN.encode() + b"="
 _PR_SET_CHILD_SUBREAPER = 36
@@ -39,27 +40,8 @@ def become_reaper() -> None:
         raise OSError(ctypes.get_errno(), "cannot become the reaper of steps")
 
 
-def spawn(
-    command: Sequence[str], folder: str, environment: Mapping[str, str], log: Path, stdin: int
-) -> subprocess.Popen[bytes]:
-    """Start a process in a group of its own, its output appended to the log. Raises OSError, ValueError."""
-    output = open_to_append(log)
-    try:
-        return subprocess.Popen(
-            [_bytes(word) for word in command],
-            cwd=folder,
-            env={_bytes(name): _bytes(value) for name, value in environment.items()},
-            stdin=stdin,
-            stdout=output,
-            stderr=output,
-            process_group=0,
-            umask=STEP_UMASK,
-        )
-    finally:
-        os.close(output)
-
-
-def _bytes(text: str) -> bytes:
+def to_bytes(text: str) -> bytes:
+    """A word as the kernel takes it. Raises UnicodeEncodeError."""
     # What the environment had that is not UTF-8 goes back as it came.
     return text.encode("utf-8", "surrogateescape")
 
@@ -78,7 +60,8 @@ def exited() -> Iterator[tuple[int, int]]:
             return
         status = found.si_status
         yield found.si_pid, status if found.si_code == os.CLD_EXITED else -status
-        os.waitpid(found.si_pid, 0)
+        with contextlib.suppress(ChildProcessError):  # somebody else of ours waited for it
+            os.waitpid(found.si_pid, os.WNOHANG)
 
 
 def children() -> list[int]:
@@ -89,6 +72,22 @@ def children() -> list[int]:
     except FileNotFoundError:  # a kernel without CONFIG_PROC_CHILDREN
         me = os.getpid()
         return [pid for pid in _pids() if _parent(pid) == me]
+
+
+def inherited(token: str, known: set[int]) -> int:
+    """The child that a keeper was starting under this token when it died; 0 when it had not begun.
+
+    It leads a group in our session, as nothing does that a step makes by accident and none of the `known` does.
+    """
+    found = 0
+    for pid in children():
+        with contextlib.suppress(ProcessLookupError):
+            if pid not in known and os.getpgid(pid) == pid and os.getsid(pid) == os.getsid(0):
+                carried = token_of(pid)
+                if carried == token:
+                    return pid
+                found = pid if carried is None else found
+    return found
 
 
 def token_of(pid: int) -> str | None:
@@ -122,13 +121,13 @@ def signal_child(pid: int, number: signal.Signals) -> None:
 
 
 def signal_tokens(
-    tokens: set[str], number: signal.Signals, also: int | None = None, logs: frozenset[str] = frozenset()
+    tokens: set[str], number: signal.Signals, also: Child | None = None, logs: frozenset[str] = frozenset()
 ) -> list[int]:
     """Signal every process that carries one of the tokens, and what descends from it, each once.
 
-    What has its stdout or stderr in one of the `logs` (real paths) counts like what carries a token. `also` is a
-    child of ours that belongs to them whatever it carries. Returns open handles (pidfd) of what was signalled, for
-    the caller to wait for and close.
+    What has its stdout or stderr in one of the `logs` (real paths) counts like what carries a token. `also` belongs to
+    them whatever it carries. An engine or a keeper does not, nor what is below it. Returns open handles (pidfd) of what
+    was signalled, for the caller to wait for and close.
     """
     handles: dict[int, int] = {}
     # What is to be killed is stopped first, and looked for until nothing new is found: what was made meanwhile is
@@ -139,11 +138,11 @@ def signal_tokens(
     return list(handles.values())
 
 
-def _find_more(handles: dict[int, int], tokens: set[str], also: int | None, logs: frozenset[str]) -> bool:
+def _find_more(handles: dict[int, int], tokens: set[str], also: Child | None, logs: frozenset[str]) -> bool:
     """Add handles of what belongs to the tokens and logs and has none yet; whether there was any."""
     known = len(handles)
     below: dict[int, list[int]] = {}
-    line: list[tuple[int, int | None]] = [] if also is None else [(also, os.getpid())]
+    line: list[tuple[int, int | None]] = [] if also is None else [also]
     for pid in _pids():
         below.setdefault(_parent(pid), []).append(pid)
         if pid in handles or token_of(pid) in tokens or _writes_to(pid, logs):
@@ -155,6 +154,9 @@ def _find_more(handles: dict[int, int], tokens: set[str], also: int | None, logs
             continue
         with contextlib.suppress(ProcessLookupError, PermissionError):
             if pid not in handles:
+                if neighbours.is_one(pid):
+                    seen.add(pid)
+                    continue
                 # A handle holds on to one process. A pid that recurred before it was opened is not ours to signal.
                 handle = os.pidfd_open(pid)
                 related = parent is not None and _parent(pid) == parent
@@ -173,17 +175,16 @@ def _send(handles: Iterable[int], number: signal.Signals) -> None:
             signal.pidfd_send_signal(handle, number)
 
 
-def end_leftovers(tokens: set[str], logs: Iterable[Path], patience: float) -> None:
+def end_leftovers(tokens: set[str], logs: Iterable[Path], patience: float) -> bool:
     """KILL everything that carries one of the tokens or writes to one of the logs, and wait until it is gone.
 
-    Raises TimeoutError when that takes longer than `patience` seconds.
+    Answers whether there was any. Raises TimeoutError when that takes longer than `patience` seconds.
     """
     deadline = time.monotonic() + patience
     real = frozenset(os.path.realpath(log) for log in logs)
-    while True:
-        handles = signal_tokens(tokens, signal.SIGKILL, logs=real)
-        if not handles:
-            return
+    found = False
+    while handles := signal_tokens(tokens, signal.SIGKILL, logs=real):
+        found = True
         for handle in handles:
             gone = select.poll()
             gone.register(handle, select.POLLIN)
@@ -191,6 +192,7 @@ def end_leftovers(tokens: set[str], logs: Iterable[Path], patience: float) -> No
             os.close(handle)
         if time.monotonic() > deadline:
             raise TimeoutError("processes of an earlier engine do not end")
+    return found
 
 
 def _writes_to(pid: int, logs: frozenset[str]) -> bool:

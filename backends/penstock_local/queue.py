@@ -111,6 +111,13 @@ def jobs_after(database: sqlite3.Connection, seq: int) -> list[sqlite3.Row]:
     return database.execute("SELECT * FROM jobs WHERE ended IS NULL AND seq > ? ORDER BY seq", (seq,)).fetchall()
 
 
+def job_of(database: sqlite3.Connection, token: str) -> int | None:
+    """The unfinished job that has a step running under this token; None when there is none."""
+    sql = "SELECT jobs.seq FROM jobs JOIN steps ON steps.job = jobs.seq WHERE jobs.ended IS NULL AND token = ?"
+    found = database.execute(sql, (token,)).fetchone()
+    return found and int(found[0])
+
+
 def cancel_asked(database: sqlite3.Connection) -> list[int]:
     """The unfinished jobs that were asked to end."""
     return [row[0] for row in database.execute("SELECT seq FROM jobs WHERE ended IS NULL AND cancel = 1")]

@@ -15,6 +15,7 @@ from penstock_local import (
     database,
     environments,
     interpreters,
+    lending,
     ownership,
     queue,
     removal,
@@ -99,10 +100,11 @@ def look(target: Target, runs: Sequence[str]) -> dict[str, RunReport | Absent]:
         unfinished = [job for job in known if job["ended"] is None]
         if unfinished:
             binding.refuse_copy(layout, connection)
+        lends = not guest and lending.ask(layout, connection, (job["seq"] for job in unfinished))
     if unfinished and guest:
         _see_engine(layout)
     elif unfinished:
-        wake.heal(layout, waiting=any(job["state"] == "queued" or job["cancel"] for job in unfinished))
+        wake.heal(layout, waiting=lends or any(job["state"] == "queued" or job["cancel"] for job in unfinished))
     for job in known:
         if job["ended"] is not None and not guest:  # its engine may have died just before it did this
             with contextlib.suppress(OSError):

@@ -1,34 +1,32 @@
 """Whose turn it is: takes jobs from the queue, hands out slots, and writes down what becomes of every step.
 
 A step's token is on record before its process exists, and its end is on record before another takes its slot.
+Longer than 300 lines, because every way of a step from waiting to its end is to be read in one piece.
 """
 
 from __future__ import annotations
 
-import heapq
-import os
-import secrets
 import sqlite3
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from penstock.errors import PenstockError
-from penstock_local import failures, processes, queue, steps, troubles
+from penstock_local import failures, queue, recovery, steps
 from penstock_local.attempts import Attempts
 from penstock_local.clock import Clock
 from penstock_local.intake import JobUnreadable, read_job
 from penstock_local.jobs import Job, Step
+from penstock_local.keepers import Ended, Failed, NoKeeper, Started
 from penstock_local.layout import Layout
+from penstock_local.lending import Lending
+from penstock_local.notes import Notes
 from penstock_local.options import LocalOptions
 from penstock_local.preparation import Preparation
+from penstock_local.recovery import PATIENCE, Fate
+from penstock_local.slots import INTERRUPTIONS, Slots
 from penstock_local.steps import Prepared
-
-INTERRUPTIONS = 3
-"""How often a step may be cut short by the death of its engine before it is given up."""
-PATIENCE = 10.0
-"""Seconds that killed processes have to disappear."""
+from penstock_local.troubles import Pause, is_machines
 
 
 class Schedule:
@@ -41,21 +39,18 @@ class Schedule:
         self, layout: Layout, database: sqlite3.Connection, clock: Clock, ring: Callable[[], None] = lambda: None
     ) -> None:
         self.jobs: dict[int, Job] = {}
-        self.attempts = Attempts(clock, self._over)
+        self.attempts = Attempts(layout, clock, self)
         self.idle = LocalOptions().idle
         self._layout = layout
-        self.database = database
         self._clock = clock
         self.preparation = Preparation(layout, ring, self._on_prepared)
+        self.notes = Notes(database, self.preparation.forget)
         self._last = 0
-        self._ready: list[tuple[tuple[int, int], Step]] = []
         self._prepared: list[tuple[Step, Prepared]] = []
         self._noted: list[tuple[Step, Prepared]] = []
-        self._pause = troubles.Pause(layout)
-        self._writes: list[queue.Write] = []
-        self._durable = False
-        self._gone: list[str] = []
-        self._slots = self._free = os.cpu_count() or 1
+        self._pause = Pause(layout)
+        self._slots = Slots()
+        self._lending = Lending(layout, clock, self._slots)
         self._grace = LocalOptions().grace
 
     @property
@@ -73,26 +68,27 @@ class Schedule:
             self._pause_for(error, self.look)
 
     def _look(self) -> None:
-        self._adopt(queue.settings(self.database))
-        interrupted: list[Step] = []
+        self._adopt(queue.settings(self.notes.database))
+        begun: list[Step] = []
         left: dict[str, Path] = {}
         met: Exception | None = None
-        for row in queue.jobs_after(self.database, self._last):
+        for row in queue.jobs_after(self.notes.database, self._last):
             try:
-                rows = queue.steps(self.database, row["seq"]) if row["started"] is not None else []
-                interrupted += self._add(row, rows)
+                rows = queue.steps(self.notes.database, row["seq"]) if row["started"] is not None else []
+                begun += self._add(row, rows)
             except (OSError, PenstockError, sqlite3.Error) as error:  # the jobs before it are taken in all the same
                 met = error
                 break
             self._last = row["seq"]
             left |= {item["token"]: self._layout.log_of(row["id"], item["name"]) for item in rows if item["token"]}
-        if left:
-            processes.end_leftovers(set(left), left.values(), PATIENCE)
-        for step in interrupted:
-            self._resume(step)
-        for seq in queue.cancel_asked(self.database):
+        fates = recovery.recover(self.attempts, begun, left) if left else []
+        for seq in queue.cancel_asked(self.notes.database):
             if seq in self.jobs and not self.jobs[seq].canceled:
                 self._cancel(self.jobs[seq])
+        for step, fate in fates:
+            if not step.ended:
+                self._go_on(step, fate)
+        self._lending.look(self.attempts.steps)
         if met is not None:
             raise met
 
@@ -119,30 +115,59 @@ class Schedule:
     def _adopt(self, settings: queue.Settings | None) -> None:
         if settings is None:
             return
-        slots = settings.slots or os.cpu_count() or 1
         self._grace, self.idle = settings.grace, settings.idle
-        self._free += slots - self._slots
-        self._slots = slots
+        self._slots.resize(settings.slots)
 
     def _give_up(self, row: sqlite3.Row, code: str, message: str) -> None:
-        seq, now = row["seq"], time.time()
-        for step in queue.steps(self.database, seq):
+        seq = row["seq"]
+        for step in queue.steps(self.notes.database, seq):
             if step["ended"] is None:
                 began = step["started"] is not None
                 error = {"code": code, "message": message, "step": step["name"]} if began else None
                 state = "failed" if began else "skipped"
-                self._writes.append(queue.step_ended(seq, step["position"], state, now, None, error, None))
-        self._end_job(seq, row["id"], "failed", now, {"code": code, "message": message}, {})
+                self.notes.give_up(seq, step["position"], state, error)
+        self.notes.end_job(seq, row["id"], "failed", {"code": code, "message": message}, {})
 
-    def _resume(self, step: Step) -> None:
-        step.token = ""
+    def _go_on(self, step: Step, fate: Fate) -> None:
+        """Take up a step where an earlier engine left it."""
+        timeout = step.plan["timeout"]
+        if isinstance(fate.event, Started):
+            steps.find_outputs(self._layout, step)
+            self._slots.take(step)
+            if timeout is not None:
+                self._limit(step, max(0.0, timeout - fate.seconds))
+            return
+        step.slots = 0
+        if isinstance(fate.event, Ended) and fate.tries >= INTERRUPTIONS:
+            message = f"ended, and {fate.tries} engines died before they had noted what it came to"
+            self._end_step(step, "failed", error=failures.of(step, "step_interrupted", message))
+        elif isinstance(fate.event, Ended):
+            steps.find_outputs(self._layout, step)
+            step.exit_code = fate.event.code
+            if step.exit_code and timeout is not None and fate.seconds >= timeout:
+                step.stopping = "step_timeout"
+            self.over(step)
+        elif isinstance(fate.event, Failed):
+            self.not_started(step, fate.event.error)
+        elif fate.event is None:
+            self._wait_again(step)
+        else:
+            self.lost(step)
+
+    def lost(self, step: Step) -> None:
+        """A step was cut short, because its keeper was ended and so was the engine over that; it counts."""
+        self._slots.give_back(step)
         step.interruptions += 1
         if step.interruptions >= INTERRUPTIONS:
-            message = f"cut short {step.interruptions} times by the death of its engine"
+            message = f"cut short {step.interruptions} times by the death of what runs it"
             self._end_step(step, "failed", error=failures.of(step, "step_interrupted", message))
         else:
-            self._note_waiting(step)
-            self._line_up(step)
+            self._wait_again(step)
+
+    def _wait_again(self, step: Step) -> None:
+        step.token = ""
+        self.notes.waiting(step)
+        self._line_up(step)
 
     # From waiting to running
 
@@ -153,112 +178,104 @@ class Schedule:
         """
         self.preparation.collect()
         while not self._pause.left:
-            self._choose()
+            while step := self._slots.next(self.attempts.token):
+                self.preparation.start(step)
             for step, _ in self._prepared:
-                self._note_start(step)
+                self.notes.start(step)
             self._noted, self._prepared = self._noted + self._prepared, []
             if not self._flush():
                 return
             noted, self._noted = self._noted, []
             for step, prepared in noted:
                 self._spawn(step, prepared)
-            if not self._writes:
+            if not self.notes.any:
                 return
 
     def _flush(self) -> bool:
         """Write down what is to be; False when the machine does not let us, and it is kept for the next try."""
-        if self._writes:
+        if self.notes.any:
             try:
-                queue.write(self.database, self._writes, self._durable)
+                self.notes.write()
             except sqlite3.Error as error:
                 self._pause_for(error)
                 return False
-            self._writes, self._durable = [], False
             self._pause.over()
-        while self._gone:
-            self.preparation.forget(self._gone.pop())
+        self.attempts.keepers.tidy(self.attempts.steps)
         return True
 
     def _pause_for(self, error: Exception, then: Callable[[], None] = lambda: None) -> None:
         """Start nothing for a while for trouble of the machine, and then do something. Raises any other error."""
-        if not troubles.is_machines(error):
+        if not is_machines(error):
             raise error
         self._clock.later(self._pause.begin(error), then)
 
     def _put_back(self, step: Step, error: Exception) -> None:
         """Let a step wait that the machine could not start: it has not begun, and nothing is counted."""
-        self._free += step.slots
+        self._slots.give_back(step)
         step.attempt, step.token = step.attempt - 1, ""
         self._line_up(step)
         self._pause_for(error)
 
     def _line_up(self, step: Step) -> None:
-        heapq.heappush(self._ready, (step.rank, step))
+        self._slots.line_up(step)
 
     def _line_up_later(self, step: Step) -> None:
         self._clock.later(step.plan["delay"], lambda: self._line_up(step))
-
-    def _choose(self) -> None:
-        while self._ready:
-            step = self._ready[0][1]
-            # A step that may be what kills engines gets its last chance alone, or others would take the blame too.
-            last_chance = step.interruptions >= INTERRUPTIONS - 1
-            slots = self._slots if last_chance else min(step.plan["slots"], self._slots)
-            if step.ended:
-                heapq.heappop(self._ready)
-                continue
-            if slots > self._free:
-                break  # nobody overtakes: a wide step would wait for ever
-            heapq.heappop(self._ready)
-            step.begin(secrets.token_hex(16), slots)
-            self._free -= slots
-            self.preparation.start(step)
 
     def _on_prepared(self, step: Step, result: Prepared | Exception) -> None:
         """An attempt may start, and is on record from then on; or it may not, or is not wanted any more."""
         if isinstance(result, Prepared) and not step.ended:
             self._prepared.append((step, result))
             return
-        if isinstance(result, Exception) and not step.ended and troubles.is_machines(result):
+        if isinstance(result, Exception) and not step.ended and is_machines(result):
             self._put_back(step, result)
             return
-        self._free += step.slots
+        self._slots.give_back(step)
         self.preparation.clean(step, keep_work=False)
         if isinstance(result, Exception) and not step.ended:
             self._attempt_failed(step, *failures.not_prepared(result))
 
-    def _note_start(self, step: Step) -> None:
-        now = time.time()
-        if not step.job.started:
-            step.job.started = True
-            self._writes.append(queue.job_started(step.job.seq, now))
-        self._writes.append(queue.step_started(step.job.seq, step.position, step.attempt, step.token, now))
-
     def _spawn(self, step: Step, start: Prepared) -> None:
         log = self._layout.log_of(step.job.id, step.name)
         if step.ended:  # canceled while the machine had no room to note its start
-            self._free += step.slots
+            self._slots.give_back(step)
             self.preparation.clean(step, keep_work=False)
             return
+        step.command, step.environment = start.command, start.environment
         try:
             self.attempts.start(step, start.command, start.folder, start.environment, log)
         except (OSError, ValueError) as error:
-            if troubles.is_machines(error):
-                self._note_waiting(step)
-                self._put_back(step, error)
-                return
-            self._free += step.slots
-            self.preparation.clean(step, keep_work=False)
-            message = failures.not_started(step, start.command, start.environment, error)
-            self._attempt_failed(step, "step_not_started", message)
+            self.not_started(step, error)
+            return
+        except NoKeeper as error:
+            if not is_machines(error):
+                raise
+            self.notes.waiting(step)
+            self._put_back(step, error)
             return
         if step.plan["timeout"] is not None:
-            token = step.token
-            self._clock.later(step.plan["timeout"], lambda: self.attempts.stop(token, "step_timeout", self._grace))
+            self._limit(step, step.plan["timeout"])
+
+    def _limit(self, step: Step, seconds: float) -> None:
+        token = step.token
+        self._clock.later(seconds, lambda: self.attempts.stop(token, "step_timeout", self._grace))
+
+    def not_started(self, step: Step, error: OSError | ValueError) -> None:
+        """An attempt has no process and will have none."""
+        if is_machines(error) and not step.job.canceled:
+            self.notes.waiting(step)
+            self._put_back(step, error)
+            return
+        self._slots.give_back(step)
+        self.preparation.clean(step, keep_work=False)
+        if step.job.canceled:
+            self._end_step(step, "canceled")
+        else:
+            self._attempt_failed(step, "step_not_started", failures.not_started(step, error))
 
     # From running to ended
 
-    def _over(self, step: Step) -> None:
+    def over(self, step: Step) -> None:
         """Say what an attempt came to, now that nothing of it is left."""
         outputs: dict[str, str] = {}
         code, message = failures.of_exit(step)
@@ -266,11 +283,11 @@ class Schedule:
             try:
                 outputs = steps.read_outputs(step)
             except steps.OutputWrong as error:
-                if troubles.is_machines(error):
-                    self._pause_for(error, lambda: self._over(step))
+                if is_machines(error):
+                    self._pause_for(error, lambda: self.over(step))
                     return
                 code, message = error.code, str(error)
-        self._free += step.slots
+        self._slots.give_back(step)
         self.preparation.clean(step, keep_work=bool(code))
         if step.ended:  # canceled while the machine did not let us read what it came to
             return
@@ -288,12 +305,9 @@ class Schedule:
         if step.failures >= step.plan["attempts"]:
             self._end_step(step, "failed", error=failures.of(step, code, message))
             return
-        self._note_waiting(step)
+        self.notes.waiting(step)
         steps.mark(self._layout, step, message)
         self._line_up_later(step)
-
-    def _note_waiting(self, step: Step) -> None:
-        self._writes.append(queue.step_waits(step.job.seq, step.position, step.failures, step.interruptions))
 
     def _end_step(
         self,
@@ -304,28 +318,19 @@ class Schedule:
         outputs: Mapping[str, str] | None = None,
     ) -> None:
         """A step came to its end: note it, line up what it frees, skip what it makes impossible."""
-        job, now = step.job, time.time()
-        exit_code = failures.shown_exit_code(step.exit_code)
-        self._writes.append(queue.step_ended(job.seq, step.position, state, now, exit_code, error, outputs))
+        job = step.job
+        self.notes.end(step, state, error, outputs)
         for freed in job.end(step, state, outputs):
             self._line_up(freed)
         if state == "failed":
             job.note_failure(step, error)
             for other in list(job.impossible(step)):
-                self._writes.append(queue.step_ended(job.seq, other.position, "skipped", now, None, None, None))
+                self.notes.end(other, "skipped", None, None)
                 job.end(other, "skipped")
         if not job.open:
             error = None if job.canceled else job.error
-            self._end_job(job.seq, job.id, job.result(), now, error, job.outputs())
+            self.notes.end_job(job.seq, job.id, job.result(), error, job.outputs())
             del self.jobs[job.seq]
-
-    def _end_job(
-        self, seq: int, run: str, state: str, now: float, error: Mapping[str, Any] | None, outputs: Mapping[str, str]
-    ) -> None:
-        """A job came to its end, which is on disk before its environment goes."""
-        self._writes.append(queue.job_ended(seq, state, now, error, outputs))
-        self._durable = True
-        self._gone.append(run)
 
     # Ending things early
 
@@ -339,12 +344,19 @@ class Schedule:
                 self._end_step(step, "canceled")
 
     def leave(self, orderly: bool) -> None:
-        """End every child. After an orderly end note that nothing is left of the attempts cut short: they do not count.
+        """End in order: end every child, and note that nothing is left of the attempts cut short; they do not count.
 
-        After any other end they stay on record as running, for the next engine to count. Raises sqlite3.Error.
+        At any other end steps stay with their keepers, for the next engine to adopt. Raises sqlite3.Error.
         """
-        cut = list(self.attempts.steps.values())
-        if self.attempts.end_all(PATIENCE) and orderly:
-            for step in cut:
-                self._note_waiting(step)
-            self._flush()
+        try:
+            if orderly:
+                self.attempts.reap()  # what has ended by now is not cut short
+                self._flush()
+                cut = list(self.attempts.steps.values())
+                if self.attempts.end_all(PATIENCE):
+                    for step in cut:
+                        self.notes.waiting(step)
+                    self._flush()
+                    self.attempts.keepers.remove_all()
+        finally:
+            self.attempts.keepers.close()

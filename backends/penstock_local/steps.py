@@ -67,9 +67,8 @@ def prepare(layout: Layout, step: Step, plain: Mapping[str, str], temporary: Tem
         work = _fresh(layout, step, "work")
         copy_tree(os.fspath(unpacked.get(_archive(layout, step, step.plan["code"]))), work)
     if step.plan["outputs"]:
-        outputs = _fresh(layout, step, "outputs")
-        step.folder = os.path.realpath(outputs)
-        step.paths = {name: f"{outputs}/{name}" for name in step.plan["outputs"]}
+        _fresh(layout, step, "outputs")
+        find_outputs(layout, step)
     text = _resolver(layout, step, unpacked)
     command = arguments(step.plan["command"], text)
     environment = {**plain, "TMPDIR": private}
@@ -80,6 +79,14 @@ def prepare(layout: Layout, step: Step, plain: Mapping[str, str], temporary: Tem
     environment.update(variables(step.plan["env"], text))
     environment[TOKEN] = step.token
     return Prepared(command, work, environment)
+
+
+def find_outputs(layout: Layout, step: Step) -> None:
+    """Know where the outputs of the step's attempt are to lie, whatever lies there. Raises OSError."""
+    outputs = layout.attempt(step.job.id, "outputs", step.name, step.attempt)
+    above, name = os.path.split(outputs)
+    step.folder = f"{os.path.realpath(above)}/{name}"
+    step.paths = {name: f"{outputs}/{name}" for name in step.plan["outputs"]}
 
 
 def clean(layout: Layout, step: Step, temporary: Temporary, keep_work: bool) -> list[str]:

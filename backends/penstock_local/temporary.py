@@ -12,6 +12,7 @@ import os
 import secrets
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from penstock_local.jobs import Step
@@ -53,11 +54,12 @@ class Temporary:
         """What is to be removed after the folder of the step's attempt."""
         return f"{self._folder}/{_name(step)}"
 
-    def leftovers(self) -> list[str]:
-        """Put aside what attempts of an earlier engine left, none of which runs any more; returns what to remove."""
+    def leftovers(self, running: Iterable[Step]) -> list[str]:
+        """Put aside what attempts of an earlier engine left that are not `running` any more; returns what to remove."""
+        kept = {_name(step) for step in running}
         with contextlib.suppress(OSError):
             for link in self._links.iterdir():
-                if not link.name.startswith((".", _OLD)):
+                if link.name not in kept and not link.name.startswith((".", _OLD)):
                     self._put_aside(link)
             return [os.fspath(folder) for folder in self._links.iterdir() if folder.name.startswith(_OLD)]
         return []

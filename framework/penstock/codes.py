@@ -20,7 +20,7 @@ run_lost RunFailed: The target does not know the run any more; submit it again.
 run_damaged RunFailed: What the target keeps of the run cannot be read any more; submit it again.
 step_failed RunFailed: The step's program ended with an exit status or by a signal; see its log.
 step_timeout RunFailed: The step took longer than its `timeout`.
-step_interrupted RunFailed: The engine died too often while the step ran; submit the run again.
+step_interrupted RunFailed: Engine and keeper died too often while the step ran; submit the run again.
 step_not_started RunFailed: The step's program could not be started; see that it is there and executable.
 output_missing RunFailed: The step ended well and did not write an output that it declares.
 report_invalid RunFailed: The backend's report does not fit the pipeline; that part of it was left out.

@@ -44,6 +44,9 @@ def alive(pid: int) -> bool:
 class Place:
     """A local target under a folder of the test, with the hooks as methods."""
 
+    KILL_BOTH = "read _ _ _ engine _ < /proc/$PPID/stat; kill -9 $engine $PPID"
+    """How a step kills its keeper and the engine above that."""
+
     until = staticmethod(until)
     alive = staticmethod(alive)
 
@@ -115,6 +118,23 @@ class Place:
     def engines(self) -> list[int]:
         return [pid for pid, words in _commands() if _is_engine(words) and str(self.layout.root).encode() in words]
 
+    def keepers(self) -> list[int]:
+        return [pid for pid, words in _commands() if _is_keeper(words) and str(self.layout.root).encode() in words]
+
+    def kill(self, *pids: int) -> None:
+        """KILL processes, and wait until none of them runs any more."""
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        until(lambda: not any(map(alive, pids)), "a killed process does not die")
+
+    def kill_engine(self) -> None:
+        self.kill(self.engine())
+
+    def kill_both(self) -> None:
+        """KILL the engine and then its keepers: who would know of the steps is gone."""
+        self.kill(self.engine())
+        self.kill(*self.keepers())
+
     def engine(self) -> int:
         until(lambda: len(self.engines()) == 1, "there is not one engine")
         return self.engines()[0]
@@ -134,6 +154,10 @@ def _is_engine(words: list[bytes]) -> bool:
     return b"penstock_local.engine" in words and words[0] == os.fsencode(sys.executable)
 
 
+def _is_keeper(words: list[bytes]) -> bool:
+    return b"penstock_local.keeper" in words
+
+
 def _marked(folder: Path) -> list[int]:
     found = []
     for pid, words in _commands():
@@ -141,7 +165,7 @@ def _marked(folder: Path) -> list[int]:
             inside = str(folder).encode() in Path(f"/proc/{pid}/environ").read_bytes()
         except OSError:
             continue
-        ours = _is_engine(words) and any(str(folder).encode() in word for word in words)
+        ours = (_is_engine(words) or _is_keeper(words)) and any(str(folder).encode() in word for word in words)
         if ours or (inside and processes.token_of(pid)):
             found.append(pid)
     return found

@@ -150,13 +150,11 @@ def starts(tmp_path) -> int:
     return (tmp_path / "starts").read_text().count("x") if (tmp_path / "starts").exists() else 0
 
 
-def test_after_kill_of_the_engine_the_next_one_ends_what_is_left_and_goes_on(place, tmp_path):
+def test_after_kill_of_engine_and_keeper_the_next_one_ends_what_is_left_and_goes_on(place, tmp_path):
     run = place.submit(interruptible(tmp_path))
     place.until(lambda: starts(tmp_path) == 1, "the step does not start")
     daemon = pid_in(tmp_path / "pid")
-    engine = place.engine()
-    os.kill(engine, signal.SIGKILL)
-    place.until(lambda: not place.alive(engine), "the engine does not die")
+    place.kill_both()
     assert place.alive(daemon)
     assert place.get(run).state == "running"  # this look starts the next engine
     place.until(lambda: starts(tmp_path) == 2, "the step is not started again")
@@ -168,13 +166,11 @@ def test_after_kill_of_the_engine_the_next_one_ends_what_is_left_and_goes_on(pla
     assert (one.attempt, one.error) == (2, None)
 
 
-def test_a_step_whose_engine_dies_again_and_again_is_given_up(place, tmp_path):
+def test_a_step_that_is_cut_short_again_and_again_is_given_up(place, tmp_path):
     run = place.submit(interruptible(tmp_path))
     for count in (1, 2, 3):
         place.until(lambda count=count: place.get(run) and starts(tmp_path) == count, "the step does not start")
-        engine = place.engine()
-        os.kill(engine, signal.SIGKILL)
-        place.until(lambda engine=engine: not place.alive(engine), "the engine does not die")
+        place.kill_both()
     report = place.wait(run)
     assert (report.state, report.error.code) == ("failed", "step_interrupted")
     assert place.states(run) == {"before": "succeeded", "one": "failed", "then": "skipped"}

@@ -93,3 +93,25 @@ def test_a_root_that_was_replaced_has_an_engine_of_its_own(places, tmp_path, lea
     assert [os.fspath(one.name) for one in place.layout.runs.iterdir()] == [run.id]
     assert place.get(before) != place.get(run)
     assert place.wait(place.submit({"one": "true"})).state == "succeeded"
+
+
+def test_what_was_taken_over_from_a_killed_engine_ends_with_its_place(places, tmp_path):
+    """As what an engine started itself: it runs again where the root lies now, and that does not count."""
+    place = places(idle=300.0)
+    wait = f"echo $$ >> {tmp_path}/starts; until test -e {tmp_path}/go; do sleep 0.02; done"
+    run = place.submit({"one": Step(command=["sh", "-c", wait])})
+
+    def starts() -> list[str]:
+        return (tmp_path / "starts").read_text().split() if (tmp_path / "starts").exists() else []
+
+    place.until(lambda: len(starts()) == 1, "the step does not start")
+    place.kill_engine()
+    place.get(run)
+    engine = place.engine()
+    move(place, "moved")
+    gone(place, engine)
+    assert not place.alive(int(starts()[0]))
+    place.until(lambda: place.get(run) and len(starts()) == 2, "the step does not start again")
+    (tmp_path / "go").touch()
+    assert place.wait(run).steps[0].attempt == 2
+    assert "gives up" not in place.layout.log.read_text()

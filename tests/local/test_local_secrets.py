@@ -118,9 +118,7 @@ def test_after_kill_of_the_engine_the_run_still_has_them_and_then_nobody(place, 
     run = place.submit({"one": waits(tmp_path)})
     place.until((tmp_path / "up").exists, "the step does not start")
     (tmp_path / "up").unlink()
-    engine = place.engine()
-    os.kill(engine, signal.SIGKILL)
-    place.until(lambda: not place.alive(engine), "the engine does not die")
+    place.kill_both()
     assert [os.path.basename(path) for path in holders(place)] == [run.id]
     place.until(lambda: place.get(run) and (tmp_path / "up").exists(), "the step is not started again")
     (tmp_path / "go").touch()
@@ -128,8 +126,8 @@ def test_after_kill_of_the_engine_the_run_still_has_them_and_then_nobody(place, 
     assert gone(place)
 
 
-def test_a_step_that_kills_every_engine_leaves_none(place):
-    run = place.submit({"one": Step(command=["sh", "-c", "kill -9 $PPID; sleep 300"])})
+def test_a_step_that_kills_what_runs_it_leaves_none(place):
+    run = place.submit({"one": Step(command=["sh", "-c", f"{place.KILL_BOTH}; sleep 300"])})
     assert place.wait(run).error.code == "step_interrupted"
     assert gone(place)
 

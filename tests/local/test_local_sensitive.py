@@ -1,7 +1,6 @@
 """Sensitive parameters on this machine: out of the queue, gone with the run, and in no word about it."""
 
 import os
-import signal
 from pathlib import Path
 
 import pytest
@@ -62,7 +61,7 @@ def test_nothing_stays_however_a_run_ends(place, tmp_path, end):
     place.until((tmp_path / "up").exists, "the step does not start")
     if "kill" in end:
         (tmp_path / "up").unlink()
-        os.kill(place.engine(), signal.SIGKILL)
+        place.kill_both()
         # Who looks starts another engine.
         place.until(lambda: place.get(run) and (tmp_path / "up").exists(), "the step does not start again")
     if end == "cancel":

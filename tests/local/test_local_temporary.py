@@ -1,8 +1,6 @@
 """A step's temporary folder: short enough for sockets, its own, and gone with its attempt whatever is in it."""
 
-import os
 import secrets
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -75,9 +73,7 @@ def test_what_an_attempt_left_goes_after_the_death_of_its_engine(place, tmp_path
         return (tmp_path / "paths").read_text().split() if (tmp_path / "paths").exists() else []
 
     place.until(lambda: len(paths()) == 1, "the step does not start")
-    engine = place.engine()
-    os.kill(engine, signal.SIGKILL)
-    place.until(lambda: not place.alive(engine), "the engine does not die")
+    place.kill_both()
     place.until(lambda: place.get(run) and len(paths()) == 2, "the step is not started again")
     place.until(lambda: len(folders(place, run)) == 1, "the folder of the first attempt stays")
     first, second = map(Path, paths())

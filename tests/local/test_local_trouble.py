@@ -40,52 +40,55 @@ def test_durations_may_be_longer_than_the_timers_of_the_system(places):
 
 CRASH = """
 import sys
-from penstock_local import engine, steps
-def broken(step):
-    raise RuntimeError("first line\\nsecond line")
-steps.read_outputs = broken
+from penstock_local import engine, schedule
+whole = schedule.Schedule.over
+def broken(self, step):
+    if step.name == "poison":
+        raise RuntimeError("first line\\nsecond line")
+    whole(self, step)
+schedule.Schedule.over = broken
 sys.exit(engine.main(sys.argv[1:]))
 """
 
 
-def test_a_crash_is_one_line_and_counts_against_the_steps_that_ran(places, tmp_path, monkeypatch):
+def test_a_crash_is_one_line_and_takes_no_step_along(places, tmp_path, monkeypatch):
     place = places(idle=0.0)
     monkeypatch.setattr(wake, "wake", lambda layout: None)
-    note = f"echo $$ >> {tmp_path}/long; exec sleep 300"
-    wait = f'while test "$(wc -l < {tmp_path}/long)" -lt "$(wc -l < {tmp_path}/poison)"; do sleep 0.01; done'
-    poison = f"touch {tmp_path}/long; echo x >> {tmp_path}/poison; {wait}"
+    note = f"echo $$ >> {tmp_path}/long; until test -e {tmp_path}/go; do sleep 0.02; done"
+    poison = f"until test -s {tmp_path}/long; do sleep 0.01; done; echo x >> {tmp_path}/poison"
     run = place.submit({"long": Step(command=["sh", "-c", note]), "poison": Step(command=["sh", "-c", poison])})
     command = [sys.executable, "-c", CRASH, str(place.layout.root)]
     for _ in range(2):
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == 1
-        assert done.stderr.count("\n") == 1
-        assert done.stderr.endswith("gives up for now: RuntimeError: first line\n")
-        assert not any(place.alive(int(pid)) for pid in (tmp_path / "long").read_text().split())
-    with sqlite3.connect(place.layout.queue) as database:
-        found = database.execute("SELECT attempt, token IS NOT NULL FROM steps").fetchall()
-    database.close()
-    assert found == [(2, 1), (2, 1)]
-    assert place.cancel(run)
-    assert subprocess.run(command, check=False).returncode == 0
-    assert place.get(run).state == "canceled"
+        log = tmp_path / "log"
+        with log.open("w") as errors:  # not a pipe: its keeper stays
+            assert subprocess.run(command, stderr=errors, check=False).returncode == 1
+        assert log.read_text().count("\n") == 1
+        assert log.read_text().endswith("gives up for now: RuntimeError: first line\n")
+        (pid,) = (tmp_path / "long").read_text().split()
+        assert place.alive(int(pid))
+    (tmp_path / "go").touch()
+    assert subprocess.run([sys.executable, "-m", "penstock_local.engine", command[-1]], check=False).returncode == 0
+    report = place.get(run)
+    assert (report.state, [step.attempt for step in report.steps]) == ("succeeded", [1, 1])
+    assert (tmp_path / "poison").read_text() == "x\n"
+    assert len((tmp_path / "long").read_text().split()) == 1
 
 
-def test_a_step_that_crashes_every_engine_is_given_up(places, monkeypatch):
+def test_a_step_whose_end_crashes_every_engine_is_given_up(places, monkeypatch):
     place = places(idle=0.0)
     monkeypatch.setattr(wake, "wake", lambda layout: None)
-    run = place.submit({"one": "true"})
+    run = place.submit({"poison": "true"})
     command = [sys.executable, "-c", CRASH, str(place.layout.root)]
     codes = [subprocess.run(command, capture_output=True, check=False).returncode for _ in range(4)]
     assert codes == [1, 1, 1, 0]
     report = place.get(run)
-    assert (report.state, report.error.code) == ("failed", "step_interrupted")
-    assert report.error.message == "step `one`: cut short 3 times by the death of its engine"
+    assert (report.state, report.error.code, report.steps[0].attempt) == ("failed", "step_interrupted", 1)
+    assert report.error.message == "step `poison`: ended, and 3 engines died before they had noted what it came to"
 
 
-def test_a_step_that_kills_engines_takes_nobody_along(place, tmp_path):
+def test_a_step_that_kills_what_runs_it_takes_nobody_along(place, tmp_path):
     quiet = 'touch "$1"; sleep 1'
-    kill = f"until test -e {tmp_path}/up1 -a -e {tmp_path}/up2; do sleep 0.01; done; kill -9 $PPID; sleep 300"
+    kill = f"until test -e {tmp_path}/up1 -a -e {tmp_path}/up2; do sleep 0.01; done; {place.KILL_BOTH}; sleep 300"
     first = place.submit({"one": Step(command=["sh", "-c", quiet, "sh", f"{tmp_path}/up1"])})
     culprit = place.submit({"one": Step(command=["sh", "-c", kill])})
     last = place.submit({"one": Step(command=["sh", "-c", quiet, "sh", f"{tmp_path}/up2"])})
@@ -106,12 +109,10 @@ def test_what_dropped_its_environment_is_known_by_the_log_it_writes_to(place, tm
 
     place.until(lambda: len(noted()) == 2, "the step does not start")
     left = noted()
-    engine = place.engine()
     log = place.layout.log_of(run.id, "one")
     with subprocess.Popen(["tail", "-f", log], cwd=f"/proc/{left[1]}/cwd", stdout=subprocess.DEVNULL) as reader:
         try:
-            os.kill(engine, signal.SIGKILL)
-            place.until(lambda: not place.alive(engine), "the engine does not die")
+            place.kill_both()
             assert all(map(place.alive, left))
             place.until(lambda: place.get(run) and len(noted()) == 4, "the step is not started again")
             assert not any(map(place.alive, left))
@@ -216,9 +217,7 @@ def test_what_a_run_left_behind_is_ended_though_its_publication_is_damaged(place
     publication = place.publish({"one": Step(command=["sh", "-c", f"echo $$ > {tmp_path}/pid; exec sleep 300"])})
     run = place.start(publication)
     place.until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text(), "the step does not start")
-    engine = place.engine()
-    os.kill(engine, signal.SIGKILL)
-    place.until(lambda: not place.alive(engine), "the engine does not die")
+    place.kill_engine()
     place.layout.publication(publication.external).write_bytes(b"{}")
     assert place.wait(run).error.code == "publication_damaged"
     assert not place.alive(int((tmp_path / "pid").read_text()))
@@ -348,7 +347,7 @@ def test_a_tree_without_tokens_is_ended_whole_however_fast_its_root_dies(place):
         root = subprocess.Popen(["env", "-i", "PATH=/usr/bin:/bin", "sh", "-c", script], stdout=subprocess.PIPE)
         assert root.stdout is not None and root.stdout.readline() == b"up\n"
         below = _below(root.pid)
-        for handle in processes.signal_tokens(set(), signal.SIGKILL, also=root.pid):
+        for handle in processes.signal_tokens(set(), signal.SIGKILL, also=(root.pid, os.getpid())):
             os.close(handle)
         root.wait(timeout=10)
         root.stdout.close()

@@ -9,6 +9,8 @@ from planting.hooks import around
 from planting.statements import rewritten
 
 from penstock.contract.run import Absent, LogChunk
+from penstock_local import database, processes, wake
+from penstock_local.layout import Layout
 
 
 def a_run_is_known_to_its_submitter_only():
@@ -51,6 +53,23 @@ def cancels_are_kept_in_memory():
     rewritten("UPDATE jobs SET cancel = 1", "UPDATE jobs SET cancel = 0")
 
 
+def what_runs_begins_again_with_the_next_engine():
+    """Whoever finds that the engine died ends what it ran, and has that run once more."""
+
+    def look(real, target, *arguments):
+        layout = Layout.of(target)
+        if layout.has_queue() and not wake.listening(layout):
+            with database.deciding(layout) as connection:
+                running = "SELECT token FROM steps WHERE token IS NOT NULL AND ended IS NULL"
+                tokens = {row[0] for row in connection.execute(running)}
+                processes.end_leftovers(tokens, [], 10.0)
+                connection.execute("UPDATE steps SET token = NULL WHERE ended IS NULL")
+        return real(target, *arguments)
+
+    around("penstock_get_run", look)
+    around("penstock_list_runs", look)
+
+
 def what_was_retired_does_not_come_back():
     """A publication that was forgotten once is called something else when it is published again."""
     gone = set()
@@ -72,5 +91,6 @@ CASES = {
     a_log_is_given_once: "troubled_logs_are_whole",
     a_cancel_leaves_children_alone: "no_child_of_a_canceled_step_is_left",
     cancels_are_kept_in_memory: "a_cancel_outlives_the_target",
+    what_runs_begins_again_with_the_next_engine: "killed_targets_go_on",
     what_was_retired_does_not_come_back: "troubled_deletes_take_nothing_else",
 }

@@ -29,15 +29,19 @@ STEPS = ("s0", "s1", "s2")
 class Moment:
     """When the target's processes are killed: once a step has come to a state, or right after the submit.
 
-    With `orphans` the processes of steps are left alive.
+    With `orphans` the processes of steps are left alive. With `only` one process alone is killed, and no step's: the
+    one that comes at this place when they are counted from 0.
     """
 
     step: str | None = None
     state: str = ""
     orphans: bool = False
+    only: int | None = None
 
     def __str__(self) -> str:
         when = "right after the submit" if self.step is None else f"when step {self.step} was {self.state}"
+        if self.only is not None:
+            return f"{when}, one of them alone"
         return when + (", but for the steps' own" if self.orphans else "")
 
 
@@ -48,8 +52,10 @@ MOMENTS = (
     Moment(step="s0", state="succeeded"),
     Moment(step="s2", state="running"),
     Moment(step="s2", state="running", orphans=True),
+    Moment(step="s1", state="running", only=0),
+    Moment(step="s1", state="running", only=1),
 )
-"""Before, during and between the steps of a chain."""
+"""Before, during and between the steps of a chain, and one process at a time."""
 
 
 def slow_chain(python: str) -> Pipeline:
@@ -80,7 +86,7 @@ def slow_chain(python: str) -> Pipeline:
 
 @check(12)
 def killed_targets_go_on(harness: Harness) -> str | None:
-    """Is a run resumed or reported, and no step of it doubled, when every process of its target is killed?"""
+    """Is a run resumed or reported, and no step of it doubled, when processes of its target are killed, all or one?"""
     harness.new_registry()  # the first one is not made twice at once
     with threads(AT_ONCE) as pool:
         found = list(pool.map(partial(_alone, harness, _survives), MOMENTS))
@@ -149,10 +155,10 @@ def _survives(scene: Scene, moment: Moment) -> int:
             if moment.step is not None:
                 scene.until_reported(run, moment.state, moment.step)
             before = _succeeded(scene, run)
-            killed = _kill(scene, moment)
+            killed, lives = _kill(scene, moment)
         with scene.open() as workspace:
             after = scene.ended(workspace, run.id)
-            _judge(scene, after, before)
+            _judge(scene, after, before, lives)
             for name in before if scene.hooks.has("penstock_read_logs") else ():
                 log = b"".join(part.data for part in workspace.runs.logs(run.id, step=name))
                 same(12, log, name.encode(), f"the log of {name}, which had succeeded")
@@ -162,9 +168,17 @@ def _survives(scene: Scene, moment: Moment) -> int:
     return killed
 
 
-def _kill(scene: Scene, moment: Moment) -> int:
-    steps = set(naming(scene.marks)) if moment.orphans and scene.marks else set()
-    return kill_naming(scene.folder, spare=steps.__contains__)
+def _kill(scene: Scene, moment: Moment) -> tuple[int, bool]:
+    """Kill at one moment; answers how many processes were killed, and whether a step outlived one that was alone."""
+    alone = moment.only is not None
+    steps = set(naming(scene.marks)) if (moment.orphans or alone) and scene.marks else set()
+    if moment.only is None:
+        return kill_naming(scene.folder, spare=steps.__contains__), False
+    others = [pid for pid in naming(scene.folder) if pid not in steps]
+    if len(others) <= moment.only:
+        return 0, False
+    killed = kill_naming(scene.folder, spare=others[moment.only].__ne__)
+    return killed, scene.marks is not None and not steps.isdisjoint(naming(scene.marks))
 
 
 def _succeeded(scene: Scene, run: RunRecord) -> set[str]:
@@ -173,7 +187,7 @@ def _succeeded(scene: Scene, run: RunRecord) -> set[str]:
     return set() if isinstance(report, Absent) else {step.name for step in report.steps if step.state == "succeeded"}
 
 
-def _judge(scene: Scene, run: RunRecord, before: set[str]) -> None:
+def _judge(scene: Scene, run: RunRecord, before: set[str], lives: bool) -> None:
     require(
         12, run.state == "succeeded" or (run.state == "failed" and run.error), f"it is {run.state} without a reason"
     )
@@ -190,6 +204,7 @@ def _judge(scene: Scene, run: RunRecord, before: set[str]) -> None:
         if name in before:
             same(12, times, 1, f"how often {name} ran, which had succeeded")
         require(12, times <= 2, f"{name} was cut short once and ran {times} times")
+        require(12, times <= 1 or not lives, f"{name} ran {times} times, although the steps outlived what was killed")
         require(12, times >= 1 or states.get(name) != "succeeded", f"{name} is said to have succeeded and never ran")
     twice = [file.name for file in (scene.folder / "alone").iterdir() if file.suffix != ".lock"]
     require(12, not twice, f"ran twice at once: {twice}")

@@ -1,0 +1,166 @@
+"""One keeper of this engine, as seen from the engine: its process, and the socket on which both talk."""
+
+from __future__ import annotations
+
+import contextlib
+import marshal
+import os
+import select
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import CodeType
+from typing import Any
+
+from attrs import define, field, frozen
+
+from penstock_local import journal, keeper, logs
+from penstock_local.baseline import STEP_UMASK
+from penstock_local.journal import Entries
+
+_BEGIN = "import marshal; exec(marshal.loads(open(0, 'rb', closefd=False).read()))"
+_CHUNK = 65536
+
+
+@frozen
+class Request:
+    """A step as it is to be started: the files to try, arguments, folder, environment. The log is opened for it."""
+
+    token: str
+    paths: Sequence[bytes]
+    command: Sequence[bytes]
+    folder: bytes
+    environment: dict[bytes, bytes]
+    log: Path
+
+
+@define(eq=False)
+class OwnKeeper:
+    """A keeper that this engine started. Of the `tokens` that it was handed, `open` are those that have not ended."""
+
+    process: subprocess.Popen[bytes]
+    connection: socket.socket
+    journal: Path
+    tokens: set[str] = field(factory=set)
+    open: dict[str, Request] = field(factory=dict)
+    _said: bytes = b""
+
+    @classmethod
+    def start(cls, root: Path, path: Path) -> OwnKeeper:
+        """Start one with a journal of its own for the steps of a root. Raises OSError."""
+        with contextlib.ExitStack() as its:
+            ours, connection = socket.socketpair()
+            its.callback(connection.close)
+            try:
+                folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+                its.callback(os.close, folder)
+                made = journal.create(path)
+                its.callback(os.close, made)
+                text, end = os.pipe()  # it takes 64 KiB at once, which is several times that text
+                its.callback(os.close, text)
+                with os.fdopen(end, "wb") as pipe:
+                    pipe.write(marshal.dumps(_code()))
+                files = (connection.fileno(), made, folder)
+                words = [keeper.__name__, str(root), *map(str, files), str(STEP_UMASK)]
+                process = subprocess.Popen(
+                    [sys.executable, "-I", "-S", "-c", _BEGIN, *words],
+                    stdin=text,
+                    stdout=subprocess.DEVNULL,
+                    pass_fds=files,
+                    process_group=0,  # a key that interrupts an engine in a terminal is not meant for it
+                )
+            except BaseException:
+                ours.close()
+                raise
+        return cls(process, ours, path)
+
+    def spawn(self, request: Request) -> None:
+        """Have a step started. Raises OSError when its log cannot be opened."""
+        log = logs.open_to_append(request.log)
+        try:
+            self.tokens.add(request.token)
+            self.open[request.token] = request
+            words = (list(request.paths), list(request.command), request.folder, request.environment)
+            self._send(("spawn", request.token, *words), log)
+        finally:
+            os.close(log)
+
+    @property
+    def retired(self) -> bool:
+        """Whether it takes no more steps, and is to end with the last that it has."""
+        return len(self.tokens) >= journal.STARTS
+
+    def gentle(self, token: str) -> None:
+        """Ask for a step's pid, and let what is left of its group have its time of grace when it has ended."""
+        if token in self.open:
+            self._send(("gentle", token))
+
+    def _send(self, words: tuple[Any, ...], file: int | None = None) -> None:
+        """Send a message. It may be too long to be taken at once, and the keeper may wait for us to listen."""
+        body = marshal.dumps(words)
+        head = len(body).to_bytes(keeper.HEAD, "big")
+        with contextlib.suppress(OSError):  # it has died, which `listen` finds out too
+            self._until_free()
+            socket.send_fds(self.connection, [head], [] if file is None else [file])
+            while body:
+                self._until_free()
+                body = body[self.connection.send(body, socket.MSG_DONTWAIT) :]
+
+    def _until_free(self) -> None:
+        """Wait until it takes more, and listen to it meanwhile. Raises OSError when it has died."""
+        poll = select.poll()
+        poll.register(self.connection, select.POLLIN | select.POLLOUT)
+        while not any(found & select.POLLOUT for _, found in poll.poll()):
+            if not self._receive():
+                raise BrokenPipeError
+
+    def _receive(self) -> bool:
+        while True:
+            try:
+                data = self.connection.recv(_CHUNK, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return True
+            except OSError:
+                return False
+            if not data:
+                return False
+            self._said += data
+
+    def listen(self) -> tuple[list[Any], bool]:
+        """What it has said since the last time, and whether it may say more."""
+        lives = self._receive()
+        return list(self._messages()), lives
+
+    def _messages(self) -> Iterator[Any]:
+        while len(self._said) >= keeper.HEAD:
+            end = keeper.HEAD + int.from_bytes(self._said[: keeper.HEAD], "big")
+            if len(self._said) < end:
+                return
+            yield marshal.loads(self._said[keeper.HEAD : end])
+            self._said = self._said[end:]
+
+    def has_died(self) -> bool:
+        """Whether its process has ended. It is not reaped."""
+        return bool(os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG))
+
+    def last_words(self) -> tuple[list[Any], Entries]:
+        """What a dead one said and noted to the last; its children are ours now. Raises OSError, TimeoutError."""
+        os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOWAIT)
+        said, _ = self.listen()
+        found, _ = journal.settled(self.journal, journal.PATIENCE, dead=True)
+        self.connection.close()
+        self.process.wait()
+        return said, found
+
+    def let_go(self) -> None:
+        """Leave it alone: it goes on while it has children, and is not ours to wait for."""
+        self.connection.close()
+        self.process.returncode = 0
+
+
+def _code() -> CodeType:
+    loader: Any = keeper.__loader__  # of a file or a zip; both have it
+    found: CodeType = loader.get_code(keeper.__name__)
+    return found

@@ -1,0 +1,82 @@
+"""The slots of steps that wait for a run of their own root are lent while they wait, or both would wait for ever.
+
+Whoever looks at an unfinished run from within a step says so by a file with the step's token, which is good for some
+seconds and renewed by the next look.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import time
+from collections.abc import Iterable, Mapping
+
+from penstock_local import queue
+from penstock_local.clock import Clock
+from penstock_local.jobs import Step
+from penstock_local.layout import Layout
+from penstock_local.processes import TOKEN
+from penstock_local.slots import Slots
+
+LEASE = 10.0
+"""Seconds for which a look counts as waiting; who waits looks several times as often."""
+_RENEW = 3.0
+
+
+def ask(layout: Layout, database: sqlite3.Connection, jobs: Iterable[int]) -> bool:
+    """Note that this step waits for unfinished jobs, if it is one of this root; whether the engine has to be told.
+
+    Raises sqlite3.Error, OSError.
+    """
+    token = os.environ.get(TOKEN, "")
+    own = queue.job_of(database, token) if token else None
+    if own is None or not set(jobs) - {own}:
+        return False
+    path = layout.waits / token
+    try:
+        age = time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        age = LEASE
+    if 0 <= age < _RENEW:
+        return False
+    layout.waits.mkdir(0o700, exist_ok=True)
+    path.touch(0o600)
+    return age >= LEASE or age < 0
+
+
+class Lending:
+    """Lends slots and takes them back."""
+
+    def __init__(self, layout: Layout, clock: Clock, slots: Slots) -> None:
+        self._layout = layout
+        self._clock = clock
+        self._slots = slots
+        self._again = False
+
+    def look(self, running: Mapping[str, Step]) -> None:
+        """See which steps wait, and again when the first of them may have ceased to."""
+        if not os.path.exists(self._layout.waits):  # noqa: PTH110  # nobody ever waited, and every wake-up asks
+            return
+        times = {token: self._left(token) for token, step in running.items() if step.live}
+        for token, seconds in times.items():
+            self._slots.lend(running[token], seconds > 0)
+        if any(times.values()) and not self._again:
+            self._again = True
+            self._clock.later(min(filter(None, times.values())), lambda: self._look_again(running))
+        with contextlib.suppress(OSError):  # the next one tries again
+            for path in self._layout.waits.iterdir():
+                if path.name not in running:
+                    path.unlink()
+
+    def _look_again(self, running: Mapping[str, Step]) -> None:
+        self._again = False
+        self.look(running)
+
+    def _left(self, token: str) -> float:
+        """For how many seconds more a step counts as waiting; 0 when it does not."""
+        try:
+            age = time.time() - (self._layout.waits / token).stat().st_mtime
+        except OSError:
+            return 0.0
+        return LEASE - age if 0 <= age < LEASE else 0.0

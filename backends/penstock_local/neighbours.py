@@ -1,0 +1,45 @@
+"""Engines and keepers, recognised for what they are: one that a step brought up is not the step's, and nobody ends it.
+
+An engine that is started from within a step of another root becomes a child of that root's engine, as every orphan
+below it does, and so does the keeper of an engine that was killed. They are known by what they run and by the lock that
+they hold: a command line can be anybody's.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+_MODULES = (b"penstock_local.engine", b"penstock_local.keeper")
+_LOCK = "engine.lock"
+_JOURNALS = "keepers"
+
+
+def is_one(pid: int) -> bool:
+    """Whether a process is an engine or a keeper, or the shell that is about to become an engine."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb", buffering=0) as file:  # noqa: PTH123  # the path is text, and it is read often
+            words = file.read(1 << 16).split(b"\0")
+        return any(module in words for module in _MODULES) and _holds_a_lock(pid)
+    except OSError:  # it has ended, or is another user's
+        return False
+
+
+def _holds_a_lock(pid: int) -> bool:
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        path = Path(os.fsdecode(os.readlink(link)))  # noqa: PTH115  # one call for each open file
+        if (path.name == _LOCK or path.parent.name == _JOURNALS) and _is_locked(link):
+            return True
+    return False
+
+
+def _is_locked(link: Path) -> bool:
+    file = os.open(link, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(file)
+    return False

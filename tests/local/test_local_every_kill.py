@@ -1,0 +1,165 @@
+"""Engine and keeper killed at each of their system calls in turn: every step runs once, and always has a parent."""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from penstock.contract.run import ENDED
+from penstock.spec import Step
+from penstock_local import processes
+
+STRACE = shutil.which("strace")
+CHAIN = 3
+FEW = 6
+"""How many points of each are tried in the quick test."""
+
+
+def _may_trace() -> bool:
+    if STRACE is None:
+        return False
+    with subprocess.Popen(["sleep", "5"]) as sleeper:
+        time.sleep(0.05)  # it has become `sleep`
+        try:
+            with Traced(sleeper.pid, [], "/dev/null"):
+                return True
+        except AssertionError:
+            return False
+        finally:
+            sleeper.kill()
+
+
+class Traced:
+    """A process with strace attached to it, which may kill it at a system call."""
+
+    def __init__(self, pid, options, output):
+        self._words = [STRACE, "-o", str(output), *options, "-p", str(pid)]
+
+    def __enter__(self):
+        self._strace = subprocess.Popen(self._words, stderr=subprocess.PIPE)
+        line = self._strace.stderr.readline()
+        if b"attached" not in line:
+            self._end()
+            raise AssertionError(f"strace says {line!r}")
+        return self
+
+    def __exit__(self, *more):
+        self._strace.send_signal(signal.SIGINT)  # it lets go of whom it traces
+        self._end()
+
+    def _end(self):
+        self._strace.communicate(timeout=20)
+
+
+def chain(folder: Path) -> dict[str, Step]:
+    """Steps in a row that note that they began; the middle one has an output, the last one a background process."""
+    steps = {}
+    for number in range(CHAIN):
+        script = f"echo s{number} >> {folder}/began; (sleep 0.03); echo {number} > $1"
+        steps[f"s{number}"] = Step(
+            command=["sh", "-c", script, "sh", "${{ outputs.x }}"],
+            outputs={"x": "integer"},
+            after=(f"s{number - 1}",) if number else (),
+        )
+    return steps
+
+
+def orphans(place) -> list[int]:
+    """Processes of steps above which there is nobody of ours. One that ends is nobody's for a moment."""
+    found = set(_orphans(place))
+    return sorted(found & set(_orphans(place))) if found else []
+
+
+def _orphans(place) -> list[int]:
+    ours = {*place.engines(), *place.keepers()}
+    inside = str(place.folder).encode()
+    found = []
+    for pid in (int(name) for name in os.listdir("/proc") if name.isdigit()):
+        try:
+            if processes.token_of(pid) and inside in Path(f"/proc/{pid}/environ").read_bytes():
+                above = pid
+                while above > 1 and above not in ours:
+                    above = int(Path(f"/proc/{above}/stat").read_text().rpartition(")")[2].split()[1])
+                if above <= 1:
+                    found.append(pid)
+        except OSError:
+            continue
+    return found
+
+
+def victim(place, who: str) -> int:
+    """The idle engine, or its keeper. One that was killed when all was done has no successor yet."""
+    if not place.engines():
+        place.wait(place.submit({"warm": "true"}))
+    place.until(lambda: len(place.engines()) == 1 and len(place.keepers()) == 1, "there is no pair of them")
+    return place.engines()[0] if who == "engine" else place.keepers()[0]
+
+
+def points(place, who, publication) -> list[tuple[str, int]]:
+    """Each system call of a whole run, by its name and how often that has come by then."""
+    log = place.folder / "calls"
+    with Traced(victim(place, who), [], log):
+        assert place.wait(place.start(publication)).state == "succeeded"
+    counted: Counter[str] = Counter()
+    found = []
+    for line in log.read_text().splitlines():
+        name = line.partition("(")[0]
+        if name.isidentifier():
+            counted[name] += 1
+            found.append((name, counted[name]))
+    return found
+
+
+def killed_at(place, who, publication, name, count) -> bool:
+    """Kill it there, and see that the run did not suffer; whether it was killed at all."""
+    began = place.folder / "began"
+    began.unlink(missing_ok=True)
+    pid = victim(place, who)
+    with Traced(pid, ["-e", f"trace={name}", "-e", f"inject={name}:signal=KILL:when={count}"], "/dev/null"):
+        run = place.start(publication)
+        deadline = time.monotonic() + 30
+        while place.get(run).state not in ENDED:
+            assert time.monotonic() < deadline, f"{who} killed at {name} {count}: the run does not end"
+            assert orphans(place) == [], f"{who} killed at {name} {count}"
+    report = place.get(run)
+    assert (report.state, report.error) == ("succeeded", None), f"{who} killed at {name} {count}"
+    assert {step.name: step.outputs["x"] for step in report.steps} == {f"s{n}": str(n) for n in range(CHAIN)}
+    counts = Counter(began.read_text().split())
+    assert counts == {f"s{n}": 1 for n in range(CHAIN)}, f"{who} killed at {name} {count}: {counts}"
+    return not place.alive(pid)
+
+
+@pytest.fixture
+def ready(places):
+    """A target whose engine waits, and a publication for it."""
+    if not _may_trace():
+        pytest.skip("needs strace, and the right to attach it to a process")
+    place = places(idle=60.0)
+    publication = place.publish(chain(place.folder))
+    assert place.wait(place.start(publication)).state == "succeeded"
+    return place, publication
+
+
+@pytest.mark.parametrize("who", ["engine", "keeper"])
+def test_no_step_runs_twice_wherever_it_is_killed(ready, who):
+    place, publication = ready
+    found = points(place, who, publication)
+    step = max(1, len(found) // FEW)
+    killed = [killed_at(place, who, publication, *point) for point in found[step // 2 :: step]]
+    assert sum(killed) >= len(killed) // 2
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("who", ["engine", "keeper"])
+def test_no_step_runs_twice_at_whatever_call_it_is_killed(ready, who):
+    place, publication = ready
+    found = points(place, who, publication)
+    killed = [killed_at(place, who, publication, *point) for point in found]
+    print(f"\n{who}: killed at {sum(killed)} of {len(found)} system calls")
+    assert sum(killed) >= len(killed) // 2
