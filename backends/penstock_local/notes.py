@@ -41,21 +41,23 @@ class Notes:
         """An attempt is over, and the step is to be tried again."""
         self._writes.append(queue.step_waits(step.job.seq, step.position, step.failures, step.interruptions))
 
-    def end(self, step: Step, state: str, error: Mapping[str, Any] | None, outputs: Mapping[str, str] | None) -> None:
+    def end(
+        self, step: Step, state: str, now: float, error: Mapping[str, Any] | None, outputs: Mapping[str, str] | None
+    ) -> None:
         """A step came to its end."""
         code = failures.shown_exit_code(step.exit_code)
-        ended = queue.step_ended(step.job.seq, step.position, state, time.time(), code, error, outputs)
+        ended = queue.step_ended(step.job.seq, step.position, state, now, code, error, outputs)
         self._writes.append(ended)
 
-    def give_up(self, seq: int, position: int, state: str, error: Mapping[str, Any] | None) -> None:
+    def give_up(self, seq: int, position: int, state: str, now: float, error: Mapping[str, Any] | None) -> None:
         """A step of a job that cannot be read came to its end."""
-        self._writes.append(queue.step_ended(seq, position, state, time.time(), None, error, None))
+        self._writes.append(queue.step_ended(seq, position, state, now, None, error, None))
 
     def end_job(
-        self, seq: int, run: str, state: str, error: Mapping[str, Any] | None, outputs: Mapping[str, str]
+        self, seq: int, run: str, state: str, now: float, error: Mapping[str, Any] | None, outputs: Mapping[str, str]
     ) -> None:
         """A job came to its end, which is on disk before its environment goes."""
-        self._writes.append(queue.job_ended(seq, state, time.time(), error, outputs))
+        self._writes.append(queue.job_ended(seq, state, now, error, outputs))
         self._durable = True
         self._gone.append(run)
 

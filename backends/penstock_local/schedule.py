@@ -7,6 +7,7 @@ Longer than 300 lines, because every way of a step from waiting to its end is to
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -119,14 +120,14 @@ class Schedule:
         self._slots.resize(settings.slots)
 
     def _give_up(self, row: sqlite3.Row, code: str, message: str) -> None:
-        seq = row["seq"]
+        seq, now = row["seq"], time.time()
         for step in queue.steps(self.notes.database, seq):
             if step["ended"] is None:
                 began = step["started"] is not None
                 error = {"code": code, "message": message, "step": step["name"]} if began else None
                 state = "failed" if began else "skipped"
-                self.notes.give_up(seq, step["position"], state, error)
-        self.notes.end_job(seq, row["id"], "failed", {"code": code, "message": message}, {})
+                self.notes.give_up(seq, step["position"], state, now, error)
+        self.notes.end_job(seq, row["id"], "failed", now, {"code": code, "message": message}, {})
 
     def _go_on(self, step: Step, fate: Fate) -> None:
         """Take up a step where an earlier engine left it."""
@@ -318,18 +319,18 @@ class Schedule:
         outputs: Mapping[str, str] | None = None,
     ) -> None:
         """A step came to its end: note it, line up what it frees, skip what it makes impossible."""
-        job = step.job
-        self.notes.end(step, state, error, outputs)
+        job, now = step.job, time.time()
+        self.notes.end(step, state, now, error, outputs)
         for freed in job.end(step, state, outputs):
             self._line_up(freed)
         if state == "failed":
             job.note_failure(step, error)
             for other in list(job.impossible(step)):
-                self.notes.end(other, "skipped", None, None)
+                self.notes.end(other, "skipped", now, None, None)
                 job.end(other, "skipped")
         if not job.open:
             error = None if job.canceled else job.error
-            self.notes.end_job(job.seq, job.id, job.result(), error, job.outputs())
+            self.notes.end_job(job.seq, job.id, job.result(), now, error, job.outputs())
             del self.jobs[job.seq]
 
     # Ending things early

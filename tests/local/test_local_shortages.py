@@ -101,7 +101,7 @@ def test_an_engine_without_open_files_fails_nothing(place, tmp_path):
 
 @pytest.fixture
 def few_processes():
-    """Let a process start no other: `few_processes(pid)`, and `few_processes(pid, None)` to let it again."""
+    """Let some processes start no other: `few_processes(*pids)`, and `few_processes()` to let them again."""
     mounted = re.search(r"^\S+ (\S+) cgroup \S*\bpids\b", Path("/proc/self/mounts").read_text(), re.MULTILINE)
     group = Path(mounted[1] if mounted else "/sys/fs/cgroup") / f"penstock-test-{os.getpid()}"
     try:
@@ -110,10 +110,10 @@ def few_processes():
     except OSError:
         pytest.skip("few processes need the right to make a control group")
 
-    def limit(pid: int, much: int | None) -> None:
-        if much is not None:
+    def limit(*pids: int) -> None:
+        for pid in pids:
             (group / "cgroup.procs").write_text(f"{pid}")
-        (group / "pids.max").write_text("max" if much is None else f"{much}")
+        (group / "pids.max").write_text("1" if pids else "max")
 
     yield limit
     (group / "pids.max").write_text("max")
@@ -126,10 +126,10 @@ def test_a_machine_without_processes_fails_nothing(place, tmp_path, few_processe
     first = place.submit({"first": held(tmp_path)})
     place.until(lambda: begun(tmp_path), "the step does not start")
     engine = place.engine()
-    few_processes(engine, 1)
+    few_processes(engine, *map(int, Path(f"/proc/{engine}/task/{engine}/children").read_text().split()))
     runs = [place.submit({"one": "true"}) for _ in range(8)]
     hold_up(place, runs[0], tmp_path, why="no process can be started")
-    few_processes(engine, None)
+    few_processes()
     (tmp_path / "go").touch()
     assert {end_of(place, run) for run in (first, *runs)} == {"succeeded"}
     assert {step.attempt for run in runs for step in place.get(run).steps} == {1}

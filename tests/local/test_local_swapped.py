@@ -7,6 +7,7 @@ import os
 import pytest
 
 from penstock.contract.artifacts import Destination
+from penstock.contract.run import BoundParameters
 from penstock.errors import NotFound
 from penstock.spec import Retry, Step
 from penstock_local import downloads, environments, steps, wake
@@ -68,7 +69,7 @@ def test_no_log_is_written_through_a_folder_that_is_a_link(tmp_path):
 @swaps
 def test_an_output_that_is_swapped_after_it_was_looked_at_is_wrong(tmp_path, swap, monkeypatch):
     plan = {"name": "one", "needs": [], "outputs": {"text": "string"}}
-    job = Job(1, "run", {"steps": [plan]}, None, {})
+    job = Job(1, "run", {"steps": [plan]}, BoundParameters(), {})
     step = steps.Step(job, 0, plan, folder=str(tmp_path), paths={"text": str(tmp_path / "text")})
     (tmp_path / "text").write_text("good")
     assert steps.read_outputs(step) == {"text": "good"}
