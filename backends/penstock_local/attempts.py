@@ -13,6 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from attrs import evolve
+
 from penstock_local import neighbours, processes
 from penstock_local.clock import Clock
 from penstock_local.handover import Request
@@ -57,9 +59,17 @@ class Attempts:
         """A token for another attempt. By what it begins with, the engine knows what its own steps left."""
         return self._mine + secrets.token_hex(12)
 
-    def start(self, step: Step, command: Sequence[str], folder: str, environment: Mapping[str, str], log: Path) -> None:
+    def start(
+        self,
+        step: Step,
+        command: Sequence[str],
+        folder: str,
+        environment: Mapping[str, str],
+        log: Path,
+        doors: Sequence[str] = (),
+    ) -> None:
         """Have a step's process started. Raises OSError, ValueError when that is impossible, NoKeeper."""
-        self.keepers.spawn(_request(step.token, command, folder, environment, log))
+        self.keepers.spawn(evolve(_request(step.token, command, folder, environment, log), doors=doors))
         step.live = True
         self.steps[step.token] = step
 

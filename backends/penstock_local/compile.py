@@ -36,7 +36,8 @@ def compile_snapshot(snapshot: Snapshot) -> Compiled:
 
 def _step(name: str, step: Step, needs: list[str]) -> dict[str, Any]:
     cpu = step.resources.cpu if step.resources else None
-    return {
+    memory = step.resources.memory if step.resources else None
+    plan = {
         "name": name,
         "needs": needs,
         "command": list(step.command),
@@ -49,3 +50,5 @@ def _step(name: str, step: Step, needs: list[str]) -> dict[str, Any]:
         "delay": step.retry.delay if step.retry else 0.0,
         "timeout": step.timeout,
     }
+    # A plan without it is what it was before there was a limit, byte by byte.
+    return {**plan, "memory": memory} if memory else plan

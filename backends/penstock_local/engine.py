@@ -110,7 +110,7 @@ class Engine:
         self._sweep()
         self._schedule.look()
         # Of an earlier engine's steps run those that were adopted, and of ours none yet.
-        self._schedule.preparation.clean_up(self._schedule.attempts.steps.values())
+        self._schedule.clean_up()
         while not self._leaving:
             self._schedule.start_ready()
             if self._schedule.busy:

@@ -8,6 +8,7 @@ import signal
 from typing import Any
 
 from penstock.errors import RegistryError
+from penstock.spec.quantity import bytes_text
 from penstock_local.jobs import Step
 
 
@@ -21,6 +22,8 @@ def of_exit(step: Step) -> tuple[str, str]:
     if step.stopping == "step_timeout":
         return step.stopping, f"took longer than {step.plan['timeout']:g} s"
     code = step.exit_code or 0
+    if code and step.out_of_memory:
+        return "step_out_of_memory", f"ran out of the {bytes_text(step.plan['memory'])} of memory that it asks for"
     if code > 0:
         return "step_failed", f"exited with code {code}"
     if code < 0:

@@ -26,7 +26,10 @@ _CHUNK = 65536
 
 @frozen
 class Request:
-    """A step as it is to be started: the files to try, arguments, folder, environment. The log is opened for it."""
+    """A step as it is to be started: the files to try, arguments, folder, environment. The log is opened for it.
+
+    `doors` are those of the control group that it is to be in and of our own, see `memory`.
+    """
 
     token: str
     paths: Sequence[bytes]
@@ -34,6 +37,7 @@ class Request:
     folder: bytes
     environment: dict[bytes, bytes]
     log: Path
+    doors: Sequence[str] = ()
 
 
 @define(eq=False)
@@ -82,7 +86,13 @@ class OwnKeeper:
         try:
             self.tokens.add(request.token)
             self.open[request.token] = request
-            words = (list(request.paths), list(request.command), request.folder, request.environment)
+            words = (
+                list(request.paths),
+                list(request.command),
+                request.folder,
+                request.environment,
+                list(request.doors),
+            )
             self._send(("spawn", request.token, *words), log)
         finally:
             os.close(log)

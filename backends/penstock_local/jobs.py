@@ -46,6 +46,7 @@ class Step:
     paths: dict[str, str] = field(factory=dict)
     stopping: str = ""
     killed: bool = False
+    out_of_memory: bool = False
     slots: int = 1
 
     def begin(self, token: str, slots: int) -> None:

@@ -101,8 +101,8 @@ class Keeper:
         if len(head) == HEAD and len(body) == size:
             word, token, *more = marshal.loads(body)
             if word == "spawn":
-                paths, command, folder, env = more
-                self._spawn(token, paths, command, folder, env, log)
+                paths, command, folder, env, doors = more
+                self._spawn(token, paths, command, folder, env, doors, log)
             else:
                 self._be_gentle(token)
         else:
@@ -141,7 +141,14 @@ class Keeper:
     # Steps
 
     def _spawn(
-        self, token: str, paths: list[bytes], command: list[bytes], folder: bytes, env: dict[bytes, bytes], log: int
+        self,
+        token: str,
+        paths: list[bytes],
+        command: list[bytes],
+        folder: bytes,
+        env: dict[bytes, bytes],
+        doors: list[str],
+        log: int,
     ) -> None:
         """Start a step. That it may have begun is on record before that can be, and its pid right after."""
         slot = self._slot
@@ -150,6 +157,9 @@ class Keeper:
             self._note(record(STARTED, token, 0, f"{time.monotonic():.3f}"))
             where = "folder"
             os.chdir(folder)
+            where = "memory"
+            if doors:  # a child begins in the control group of its parent
+                _enter(doors[0])
             where = "command"
             pid = self._execute(paths, command, env, log)
         except OSError as error:
@@ -162,6 +172,8 @@ class Keeper:
                 os.pwrite(self._journal, record(STARTED, token, pid, f"{time.monotonic():.3f}"), slot * RECORD)
         finally:
             os.chdir("/")
+            if doors:
+                _enter(doors[1])
 
     def _execute(self, paths: list[bytes], command: list[bytes], env: dict[bytes, bytes], log: int) -> int:
         """Run the first program of `paths` that there is, in a group of its own; returns its pid. Raises OSError."""
@@ -222,6 +234,15 @@ class Keeper:
                 os.write(pipe, b"\n")
             finally:
                 os.close(pipe)
+
+
+def _enter(door: str) -> None:
+    """Put this process into a control group. Raises OSError."""
+    file = os.open(door, os.O_WRONLY)
+    try:
+        os.write(file, b"0")
+    finally:
+        os.close(file)
 
 
 if __name__ == "__main__":

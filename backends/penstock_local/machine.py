@@ -13,7 +13,7 @@ from penstock.errors import PenstockError
 from penstock.spec import Pipeline, Resources
 from penstock.spec.command import Reference, references
 from penstock.spec.quantity import bytes_text
-from penstock_local import binding, database, ownership, queue, troubles, wake
+from penstock_local import binding, database, memory, ownership, queue, troubles, wake
 from penstock_local.layout import Layout, unusable
 from penstock_local.options import LocalOptions
 
@@ -74,9 +74,13 @@ def _beyond(resources: Resources, options: LocalOptions) -> Iterator[tuple[str, 
     if resources.cpu is not None and resources.cpu > slots:
         yield "cpu", "resources_clipped", f"{resources.cpu} cores are more than the {slots} here; clipped to them"
     if resources.memory:
-        there = f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.1f}Gi"
-        message = f"{bytes_text(resources.memory)} of memory is noted, and of the {there} here none is kept for a step"
-        yield "memory", "memory_ignored", message
+        there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        asked, shown = bytes_text(resources.memory), f"{there / 2**30:.1f}Gi"
+        if not memory.can_limit():
+            message = f"{asked} of memory is noted: there are no control groups to use, and a step may have all {shown}"
+            yield "memory", "memory_ignored", message
+        elif resources.memory > there:
+            yield "memory", "resources_clipped", f"{asked} of memory is more than the {shown} here"
     if resources.gpu:
         yield "gpu", "gpu_ignored", f"{resources.gpu} gpu is noted and not given out on this target"
 

@@ -38,6 +38,8 @@ def check(plan: Any) -> None:
         _expect(step, _STEP, f"step {number}")
         if step["name"] in known or not known.issuperset(step["needs"]):
             raise ValueError(f"step {number} is out of order")
+        if not isinstance(step.get("memory", 0), int):
+            raise ValueError(f"step {number} has no usable `memory`")
         known.add(step["name"])
 
 

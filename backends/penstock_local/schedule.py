@@ -21,6 +21,7 @@ from penstock_local.jobs import Job, Step
 from penstock_local.keepers import Ended, Failed, NoKeeper, Started
 from penstock_local.layout import Layout
 from penstock_local.lending import Lending
+from penstock_local.memory import Memory
 from penstock_local.notes import Notes
 from penstock_local.options import LocalOptions
 from penstock_local.preparation import Preparation
@@ -49,6 +50,7 @@ class Schedule:
         self._last = 0
         self._prepared: list[tuple[Step, Prepared]] = []
         self._noted: list[tuple[Step, Prepared]] = []
+        self._memory = Memory(layout.root)
         self._pause = Pause(layout)
         self._slots = Slots()
         self._lending = Lending(layout, clock, self._slots)
@@ -243,8 +245,10 @@ class Schedule:
             self.preparation.clean(step, keep_work=False)
             return
         step.command, step.environment = start.command, start.environment
+        asked = step.plan.get("memory")
+        doors = (asked and self._memory.limit(step.token, asked)) or ()
         try:
-            self.attempts.start(step, start.command, start.folder, start.environment, log)
+            self.attempts.start(step, start.command, start.folder, start.environment, log, doors)
         except (OSError, ValueError) as error:
             self.not_started(step, error)
             return
@@ -279,6 +283,8 @@ class Schedule:
     def over(self, step: Step) -> None:
         """Say what an attempt came to, now that nothing of it is left."""
         outputs: dict[str, str] = {}
+        if step.plan.get("memory"):
+            step.out_of_memory = self._memory.settle(step.token)
         code, message = failures.of_exit(step)
         if not code and not step.ended:
             try:
@@ -343,6 +349,11 @@ class Schedule:
                 self.attempts.stop(step.token, "canceled", self._grace)
             elif not step.ended:
                 self._end_step(step, "canceled")
+
+    def clean_up(self) -> None:
+        """Remove what attempts of an earlier engine left, but of those that still run."""
+        self.preparation.clean_up(self.attempts.steps.values())
+        self._memory.sweep()
 
     def leave(self, orderly: bool) -> None:
         """End in order: end every child, and note that nothing is left of the attempts cut short; they do not count.

@@ -19,6 +19,7 @@ run_failed RunFailed exit=1 http=409: An awaited run did not succeed; `run show`
 run_lost RunFailed: The target does not know the run any more; submit it again.
 run_damaged RunFailed: What the target keeps of the run cannot be read any more; submit it again.
 step_failed RunFailed: The step's program ended with an exit status or by a signal; see its log.
+step_out_of_memory RunFailed: The step used more memory than its `resources` ask for; ask for more.
 step_timeout RunFailed: The step took longer than its `timeout`.
 step_interrupted RunFailed: Engine and keeper died too often while the step ran; submit the run again.
 step_not_started RunFailed: The step's program could not be started; see that it is there and executable.
@@ -169,7 +170,7 @@ platform_unsupported TargetUnsupported: The backend does not run on this operati
 image_ignored TargetUnsupported: The target notes the image and does not use it.
 cpu_ignored TargetUnsupported: The target notes how many cores a step asks for, and its machines decide.
 gpu_ignored TargetUnsupported: The target notes GPUs and does not give them out.
-memory_ignored TargetUnsupported: The target notes how much memory a step asks for, and neither keeps it nor limits it.
+memory_ignored TargetUnsupported: The target notes how much memory a step asks for, and neither keeps nor limits it.
 sensitive_unsupported TargetUnsupported: The target would show a sensitive value to others; use one that keeps secrets.
 sensitive_in_command TargetUnsupported: Others can see a step's arguments; pass the sensitive value through `env`.
 resources_clipped TargetUnsupported: More is asked than the target has; it gives what it has.

@@ -30,7 +30,8 @@ def test_options_are_read_as_people_write_them():
 
 
 @pytest.mark.parametrize(("strict", "severity"), [(False, "warning"), (True, "error")])
-def test_what_this_machine_does_differently_is_said_at_publish(places, strict, severity):
+def test_what_this_machine_does_differently_is_said_at_publish(places, monkeypatch, strict, severity):
+    monkeypatch.setattr("penstock_local.memory.can_limit", lambda: False)
     place = places(strict=strict)
     step = Step(command="true", image="b", resources=Resources(cpu=4096, memory="1024Ti", gpu=1))
     assert problems(place, steps={"one": step}, defaults=Defaults(image="a", resources=Resources(cpu=4096))) == {
@@ -43,6 +44,10 @@ def test_what_this_machine_does_differently_is_said_at_publish(places, strict, s
     }
     small = Defaults(resources=Resources(cpu=0.5, memory="1Mi"))
     assert problems(place, defaults=small) == {(severity, "memory_ignored", ("defaults", "resources", "memory"))}
+    monkeypatch.setattr("penstock_local.memory.can_limit", lambda: True)
+    assert problems(place, defaults=small) == set()
+    clipped = {path for _, code, path in problems(place, steps={"one": step}) if code == "resources_clipped"}
+    assert ("steps", "one", "resources", "memory") in clipped
 
 
 def test_elsewhere_than_on_linux_it_is_refused_at_publish(place, monkeypatch):

@@ -42,7 +42,18 @@ def a_key_is_told_of_when_there_is_much_of_it():
         much = any(memory and memory > 2**46 for memory in asked)
         return [problem for problem in real(target, pipeline) if much or problem.code != "memory_ignored"]
 
+    def compile_pipeline(real, target, snapshot):
+        pipeline = snapshot.pipeline
+        steps = {name: _without_memory(step) for name, step in pipeline.steps.items()}
+        made = evolve(pipeline, steps=steps, defaults=_without_memory(pipeline.defaults))
+        return real(target, evolve(snapshot, pipeline=made))
+
     around("penstock_validate_pipeline", validate)
+    around("penstock_compile_pipeline", compile_pipeline)
+
+
+def _without_memory(asks):
+    return asks if asks.resources is None else evolve(asks, resources=evolve(asks.resources, memory=None))
 
 
 def problems_are_at_no_place():
