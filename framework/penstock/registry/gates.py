@@ -58,16 +58,6 @@ def set_gate(
     return _cancelled(tx, way, caller, reason, outcome) if cancel_runs and not open else outcome
 
 
-def cancel_through(
-    tx: Transaction, kind: GateKind, ref: str, caller: Caller, outcome: GateOutcome, *, version: str | None, reason: str
-) -> GateOutcome:
-    """Ask every unfinished run that came through a gate to end, however that is now; what moving it was, and that.
-
-    Raises NotFound.
-    """
-    return _cancelled(tx, _find(tx, kind, ref, version), caller, reason, outcome)
-
-
 @frozen
 class _Way:
     """A gate: the row that has it, the row of the endpoint or published pipeline, and the runs that pass it."""

@@ -182,7 +182,6 @@ class Registry(_Group):
     """
 
     set_gate = writes(gates.set_gate)
-    cancel_through = writes(gates.cancel_through)
     history = reads(history.page)
     counts = reads(maintenance.counts)
     is_empty = reads(maintenance.is_empty)

@@ -29,38 +29,25 @@ def move_gate(
 ) -> GateOutcome:
     """Move one gate, tell plugins and targets, and pass on the cancel requests that were asked for with it."""
     registry = services.registry
-    # It closes first, whatever the look at its runs waits for.
+    # It closes before anything is looked at that may have to be waited for, and what it cancels is asked in the same
+    # decision: a kill leaves no closed gate whose runs go on.
     outcome = registry.set_gate(
-        kind, ref, open=open, caller=caller, reason=reason, version=version, expect_revision=expect_revision
+        kind,
+        ref,
+        open=open,
+        caller=caller,
+        reason=reason,
+        version=version,
+        cancel_runs=cancel_runs,
+        expect_revision=expect_revision,
     )
     if outcome.changed:
         services.tell("penstock_gate_changed", gate_event(kind, outcome.subject_id, outcome.subject, open))
+    with suppress(RegistryError):  # the gate has moved
+        for run_id in outcome.ended:
+            services.outbox.tell_run(registry.runs.get(run_id))
     services.outbox.give_time(at_once=True)
-    if cancel_runs and not open:
-        outcome = _cancel(services, caller, kind, version, reason, outcome)
-        with suppress(RegistryError):  # they have ended
-            for run_id in outcome.ended:
-                services.outbox.tell_run(registry.runs.get(run_id))
-        services.outbox.give_time(at_once=True)
     return evolve(outcome, unsynced=registry.outbox.unsynced(outcome.subject_id))
-
-
-def _cancel(
-    services: Services, caller: Caller, kind: GateKind, version: str | None, reason: str, outcome: GateOutcome
-) -> GateOutcome:
-    """Ask the runs that came through a gate, which has closed, to end. Raises RegistryError, which says so."""
-    registry, ref = services.registry, outcome.subject_id
-    try:
-        if kind == "pipeline":  # what has ended needs no cancelling
-            look_at_unfinished(services, published=ref)
-        else:
-            look_at_unfinished(services, endpoint=ref)
-        return registry.cancel_through(kind, ref, caller, outcome, version=version, reason=reason)
-    except RegistryError as error:
-        raise RegistryError(
-            f"{error.cause}; {outcome.subject} is disabled, and its runs were not asked to end: do it again",
-            code=error.code,
-        ) from None
 
 
 def look_at_unfinished(services: Services, *, endpoint: str | None = None, published: str | None = None) -> None:
