@@ -106,7 +106,7 @@ def test_what_was_taken_over_from_a_killed_engine_ends_with_its_place(places, tm
 
     place.until(lambda: len(starts()) == 1, "the step does not start")
     place.kill_engine()
-    place.get(run)
+    place.wait(place.submit({"one": "true"}))  # so the next one has taken over by now
     engine = place.engine()
     move(place, "moved")
     gone(place, engine)

@@ -50,10 +50,10 @@ class Nest:
 
     def end(self) -> None:
         """Let the inner run go on; its queue alone is looked at, so that nobody helps it by asking."""
-        (engine,) = self.inner.engines()
+        engine = self.inner.engine()  # what it starts looks like it for a moment
         self.go.touch()
         self.inner.until(self.is_over, "the inner run does not end")
-        assert self.inner.engines() == [engine]
+        assert self.inner.engine() == engine
         assert len(self.began.read_text().split()) == 1
 
     def is_over(self) -> bool:

@@ -46,7 +46,7 @@ def hold_up(place, run, tmp_path, *, why: str) -> None:
     health = hooks.penstock_check_target(place.target)
     assert not health.ok
     assert re.search(why, health.lines[-1])
-    assert place.engines() == [engine]
+    assert place.engine() == engine
 
 
 @pytest.mark.parametrize("what", ["bytes", "inodes"])
@@ -96,7 +96,7 @@ def test_an_engine_without_open_files_fails_nothing(place, tmp_path):
     (tmp_path / "go").touch()
     assert {end_of(place, run) for run in (first, *runs)} == {"succeeded"}
     assert {step.attempt for run in runs for step in place.get(run).steps} == {1}
-    assert place.engines() == [engine]
+    assert place.engine() == engine
 
 
 @pytest.fixture
