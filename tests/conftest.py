@@ -30,7 +30,7 @@ settings.load_profile("house")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Tests wait more than they compute: two cores are busy with this many workers.
-WORKERS = 4
+WORKERS = 5
 
 # Tests that share what is dear to make, or that ask what came of each other.
 TOGETHER = (

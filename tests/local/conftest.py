@@ -18,7 +18,7 @@ from penstock import snapshot
 from penstock.contract.run import ENDED, BoundParameters, RunRef, RunRequest
 from penstock.contract.target import Target
 from penstock.spec import Pipeline, Step
-from penstock_local import hooks, processes
+from penstock_local import hooks, processes, wake
 from penstock_local.layout import Layout
 from penstock_local.options import LocalOptions
 
@@ -129,6 +129,8 @@ class Place:
 
     def kill_engine(self) -> None:
         self.kill(self.engine())
+        # What it was about to start has its pipe open for a moment, and is taken for an engine that listens.
+        until(lambda: not wake.listening(self.layout), "somebody has the pipe of the engine")
 
     def kill_both(self) -> None:
         """KILL the engine and then its keepers: who would know of the steps is gone."""

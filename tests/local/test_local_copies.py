@@ -150,9 +150,7 @@ def test_an_engine_that_is_started_by_hand_in_a_copy_begins_nothing_again(runnin
 
 
 def kill(place) -> None:
-    engine = place.engine()
-    os.kill(engine, signal.SIGKILL)
-    place.until(lambda: not place.alive(engine), "the engine does not die")
+    place.kill_engine()
 
 
 def test_a_root_that_was_put_back_in_its_place_goes_on(running, tmp_path):

@@ -214,7 +214,7 @@ def test_an_interrupted_terminal_does_not_reach_the_keeper(place):
     assert os.getsid(keeper) == os.getsid(place.engine())
     os.kill(place.engine(), signal.SIGINT)
     place.until(lambda: not place.alive(pid) and not place.alive(keeper), "something is left after an orderly end")
-    assert not any(place.layout.keepers.iterdir())
+    place.until(lambda: not any(place.layout.keepers.iterdir()), "a journal is left")
     place.until(lambda: place.get(run) and len(waiting.pids()) == 2, "the step is not started again")
     waiting.go.touch()
     assert place.wait(run).state == "succeeded"

@@ -1,6 +1,5 @@
 """The memory that a step asks for is a limit where the machine has control groups to use; what exceeds it says so."""
 
-import os
 import signal
 import sys
 from pathlib import Path
@@ -59,8 +58,7 @@ def test_a_step_that_is_adopted_keeps_its_limit_and_the_engine_is_not_limited(pl
     place.until((tmp_path / "up").exists, "the step does not start")
     first = place.engine()
     assert "penstock-" not in Path(f"/proc/{first}/cgroup").read_text()
-    os.kill(first, signal.SIGKILL)
-    place.until(lambda: not place.alive(first), "the engine does not die")
+    place.kill_engine()
     place.get(run)
     place.engine()
     (tmp_path / "go").touch()

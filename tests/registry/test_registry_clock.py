@@ -115,10 +115,11 @@ def test_a_token_made_when_the_clock_was_ahead_does_not_live_for_years(registry,
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(jumps=st.lists(st.sampled_from([0, 1, -1, 3600, -3600, 86_400, -86_400, YEARS, -YEARS]), max_size=12))
+@given(jumps=st.lists(st.sampled_from([0, 1, -1, 3600, -3600, 86_400, -86_400, YEARS, -YEARS]), max_size=8))
 def test_whatever_the_clock_does_no_time_is_far_from_it_and_the_last_answer_is_that_of_now(
     tmp_path_factory, kit, clock, jumps
 ):
+    clock = type(clock)()  # each example has its own: a time before 1970 is none
     with Registry.open(tmp_path_factory.mktemp("registry") / "r.db", clock=clock) as registry:
         kit.publish(registry, "a", endpoint="digits")
         for number, jump in enumerate(jumps):

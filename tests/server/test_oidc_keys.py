@@ -56,6 +56,7 @@ def unavailable(reply: Any) -> bool:
     return (reply.status, reply.json["code"]) == (503, "issuer_unavailable") and int(reply.headers["retry-after"]) > 0
 
 
+@pytest.mark.slow
 def test_an_issuer_that_is_away_harms_no_other(folder, serving, issuing, tokens) -> None:
     here, away = issuing.Issuer(), issuing.Issuer()
     here.key("one")
@@ -86,6 +87,7 @@ def test_an_issuer_that_is_away_harms_no_other(folder, serving, issuing, tokens)
     away.stop()
 
 
+@pytest.mark.slow
 def test_an_issuer_that_hangs_holds_up_nobody(folder, serving, issuing, tokens) -> None:
     issuer = issuing.Issuer()
     issuer.key("one")

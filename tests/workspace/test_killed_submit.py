@@ -22,7 +22,8 @@ def endpoint(workspace, project):
     return project
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.slow
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(milliseconds=st.integers(0, 600), key=st.uuids())
 def test_a_submitter_killed_at_any_moment_loses_and_doubles_nothing(endpoint, milliseconds, key):
     command = [sys.executable, "-m", "penstock", "submit", "hello", "--idempotency-key", str(key)]
