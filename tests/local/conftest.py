@@ -167,8 +167,9 @@ def _marked(folder: Path) -> list[int]:
             inside = str(folder).encode() in Path(f"/proc/{pid}/environ").read_bytes()
         except OSError:
             continue
-        ours = (_is_engine(words) or _is_keeper(words)) and any(str(folder).encode() in word for word in words)
-        if ours or (inside and processes.token_of(pid)):
+        named = any(str(folder).encode() in word for word in words)
+        ours = named and (_is_engine(words) or _is_keeper(words))
+        if ours or ((named or inside) and processes.token_of(pid)):
             found.append(pid)
     return found
 
