@@ -86,6 +86,7 @@ def test_the_matrix_for_a_person(conformance):
     assert [line for line in shown.stderr.splitlines() if line.startswith("pass")]
 
 
+@pytest.mark.slow
 def test_a_broken_target_is_told_by_the_law_it_breaks(conformance, project, distribution, monkeypatch):
     site = distribution("penstock-forgetful", {"penstock.backends": {"forgetful": "forgetful"}}, forgetful=FORGETFUL)
     monkeypatch.setenv("PYTHONPATH", str(site))

@@ -13,6 +13,7 @@ import pytest
 PATH = "/v1/endpoints/hello"
 
 
+@pytest.mark.slow
 def test_new_keys_are_found_and_old_ones_forgotten(folder, serving, issuing) -> None:
     issuer = issuing.Issuer()
     issuer.key("old")

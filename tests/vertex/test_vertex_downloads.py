@@ -48,14 +48,15 @@ def project(tmp_path_factory: pytest.TempPathFactory, emulator: dict[str, Any]) 
 
 @pytest.fixture(scope="module")
 def workspace(project: Path) -> Iterator[Workspace]:
+    """The project's workspace, with an endpoint `made`."""
     with Workspace.open(project, env={}, actor="ada") as opened:
+        opened.publish(project / "made.yaml", endpoint="made")
         yield opened
 
 
 @pytest.fixture(scope="module")
-def run(workspace: Workspace, project: Path) -> Run:
+def run(workspace: Workspace) -> Run:
     """A run that has succeeded."""
-    workspace.publish(project / "made.yaml", endpoint="made")
     return workspace.submit("made").wait()
 
 
