@@ -256,5 +256,5 @@ def _request(token: str, command: Sequence[str], folder: str, environment: Mappi
     program = words[0]
     paths = [program]
     if b"/" not in program:
-        paths = [os.path.join(os.fsencode(folder), program) for folder in os.get_exec_path(dict(environment))]  # noqa: PTH118  # bytes
+        paths = [os.path.join(os.fsencode(folder), program) for folder in os.get_exec_path(dict(environment))]  # noqa: PTH118  # paths of bytes
     return Request(token, paths, words, place, variables, log)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from attrs import define
 
+from penstock import locks
 from penstock_local.keeper import ALONE, ENDED, FAILED, KEEPER, RECORD, STARTED, record
 
 STARTS = 1000
@@ -102,14 +103,7 @@ def read(path: Path) -> Entries:
 
 def is_kept(path: Path) -> bool:
     """Whether the keeper lives, or a child of it has not become a step's program yet. Raises OSError."""
-    file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(file)
-    return False
+    return locks.is_taken(path, os.O_NOFOLLOW)
 
 
 def settled(path: Path, patience: float, *, dead: bool = False) -> tuple[Entries, bool]:

@@ -7,9 +7,10 @@ they hold: a command line can be anybody's.
 
 from __future__ import annotations
 
-import fcntl
 import os
 from pathlib import Path
+
+from penstock import locks
 
 _MODULES = (b"penstock_local.engine", b"penstock_local.keeper")
 _LOCK = "engine.lock"
@@ -29,17 +30,6 @@ def is_one(pid: int) -> bool:
 def _holds_a_lock(pid: int) -> bool:
     for link in Path(f"/proc/{pid}/fd").iterdir():
         path = Path(os.fsdecode(os.readlink(link)))  # noqa: PTH115  # one call for each open file
-        if (path.name == _LOCK or path.parent.name == _JOURNALS) and _is_locked(link):
+        if (path.name == _LOCK or path.parent.name == _JOURNALS) and locks.is_taken(link, os.O_NONBLOCK):
             return True
-    return False
-
-
-def _is_locked(link: Path) -> bool:
-    file = os.open(link, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    try:
-        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(file)
     return False

@@ -27,6 +27,18 @@ def take(handle: int, *, exclusive: bool, seconds: float) -> bool:
             return True
 
 
+def is_taken(path: Path, flags: int = 0) -> bool:
+    """Whether somebody has a file locked alone; it is opened to read with these flags too. Raises OSError."""
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | flags)
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(file)
+    return False
+
+
 def holder(path: Path, byte: int | None = None) -> str:
     """Who has a file locked, in words; empty when the machine does not say. The file is not opened.
 

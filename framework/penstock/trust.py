@@ -80,7 +80,7 @@ def is_trusted(path: Path) -> bool:
         return False
     real = Path(os.path.realpath(path))
     named = (os.path.expanduser(one) for one in given.split(os.pathsep))  # noqa: PTH111  # a user may not exist
-    return any(os.path.isabs(one) and real.is_relative_to(os.path.realpath(one)) for one in named)  # noqa: PTH117  # text
+    return any(os.path.isabs(one) and real.is_relative_to(os.path.realpath(one)) for one in named)  # noqa: PTH117  # the path is text
 
 
 def leads_up(folder: Path, above: Path) -> bool:

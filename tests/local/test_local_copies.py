@@ -181,24 +181,16 @@ def test_what_takes_the_place_of_an_original_that_still_runs_elsewhere_is_a_copy
     assert original.get(run).state == "running" and starts(tmp_path) == 1
 
 
-def test_a_root_on_another_device_is_the_same_in_the_same_place(running, tmp_path):
-    """Numbers of devices are given anew when a machine or a container starts."""
+@pytest.mark.parametrize(
+    "noted",
+    ["UPDATE root SET device = 'another'", "DROP TABLE root"],
+    ids=["on another device, as machines and containers number them anew", "from before roots were noted"],
+)
+def test_a_root_in_its_place_goes_on_whatever_is_noted_of_its_device(running, tmp_path, noted):
     place, run = running
     kill(place)
     with database.deciding(place.layout) as connection:
-        connection.execute("UPDATE root SET device = 'another'")
-    assert place.get(run).state == "running"  # and the next engine takes its step over
-    place.engine()
-    (tmp_path / "go").touch()
-    assert place.wait(run).state == "succeeded"
-    assert starts(tmp_path) == 1
-
-
-def test_a_queue_from_before_roots_were_noted_goes_on(running, tmp_path):
-    place, run = running
-    kill(place)
-    with database.deciding(place.layout) as connection:
-        connection.execute("DROP TABLE root")
+        connection.execute(noted)
     assert place.get(run).state == "running"  # and the next engine takes its step over
     place.engine()
     (tmp_path / "go").touch()
