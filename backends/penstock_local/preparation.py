@@ -58,9 +58,11 @@ class Preparation:
             self._remove(left)
 
     def clean_up(self, running: Iterable[Step]) -> None:
-        """Remove what an earlier engine left: drafts, and temporary folders of attempts but of those `running`."""
-        self._workers.start(self._unpacked.sweep, lambda result: None)
-        left = self._temporary.leftovers(running)
+        """Remove what an earlier engine left: drafts, and temporary folders of attempts but of those `running`.
+
+        What that is, is found out here and now: a moment later our own attempts make the like.
+        """
+        left = [*self._unpacked.leftovers(), *self._temporary.leftovers(running)]
         if left:
             self._remove(left)
 

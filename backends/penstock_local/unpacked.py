@@ -10,6 +10,7 @@ use it looks whether anything was touched since, by the times of change that the
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import secrets
@@ -64,14 +65,11 @@ class Unpacked:
         """Whether modes keep the steps of this engine from writing to what lies there. Root they do not."""
         return not os.access(place, os.W_OK)
 
-    def sweep(self) -> None:
-        """Remove what killed engines left half done."""
-        try:
-            left = [entry.path for entry in os.scandir(self._folder) if entry.name.startswith(".")]
-        except FileNotFoundError:
-            return
-        for path in left:
-            removal.remove(path)
+    def leftovers(self) -> list[str]:
+        """What killed engines left half done and is to be removed. Ask before anything is unpacked: ours is alike."""
+        with contextlib.suppress(OSError):
+            return [entry.path for entry in os.scandir(self._folder) if entry.name.startswith(".")]
+        return []
 
     def _unpack(self, archive: Archive, place: Path) -> None:
         """Unpack an archive, compare it with its digest, and only then give it its place, whatever lies there."""

@@ -6,13 +6,15 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 
 import pytest
 
 from penstock.contract.run import RunRef
 from penstock.spec import Parameter, Step
-from penstock_local import hooks, wake
+from penstock_local import hooks, wake, workers
 from penstock_local.copying import copy_tree
+from penstock_local.preparation import Preparation
 
 MODEST = """
 import ctypes, os, sys
@@ -165,6 +167,21 @@ def test_what_a_killed_engine_left_half_unpacked_goes(place):
     draft.chmod(0o500)
     assert shown(place) == b"good\n"
     place.until(lambda: not draft.exists(), "the draft stays")
+
+
+def test_what_is_being_unpacked_is_no_leftover(place):
+    place.layout.make()
+    old, new = (place.layout.unpacked / f".abc.{number}" for number in (1, 2))
+    old.mkdir(parents=True)
+    busy = threading.Event()
+    preparation = Preparation(place.layout, ring=lambda: None, ready=lambda step, result: None)
+    for _ in range(workers.MOST):  # what is to be removed is removed late
+        preparation._workers.start(busy.wait, lambda result: None)
+    preparation.clean_up([])
+    new.mkdir()  # as a step's preparation does
+    busy.set()
+    place.until(lambda: preparation.collect() or not preparation.busy, "the workers do not end")
+    assert [path.name for path in place.layout.unpacked.iterdir()] == [new.name]
 
 
 def test_unpacked_content_goes_with_the_last_publication_that_needs_it(place):
