@@ -29,6 +29,10 @@ settings.load_profile("house")
 # A shell's background jobs are born deaf to Ctrl-C, and so would be what tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Modules are compiled once, and not by each of the processes that are started by the hundred.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # Tests wait more than they compute: two cores are busy with this many workers.
 WORKERS = 5
 

@@ -160,7 +160,7 @@ while waiting or children:
 """
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_every_module_imports_alone_and_without_a_warning() -> None:
     # A fork of an interpreter that has imported only libraries is as good as a new one, and much quicker. Whoever
     # imports a module imports its packages first: what those have imported by then has nothing more to do.

@@ -18,6 +18,8 @@ from penstock.testing.examination import examine_laws
 from penstock.testing.laws import LawBroken
 from penstock.testing.subject import Subject
 
+pytestmark = pytest.mark.thorough
+
 FORGETFUL = '''
 """The local backend, except that it swallows the last line of every log."""
 import penstock
@@ -86,7 +88,6 @@ def test_the_matrix_for_a_person(conformance):
     assert [line for line in shown.stderr.splitlines() if line.startswith("pass")]
 
 
-@pytest.mark.slow
 def test_a_broken_target_is_told_by_the_law_it_breaks(conformance, project, distribution, monkeypatch):
     site = distribution("penstock-forgetful", {"penstock.backends": {"forgetful": "forgetful"}}, forgetful=FORGETFUL)
     monkeypatch.setenv("PYTHONPATH", str(site))

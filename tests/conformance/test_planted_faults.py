@@ -14,7 +14,7 @@ from penstock.testing.subject import Subject
 
 FAULTS = faults_below(Path(__file__).parent / "planted", "conformance.planted")
 OFTEN = 2
-"""So many faults of each law are planted every time; `-m slow` plants the rest."""
+"""So many faults of each law are planted by `-m thorough`; `-m slow` plants the rest."""
 
 CONTROL = "conformance.planted.law00_none:nothing"
 BROKEN = "conformance.planted.law00_none:broken"
@@ -63,7 +63,7 @@ def verdict_on(request, tmp_path_factory, engines_end):
         pytest.param(
             *(law, fault, check),
             id=f"law{law:02}-{fault.rpartition(':')[2]}",
-            marks=() if place < OFTEN else pytest.mark.slow,
+            marks=pytest.mark.thorough if place < OFTEN else pytest.mark.slow,
         )
         for law, known in FAULTS.items()
         for place, (fault, check) in enumerate(known.items())

@@ -10,6 +10,8 @@ import pytest
 
 from penstock import testing
 
+pytestmark = pytest.mark.thorough
+
 QUESTIONS = '''
 from pathlib import Path
 

@@ -14,6 +14,8 @@ import pytest
 from penstock import codec
 from penstock.workspace import Workspace
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture
 def runs(played):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import stat
 import time
 from pathlib import Path
+
+from searching import holders
 
 from penstock.testing.laws import require
 
@@ -29,23 +29,9 @@ def require_hidden(shown: object, where: str) -> None:
 def require_forgotten(folder: Path, when: str) -> None:
     """Raise LawBroken when a file below a folder goes on to have one of the values in it."""
     deadline = time.monotonic() + _LONGEST
-    while found := _holders(folder):
+    while found := holders(folder, *SECRETS, SHORT):
         names = ", ".join(str(path.relative_to(folder)) for path in found)
         # The file of a run that has just ended may still be about to go; no other file is one for a moment only.
         is_going = all(path.parent.name == "sensitive" for path in found) and time.monotonic() < deadline
         require(13, is_going, f"{when} a sensitive value is in {names}")
         time.sleep(0.02)
-
-
-def _holders(folder: Path) -> list[Path]:
-    """The files below a folder that hold one of the values."""
-    found = []
-    for where, _, names in os.walk(folder):
-        for path in (Path(where, name) for name in names):
-            try:
-                data = path.read_bytes() if stat.S_ISREG(path.lstat().st_mode) else b""
-            except FileNotFoundError:
-                continue
-            if any(value.encode() in data for value in (*SECRETS, SHORT)):
-                found.append(path)
-    return found

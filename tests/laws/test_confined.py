@@ -16,6 +16,7 @@ from typing import Any
 
 from attrs import frozen
 from hypothesis import strategies as st
+from searching import holders
 
 from penstock.errors import PenstockError
 from penstock.spec import Parameter, Pipeline, Step
@@ -116,17 +117,8 @@ def grounds(harness: Harness) -> Iterator[Grounds]:
     _link(here.opened / "up", secrets)
     with contextlib.chdir(own):
         yield here
-    kept = [path for path in home.rglob("*") if path.is_file() and not path.is_symlink()]
-    where = [str(path) for path in kept if SECRET.encode() in _content(path)]
+    where = [str(path) for path in holders(home, SECRET)]
     same(13, where, [], "where a secret was kept")
-
-
-def _content(path: Path) -> bytes:
-    """What a file holds; what is not there any more, as a draft is not a moment later, holds nothing."""
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        return b""
 
 
 def test_no_file_is_named_from_elsewhere(harness):

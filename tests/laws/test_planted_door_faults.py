@@ -13,6 +13,7 @@ from penstock.testing.processes.subprocesses import in_subprocess
 
 FAULTS = faults_below(Path(__file__).parent / "planted_doors", "laws.planted_doors")
 CASES = [(law, fault, door, name) for law, known in FAULTS.items() for fault, (door, name) in known.items()]
+pytestmark = pytest.mark.thorough
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,8 @@ from penstock.testing.processes.subprocesses import in_subprocess
 
 FAULTS = faults_below(Path(__file__).parent / "planted", "laws.planted")
 CASES = [(law, fault, name) for law, known in FAULTS.items() for fault, name in known.items()]
+pytestmark = pytest.mark.thorough
+
 SOME = ("everything_in_its_turn", "rollback_walks_back", "every_change_is_a_row", "everybody_publishes")
 
 

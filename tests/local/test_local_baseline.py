@@ -65,11 +65,14 @@ LIBC_OWN = 1 << 31 | 1 << 32
 
 SHOW = r"""
 read _ _ _ boss _ < /proc/$PPID/stat  # the engine, above the keeper
-waits=0  # an engine that starts a thread blocks every signal for that moment
-until engine=$(cat /proc/$boss/status); echo "$engine" | grep -q '^SigBlk:\s0*$' || [ $((waits += 1)) -gt 100 ]; do
-    sleep 0.02
-done
-(cat /proc/self/status /proc/$PPID/status; echo "$engine") | grep -E '^(SigBlk|Umask|Cpus_allowed):'
+waits=0
+settled() {  # whoever starts a thread or a process blocks every signal for that moment
+    until found=$(cat /proc/$1/status); echo "$found" | grep -q '^SigBlk:\s0*$' || [ $((waits += 1)) -gt 100 ]; do
+        sleep 0.02
+    done
+    echo "$found"
+}
+(cat /proc/self/status; settled $PPID; settled $boss) | grep -E '^(SigBlk|Umask|Cpus_allowed):'
 for who in self $PPID $boss; do
     cat /proc/$who/limits /proc/$who/oom_score_adj
     cut -d ' ' -f 19,41 /proc/$who/stat

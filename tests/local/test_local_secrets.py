@@ -12,6 +12,7 @@ import uuid
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests import searching
 
 from penstock.contract.run import RunRef, RunRequest
 from penstock.errors import TargetUnavailable
@@ -28,21 +29,9 @@ def place(places, monkeypatch):
     return places(pass_env=["API_TOKEN"], grace=0.2)
 
 
-def holders(place):
+def holders(place) -> list[str]:
     """Every file below the workspace's folder in which the secret is."""
-    found = []
-    for folder, _, names in os.walk(place.folder):
-        for name in names:
-            path = os.path.join(folder, name)
-            if not os.path.isfile(path):  # the pipe would keep us waiting
-                continue
-            try:
-                with open(path, "rb") as file:
-                    if ENCODED in file.read():
-                        found.append(path)
-            except FileNotFoundError:
-                continue
-    return found
+    return [str(path) for path in searching.holders(place.folder, ENCODED)]
 
 
 def gone(place) -> bool:

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from tests import searching
 
 from penstock.spec import Parameter, Pipeline, Retry, Step
 from penstock_local import environments, hooks, request, wake
@@ -19,16 +20,8 @@ def place(places):
     return places(grace=0.2)
 
 
-def holders(place):
-    found = []
-    for folder, _, names in os.walk(place.folder):
-        for name in names:
-            path = os.path.join(folder, name)
-            if os.path.isfile(path):
-                with open(path, "rb") as file:
-                    if SECRET.encode() in file.read():
-                        found.append(os.path.relpath(path, place.layout.root))
-    return found
+def holders(place) -> list[str]:
+    return [os.path.relpath(path, place.layout.root) for path in searching.holders(place.folder, SECRET)]
 
 
 def submit(place, steps):

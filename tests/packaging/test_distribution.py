@@ -9,6 +9,10 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+pytestmark = pytest.mark.thorough
+
 EMULATORS = ("penstock_emulator", "penstock_azureml_emulator", "penstock_vertex_emulator")
 PLUGINS = ("penstock_audit", "penstock_azureml_v1", "penstock_metrics", *EMULATORS)
 BACKENDS = ("penstock_local", "penstock_azureml", "penstock_vertex")

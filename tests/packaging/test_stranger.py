@@ -27,7 +27,7 @@ EXCUSED = {
 }
 
 # The whole kit is asked, in one process.
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.thorough, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")

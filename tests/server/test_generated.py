@@ -90,7 +90,7 @@ def test_the_documents_are_openapi(served, tokens) -> None:
 @needs("schemathesis")
 @pytest.mark.parametrize(
     ("examples", "seed"),
-    [("10", ("--seed", "1")), pytest.param("60", (), marks=pytest.mark.slow)],
+    [pytest.param("10", ("--seed", "1"), marks=pytest.mark.thorough), pytest.param("60", (), marks=pytest.mark.slow)],
     ids=["quick", "long"],
 )
 def test_a_search_finds_no_lie_in_the_document(served, tokens, tmp_path, examples, seed) -> None:

@@ -13,7 +13,7 @@ import pytest
 PATH = "/v1/endpoints/hello"
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_new_keys_are_found_and_old_ones_forgotten(folder, serving, issuing) -> None:
     issuer = issuing.Issuer()
     issuer.key("old")
@@ -57,7 +57,7 @@ def unavailable(reply: Any) -> bool:
     return (reply.status, reply.json["code"]) == (503, "issuer_unavailable") and int(reply.headers["retry-after"]) > 0
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_an_issuer_that_is_away_harms_no_other(folder, serving, issuing, tokens) -> None:
     here, away = issuing.Issuer(), issuing.Issuer()
     here.key("one")
@@ -88,7 +88,7 @@ def test_an_issuer_that_is_away_harms_no_other(folder, serving, issuing, tokens)
     away.stop()
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_an_issuer_that_hangs_holds_up_nobody(folder, serving, issuing, tokens) -> None:
     issuer = issuing.Issuer()
     issuer.key("one")

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import stat
 import uuid
-from pathlib import Path
 
 import pytest
+from tests.searching import holders
 
 from penstock.workspace import Workspace
 
@@ -39,16 +37,6 @@ class Watched:
         reply = self._server.call(method, path, data, token=self._token, **more)
         self.seen += repr(reply.headers).encode() + reply.body
         return reply
-
-
-def holders(folder: Path, mark: str) -> list[Path]:
-    found = []
-    for where, _, names in os.walk(folder):
-        for name in names:
-            path = Path(where, name)
-            if stat.S_ISREG(path.lstat().st_mode) and mark.encode() in path.read_bytes():
-                found.append(path)
-    return found
 
 
 @pytest.fixture(scope="module")

@@ -155,7 +155,7 @@ def test_a_run_goes_all_the_way(folder, serving, tokens) -> None:
         server.stop()
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_killed_server_loses_and_doubles_nothing(folder, serving, tokens) -> None:
     accepted = []
     for _ in range(3):

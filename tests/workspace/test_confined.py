@@ -14,6 +14,7 @@ from typing import ClassVar
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests import searching
 
 import penstock
 from penstock.callers import Caller
@@ -112,13 +113,16 @@ def stranger(server):
 
 def files(owner: Workspace) -> set[Path]:
     """Everything beside the state folder."""
-    return {path for path in owner.config.base.parent.rglob("*") if ".penstock" not in path.parts}
+    found: set[Path] = set()
+    for where, folders, names in os.walk(owner.config.base.parent):
+        folders[:] = [name for name in folders if name != ".penstock"]
+        found |= {Path(where, name) for name in (*folders, *names)}
+    return found
 
 
 def kept(owner: Workspace) -> list[Path]:
     """Where a secret lies in the state folder: nowhere, it should be."""
-    found = (path for path in owner.config.home.rglob("*") if path.is_file())
-    return [path for path in found if SECRET.encode() in path.read_bytes()]
+    return searching.holders(owner.config.home, SECRET)
 
 
 NAMES = [

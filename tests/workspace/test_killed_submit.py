@@ -22,7 +22,7 @@ def endpoint(workspace, project):
     return project
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(milliseconds=st.integers(0, 600), key=st.uuids())
 def test_a_submitter_killed_at_any_moment_loses_and_doubles_nothing(endpoint, milliseconds, key):

@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import shutil
-import stat
 import subprocess
 import sys
 import threading
@@ -17,6 +16,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.searching import holders
 
 from penstock import hookimpl
 from penstock.errors import Conflict, ParameterInvalid, RegistryError, TargetUnsupported
@@ -84,16 +84,7 @@ class Secret:
 
     def files(self, folder: Path) -> list[str]:
         """Every file below a folder that holds one of them."""
-        found = []
-        for where, _, names in os.walk(folder):
-            for name in names:
-                path = Path(where, name)
-                try:
-                    if stat.S_ISREG(path.lstat().st_mode) and self.is_in(path.read_bytes()):
-                        found.append(str(path))
-                except FileNotFoundError:
-                    continue
-        return found
+        return [str(path) for path in holders(folder, self.mark, str(self.pin))]
 
 
 @pytest.fixture
