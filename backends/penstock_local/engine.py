@@ -149,14 +149,16 @@ class Engine:
 
     def _listen_to(self, words: bytes) -> None:
         """Somebody woke us: for the queue, or to succeed us, who then sees to what comes into the queue."""
-        if succession.ASK[0] in words and succession.is_awaited(self._layout):
-            self._asked, self._schedule.takes = True, False
+        if succession.ASK[0] in words:
+            self._asked = succession.is_awaited(self._layout)
+            self._schedule.takes = not self._asked
+            installation.note(self._lock, self._noted)  # one that gave up has noted that we do not give way
         self._schedule.look()
 
     def _go_on_alone(self) -> None:
         """The successor has gone: see to what came meanwhile."""
         self._asked, self._schedule.takes = False, True
-        installation.note(self._lock, self._noted)  # it may have noted that we do not give way
+        installation.note(self._lock, self._noted)  # as above
         self._schedule.look()
 
     def _follow(self) -> None:

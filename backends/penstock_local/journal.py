@@ -14,6 +14,7 @@ from attrs import define
 
 from penstock import locks
 from penstock.errors import TargetUnavailable
+from penstock.opening import SAFELY, read_file
 from penstock_local.keeper import ALONE, ENDED, FAILED, FORMAT, KEEPER, RECORD, STARTED, record
 
 STARTS = 1000
@@ -21,6 +22,8 @@ STARTS = 1000
 PATIENCE = 10.0
 """Seconds for a keeper to say where it is, or for the child of a dead one to become a step's program."""
 _SIZE = (2 * STARTS + 2) * RECORD
+_LARGEST = 1 << 24
+"""Bytes of a journal and what engines append to it, which is far less."""
 _TRIED = "T"
 _PAUSE = 0.002
 
@@ -83,7 +86,7 @@ def read(path: Path) -> Entries:
     Raises OSError, TargetUnavailable `queue_newer` where a newer penstock's keeper writes it in a way of its own.
     """
     found = Entries(0, False, traces := {})
-    data = path.read_bytes().rstrip(b"\0")
+    data = read_file(path, _LARGEST).rstrip(b"\0")
     for begin in range(0, len(data), RECORD):
         words = data[begin : begin + RECORD].split()
         try:
@@ -125,7 +128,7 @@ def refuse_newer(folder: Path) -> None:
 
 def is_kept(path: Path) -> bool:
     """Whether the keeper lives, or a child of it has not become a step's program yet. Raises OSError."""
-    return locks.is_taken(path, os.O_NOFOLLOW)
+    return locks.is_taken(path, SAFELY)
 
 
 def settled(path: Path, patience: float, *, dead: bool = False) -> tuple[Entries, bool]:
