@@ -55,6 +55,17 @@ class Attempts:
         self._ours: dict[int, Step] = {}
         self._suspects: dict[int, float] = {}
 
+    @property
+    def parent_of_any(self) -> bool:
+        """Whether a step is our own child, of whose end nobody would hear without us."""
+        return bool(self._ours)
+
+    @property
+    def quiet(self) -> bool:
+        """Whether a keeper has every step, none is being ended, and no end is left to be worked out."""
+        running = all(step.live and not step.stopping for step in self.steps.values())
+        return running and not self._ours and self.keepers.live
+
     def token(self) -> str:
         """A token for another attempt. By what it begins with, the engine knows what its own steps left."""
         return self._mine + secrets.token_hex(12)

@@ -22,10 +22,12 @@ from penstock_local import (
     binding,
     database,
     environments,
+    installation,
     moving,
     ownership,
     processes,
     starting,
+    succession,
     troubles,
     wake,
 )
@@ -48,6 +50,11 @@ class Engine:
         self._pipe = pipe
         self._moved = False
         self._leaving = False
+        self._asked = False
+        self._begun = time.monotonic()
+        self._installation = installation.noted_in(lock) or installation.here()
+        self._noted = self._installation
+        installation.note(lock, self._noted)  # whoever started us may be of an older penstock
         self._clock = Clock()
         self._wakeups, self._wakeup = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._database = database.connect(layout, _PATIENCE)
@@ -88,11 +95,10 @@ class Engine:
             _note(self._layout, f"cannot remove environments that nobody needs: {error}")
 
     def run(self) -> None:
-        """Work until there was nothing to do for a while, or until asked to leave. Raises sqlite3.Error, OSError."""
+        """Work until there was nothing to do for a while, or until asked to end. Raises sqlite3.Error, OSError."""
         orderly = False
         try:
-            self._work()
-            orderly = True
+            orderly = self._work()
         finally:
             if self._pipe >= 0:
                 os.close(self._pipe)
@@ -105,19 +111,55 @@ class Engine:
             finally:
                 self._database.close()
 
-    def _work(self) -> None:
+    def _work(self) -> bool:
+        """The loop; False when another engine takes over what runs."""
         self._schedule.attempts.keepers.begin()  # it comes up while we look
         self._sweep()
         self._schedule.look()
         # Of an earlier engine's steps run those that were adopted, and of ours none yet.
         self._schedule.clean_up()
         while not self._leaving:
+            self._schedule.begins = not self._gives_way()
             self._schedule.start_ready()
+            if self._gives_way() and self._schedule.quiet:
+                _say(f"the engine of {self._layout.root} {starting.GIVES_WAY}{succession.successor(self._layout)}")
+                return False
+            self._note_whose()
             if self._schedule.busy:
                 self._idle_since = time.monotonic()
             elif self._left_to_idle() <= 0 and not self._has_to_stay():
-                return
+                return True
             self._wait()
+        return True
+
+    def _gives_way(self) -> bool:
+        """Whether it is time to end for a successor: what waits in memory is begun at every start, and goes on now."""
+        return self._asked and self._left_of_tenure() <= 0
+
+    def _left_of_tenure(self) -> float:
+        return self._begun + succession.TENURE - time.monotonic()
+
+    def _note_whose(self) -> None:
+        """Ask not to be asked while a step is a child of ours: nobody else would hear of its end."""
+        stays = self._schedule.attempts.parent_of_any
+        wanted = self._installation.staying() if stays else self._installation
+        if wanted != self._noted:
+            self._noted = wanted
+            installation.note(self._lock, wanted)
+
+    def _listen_to(self, words: bytes) -> None:
+        """Somebody woke us: for the queue, or to succeed us, who then sees to what comes into the queue."""
+        if succession.ASK[0] in words:
+            self._asked = succession.is_awaited(self._layout)
+            self._schedule.takes = not self._asked
+            installation.note(self._lock, self._noted)  # one that gave up has noted that we do not give way
+        self._schedule.look()
+
+    def _go_on_alone(self) -> None:
+        """The successor has gone: see to what came meanwhile."""
+        self._asked, self._schedule.takes = False, True
+        installation.note(self._lock, self._noted)  # as above
+        self._schedule.look()
 
     def _follow(self) -> None:
         """Open the queue where it lies now; what is open of it takes no writes once its name is another."""
@@ -149,17 +191,22 @@ class Engine:
         times = [_LONGEST_SLEEP] if due is None else [_LONGEST_SLEEP, due - time.monotonic()]
         if not self._schedule.busy:
             times.append(self._left_to_idle())
+        if self._asked:
+            times.append(succession.ASK_AGAIN)
         woken = {key.fd for key, _ in self._selector.select(max(0.0, min(times)))}
         if moving.has_moved(self._layout, self._lock):  # nothing is taken from it, and nothing put into its old place
             self._moved = self._leaving = True
             return
         for file in woken & {self._wakeups, self._pipe}:
+            words = b""
             with contextlib.suppress(BlockingIOError):
-                os.read(file, 65536)
+                words = os.read(file, 65536)
             if file == self._pipe:
-                self._schedule.look()
+                self._listen_to(words)
         if not wake.is_pipe(self._layout, self._pipe):  # a step put something else in its place
             self._listen_again()
+        if self._asked and not succession.is_awaited(self._layout):
+            self._go_on_alone()
         self._schedule.attempts.reap()
         self._clock.run()
 
@@ -176,33 +223,43 @@ def _why(error: Exception) -> str:
     return str(error) if isinstance(error, PenstockError) else one_line(error)
 
 
+def _say(line: str) -> None:
+    """A line in the engine's log. Raises OSError."""
+    print(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {line}", file=sys.stderr, flush=True)
+
+
 def _note(layout: Layout, line: str) -> None:
-    """A line in the engine's log, and its time."""
-    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    """A line in the engine's log of what went wrong, and its time."""
     with contextlib.suppress(OSError):
-        print(f"{now} {line}", file=sys.stderr, flush=True)
+        _say(line)
         os.utime(layout.log)  # a full disk takes no line, and `heal` looks at the time
 
 
 def main(arguments: Sequence[str]) -> int:
     """Be the engine of `ROOT`.
 
-    With three more arguments, whoever started us has opened the lock, the pipe, and one to hear from us.
+    With three more arguments, whoever started us has opened the lock, the pipe, and one to hear from us; with two, the
+    place of a successor and that.
     """
     layout = Layout(Path(arguments[0]).absolute())
-    ready = int(arguments[3]) if len(arguments) == 4 else None
+    ready = int(arguments[-1]) if len(arguments) > 1 else None
     baseline.take()
     try:
         if ready is not None:
             os.set_inheritable(ready, False)
-            lock, pipe = int(arguments[1]), int(arguments[2])
+        if len(arguments) == 4:
+            claimed: wake.Claim | None = (int(arguments[1]), int(arguments[2]))
+        elif len(arguments) == 3:
+            claimed = succession.succeed(layout, int(arguments[1]))
         else:
             ownership.make(layout)
             claimed = wake.claim(layout)
-            if claimed is None:
+        if claimed is None:
+            if ready is None:
                 print(f"another engine runs for {layout.root}", file=sys.stderr)
-                return 0
-            lock, pipe = claimed
+            starting.say(ready, starting.READY)
+            return 0
+        lock, pipe = claimed
         os.set_inheritable(lock, False)
         os.set_inheritable(pipe, False)
         processes.become_reaper()

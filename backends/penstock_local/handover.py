@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import marshal
 import os
 import select
@@ -11,7 +12,6 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import CodeType
 from typing import Any
 
 from attrs import define, field, frozen
@@ -65,9 +65,9 @@ class OwnKeeper:
                 text, end = os.pipe()  # it takes 64 KiB at once, which is several times that text
                 its.callback(os.close, text)
                 with os.fdopen(end, "wb") as pipe:
-                    pipe.write(marshal.dumps(_code()))
+                    pipe.write(_code())
                 files = (connection.fileno(), made, folder)
-                words = [keeper.__name__, str(root), *map(str, files), str(STEP_UMASK)]
+                words = [keeper.__name__, str(root), *map(str, files), str(STEP_UMASK), str(keeper.FORMAT)]
                 process = subprocess.Popen(
                     [sys.executable, "-I", "-S", "-c", _BEGIN, *words],
                     stdin=text,
@@ -170,7 +170,8 @@ class OwnKeeper:
         self.process.returncode = 0
 
 
-def _code() -> CodeType:
+@functools.cache
+def _code() -> bytes:
+    """The keeper's code as it was when the engine began, whatever was installed since: both speak with each other."""
     loader: Any = keeper.__loader__  # of a file or a zip; both have it
-    found: CodeType = loader.get_code(keeper.__name__)
-    return found
+    return marshal.dumps(loader.get_code(keeper.__name__))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -12,13 +13,17 @@ from pathlib import Path
 from attrs import define
 
 from penstock import locks
-from penstock_local.keeper import ALONE, ENDED, FAILED, KEEPER, RECORD, STARTED, record
+from penstock.errors import TargetUnavailable
+from penstock.opening import SAFELY, read_file
+from penstock_local.keeper import ALONE, ENDED, FAILED, FORMAT, KEEPER, RECORD, STARTED, record
 
 STARTS = 1000
 """How many steps are handed to one keeper; then another takes over, so that no journal grows for ever."""
 PATIENCE = 10.0
 """Seconds for a keeper to say where it is, or for the child of a dead one to become a step's program."""
 _SIZE = (2 * STARTS + 2) * RECORD
+_LARGEST = 1 << 24
+"""Bytes of a journal and what engines append to it, which is far less."""
 _TRIED = "T"
 _PAUSE = 0.002
 
@@ -76,15 +81,19 @@ def create(path: Path) -> int:
 
 
 def read(path: Path) -> Entries:
-    """What a journal says by now; a record that is not whole is none. Raises OSError."""
+    """What a journal says by now; a record that is not whole is none.
+
+    Raises OSError, TargetUnavailable `queue_newer` where a newer penstock's keeper writes it in a way of its own.
+    """
     found = Entries(0, False, traces := {})
-    data = path.read_bytes().rstrip(b"\0")
+    data = read_file(path, _LARGEST).rstrip(b"\0")
     for begin in range(0, len(data), RECORD):
         words = data[begin : begin + RECORD].split()
         try:
             kind, token, first, second = (word.decode() for word in words)
             if kind == KEEPER:
                 found.keeper = int(first)
+                _refuse_newer(path, int(second))
             elif kind == ALONE:
                 found.alone = True
             elif kind == STARTED:
@@ -101,9 +110,25 @@ def read(path: Path) -> Entries:
     return found
 
 
+def _refuse_newer(path: Path, written: int) -> None:
+    if written > FORMAT:  # 0 is what there was before it was counted, and the same as 1
+        raise TargetUnavailable(
+            f"the journal `{path}` of steps was written by a newer penstock (format {written}, and this one reads "
+            f"{FORMAT}); use that one until they have ended",
+            code="queue_newer",
+        )
+
+
+def refuse_newer(folder: Path) -> None:
+    """Raise TargetUnavailable `queue_newer` when a journal of that folder cannot be read by us, OSError."""
+    for path in folder.iterdir() if folder.exists() else ():
+        with contextlib.suppress(FileNotFoundError):  # its engine has just cleared it away
+            read(path)
+
+
 def is_kept(path: Path) -> bool:
     """Whether the keeper lives, or a child of it has not become a step's program yet. Raises OSError."""
-    return locks.is_taken(path, os.O_NOFOLLOW)
+    return locks.is_taken(path, SAFELY)
 
 
 def settled(path: Path, patience: float, *, dead: bool = False) -> tuple[Entries, bool]:

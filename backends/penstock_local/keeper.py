@@ -21,11 +21,14 @@ import signal
 import sys
 import time
 
+FORMAT = 1
+"""The version of what stands in a journal and of what keeper and engine say to each other."""
 RECORD = 64
 """Bytes of a record: kind, token, two values, padded with blanks, and a newline."""
 KEEPER, STARTED, FAILED, ENDED, ALONE = "K", "S", "F", "E", "A"
-"""The kinds: the first record with the keeper's pid; a step's pid (0 while it is being started) and the monotonic time;
-instead of that the error and what it was about; the exit code (negative: the signal) and the time; no engine any more.
+"""The kinds: the first record with the keeper's pid and the format; a step's pid (0 while it is being started) and the
+monotonic time; instead of that the error and what it was about; the exit code (negative: the signal) and the time; no
+engine any more.
 """
 HEAD = 4
 """Bytes that say how long a message is, which `marshal` wrote."""
@@ -59,7 +62,7 @@ class Keeper:
         self._wakeups, wakeup = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
-        self._note(record(KEEPER, "-", os.getpid(), 0))
+        self._note(record(KEEPER, "-", os.getpid(), FORMAT))
 
     def run(self) -> None:
         """Work until there is neither an engine nor a child."""
@@ -246,4 +249,6 @@ def _enter(door: str) -> None:
 
 
 if __name__ == "__main__":
+    if sys.argv[7:] != [str(FORMAT)]:  # an engine whose files were replaced while it ran
+        sys.exit(f"the keeper of steps speaks format {FORMAT}, and the engine {sys.argv[7:]}")
     Keeper(*map(int, sys.argv[3:7])).run()

@@ -140,6 +140,11 @@ class Keepers:
         events, self._events = self._events, []
         return events
 
+    @property
+    def live(self) -> bool:
+        """Whether every keeper of ours does."""
+        return not any(own.has_died() for own in self._own)
+
     def bury_the_dead(self) -> None:
         """Take over the children of keepers that have died, which may be among ours already. Raises as `hear`."""
         for own in list(self._own):

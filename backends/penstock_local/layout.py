@@ -23,6 +23,7 @@ class Layout:
         self.queue = root / "queue.db"
         self.wake = root / "wake"
         self.lock = root / "engine.lock"
+        self.next = root / "engine.next"
         self.log = root / "engine.log"
         self.trouble = root / "engine.trouble"
         self.publications = root / "publications"

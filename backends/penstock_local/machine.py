@@ -13,7 +13,7 @@ from penstock.errors import PenstockError
 from penstock.spec import Pipeline, Resources
 from penstock.spec.command import Reference, references
 from penstock.spec.quantity import bytes_text
-from penstock_local import binding, database, memory, ownership, queue, troubles, wake
+from penstock_local import binding, database, installation, memory, ownership, queue, troubles, wake
 from penstock_local.layout import Layout, unusable
 from penstock_local.options import LocalOptions
 
@@ -85,6 +85,16 @@ def _beyond(resources: Resources, options: LocalOptions) -> Iterator[tuple[str, 
         yield "gpu", "gpu_ignored", f"{resources.gpu} gpu is noted and not given out on this target"
 
 
+def _installation(layout: Layout) -> str:
+    """Which installation the engine is of, and what becomes of it where that is not ours."""
+    noted = installation.noted(layout.lock)
+    if noted is None:
+        return "installation: not known, of an older penstock; it serves until it is idle"
+    if noted.gives_way_to(installation.mark_here()):
+        return f"installation: {noted.words}; not this one, which takes over with the next run from here"
+    return f"installation: {noted.words}"
+
+
 def health(layout: Layout, options: LocalOptions) -> Health:
     """How the target is: can it be written, is an engine running, what is waiting."""
     lines = [f"root: {layout.root}"]
@@ -111,6 +121,7 @@ def health(layout: Layout, options: LocalOptions) -> Health:
     endpoints = sum(1 for _ in layout.endpoints.glob("[!.]*.json"))
     lines += [
         f"engine: {running}",
+        *([_installation(layout)] if running == "running" else []),
         f"slots: {options.slots or os.cpu_count() or 1}",
         f"runs: {waiting.get('queued', 0)} queued, {waiting.get('running', 0)} running",
         f"publications: {publications}, endpoints: {endpoints}",

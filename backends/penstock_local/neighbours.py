@@ -13,7 +13,7 @@ from pathlib import Path
 from penstock import locks
 
 _MODULES = (b"penstock_local.engine", b"penstock_local.keeper")
-_LOCK = "engine.lock"
+_LOCKS = ("engine.lock", "engine.next")
 _JOURNALS = "keepers"
 
 
@@ -30,6 +30,6 @@ def is_one(pid: int) -> bool:
 def _holds_a_lock(pid: int) -> bool:
     for link in Path(f"/proc/{pid}/fd").iterdir():
         path = Path(os.fsdecode(os.readlink(link)))  # noqa: PTH115  # one call for each open file
-        if (path.name == _LOCK or path.parent.name == _JOURNALS) and locks.is_taken(link, os.O_NONBLOCK):
+        if (path.name in _LOCKS or path.parent.name == _JOURNALS) and locks.is_taken(link, os.O_NONBLOCK):
             return True
     return False

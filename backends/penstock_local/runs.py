@@ -22,6 +22,7 @@ from penstock_local import (
     reports,
     request,
     store,
+    succession,
     troubles,
     wake,
 )
@@ -50,7 +51,7 @@ def submit(target: Target, run: RunRequest) -> Mapping[str, str]:
         if added:
             _withdraw(layout, run.id)
         raise
-    wake.wake(layout)
+    succession.hand_over(layout)
     return _details(asked)
 
 

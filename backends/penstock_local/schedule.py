@@ -34,7 +34,8 @@ from penstock_local.troubles import Pause, is_machines
 class Schedule:
     """The unfinished jobs of one root in memory, in step with the queue.
 
-    `ring` wakes the engine's loop from another thread, which then calls `start_ready`.
+    `ring` wakes the engine's loop from another thread, which then calls `start_ready`. An engine that is to give way
+    to another one takes no more runs (`takes`), and begins no more attempts (`begins`) before it does.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Schedule:
         self.jobs: dict[int, Job] = {}
         self.attempts = Attempts(layout, clock, self)
         self.idle = LocalOptions().idle
+        self.takes = self.begins = True
         self._layout = layout
         self._clock = clock
         self.preparation = Preparation(layout, ring, self._on_prepared)
@@ -55,11 +57,18 @@ class Schedule:
         self._slots = Slots()
         self._lending = Lending(layout, clock, self._slots)
         self._grace = LocalOptions().grace
+        self._put_off = 0
 
     @property
     def busy(self) -> bool:
         """Whether there are unfinished jobs, or folders that are still being removed."""
         return bool(self.jobs) or self.preparation.busy
+
+    @property
+    def quiet(self) -> bool:
+        """Whether another engine would find everything in the queue and in journals, as after a kill."""
+        begun = self._prepared or self._noted or self.notes.any or self.preparation.busy or self._put_off
+        return not begun and self.attempts.quiet
 
     # From the queue into memory
 
@@ -75,7 +84,7 @@ class Schedule:
         begun: list[Step] = []
         left: dict[str, Path] = {}
         met: Exception | None = None
-        for row in queue.jobs_after(self.notes.database, self._last):
+        for row in queue.jobs_after(self.notes.database, self._last) if self.takes else ():
             try:
                 rows = queue.steps(self.notes.database, row["seq"]) if row["started"] is not None else []
                 begun += self._add(row, rows)
@@ -110,7 +119,7 @@ class Schedule:
             self._line_up(step)
         for step in running:
             if not step.token and step.failures:
-                self._line_up_later(step)
+                self._line_up_later(step, steps.since_mark(self._layout, step))
             elif not step.token:
                 self._line_up(step)
         return [step for step in running if step.token]
@@ -181,7 +190,7 @@ class Schedule:
         """
         self.preparation.collect()
         while not self._pause.left:
-            while step := self._slots.next(self.attempts.token):
+            while self.begins and (step := self._slots.next(self.attempts.token)):
                 self.preparation.start(step)
             for step, _ in self._prepared:
                 self.notes.start(step)
@@ -210,7 +219,13 @@ class Schedule:
         """Start nothing for a while for trouble of the machine, and then do something. Raises any other error."""
         if not is_machines(error):
             raise error
-        self._clock.later(self._pause.begin(error), then)
+        self._put_off += 1
+
+        def go_on() -> None:
+            self._put_off -= 1
+            then()
+
+        self._clock.later(self._pause.begin(error), go_on)
 
     def _put_back(self, step: Step, error: Exception) -> None:
         """Let a step wait that the machine could not start: it has not begun, and nothing is counted."""
@@ -222,8 +237,8 @@ class Schedule:
     def _line_up(self, step: Step) -> None:
         self._slots.line_up(step)
 
-    def _line_up_later(self, step: Step) -> None:
-        self._clock.later(step.plan["delay"], lambda: self._line_up(step))
+    def _line_up_later(self, step: Step, waited: float = 0.0) -> None:
+        self._clock.later(max(0.0, step.plan["delay"] - waited), lambda: self._line_up(step))
 
     def _on_prepared(self, step: Step, result: Prepared | Exception) -> None:
         """An attempt may start, and is on record from then on; or it may not, or is not wanted any more."""

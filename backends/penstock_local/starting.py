@@ -20,14 +20,18 @@ READY = b"ready\n"
 """What an engine says once it listens. Anything else is why it does not."""
 GIVES_UP = "gives up for now: "
 """What comes before the reason in the line that an engine leaves in its log."""
+GIVES_WAY = "gives way to "
+"""What is in the line of one that ended because another installation's engine is there to go on."""
 _PATIENCE = 8.0
 """Seconds to wait for that; a machine that takes longer is not told from one that is slow."""
 _LOG_LIMIT = 1024 * 1024
 _LINE = 4096
 
 
-def start(layout: Layout, claimed: tuple[int, int], environment: Mapping[str, str]) -> None:
+def start(layout: Layout, claimed: tuple[int, ...], environment: Mapping[str, str]) -> None:
     """Start an engine that has the open files of `claimed`, which are ours no more, and wait until it listens.
+
+    They are lock and pipe, or the place of a successor, see `succession`.
 
     Raises TargetUnavailable `engine_not_started`, OSError when its log cannot be opened.
     """
@@ -85,6 +89,8 @@ def trouble(layout: Layout, rest: float) -> TargetUnavailable | None:
             if not found.st_size or not 0 <= time.time() - found.st_mtime < rest:
                 return None
             why = _last_line(os.pread(log.fileno(), _LINE, max(0, found.st_size - _LINE)))
+            if GIVES_WAY in why:
+                return None
             what = "has given up" if GIVES_UP in why else "does not start"
             found_out = _not_started(layout, why.rpartition(GIVES_UP)[2], what)
             found_out.retry_after = rest

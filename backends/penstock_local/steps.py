@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import os
 import stat
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -135,6 +136,14 @@ def mark(layout: Layout, step: Step, why: str) -> None:
         log = logs.open_to_append(layout.log_of(step.job.id, step.name))
         with os.fdopen(log, "w", encoding="utf-8", errors="replace") as file:
             file.write(line)
+
+
+def since_mark(layout: Layout, step: Step) -> float:
+    """Seconds since that was said, by the time of the log; 0.0 where that is not known."""
+    try:
+        return max(0.0, time.time() - layout.log_of(step.job.id, step.name).lstat().st_mtime)
+    except OSError:
+        return 0.0
 
 
 def _fresh(layout: Layout, step: Step, kind: str) -> str:

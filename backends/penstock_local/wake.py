@@ -17,7 +17,8 @@ import time
 
 from penstock.errors import TargetUnavailable
 from penstock.opening import SAFELY, SWAPPED, open_file
-from penstock_local import interpreters, ownership, removal, starting
+from penstock_local import installation, interpreters, ownership, removal, starting
+from penstock_local.installation import Installation
 from penstock_local.layout import Layout, unusable
 
 _PATIENCE = 5.0
@@ -40,13 +41,13 @@ def listening(layout: Layout) -> bool:
     return True
 
 
-def _ring(layout: Layout) -> bool:
-    """Wake the engine that listens; False without one. Raises OSError."""
+def ring(layout: Layout, word: bytes = b"\n") -> bool:
+    """Wake the engine that listens, with a word for it; False without one. Raises OSError."""
     pipe = _open_if_heard(layout)
     if pipe is None:
         return False
     try:
-        os.write(pipe, b"\n")
+        os.write(pipe, word)
     except BlockingIOError:
         pass  # full of wake-ups that it has not read yet
     except BrokenPipeError:
@@ -83,7 +84,7 @@ def wake(layout: Layout) -> None:
     ownership.refuse_guest(layout)
     give_up = time.monotonic() + _PATIENCE
     try:
-        while not _ring(layout):
+        while not ring(layout):
             claimed = claim(layout)
             if claimed:
                 # Our ends stay open until the shell is gone; should the engine have come and gone by then,
@@ -118,11 +119,15 @@ def heal(layout: Layout, waiting: bool) -> None:
     wake(layout)
 
 
-def claim(layout: Layout) -> Claim | None:
-    """Become the one who may be the engine of this root; None when somebody else is. Raises OSError."""
+def claim(layout: Layout, ours: Installation | None = None) -> Claim | None:
+    """Become the one who may be the engine of this root; None when somebody else is. Raises OSError.
+
+    It is noted there whose engine that will be: `ours`, as it was before any code of it was loaded, or as it is now.
+    """
     lock = open_file(layout.lock, os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        installation.note(lock, ours or installation.here())
         return lock, open_pipe(layout)
     except BaseException as error:
         os.close(lock)

@@ -77,7 +77,7 @@ def submit(slow, steps, **more):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(wake, "wake", lambda layout: None)
         run = slow.place.submit(steps, **more)
-    wake._ring(slow.place.layout)
+    wake.ring(slow.place.layout)
     return run
 
 
