@@ -22,6 +22,7 @@ from penstock_local.jobs import Step
 from penstock_local.journal import PATIENCE
 from penstock_local.keepers import Ended, Event, Failed, Keepers, Started
 from penstock_local.layout import Layout
+from penstock_local.watching import Watching
 
 _SUSPICION = 0.1
 """Seconds in which a child without a token may still turn out to be between two programs."""
@@ -47,7 +48,8 @@ class Attempts:
 
     def __init__(self, layout: Layout, clock: Clock, listener: Listener) -> None:
         self.steps: dict[str, Step] = {}
-        self.keepers = Keepers(layout)
+        self.watching = Watching(clock)
+        self.keepers = Keepers(layout, self.watching)
         self._layout = layout
         self._clock = clock
         self._listener = listener
@@ -120,10 +122,10 @@ class Attempts:
                     processes.end_leftovers({step.token}, [self._log(step)], PATIENCE)
                 self._ended(step, event.code)
             elif isinstance(event, Failed):
-                del self.steps[step.token]
+                self._forget(step)
                 self._listener.not_started(step, event.error)
             else:
-                del self.steps[step.token]
+                self._forget(step)
                 processes.end_leftovers({step.token}, [self._log(step)], PATIENCE)
                 self._listener.lost(step)
         return any_ended
@@ -138,6 +140,11 @@ class Attempts:
     def _ended(self, step: Step, code: int) -> None:
         step.live, step.exit_code = False, code
 
+    def _forget(self, step: Step) -> None:
+        """Nothing of it is left to write to its log."""
+        del self.steps[step.token]
+        self.watching.end(step.token)
+
     def _log(self, step: Step) -> Path:
         return self._layout.log_of(step.job.id, step.name)
 
@@ -145,6 +152,7 @@ class Attempts:
         """Let a step that an earlier engine started count as running here; its keeper has it still."""
         step.live, step.adopted, step.pid, step.parent = True, True, found.pid, found.parent
         self.steps[step.token] = step
+        self.watching.adopt(step.token, self._log(step))
         if len(self.steps) == 1:
             self._look_again()
 
@@ -179,7 +187,7 @@ class Attempts:
                 processes.signal_child(pid, signal.SIGKILL)
         self._sweep_others(others)
         for step in [step for step in self.steps.values() if not step.live and step.token not in held]:
-            del self.steps[step.token]
+            self._forget(step)
             self._listener.over(step)
 
     def _sweep_others(self, pids: Sequence[int]) -> None:
@@ -240,6 +248,8 @@ class Attempts:
             for _ in processes.exited():
                 pass
             time.sleep(0.002)
+        for token in self.steps:
+            self.watching.end(token)
         return not left
 
     def _below(self) -> list[int]:

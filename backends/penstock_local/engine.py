@@ -65,6 +65,8 @@ class Engine:
         self._selector.register(self._wakeups, selectors.EVENT_READ)
         self._selector.register(self._pipe, selectors.EVENT_READ)
         self._selector.register(self._schedule.attempts.keepers.poll, selectors.EVENT_READ)
+        self._watching = self._schedule.attempts.watching
+        self._selector.register(self._watching.poll, selectors.EVENT_READ)
         signal.set_wakeup_fd(self._wakeup, warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._asked_to_leave)
@@ -207,6 +209,8 @@ class Engine:
             self._listen_again()
         if self._asked and not succession.is_awaited(self._layout):
             self._go_on_alone()
+        if self._watching.poll.fileno() in woken:
+            self._watching.look()
         self._schedule.attempts.reap()
         self._clock.run()
 

@@ -19,6 +19,7 @@ from attrs import define, field, frozen
 from penstock_local import journal, keeper, logs
 from penstock_local.baseline import STEP_UMASK
 from penstock_local.journal import Entries
+from penstock_local.watching import Watching
 
 _BEGIN = "import marshal; exec(marshal.loads(open(0, 'rb', closefd=False).read()))"
 _CHUNK = 65536
@@ -80,10 +81,11 @@ class OwnKeeper:
                 raise
         return cls(process, ours, path)
 
-    def spawn(self, request: Request) -> None:
-        """Have a step started. Raises OSError when its log cannot be opened."""
+    def spawn(self, request: Request, watching: Watching) -> None:
+        """Have a step started and its log watched. Raises OSError when that cannot be opened."""
         log = logs.open_to_append(request.log)
         try:
+            watching.begin(request.token, request.log, log)
             self.tokens.add(request.token)
             self.open[request.token] = request
             words = (

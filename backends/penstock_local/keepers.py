@@ -20,6 +20,7 @@ from penstock_local import journal, processes
 from penstock_local.handover import OwnKeeper, Request
 from penstock_local.journal import PATIENCE, Trace
 from penstock_local.layout import Layout
+from penstock_local.watching import Watching
 
 _STILLBORN = 3
 """How many keepers in sequence may die before they say a word."""
@@ -76,8 +77,9 @@ class _Left:
 class Keepers:
     """Hands steps to keepers and tells what becomes of them. `poll` is readable when there is something to hear."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, watching: Watching) -> None:
         self._layout = layout
+        self._watching = watching
         self._own: list[OwnKeeper] = []
         self._left: list[_Left] = []
         self._events: list[Event] = []
@@ -115,7 +117,7 @@ class Keepers:
 
     def spawn(self, request: Request) -> None:
         """Have a step started. Raises OSError when its log cannot be opened, NoKeeper."""
-        self._current().spawn(request)
+        self._current().spawn(request, self._watching)
 
     def gentle(self, token: str) -> None:
         """Have a step's pid told, and let what is left of its group have its time of grace when it has ended."""

@@ -18,23 +18,33 @@ def open_to_append(log: Path) -> int:
     What is no file in its place goes. Raises OSError, also where a folder on the way was swapped.
     """
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
-    runs = log.parents[2]
     try:
-        return open_file(log, flags, below=runs)
+        return open_regular(log, flags)
     except FileNotFoundError:  # somebody cleared the logs away
         log.parent.mkdir(0o700, parents=True, exist_ok=True)
+        return open_regular(log, flags)
+
+
+def open_regular(path: Path, flags: int) -> int:
+    """Open a file among the logs of a run, in a folder that is there. What is no file in its place goes.
+
+    Raises OSError, also where a folder on the way was swapped.
+    """
+    runs = path.parents[2]
+    try:
+        return open_file(path, flags, below=runs)
     except OSError as error:
         if error.errno not in SWAPPED:
             raise
         try:
-            folder = open_folder(log.parent, below=runs)
+            folder = open_folder(path.parent, below=runs)
         except OSError:
-            raise error from None  # which names the log
+            raise error from None  # which names the file
         try:
-            os.unlink(log.name, dir_fd=folder)  # `Path` takes no handle
+            os.unlink(path.name, dir_fd=folder)  # `Path` takes no handle
         finally:
             os.close(folder)
-    return open_file(log, flags, below=runs)
+    return open_file(path, flags, below=runs)
 
 
 def read(log: Path, offset: int) -> tuple[bytes, int]:

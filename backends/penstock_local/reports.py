@@ -7,9 +7,9 @@ import sqlite3
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from penstock.contract.run import ENDED, Failure, LogChunk, RunOutputs, RunReport, StepReport
+from penstock.contract.run import ENDED, Failure, LogChunk, LogTime, RunOutputs, RunReport, StepReport
 from penstock.errors import NotFound
-from penstock_local import logs
+from penstock_local import logs, times
 from penstock_local.layout import Layout, unusable
 
 
@@ -56,7 +56,13 @@ def log_chunk(layout: Layout, run: str, step: str, row: sqlite3.Row | None, offs
     except OSError as error:
         raise unusable(path, error) from None
     end = offset + len(data)
-    return LogChunk(data=data, next_offset=end, complete=row["state"] in ENDED and end >= size)
+    ended = row["state"] in ENDED
+    known = times.read(path, offset, end)
+    if known is None and not ended:
+        known = []  # there may be some in a moment
+    elif known is not None and ended and (known[-1].offset if known else offset) < end:
+        known.append(LogTime(end, None))
+    return LogChunk(data=data, next_offset=end, complete=ended and end >= size, times=known)
 
 
 def _time(seconds: float | None) -> datetime | None:

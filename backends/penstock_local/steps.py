@@ -19,7 +19,7 @@ from penstock.spec.command import Reference
 from penstock.spec.optional import Resolve, arguments, given, variables
 from penstock.spec.values import MAX_TEXT, ValueInvalid, read_output
 from penstock.text import printable
-from penstock_local import interpreters, logs, removal
+from penstock_local import interpreters, logs, removal, times
 from penstock_local.copying import copy_tree
 from penstock_local.jobs import Step
 from penstock_local.layout import Layout
@@ -132,10 +132,13 @@ def read_outputs(step: Step) -> dict[str, str]:
 def mark(layout: Layout, step: Step, why: str) -> None:
     """Say in the log that another attempt begins."""
     line = f"--- attempt {step.failures + 1} of {step.plan['attempts']} after: {step.job.masked(why)} ---\n"
-    with contextlib.suppress(OSError):
-        log = logs.open_to_append(layout.log_of(step.job.id, step.name))
-        with os.fdopen(log, "w", encoding="utf-8", errors="replace") as file:
-            file.write(line)
+    path = layout.log_of(step.job.id, step.name)
+    with contextlib.suppress(OSError), os.fdopen(logs.open_to_append(path), "wb") as file:
+        marks = times.Marks(path, os.fstat(file.fileno()).st_size)
+        file.write(line.encode("utf-8", "replace"))
+        file.flush()
+        with contextlib.closing(marks):
+            marks.add(os.fstat(file.fileno()).st_size, time.time())
 
 
 def since_mark(layout: Layout, step: Step) -> float:

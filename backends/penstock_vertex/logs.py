@@ -12,9 +12,11 @@ import heapq
 import math
 import threading
 import time
+from array import array
+from bisect import bisect_right
 from datetime import UTC, datetime
 
-from penstock.contract.run import LogChunk, RunRef
+from penstock.contract.run import LogChunk, LogTime, RunRef
 from penstock.contract.target import Target
 from penstock.errors import NotFound, TargetRefused, TargetUnavailable, TargetUnsupported
 from penstock_vertex import reading
@@ -54,6 +56,7 @@ def read(target: Target, run: RunRef, step: str, offset: int) -> LogChunk:
             log.advance(vertex, offset + _PIECE, deadline)
             data = bytes(log.data[offset : offset + _PIECE])
             end = offset + len(data)
+            times = log.times(offset, end) if data else ()
             complete, wait, reading_on = log.complete and end >= len(log.data), log.settles_in(), log.is_reading
         except TargetRefused:  # a page token that is too old, perhaps: it must not be asked for again
             _forget(key)
@@ -62,7 +65,7 @@ def read(target: Target, run: RunRef, step: str, offset: int) -> LogChunk:
             log.lock.release()
         left = deadline - time.monotonic()
         if data or complete or (not reading_on and (wait is None or left <= 0)):
-            return LogChunk(data=data, next_offset=end, complete=complete)
+            return LogChunk(data=data, next_offset=end, complete=complete, times=times)
         if reading_on:
             raise TargetUnavailable(
                 f"the log of step `{step}` is long, and not read up to byte {offset} yet; ask again", retry_after=1
@@ -78,6 +81,8 @@ class StepLog:
         self.data = bytearray()
         self.complete = False
         self.completed = math.inf
+        self._ends = array("Q")  # of entries in the data, with their times in milliseconds since 1970
+        self._times = array("Q")
         self._run = run
         self._step = step
         self._settle = settle
@@ -98,6 +103,16 @@ class StepLog:
     def settles_in(self) -> float | None:
         """Seconds until all that an ended step wrote is there; None while it runs, and when all of it was read."""
         return None if self.complete or self._settled == math.inf else self._settled - time.monotonic()
+
+    def times(self, start: int, end: int) -> list[LogTime]:
+        """The times of the bytes between two offsets: those that their entries say."""
+        found = []
+        for index in range(bisect_right(self._ends, start), len(self._ends)):
+            moment = datetime.fromtimestamp(self._times[index] / 1000, UTC)
+            found.append(LogTime(min(self._ends[index], end), moment))
+            if self._ends[index] >= end:
+                break
+        return found
 
     def advance(self, vertex: Vertex, wanted: int, deadline: float) -> None:
         """Read on until there are so many bytes, or there are no more now, or the time (monotonic) has come."""
@@ -149,7 +164,15 @@ class StepLog:
     def _serve(self, reached: float) -> None:
         until = reached if self._last else min(reached, time.time_ns() - self._settle_ns)
         while self._waiting and self._waiting[0].time <= until:
-            self.data += heapq.heappop(self._waiting).text
+            entry = heapq.heappop(self._waiting)
+            self.data += entry.text
+            # What comes too late for its place was there at the time of what it stands behind, too.
+            moment = max(entry.time // 1_000_000, self._times[-1] if self._times else 0)
+            if self._times and self._times[-1] == moment:
+                self._ends[-1] = len(self.data)
+            else:
+                self._ends.append(len(self.data))
+                self._times.append(moment)
 
     def _finish(self) -> None:
         if self._last:

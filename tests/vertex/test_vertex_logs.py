@@ -92,6 +92,26 @@ def test_who_follows_misses_nothing_and_sees_nothing_twice_whatever_comes_late(j
     assert made.whole() == b"first\nand before that\nmuch later\nbegun\nended\n", "in order, read from the start"
 
 
+def test_lines_have_the_times_of_their_entries_and_what_comes_late_has_no_earlier_one(job, anew) -> None:
+    made = job(SCRIPT.format("true"))
+    made.write("first", 100)
+    data, times = b"", []
+    for late in ("", "much later"):
+        if late:
+            made.write(late, 70)
+        while data.count(b"\n") < (3 if late else 2):
+            chunk = made.read(len(data))
+            times += chunk.times
+            data += chunk.data
+    assert [mark.offset for mark in times] == [6, 12, 23]
+    assert times[0].time + timedelta(seconds=50) < times[1].time == times[2].time
+    made.go()
+    anew()
+    assert made.whole() == b"first\nmuch later\nbegun\n"
+    found = [mark.time for mark in made.read(8).times]
+    assert times[0].time < found[0] < found[1] == times[1].time
+
+
 def test_what_is_younger_than_the_settling_time_waits_for_what_is_older(job, anew) -> None:
     made = job(SCRIPT.format("true"))
     made.write("before", 1000)

@@ -7,7 +7,7 @@ No defaults and no keyword-only arguments in implementations; ask only for the a
 
 What a backend is given and returns is in `penstock.contract.target` (`Target`, `Problem`, `Compiled`, `Publication`,
 `EndpointState`, `Health`), `penstock.contract.run` (`RunRequest`, `BoundParameters`, `Submission`, `RunRef`,
-`RunReport`, `StepReport`, `Failure`, `Absent`, `RunOutputs`, `LogChunk`), `penstock.contract.artifacts`
+`RunReport`, `StepReport`, `Failure`, `Absent`, `RunOutputs`, `LogChunk`, `LogTime`), `penstock.contract.artifacts`
 (`Destination`), `penstock.spec` (`Pipeline`) and `penstock.snapshot` (`Snapshot`, `Archive`).
 
 What it need not write anew: `penstock.spec.graph.order` and `dependencies` (which step after which),
@@ -183,7 +183,11 @@ class BackendHooks:
     @hookspec(firstresult=True)
     @optional("show logs")
     def penstock_read_logs(self, target: Target, run: RunRef, step: str, offset: int) -> LogChunk:
-        """The step's log from a byte offset on, at most about 1 MiB a call. Optional."""
+        """The step's log from a byte offset on, at most about 1 MiB a call. Optional.
+
+        A backend that knows when lines came says so in `LogChunk.times`, for `run logs --timestamps`; one that does not
+        leaves that None.
+        """
 
     @hookspec(firstresult=True)
     @optional("cancel a run")

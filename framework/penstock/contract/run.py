@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Literal, TypeAlias
 
@@ -137,13 +137,28 @@ class RunOutputs:
     outputs: Mapping[str, str] = field(factory=dict)
 
 
+@frozen
+class LogTime:
+    """When a part of a log was there: what lies before `offset` and after the mark before this one.
+
+    `time` is UTC; None where nobody knows.
+    """
+
+    offset: int
+    time: datetime | None
+
+
 @frozen(kw_only=True)
 class LogChunk:
     """A piece of a step's log: the bytes from the asked offset, where to read on, and whether that is all.
 
-    `complete` is true when the step has ended and nothing follows `next_offset`.
+    `complete` is true when the step has ended and nothing follows `next_offset`. `times` says since when the bytes are
+    there, as far as that is known: offsets of the log that go up, from behind the asked one to `next_offset` at most,
+    with times that never go back. A backend that keeps none leaves it None. What lies behind the last mark may get its
+    time in a moment, and whoever wants that asks again until the piece is `complete` or a second has passed.
     """
 
     data: bytes
     next_offset: int
     complete: bool
+    times: Sequence[LogTime] | None = None

@@ -84,9 +84,14 @@ class Run:
         self.record = self._workspace.runs.cancel(self.id, reason=reason, force=force).run
         return self
 
-    def logs(self, step: str | None = None, *, follow: bool = False) -> Iterator[tuple[str, bytes]]:
-        """Step name and bytes, piece by piece; with `follow` until the run has ended."""
-        for part in self._workspace.runs.logs(self.id, step=step, follow=follow):
+    def logs(
+        self, step: str | None = None, *, follow: bool = False, timestamps: bool = False
+    ) -> Iterator[tuple[str, bytes]]:
+        """Step name and bytes, piece by piece; with `follow` until the run has ended.
+
+        `timestamps` begins each line with its time, see `Runs.logs`.
+        """
+        for part in self._workspace.runs.logs(self.id, step=step, follow=follow, timestamps=timestamps):
             yield part.step, part.data
 
     def download(self, destination: str | Path, *, names: Sequence[str] | None = None) -> tuple[Downloaded, ...]:

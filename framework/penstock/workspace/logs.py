@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from attrs import frozen
 
@@ -11,6 +11,7 @@ from penstock.contract.run import LogChunk
 from penstock.errors import NotFound, TargetUnsupported, did_you_mean
 from penstock.records import RunRecord
 from penstock.workspace.services import Services
+from penstock.workspace.timestamps import Late, Timestamps
 
 _PAUSE = 0.1
 """Seconds between two looks at logs in which nothing is new."""
@@ -18,7 +19,7 @@ _PAUSE = 0.1
 
 @frozen(kw_only=True)
 class LogPart:
-    """A piece of one step's log, as the bytes that the step wrote."""
+    """A piece of one step's log: the bytes that the step wrote, with the times of lines among them where asked for."""
 
     step: str
     data: bytes
@@ -27,15 +28,21 @@ class LogPart:
 class LogParts(Iterator[LogPart]):
     """What steps wrote, piece by piece, waiting for what is still to come when the run is followed.
 
-    Who must not wait asks by `look`.
+    Who must not wait asks by `look`. `on_untimed` is called once, as soon as times are asked for where there are none.
     """
 
-    def __init__(self, services: Services, run: RunRecord, step: str | None, follow: bool) -> None:
+    def __init__(
+        self, services: Services, run: RunRecord, step: str | None, follow: bool, timestamps: bool = False
+    ) -> None:
+        self.on_untimed: Callable[[], None] = lambda: None
         self._services = services
         self._run = run
         self._step = step
         self._follow = follow
         self._offsets: dict[str, int] = {}
+        self._timestamps = Timestamps() if timestamps else None
+        self._is_untimed = False
+        self._late = Late(follow)
         self._pieces = self._read()
 
     def __next__(self) -> LogPart:
@@ -91,31 +98,50 @@ class LogParts(Iterator[LogPart]):
             found = self._services.follower.one(self._run)
             run = self._run = found.run
             wanted = [one.name for one in run.steps if self._step in (None, one.name) and one.name not in complete]
+            if self._late.steps and not self._follow:  # a second look, at these alone
+                wanted = [name for name in wanted if name in self._late.steps]
             quiet = True
             for name in wanted if run.external is not None else ():
                 while True:
-                    chunk = self._chunk(name, self._offsets.get(name, 0))
+                    offset = self._offsets.get(name, 0)
+                    chunk = self._timed(name, offset, self._chunk(name, offset))
                     self._offsets[name] = chunk.next_offset
                     if chunk.data:
                         quiet = False
-                        yield LogPart(step=name, data=chunk.data)
+                        yield from self._parts(name, offset, chunk)
                     if chunk.complete:
                         complete.add(name)
                     if chunk.complete or not chunk.data:
                         break
-            if not self._follow or (run.finished and quiet):
+            if not self._late.steps and (not self._follow or (run.finished and quiet)):
                 return
             if found.hopeless and found.trouble is not None:
                 raise found.trouble
             if quiet:
                 yield None
 
+    def _parts(self, step: str, offset: int, chunk: LogChunk) -> Iterator[LogPart]:
+        if self._timestamps is None:
+            yield LogPart(step=step, data=chunk.data)
+            return
+        for data in self._timestamps.add(step, offset, chunk):
+            yield LogPart(step=step, data=data)
 
-def read_logs(services: Services, run: RunRecord, step: str | None, follow: bool) -> LogParts:
+    def _timed(self, step: str, offset: int, chunk: LogChunk) -> LogChunk:
+        """What of a piece may be shown now: where times are asked for, what has none yet waits for a while."""
+        if self._timestamps is None:
+            return chunk
+        if chunk.data and chunk.times is None and not self._is_untimed:
+            self._is_untimed = True
+            self.on_untimed()
+        return self._late.shown(step, offset, chunk)
+
+
+def read_logs(services: Services, run: RunRecord, step: str | None, follow: bool, timestamps: bool = False) -> LogParts:
     """The logs of one step or of all in the order of the graph. Raises NotFound, TargetUnsupported at once."""
     steps = [one.name for one in run.steps]
     if step is not None and run.steps and step not in steps:
         raise NotFound(f"run {run.id} has no step `{step}` ({did_you_mean(step, steps)})", code="step_not_found")
     if not services.targets.open(run.target).has("penstock_read_logs"):
         raise TargetUnsupported(f"target `{run.target}` keeps no logs that can be read from here")
-    return LogParts(services, run, step, follow)
+    return LogParts(services, run, step, follow, timestamps)

@@ -227,13 +227,18 @@ class Runs(Outputs):
         return evolve(outcome, run=after, ended=True)
 
     @verb("run.logs", "read", within="run")
-    def logs(self, caller: Caller, ref: str, *, step: str | None = None, follow: bool = False) -> LogParts:
+    def logs(
+        self, caller: Caller, ref: str, *, step: str | None = None, follow: bool = False, timestamps: bool = False
+    ) -> LogParts:
         """What the steps wrote, piece by piece; with `follow` until the run has ended.
+
+        With `timestamps` each line begins with the time at which it was there, `2026-11-20T14:29:07.123Z` and a blank,
+        or with a `-` as wide where that is not known.
 
         Raises NotFound for an unknown step, TargetUnsupported when the target keeps no logs, and as `wait` when the
         end can never be seen.
         """
-        return read_logs(self._services, self._look(ref).run, step, follow)
+        return read_logs(self._services, self._look(ref).run, step, follow, timestamps)
 
     @verb("run.clean", "admin")
     def clean(self, caller: Caller, *, older_than: float = 30 * 86400, keep: int = 0, dry_run: bool = False) -> Cleared:

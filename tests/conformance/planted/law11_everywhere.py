@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from attrs import evolve
 from planting.hooks import answered, around, commands_run_by, other_commands, other_steps
+
+from penstock.contract.run import LogTime
 
 CUT = """import os, sys
 path = sys.argv[1]
@@ -33,6 +37,16 @@ def the_last_line_of_a_log_is_lost():
 def a_log_is_complete_too_early():
     """A log is said to be complete whenever all that is there so far has been read."""
     answered("penstock_read_logs", lambda chunk: evolve(chunk, complete=len(chunk.data) < 2**20))
+
+
+def times_of_a_log_go_back():
+    """What came last has the time at which the log began."""
+
+    def read(chunk):
+        last = LogTime(chunk.next_offset, chunk.times[0].time - timedelta(hours=1)) if chunk.times else None
+        return evolve(chunk, times=[LogTime(1, chunk.times[0].time), last]) if last and len(chunk.data) > 1 else chunk
+
+    answered("penstock_read_logs", read)
 
 
 def standard_error_is_not_logged():
@@ -93,6 +107,7 @@ def the_second_target_shows_fewer_outputs():
 CASES = {
     the_last_line_of_a_log_is_lost: "logs_are_the_same",
     a_log_is_complete_too_early: "logs_can_be_followed",
+    times_of_a_log_go_back: "logs_are_the_same",
     standard_error_is_not_logged: "logs_can_be_followed",
     code_is_not_executable: "code_is_the_same",
     artifacts_are_cut_short: "contents_are_the_same",

@@ -160,13 +160,15 @@ def cancel(session: Session, ref: str, reason: str, force: bool) -> None:
 @click.argument("ref", metavar="ID")
 @click.argument("step", required=False)
 @click.option("--follow", is_flag=True, help="Go on until the run has ended.")
-def logs(session: Session, ref: str, step: str | None, follow: bool) -> None:
+@click.option("--timestamps", is_flag=True, help="Begin each line with the time at which it was there, or `-`.")
+def logs(session: Session, ref: str, step: str | None, follow: bool, timestamps: bool) -> None:
     """Print what a run's steps wrote; of one STEP exactly as it is, of several with the step's name."""
     with session.workspace() as workspace:
         one = workspace.runs.get(ref)
         if session.output.json and follow:  # a document is read once it is whole
             one, follow = workspace.runs.wait(one.id), False
-        parts = workspace.runs.logs(one.id, step=step, follow=follow)
+        parts = workspace.runs.logs(one.id, step=step, follow=follow, timestamps=timestamps)
+        parts.on_untimed = lambda: session.output.warn([f"target `{one.target}` keeps no times of these logs"])
         if session.output.json:
             show_as_json(session.output, one.id, [each.name for each in one.steps if step in (None, each.name)], parts)
         elif step is not None or len(one.steps) == 1:

@@ -154,15 +154,20 @@ async def _fetched(request: HttpRequest, found: Artifact) -> OpenFile | Iterator
 
 @calls(Runs.logs)
 def logs(request: HttpRequest, data: Data) -> HttpAnswer:
-    """What a step wrote so far, as bytes; with `?follow=true` as it comes, until the run has ended."""
-    follow = flag(request, "follow")
-    parts = request.workspace.runs.logs(request.path["id"], step=request.path["step"], follow=follow)
+    """What a step wrote so far, as bytes; with `?follow=true` as it comes, until the run has ended.
+
+    With `?timestamps=true` each line begins with the time at which it was there, or `-`; then there are no ranges.
+    """
+    follow, timestamps = flag(request, "follow"), flag(request, "timestamps")
+    ref, step = request.path["id"], request.path["step"]
+    parts = request.workspace.runs.logs(ref, step=step, follow=follow, timestamps=timestamps)
     if follow:
         return HttpAnswer(body=_followed(request, parts), media_type=_BYTES, headers=_SAFE)
-    wanted = asked_range(request)
+    wanted = None if timestamps else asked_range(request)
     if wanted is None:
         first = next(parts, None)  # so that an error still has its status
-        return HttpAnswer(body=_bytes(first, parts), media_type=_BYTES, headers={**_SAFE, "Accept-Ranges": "bytes"})
+        told = {} if timestamps else {"Accept-Ranges": "bytes"}
+        return HttpAnswer(body=_bytes(first, parts), media_type=_BYTES, headers={**_SAFE, **told})
     length, complete = parts.length()
 
     def pieces(first: int, end: int) -> Iterator[bytes]:

@@ -1,9 +1,10 @@
-"""Law 11: logs are the bytes that the steps wrote, all of them and once, on every target."""
+"""Law 11: logs are the bytes that the steps wrote, all of them and once, on every target; their times go forward."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Generator, Mapping, Sequence
+from datetime import UTC, datetime
 
 from hypothesis import strategies as st
 
@@ -19,6 +20,8 @@ from penstock.testing.probes.expected import expected
 from penstock.testing.probes.pipelines import probe
 from penstock.testing.strategies.text import characters
 from penstock.workspace import Workspace
+
+_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 _PAUSE = 0.005
 """Seconds between two looks at a log that grows."""
@@ -109,6 +112,21 @@ def every_attempt_is_told(harness: Harness) -> str | None:
         return attempted.done()
 
 
+def in_order(step: str, start: int, chunk: LogChunk, latest: datetime) -> datetime:
+    """Hold the times that a target keeps, if it does, to the piece of the log that they belong to; the last of them."""
+    for mark in chunk.times or ():
+        inside = start < mark.offset <= chunk.next_offset
+        require(11, inside, f"a time of the log of step `{step}` is for {mark.offset}, not after {start}")
+        start = mark.offset
+        if mark.time is not None:
+            require(11, mark.time.tzinfo is not None, f"a time of the log of step `{step}` is of no zone: {mark.time}")
+            require(
+                11, mark.time >= latest, f"the times of the log of step `{step}` go back: {mark.time} after {latest}"
+            )
+            latest = mark.time
+    return latest
+
+
 class _Refs:
     """A plugin that hears by what names the target is asked for runs."""
 
@@ -124,10 +142,11 @@ class _Refs:
 
 def _followed(harness: Harness, ref: RunRef, step: str) -> bytes:
     """A step's log as somebody reads it who starts while the run goes on."""
-    read, deadline = b"", time.monotonic() + harness.profile.patience
+    read, latest, deadline = b"", _BEGINNING, time.monotonic() + harness.profile.patience
     while True:
         chunk: LogChunk = harness.hooks.read_logs(ref, step, len(read))
         same(11, chunk.next_offset, len(read) + len(chunk.data), "where to read on")
+        latest = in_order(step, len(read), chunk, latest)
         read += chunk.data
         if chunk.complete:
             return read
@@ -147,6 +166,7 @@ def _log(harness: Harness, ref: RunRef, step: str, whole: bytes, offsets: Sequen
         require(
             11, chunk.data == whole[offset : offset + size], f"the log from offset {offset} on is not what was written"
         )
+        in_order(step, offset, chunk, _BEGINNING)
         require(11, size or offset == len(whole), f"nothing is read at offset {offset} of {len(whole)}")
         what = f"whether the log is complete at {chunk.next_offset} of {len(whole)} bytes"
         same(11, chunk.complete, chunk.next_offset == len(whole), what)

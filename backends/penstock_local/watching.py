@@ -1,0 +1,139 @@
+"""Noticing that the logs of running steps grow, by inotify: a step that says nothing costs nothing, nor do its lines.
+
+Steps write into their logs themselves, so what is known is when the kernel told that a log had grown: of one that
+grows all the time some twenty times a second. Where inotify is not to be had, no times are kept, and all else goes on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import select
+import struct
+import time
+from pathlib import Path
+
+from attrs import define
+
+from penstock_local import logs
+from penstock_local.clock import Clock
+from penstock_local.times import INTERVAL, Marks
+
+_MODIFY = 2
+"""`IN_MODIFY` of sys/inotify.h."""
+_EVENT = struct.Struct("i12x")
+"""`struct inotify_event` of a watched file, which has no name in it: which watch; -1 when some were lost."""
+_TROUBLED = 1.0
+"""Seconds until the next mark after one that could not be written."""
+
+
+@define(eq=False)
+class _Watched:
+    """A log that a step writes; `file` is open, so it is this one whatever lies in its place."""
+
+    file: int
+    watch: int
+    marks: Marks
+    size: int
+    due: float = 0.0
+
+    def mark(self, now: float) -> bool:
+        """Mark what came since the last time; False when it is too early for that."""
+        if now < self.due:
+            return False
+        size = os.fstat(self.file).st_size
+        if size != self.size:
+            self.size = size
+            self.due = now + self.marks.interval
+            try:
+                self.marks.add(size, time.time())
+            except OSError:  # the log goes on without
+                self.due = now + _TROUBLED
+        return True
+
+
+class Watching:
+    """The logs of running steps, by their tokens. Call `look` when `poll` is readable."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.poll = select.epoll()
+        self._clock = clock
+        self._by_token: dict[str, _Watched] = {}
+        self._by_watch: dict[int, _Watched] = {}
+        self._grown: set[int] = set()
+        self._resting = False
+        self._libc = ctypes.CDLL(None)
+        self._notify = -1
+        if hasattr(self._libc, "inotify_init1"):
+            self._notify = self._libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+        if self._notify >= 0:
+            self.poll.register(self._notify, select.EPOLLIN)
+
+    def begin(self, token: str, log: Path, opened: int) -> None:
+        """A step is about to write to its log, which is open. Nothing is raised: it does so without us too."""
+        if self._notify < 0:
+            return
+        self.end(token)
+        with contextlib.suppress(OSError):
+            file = os.dup(opened)
+            # Whatever lies under its name, and wherever the root is moved.
+            watch = self._libc.inotify_add_watch(self._notify, b"/proc/self/fd/%d" % file, _MODIFY)
+            if watch < 0:
+                os.close(file)
+                return
+            size = os.fstat(file).st_size
+            watched = _Watched(file, watch, Marks(log, size), size)
+            self._by_token[token] = self._by_watch[watch] = watched
+
+    def adopt(self, token: str, log: Path) -> None:
+        """A step writes to its log that an earlier engine started; what came since then has no time."""
+        with contextlib.suppress(OSError):
+            file = logs.open_to_append(log)
+            try:
+                self.begin(token, log, file)
+            finally:
+                os.close(file)
+
+    def end(self, token: str) -> None:
+        """A step writes no more."""
+        watched = self._by_token.pop(token, None)
+        if watched is None:
+            return
+        watched.due = 0.0
+        watched.mark(time.monotonic())
+        self._by_watch.pop(watched.watch, None)
+        self._libc.inotify_rm_watch(self._notify, watched.watch)
+        watched.marks.close()
+        os.close(watched.file)
+        self._hear()  # that it is watched no more, which would wake us up
+        if self._grown and not self._resting:
+            self.look()
+
+    def look(self) -> None:
+        """Mark what has grown, and rest for a while if anything has."""
+        heard = self._hear()
+        now = time.monotonic()
+        self._grown = {
+            watch for watch in self._grown if watch in self._by_watch and not self._by_watch[watch].mark(now)
+        }
+        if (heard or self._grown) and not self._resting:
+            self._resting = True
+            self.poll.modify(self._notify, 0)
+            self._clock.later(INTERVAL, self._go_on)
+
+    def _go_on(self) -> None:
+        self._resting = False
+        self.look()
+        if not self._resting:
+            self.poll.modify(self._notify, select.EPOLLIN)
+
+    def _hear(self) -> bool:
+        """Note which logs have grown; whether there was anything to hear."""
+        try:
+            data = os.read(self._notify, 65536)  # once: there may always be more
+        except BlockingIOError:
+            return False
+        for (watch,) in _EVENT.iter_unpack(data):
+            self._grown |= {watch} if watch >= 0 else self._by_watch.keys()
+        return True

@@ -1,0 +1,136 @@
+"""Beginning each line of a log with the time at which it was there, and waiting for times that come a moment later."""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from attrs import define, evolve
+
+from penstock.contract.run import LogChunk
+
+_PIECE = 16 * 1024
+"""Bytes of a log that are looked through at once: lines may all be empty, and their times are many times as long."""
+
+A_WHILE = 1.0
+"""Seconds after which what has no time yet is shown without one."""
+
+_UNKNOWN = b"%-25s" % b"-"
+_END = re.compile(rb"\r\n|\r|\n")
+
+
+class Late:
+    """What of logs is shown when: the end of a log has its time a moment later, or never.
+
+    `steps` are those with bytes that wait, and since when (monotonic). A log that is not followed is shown up to where
+    its end was found first, because one that grows all the time would have no end.
+    """
+
+    def __init__(self, follow: bool) -> None:
+        self.steps: dict[str, float] = {}
+        self._follow = follow
+        self._ends: dict[str, int] = {}
+        self._timeless: set[str] = set()
+        """Steps for whose times we have waited in vain."""
+
+    def shown(self, step: str, offset: int, chunk: LogChunk) -> LogChunk:
+        """What may be shown of a piece that begins at `offset`."""
+        since = self.steps.pop(step, None)
+        if not chunk.data or chunk.times is None:
+            return chunk
+        known = min(chunk.times[-1].offset if chunk.times else offset, chunk.next_offset)
+        if known > offset:
+            self._timeless.discard(step)
+        if chunk.complete or known == chunk.next_offset or step in self._timeless:
+            return chunk
+        if known > offset:
+            return evolve(chunk, data=chunk.data[: known - offset], next_offset=known)
+        now = time.monotonic()
+        since = now if since is None else since
+        end = chunk.next_offset if self._follow else self._ends.setdefault(step, chunk.next_offset)
+        if offset < end and now - since >= A_WHILE:
+            self._timeless.add(step)
+            return chunk
+        if offset < end:
+            self.steps[step] = since
+        return evolve(chunk, data=b"", next_offset=offset)
+
+
+@define
+class _Line:
+    """Where the log of a step stands: whether a line has begun, and whether it was ended by a CR just now.
+
+    After a CR, `begun` still says whether that line had anything in it.
+    """
+
+    begun: bool = False
+    after_cr: bool = False
+
+
+class Timestamps:
+    """Logs of steps with a time before each line: UTC by RFC 3339 with milliseconds, or a `-` as wide, and a blank.
+
+    A line ends with LF, CRLF or a CR; an empty one that a CR ends is none. Its time is that of its first byte.
+    """
+
+    def __init__(self) -> None:
+        self._lines: dict[str, _Line] = {}
+
+    def add(self, step: str, offset: int, chunk: LogChunk) -> Iterator[bytes]:
+        """What is to be shown for the next piece of a step's log, which begins at `offset`."""
+        line = self._lines.setdefault(step, _Line())
+        times = _Times(chunk)
+        for at in range(0, len(chunk.data), _PIECE):
+            yield b"".join(_stamped(line, chunk.data[at : at + _PIECE], offset + at, times))
+
+
+class _Times:
+    """The times of a piece of a log, asked for from its beginning to its end."""
+
+    def __init__(self, chunk: LogChunk) -> None:
+        self._marks = iter(chunk.times or ())
+        self._until = 0.0
+        self._text = _UNKNOWN
+
+    def at(self, offset: int) -> bytes:
+        """The time of the byte at an offset, as text."""
+        if offset >= self._until:
+            mark = next((mark for mark in self._marks if mark.offset > offset), None)
+            self._until, self._text = (math.inf, _UNKNOWN) if mark is None else (mark.offset, _text(mark.time))
+        return self._text
+
+
+def _stamped(line: _Line, data: bytes, offset: int, times: _Times) -> Iterator[bytes]:
+    at = 0
+    if line.after_cr:
+        # The second half of a CRLF ends what the first has ended, unless that was an empty line.
+        if data.startswith(b"\n"):
+            at = 1
+            yield data[:1] if line.begun else times.at(offset) + data[:1]
+        line.begun = line.after_cr = False
+    for end in _END.finditer(data, at):
+        text, ends = data[at : end.start()], end[0]
+        if not line.begun and (text or ends != b"\r"):
+            line.begun = True
+            yield times.at(offset + at)
+        yield text
+        yield ends
+        at = end.end()
+        if ends == b"\r" and at == len(data):
+            line.after_cr = True
+            return
+        line.begun = False
+    if at < len(data):
+        if not line.begun:
+            line.begun = True
+            yield times.at(offset + at)
+        yield data[at:]
+
+
+def _text(moment: datetime | None) -> bytes:
+    if moment is None:
+        return _UNKNOWN
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z ").encode()
