@@ -13,7 +13,6 @@ import os
 import re
 import sys
 from collections.abc import Iterator
-from importlib import metadata
 from pathlib import Path
 
 from attrs import evolve, frozen
@@ -97,6 +96,8 @@ def _code(home: str) -> Iterator[tuple[str, str, int, int]]:
 
 
 def _words() -> str:
+    from importlib import metadata  # an engine needs none of it, and would have it in memory all its life
+
     version = ""
     with contextlib.suppress(Exception):  # whatever is wrong with what an installer left
         version = f" {metadata.version('penstock')}"
