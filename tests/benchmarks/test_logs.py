@@ -58,7 +58,9 @@ def runs(tmp_path_factory):
         }
 
 
-@pytest.mark.parametrize("more", [(), ("--follow",), ("--json",), ("--follow", "--json")], ids=" ".join)
+@pytest.mark.parametrize(
+    "more", [(), ("--follow",), ("--json",), ("--follow", "--json"), ("--timestamps",)], ids=" ".join
+)
 def test_long_logs_cost_their_length_and_little_memory(runs, more):
     folder, of_size = runs
     command = [sys.executable, "-m", "penstock", "run", "logs", *more]

@@ -226,6 +226,33 @@ def test_logs_are_bytes_of_one_step_or_lines_of_all(steps, cli):
     assert "did you mean `train`" in cli("run", "logs", one, "trian").refused(6).err
 
 
+def test_lines_of_logs_begin_with_their_times(steps, cli):
+    one = cli("submit", "steps", "-p", "note=é", "--wait", "-q").ok().out.strip()
+    stamp = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z "
+    of_one = cli("run", "logs", one, "prepare", "--timestamps").ok()
+    assert (re.sub(stamp, "", of_one.out), len(re.findall(f"(?m)^{stamp}", of_one.out))) == ("prepared é\nhalf", 2)
+    of_all = cli("run", "logs", one, "--timestamps").ok().out
+    assert re.sub(stamp, "", of_all) == cli("run", "logs", one).ok().out
+    assert all(re.match(rf"\w+ +\| {stamp}", line) for line in of_all.splitlines())
+    followed = cli("run", "logs", one, "--timestamps", "--follow").ok()
+    assert (sorted(followed.out.splitlines()), followed.err) == (sorted(of_all.splitlines()), "")
+    for more in ((), ("--follow",)):
+        data = cli("run", "logs", one, "--timestamps", "--json", *more).ok().json
+        assert data["steps"]["prepare"] == of_one.out
+
+
+def test_a_target_that_keeps_no_times_says_so_once_and_its_lines_begin_alike(steps, project, cli):
+    one = cli("submit", "steps", "--wait", "-q").ok().out.strip()
+    for kept in (project / ".penstock").rglob("*.at"):
+        kept.unlink()
+    for more in ((), ("--follow",), ("--json",)):
+        found = cli("run", "logs", one, "--timestamps", *more).ok()
+        assert found.err == "warning: target `laptop` keeps no times of these logs\n"
+    lines = cli("run", "logs", one, "--timestamps").ok().out.splitlines()
+    assert lines[1:3] == [f"train   | {'-':25}1", f"train   | {'-':25}2"]
+    assert cli("run", "logs", one).ok().err == ""
+
+
 def test_a_run_can_be_canceled(steps, cli):
     one = cli("submit", "steps", "-p", "seconds=60", "-q").ok().out.strip()
     assert re.fullmatch(

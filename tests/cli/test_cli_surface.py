@@ -40,7 +40,7 @@ run list --all --limit
 run show
 run wait
 run cancel
-run logs --follow
+run logs --follow --timestamps
 run outputs --download --name
 run rerun -p --params
 run clean --older-than --keep --dry-run

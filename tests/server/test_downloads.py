@@ -6,6 +6,7 @@ import errno
 import http.client
 import io
 import os
+import re
 import signal
 import socket
 import sqlite3
@@ -256,6 +257,15 @@ def test_a_log_is_read_in_ranges(get, run, asked, status, body, said) -> None:
     else:
         assert reply.body == body
     assert get(f"/v1/runs/{run}/logs/say", Range=asked, If_Range='"x"').status == 200
+
+
+@pytest.mark.parametrize("more", ["", "&follow=true"])
+def test_a_log_has_times_before_its_lines_if_asked_and_no_ranges_then(get, run, more) -> None:
+    whole = get(f"/v1/runs/{run}/logs/say").body
+    reply = get(f"/v1/runs/{run}/logs/say?timestamps=true{more}", Range="bytes=2-3")
+    assert (reply.status, reply.headers.get("accept-ranges")) == (200, None)
+    assert re.fullmatch(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z " + whole, reply.body)
+    assert get(f"/v1/runs/{run}/logs/say?timestamps=maybe").json["code"] == "value_invalid"
 
 
 def test_a_long_log_has_a_length(folder, run) -> None:

@@ -61,13 +61,13 @@ class Late:
 
 @define
 class _Line:
-    """Where the log of a step stands: whether a line has begun, and whether it was ended by a CR just now.
+    """Where the log of a step stands: whether a line has begun, and what is to come before an LF that comes next.
 
-    After a CR, `begun` still says whether that line had anything in it.
+    That is nothing after the CR of a line, whose end it is too, and the time of a CR that was there alone.
     """
 
     begun: bool = False
-    after_cr: bool = False
+    before_lf: bytes | None = None
 
 
 class Timestamps:
@@ -105,12 +105,10 @@ class _Times:
 
 def _stamped(line: _Line, data: bytes, offset: int, times: _Times) -> Iterator[bytes]:
     at = 0
-    if line.after_cr:
-        # The second half of a CRLF ends what the first has ended, unless that was an empty line.
-        if data.startswith(b"\n"):
-            at = 1
-            yield data[:1] if line.begun else times.at(offset) + data[:1]
-        line.begun = line.after_cr = False
+    if line.before_lf is not None and data.startswith(b"\n"):
+        at = 1
+        yield line.before_lf + data[:1]
+    line.before_lf = None
     for end in _END.finditer(data, at):
         text, ends = data[at : end.start()], end[0]
         if not line.begun and (text or ends != b"\r"):
@@ -120,8 +118,7 @@ def _stamped(line: _Line, data: bytes, offset: int, times: _Times) -> Iterator[b
         yield ends
         at = end.end()
         if ends == b"\r" and at == len(data):
-            line.after_cr = True
-            return
+            line.before_lf = b"" if line.begun else times.at(offset + at - 1)
         line.begun = False
     if at < len(data):
         if not line.begun:
