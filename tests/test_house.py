@@ -247,6 +247,21 @@ def test_every_exception_to_a_rule_has_its_reason() -> None:
     assert bare == []
 
 
+def test_no_docstring_hides_code() -> None:
+    """A line that was to do something and slipped into the text above it does nothing, and nobody notices."""
+    code = re.compile(r"^(\w+ = \S+|@\w+[\w.]*(\(.*\))?|import \w+|from [\w.]+ import \w+)$", re.MULTILINE)
+    assert code.search("Text.\n\npytestmark = slow\n\nMore text.")
+    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    found = [
+        f"{named(file)}: {line.group()}"
+        for file in EVERYTHING
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, kinds)
+        for line in code.finditer(ast.get_docstring(node) or "")
+    ]
+    assert found == []
+
+
 def test_no_module_imports_a_vendor_at_its_top() -> None:
     found = []
     for file in SOURCES:

@@ -6,11 +6,10 @@ import json
 import os
 import shutil
 import subprocess
-import sys
-import sysconfig
 from pathlib import Path
 
 import pytest
+from tests.environments import VERSION, make_environment
 
 SPEC = """\
 apiVersion: penstock/v1
@@ -21,18 +20,11 @@ steps: {say: {command: [python, -c, "import sys; print(sys.prefix)"]}}
 
 
 class Environment:
-    """A virtual environment that has what this one has, and its penstock."""
+    """A virtual environment whose penstock works in a project."""
 
     def __init__(self, folder: Path, project: Path) -> None:
         self.folder, self.project = folder, project
-        self.python = folder / "bin" / "python"
-        self.python.parent.mkdir(parents=True)
-        self.python.symlink_to(Path(sys.executable).resolve())
-        (folder / "pyvenv.cfg").write_text(f"home = {Path(sys.executable).resolve().parent}\nversion = 3.99.1\n")
-        packages = folder / "lib" / f"python{sysconfig.get_python_version()}" / "site-packages"
-        packages.mkdir(parents=True)
-        ours = [path for path in sys.path if path.endswith("-packages")]
-        (packages / "ours.pth").write_text("".join(f"import site; site.addsitedir({path!r})\n" for path in ours))
+        self.python = make_environment(folder)
 
     def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = [str(self.python), "-m", "penstock", *arguments]
@@ -69,7 +61,7 @@ def test_a_version_has_the_environment_that_it_was_published_from(environments):
     run = two.run("which")
     assert two.prefix(run) == str(one.folder)
     shown = json.loads(two("run", "show", run, "--json").stdout)
-    assert shown["details"] == {"python": f"{one.python} (3.99.1)"}
+    assert shown["details"] == {"python": f"{one.python} ({VERSION})"}
     # Publishing the same again changes nothing; another label has an environment of its own.
     assert two("publish", "which.yaml", "--endpoint", "which").returncode == 0
     assert two.prefix(two.run("which")) == str(one.folder)

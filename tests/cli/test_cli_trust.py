@@ -6,19 +6,15 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import pytest
+from tests.users import AS_USER, USER, give_away, only_root, owners, place_of_both
 
-USER = 65534
 SPEC = "apiVersion: penstock/v1\nkind: Pipeline\nname: who\nsteps: {say: {command: [id, -u]}}\n"
 CONFIG = "targets:\n  local: {backend: local, idle: 0.5s}\n"
-# So that it reaches this Python and the sources wherever they lie; it may write no more for that.
-AS_USER = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups"]
-AS_USER += ["--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search"]
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="acts as two users: needs root")
+pytestmark = only_root
 
 
 def penstock(folder: Path, *arguments: str, user: bool, trust: str = "") -> subprocess.CompletedProcess[str]:
@@ -30,22 +26,14 @@ def penstock(folder: Path, *arguments: str, user: bool, trust: str = "") -> subp
 @pytest.fixture
 def theirs(engines_end):
     """A workspace of a user, in which something is published."""
-    if subprocess.run([*AS_USER, sys.executable, "-c", "import penstock"], capture_output=True, check=False).returncode:
-        pytest.skip("acts as two users: needs setpriv and a Python that another user can start")
-    with tempfile.TemporaryDirectory(prefix="penstock-test-") as folder:
-        place = Path(folder)
+    with place_of_both() as place:
         (place / "pipeline.yaml").write_text(SPEC)
         (place / "penstock.yaml").write_text(CONFIG)
-        for path in (place, *place.iterdir()):
-            os.chown(path, USER, USER)
+        give_away(place)
         done = penstock(place, "publish", "pipeline.yaml", "--endpoint", "who", user=True)
         assert done.returncode == 0, done.stderr
         yield place
         engines_end(place)
-
-
-def owners(folder: Path) -> set[int]:
-    return {path.lstat().st_uid for path in (folder, *folder.rglob("*"))}
 
 
 def test_a_user_s_steps_run_as_the_user_whatever_root_does_there(theirs):

@@ -19,6 +19,7 @@ OFTEN = 2
 CONTROL = "conformance.planted.law00_none:nothing"
 BROKEN = "conformance.planted.law00_none:broken"
 PLAIN = {
+    1: ("changed_archives_are_not_run",),
     7: ("arguments_arrive", "missing_values_leave_nothing"),
     8: ("handed_over_again",),
     9: ("states_go_forward", "timed_out", "many_are_told_as_one"),
@@ -29,6 +30,7 @@ PLAIN = {
         "secrets_are_refused_where_nobody_keeps_them",
         "secrets_are_their_runs_alone",
         "secrets_go_with_a_cancel",
+        "copies_touch_nothing",
     ),
 }
 """Checks that pass when nothing is planted."""

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from laws.asked import new_harness
 from laws.doors.serving import use_zygote
 from planting.hooks import BACKEND
@@ -27,6 +28,13 @@ def question(name: str) -> Callable[[Any], object]:
     if name in killed.HISTORIES:
         return lambda harness: killed.interrupt_each(harness, killed.HISTORIES[name])
     return {check.name: check.body for check in CHECKS}[name]
+
+
+def skip_what_cannot_be_asked(name: str) -> None:
+    """Skip a test when the question that it needs is skipped on this machine."""
+    for mark in getattr(question(name), "pytestmark", ()):
+        if mark.name == "skipif" and mark.args[0]:
+            pytest.skip(mark.kwargs["reason"])
 
 
 def verdict(

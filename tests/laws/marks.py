@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 python_only = pytest.mark.doors("python")
@@ -27,3 +29,6 @@ SHARES = {"python": 1.0, "http": 0.4}
 
 over_http = pytest.mark.doors("http", "azureml_v1")
 """For questions about a server: who comes in, what it does without its dispatcher, and what is left when it dies."""
+
+as_two_users = pytest.mark.skipif(os.geteuid() != 0, reason="gives files to another user: needs root")
+"""For questions about what is another user's."""

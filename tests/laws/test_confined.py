@@ -1,7 +1,5 @@
 """Law 13: nobody reaches more than was opened to them, whatever they name and however they write it.
 
-pytestmark = with_files
-
 What is not opened holds a secret: it must be in no answer, in no error and nowhere in the state folder.
 """
 
@@ -16,6 +14,7 @@ from typing import Any
 
 from attrs import frozen
 from hypothesis import strategies as st
+from laws.marks import with_files
 from searching import holders
 
 from penstock.errors import PenstockError
@@ -25,6 +24,8 @@ from penstock.testing.helpers.setup import unique
 from penstock.testing.laws import require, same
 from penstock.testing.probes.pipelines import probe
 from penstock.workspace import Workspace
+
+pytestmark = with_files
 
 SECRET = "the combination is 7-19-33"
 _SPEC = (

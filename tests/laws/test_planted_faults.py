@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from laws.caught import question, verdict
+from laws.caught import question, skip_what_cannot_be_asked, verdict
 from planting.cases import asked_at_once, faults_below
 
 from penstock.testing.processes.subprocesses import in_subprocess
@@ -33,6 +33,7 @@ def verdict_on(request, tmp_path_factory):
     ("law", "fault", "name"), CASES, ids=[f"law{law:02}-{fault.rpartition(':')[2]}" for law, fault, _ in CASES]
 )
 def test_a_planted_fault_is_caught_by_the_law_that_it_breaks(law, fault, name, verdict_on):
+    skip_what_cannot_be_asked(name)
     found, why = verdict_on(fault)
     assert found == law, f"{name} finds {found or 'nothing wrong; is what is changed still there?'}: {why}"
 
@@ -42,6 +43,6 @@ def test_what_is_not_planted_is_not_caught(name, tmp_path):
     assert in_subprocess(verdict, tmp_path, None, name) == (None, "")
 
 
-def test_each_law_of_the_core_has_three_to_twelve_faults_and_their_questions_are_there():
-    assert {law: len(known) for law, known in FAULTS.items() if not 3 <= len(known) <= 12} == {}
+def test_each_law_of_the_core_has_three_to_twenty_faults_and_their_questions_are_there():
+    assert {law: len(known) for law, known in FAULTS.items() if not 3 <= len(known) <= 20} == {}
     assert all(question(name) for _, _, name in CASES)

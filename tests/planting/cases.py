@@ -22,7 +22,8 @@ def faults_below(folder: Path, package: str) -> dict[int, dict[str, str]]:
         law = int(re.match(r"law(\d+)_", file.name)[1])
         module = importlib.import_module(f"{package}.{file.stem}")
         if law:
-            found[law] = {f"{module.__name__}:{fault.__name__}": case for fault, case in module.CASES.items()}
+            known = {f"{module.__name__}:{fault.__name__}": case for fault, case in module.CASES.items()}
+            found.setdefault(law, {}).update(known)
     return found
 
 

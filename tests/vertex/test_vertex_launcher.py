@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import sys
@@ -321,6 +322,18 @@ def test_a_program_that_takes_too_long_is_ended(container, path, program):
     while quick.processes() and time.monotonic() < deadline:
         time.sleep(0.01)
     assert quick.processes() == []
+
+
+def test_nothing_waits_for_a_program_that_ended_at_once(containers, path, tmp_path):
+    one = containers.contained(Step(command=["true"], timeout=600), tmp_path)
+    for _ in range(40):  # it is told before it can hear, and while what it starts has no number yet
+        assert one.run(path) == (0, "")
+    deadline = time.monotonic() + 20
+    while (left := one.processes()) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    for process in left:
+        os.kill(int(process), signal.SIGKILL)
+    assert left == []
 
 
 def test_what_lacks_base64_decodes_with_python(containers, tmp_path, program):

@@ -105,6 +105,16 @@ begin() {
   tell running "" ""
 }
 
+# doze SECONDS: lets time pass, and ends this shell when the program is over: at TERM, or because $_base/on is gone where
+# that came too early. A new shell hears no signal in its first moment, and passes none on to what has no number yet.
+doze() {
+  _sleep=
+  sleep "$1" &
+  _sleep=$!
+  [ -z "$_over" ] && [ -e "$_base/on" ] || { kill -KILL "$_sleep"; exit; }
+  wait "$_sleep"
+}
+
 # can_start: whether there is such a program, in the working folder or on the PATH of the step.
 can_start() {
   case $_program in */*) [ -f "$_program" ] && [ -x "$_program" ]; return ;; esac
@@ -121,7 +131,8 @@ _untar='import sys, tarfile; tarfile.open(sys.argv[1]).extractall(sys.argv[2])'
 
 trap stop TERM
 trap clean EXIT
-_base=`mktemp -d` && mkdir "$_base/work" "$_base/tmp" "$_base/out" "$_base/in" || broken 'cannot make a working folder'
+_base=`mktemp -d` && mkdir "$_base/work" "$_base/tmp" "$_base/out" "$_base/in" "$_base/on" ||
+  broken 'cannot make a working folder'
 
 _env=`command -v env` && _sh=`command -v sh` || broken 'the image has no env'
 
@@ -239,16 +250,12 @@ _child=$!
 _watch=
 if [ -n "$_limit" ]; then
   (
-    _sleep=
-    trap '[ -z "$_sleep" ] || kill "$_sleep"; exit' TERM
-    sleep "$_limit" &
-    _sleep=$!
-    wait "$_sleep"
+    _sleep= _over=
+    trap '_over=1; [ -z "$_sleep" ] || { kill -KILL "$_sleep"; exit; }' TERM
+    doze "$_limit"
     : >"$_base/late"
     kill -TERM "$_child"
-    sleep 10 &
-    _sleep=$!
-    wait "$_sleep"
+    doze 10
     kill -KILL "$_child"
   ) </dev/null >/dev/null 2>&1 &
   _watch=$!
@@ -263,7 +270,7 @@ while [ -n "$_again" ]; do
   [ "$_next" -eq 127 ] || _code=$_next
 done
 _child=
-[ -z "$_watch" ] || kill "$_watch" 2>/dev/null
+[ -z "$_watch" ] || { rm -r "$_base/on"; kill "$_watch"; } 2>/dev/null
 if [ -e "$_base/late" ]; then
   [ "$_code" -ne 0 ] || _code=124
   fail step_timeout "$_code" "took longer than $_limit s" "$_code"

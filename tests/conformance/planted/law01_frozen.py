@@ -15,6 +15,10 @@ if not os.path.isdir(there):
 os.chdir(there)
 os.execvp(sys.argv[2], sys.argv[2:])"""
 
+UNPACKED = """import os, sys, tarfile
+tarfile.open(sys.argv[1]).extractall(".")
+os.execvp(sys.argv[2], sys.argv[2:])"""
+
 
 def compiled_with_the_time():
     """What is compiled says when that was."""
@@ -48,6 +52,20 @@ def all_runs_work_in_one_copy_of_the_code():
     other_steps(steps)
 
 
+def steps_unpack_for_themselves():
+    """Steps take their code from where the workspace keeps it, and nobody compares that with its digest."""
+
+    def publish(real, target, snapshot, *compiled):
+        pipeline, (archive, *_) = snapshot.pipeline, snapshot.archives.values()
+        words = (next(iter(pipeline.steps.values())).command[0], "-S", "-c", UNPACKED, str(archive.location))
+        steps = {name: evolve(step, command=(*words, *step.command)) for name, step in pipeline.steps.items()}
+        bare = evolve(pipeline, steps=steps, defaults=evolve(pipeline.defaults, code=None))
+        return real(target, evolve(snapshot, pipeline=bare, archives={}), *compiled)
+
+    for hook in ("penstock_compile_pipeline", "penstock_publish_pipeline"):
+        around(hook, publish)
+
+
 def _sharing(step, pipeline):
     digest = uuid.uuid5(uuid.NAMESPACE_URL, repr(pipeline)).hex
     return (step.command[0], "-S", "-c", SHARED, f"../../../shared-{digest}", *step.command)
@@ -72,4 +90,5 @@ CASES = {
     compiled_in_the_order_of_a_set: "compiled_alike",
     published_under_a_new_name_each_time: "published_alike",
     all_runs_work_in_one_copy_of_the_code: "code_frozen",
+    steps_unpack_for_themselves: "changed_archives_are_not_run",
 }

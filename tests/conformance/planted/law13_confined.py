@@ -1,4 +1,4 @@
-"""Backends that say that they keep secrets, and show them, or have them for longer than their run goes on."""
+"""Backends that show secrets, or have them for longer than their run goes on, and that touch what is another's."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from attrs import evolve
 from planting.hooks import around, reported
 
 from penstock.errors import NotFound
+from penstock_local import database, processes, wake
+from penstock_local.layout import Layout
 
 
 def values_are_in_the_receipt():
@@ -24,7 +26,6 @@ def values_are_in_the_receipt():
 def repeats_are_stored_again():
     """A run that is handed over again has its values stored again, whether it has ended or not."""
     from penstock_local import environments
-    from penstock_local.layout import Layout
 
     def submit(real, target, run):
         receipt = real(target, run)
@@ -97,6 +98,21 @@ def names_are_paths():
     around("penstock_fetch_artifact", fetch)
 
 
+def whoever_looks_ends_what_was_left():
+    """What a queue says to be running where no engine is, is taken for what an engine that died left behind."""
+
+    def look(real, target, *arguments):
+        layout = Layout.of(target)
+        if layout.has_queue() and not wake.listening(layout):
+            with database.opened(layout) as connection:
+                running = "SELECT token FROM steps WHERE token IS NOT NULL AND ended IS NULL"
+                processes.end_leftovers({row[0] for row in connection.execute(running)}, [], 10.0)
+        return real(target, *arguments)
+
+    around("penstock_get_run", look)
+    around("penstock_list_runs", look)
+
+
 def _shows(step, given):
     return evolve(step, outputs={**step.outputs, "given": " ".join(given.values())})
 
@@ -108,5 +124,6 @@ CASES = {
     every_run_is_noted_down: "secrets_are_their_runs_alone",
     what_a_killed_submit_wrote_stays: "a_killed_submit_leaves_no_secret",
     another_output_will_do: "only_artifacts_of_the_run_are_handed_out",
+    whoever_looks_ends_what_was_left: "copies_touch_nothing",
     names_are_paths: "only_artifacts_of_the_run_are_handed_out",
 }

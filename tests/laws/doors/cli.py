@@ -34,6 +34,16 @@ from penstock.testing.subject import Subject
 from penstock.workspace import LogPart, Publishing, Submitted, Workspace
 
 
+def told(*words: str) -> Any:
+    """What a command answers in the current folder, as plain data. Raises the PenstockError that it told."""
+    with _output() as said:
+        status = main([*words, "--json"])
+    document = json.loads(said().decode())
+    if "error" in document and set(document) == {"error"}:
+        raise read_error(document["error"], exit_code=status)
+    return document
+
+
 class CommandLine:
     """A workspace behind the command line. The handles on it are Python's own."""
 
@@ -65,17 +75,13 @@ class CommandLine:
 
     def call(self, cls: Any, *words: str) -> Any:
         """What a command answers, as an instance of a class. Raises the PenstockError that it told."""
-        environment = {
+        variables = {
             "PENSTOCK_CONFIG": str(self.config.home.parent / "penstock.yaml"),
             "PENSTOCK_REGISTRY": str(self._file),
             "PENSTOCK_ACTOR": self._actor,
         }
-        with _environment(environment), _output() as said:
-            status = main([*words, "--json"])
-        document = json.loads(said().decode())
-        if "error" in document and set(document) == {"error"}:
-            raise read_error(document["error"], exit_code=status)
-        return read(cls, document)
+        with environment(variables):
+            return read(cls, told(*words))
 
 
 class _Group:
@@ -251,7 +257,8 @@ def _options(asked: Mapping[str, Any]) -> list[str]:
 
 
 @contextlib.contextmanager
-def _environment(more: Mapping[str, str]) -> Iterator[None]:
+def environment(more: Mapping[str, str]) -> Iterator[None]:
+    """Set variables of this process's environment for a while."""
     before = dict(os.environ)
     os.environ.update(more)
     try:

@@ -16,9 +16,11 @@ import sys
 import tempfile
 import threading
 import time
+import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from attrs import define, field
 
@@ -53,33 +55,15 @@ class Server:
         if not registry.exists():
             registry.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             new_registry(registry)
-        folder, stamp = subject.config.home.parent, time.monotonic_ns()
-        out, log = (folder / f"serve-{registry.stem}-{stamp}.{end}" for end in ("out", "log"))
-        asked = {
-            "arguments": ["serve", "--port", "0", "--json", *options],
-            "folder": str(folder),
-            "environment": {
-                "PENSTOCK_CONFIG": str(folder / "penstock.yaml"),
-                "PENSTOCK_REGISTRY": str(registry),
-                "PENSTOCK_PLANTED_BACKEND": "penstock_memory",
-                "PENSTOCK_SERVER_ANONYMOUS_PER_MINUTE": "1000000",
-                **(environment or {}),
-            },
-            "prepare": subject.prepare,
-            "out": str(out),
-            "log": str(log),
+        folder = subject.config.home.parent
+        environment = {
+            "PENSTOCK_CONFIG": str(folder / "penstock.yaml"),
+            "PENSTOCK_REGISTRY": str(registry),
+            **(environment or {}),
         }
-        with socket.socket(socket.AF_UNIX) as line:
-            line.connect(zygote())
-            with line.makefile("rw") as file:
-                file.write(json.dumps(asked) + "\n")
-                file.flush()
-                pid = int(file.readline())
-        deadline = time.monotonic() + _LONGEST
-        while not (out.exists() and (said := out.read_text()).endswith("\n")):
-            assert _is_there(pid) and time.monotonic() < deadline, log.read_text()
-            time.sleep(0.005)
-        return cls(registry=registry, url=json.loads(said)["url"], pid=pid, log=log)
+        said, pid, log = serve(subject, folder, *options, environment=environment)
+        assert "url" in said, said
+        return cls(registry=registry, url=said["url"], pid=pid, log=log)
 
     def end(self, number: int = signal.SIGTERM, *, wait: bool = True) -> None:
         """Send a signal, by which it ends, and wait until it is gone."""
@@ -89,6 +73,39 @@ class Server:
         while wait and _is_there(self.pid):
             assert time.monotonic() < deadline, self.log.read_text()
             time.sleep(0.005)
+
+
+def serve(
+    subject: Subject, folder: Path, *options: str, environment: Mapping[str, str]
+) -> tuple[dict[str, Any], int, Path]:
+    """Let somebody who stands in a folder call `penstock serve`: what it says first, its process, and its log."""
+    kept = subject.config.home.parent
+    out, log = (kept / f"serve-{uuid.uuid4().hex}.{end}" for end in ("out", "log"))
+    asked = {
+        "arguments": ["serve", "--port", "0", "--json", *options],
+        "folder": str(folder),
+        "environment": {
+            "PENSTOCK_PLANTED_BACKEND": "penstock_memory",
+            "PENSTOCK_SERVER_ANONYMOUS_PER_MINUTE": "1000000",
+            **environment,
+        },
+        "prepare": subject.prepare,
+        "out": str(out),
+        "log": str(log),
+    }
+    with socket.socket(socket.AF_UNIX) as line:
+        line.connect(zygote())
+        with line.makefile("rw") as file:
+            file.write(json.dumps(asked) + "\n")
+            file.flush()
+            pid = int(file.readline())
+    deadline = time.monotonic() + _LONGEST
+    while True:
+        there = _is_there(pid)  # before its words are read: it may end by them
+        if out.exists() and (said := out.read_text()).endswith("\n"):
+            return json.loads(said), pid, log
+        assert there and time.monotonic() < deadline, log.read_text()
+        time.sleep(0.005)
 
 
 def opened(subject: Subject, registry: Path) -> Server:

@@ -1,4 +1,4 @@
-"""Callers who name files that nobody opened to them, pipelines that take some along, and files that anybody wrote."""
+"""Callers who name files that nobody opened to them, pipelines that take some along, and values that are not hidden."""
 
 from __future__ import annotations
 
@@ -108,20 +108,6 @@ def reruns_take_the_value_of_before():
     }
 
 
-def whatever_lies_there_is_believed():
-    """Nobody looks at whose a file is, and who can write it."""
-    from penstock import trust
-
-    trust.distrust = lambda path, what, opened=None: None
-
-
-def the_search_goes_up_to_the_top():
-    """A configuration is looked for in every folder above, whoever can write there."""
-    from penstock import trust
-
-    trust.leads_up = lambda folder, above: True
-
-
 def _bound(change):
     """Pass what a trigger's parameters are bound to through a function."""
     from penstock.workspace import accepting
@@ -141,6 +127,4 @@ CASES = {
     what_was_given_is_logged: "a_sensitive_value_is_its_runs_alone",
     values_stay_after_the_end: "a_sensitive_value_is_its_runs_alone",
     reruns_take_the_value_of_before: "a_rerun_has_no_value_of_before",
-    whatever_lies_there_is_believed: "what_everybody_can_write_decides_nothing",
-    the_search_goes_up_to_the_top: "no_configuration_is_found_where_everybody_can_lay_one",
 }

@@ -101,6 +101,13 @@ def tokens_are_looked_at_first():
     runs.refuse_revoked = lambda tx, caller: None
 
 
+def a_server_serves_whatever_lies_there():
+    """What is served is not asked whose it is, and who can write it."""
+    from penstock import trust
+
+    trust.distrust = lambda path, what, opened=None: None
+
+
 def _everywhere(real, other):
     """Put another function in the place of one, in every module that has it."""
     import sys
@@ -121,5 +128,6 @@ CASES = {
     public_is_looked_up_first: ("http", "public_is_decided_with_the_acceptance"),
     nobodys_keys_are_everybodys: ("azureml_v1", "public_is_its_triggers_and_nothing_else"),
     tokens_are_looked_at_first: ("http", "a_revoked_token_triggers_nothing"),
+    a_server_serves_whatever_lies_there: ("http", "what_everybody_can_write_decides_nothing"),
     bodies_are_logged: ("http", "a_sensitive_value_is_its_runs_alone"),
 }

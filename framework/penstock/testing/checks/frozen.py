@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Generator
+from contextlib import suppress
 from pathlib import Path
 
 from attrs import evolve
 
 from penstock.contract.hooks import hookimpl
 from penstock.contract.target import Publication
+from penstock.errors import PenstockError
 from penstock.spec import Defaults, Pipeline, Step
 from penstock.testing.checking import check
 from penstock.testing.harness import Harness
@@ -71,6 +73,30 @@ def code_frozen(harness: Harness) -> None:
                 )
 
 
+@check(1)
+def changed_archives_are_not_run(harness: Harness) -> None:
+    """Does nothing run of an archive that was changed on disk, and what was published once it is published again?"""
+    folder, pipeline, word = own_code(harness), reader(harness.subject.python), unique("old")
+    (folder / "src" / "word.txt").write_text(word)
+    with harness.workspace() as ws:
+        old = set_up(harness, ws, pipeline, folder=folder)
+        archive = _archive_with(harness, word.encode())
+        with archive.open("r+b") as file:  # in its place, as a disk would, or somebody who hides it
+            data = file.read()
+            file.seek(0)
+            file.write(data.replace(word.encode(), word.replace("old", "bad").encode()))
+        here = [old]
+        with suppress(PenstockError):  # the second target may refuse it, or have it already
+            here.append(ws.published(ws.pipelines.publish_from(old.id, target=harness.subject.other).published.id))
+        for one in here:
+            run = harness.wait(ws, one.submit().id, 1)
+            wanted = {"word": word} if run.state == "succeeded" else {}
+            same(1, run.outputs, wanted, f"what a run says that {run.state} after its archive was changed on disk")
+        again = set_up(harness, ws, pipeline, folder=folder)
+        same(1, again.id, old.id, "what is published again after its archive was changed on disk")
+        same(1, harness.wait(ws, again.submit().id, 1).outputs, {"word": word}, "what a run says after that")
+
+
 @check(1, needs=("penstock_retire_pipeline",))
 def used_stays_on_target(harness: Harness) -> None:
     """Is what a target has kept there as long as anything is published by it, and only then taken away?"""
@@ -91,6 +117,7 @@ def used_stays_on_target(harness: Harness) -> None:
 
 CHECKS = (
     code_frozen,
+    changed_archives_are_not_run,
     used_stays_on_target,
     published_alike,
 )
@@ -116,6 +143,12 @@ def _named(publication: Publication) -> Publication:
 
 def _published(subject: Subject, pipeline: Pipeline) -> Publication:
     return put(Harness(subject, DEFAULT, 0), pipeline).publication
+
+
+def _archive_with(harness: Harness, mark: bytes) -> Path:
+    """The archive in the kit's own store that has something in it."""
+    store = harness.subject.config.home / "archives"
+    return next(path for path in store.glob("*.tar") if mark in path.read_bytes())
 
 
 def own_code(harness: Harness) -> Path:
