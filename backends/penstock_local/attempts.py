@@ -17,10 +17,11 @@ from attrs import evolve
 
 from penstock_local import neighbours, processes
 from penstock_local.clock import Clock
+from penstock_local.events import Ended, Event, Failed, Started
 from penstock_local.handover import Request
 from penstock_local.jobs import Step
 from penstock_local.journal import PATIENCE
-from penstock_local.keepers import Ended, Event, Failed, Keepers, Started
+from penstock_local.keepers import Keepers
 from penstock_local.layout import Layout
 from penstock_local.watching import Watching
 
@@ -79,10 +80,10 @@ class Attempts:
         folder: str,
         environment: Mapping[str, str],
         log: Path,
-        doors: Sequence[str] = (),
+        door: str | None = None,
     ) -> None:
         """Have a step's process started. Raises OSError, ValueError when that is impossible, NoKeeper."""
-        self.keepers.spawn(evolve(_request(step.token, command, folder, environment, log), doors=doors))
+        self.keepers.spawn(evolve(_request(step.token, command, folder, environment, log), door=door))
         step.live = True
         self.steps[step.token] = step
 

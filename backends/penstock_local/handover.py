@@ -29,7 +29,7 @@ _CHUNK = 65536
 class Request:
     """A step as it is to be started: the files to try, arguments, folder, environment. The log is opened for it.
 
-    `doors` are those of the control group that it is to be in and of our own, see `memory`.
+    `door` is that of the control group that it is to be in, see `memory`.
     """
 
     token: str
@@ -38,18 +38,24 @@ class Request:
     folder: bytes
     environment: dict[bytes, bytes]
     log: Path
-    doors: Sequence[str] = ()
+    door: str | None = None
+    tries: int = 0
+    """How many keepers have died that were about to start it."""
 
 
 @define(eq=False)
 class OwnKeeper:
-    """A keeper that this engine started. Of the `tokens` that it was handed, `open` are those that have not ended."""
+    """A keeper that this engine started. Of the `tokens` that it was handed, `open` are those that have not ended.
+
+    One that is `gone` has died and takes no more.
+    """
 
     process: subprocess.Popen[bytes]
     connection: socket.socket
     journal: Path
     tokens: set[str] = field(factory=set)
     open: dict[str, Request] = field(factory=dict)
+    gone: bool = False
     _said: bytes = b""
 
     @classmethod
@@ -93,7 +99,7 @@ class OwnKeeper:
                 list(request.command),
                 request.folder,
                 request.environment,
-                list(request.doors),
+                [request.door] if request.door else [],
             )
             self._send(("spawn", request.token, *words), log)
         finally:
@@ -157,14 +163,19 @@ class OwnKeeper:
         """Whether its process has ended. It is not reaped."""
         return bool(os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG))
 
-    def last_words(self) -> tuple[list[Any], Entries]:
-        """What a dead one said and noted to the last; its children are ours now. Raises OSError, TimeoutError."""
+    def last_words(self) -> list[Any]:
+        """What a dying one has said to the last; its children are ours now."""
         os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOWAIT)
-        said, _ = self.listen()
-        found, _ = journal.settled(self.journal, journal.PATIENCE, dead=True)
+        return self.listen()[0]
+
+    def last_entries(self) -> Entries:
+        """What a dead one has noted to the last. Raises OSError, TimeoutError."""
+        return journal.settled(self.journal, journal.PATIENCE, dead=True)[0]
+
+    def close(self) -> None:
+        """Let go of a dead one, which is reaped."""
         self.connection.close()
         self.process.wait()
-        return said, found
 
     def let_go(self) -> None:
         """Leave it alone: it goes on while it has children, and is not ours to wait for."""

@@ -10,9 +10,9 @@ from attrs import frozen
 
 from penstock_local import processes
 from penstock_local.attempts import Attempts
+from penstock_local.events import Ended, Event, Lost, Started, event_of
 from penstock_local.jobs import Step
 from penstock_local.journal import Trace
-from penstock_local.keepers import Ended, Event, Lost, Started, event_of
 
 PATIENCE = 10.0
 """Seconds that killed processes have to disappear."""

@@ -16,9 +16,10 @@ from penstock.errors import PenstockError
 from penstock_local import failures, queue, recovery, steps
 from penstock_local.attempts import Attempts
 from penstock_local.clock import Clock
+from penstock_local.events import Ended, Failed, Started
 from penstock_local.intake import JobUnreadable, read_job
 from penstock_local.jobs import Job, Step
-from penstock_local.keepers import Ended, Failed, NoKeeper, Started
+from penstock_local.keepers import NoKeeper
 from penstock_local.layout import Layout
 from penstock_local.lending import Lending
 from penstock_local.memory import Memory
@@ -261,9 +262,9 @@ class Schedule:
             return
         step.command, step.environment = start.command, start.environment
         asked = step.plan.get("memory")
-        doors = (asked and self._memory.limit(step.token, asked)) or ()
+        door = self._memory.limit(step.token, asked) if asked else None
         try:
-            self.attempts.start(step, start.command, start.folder, start.environment, log, doors)
+            self.attempts.start(step, start.command, start.folder, start.environment, log, door)
         except (OSError, ValueError) as error:
             self.not_started(step, error)
             return
@@ -282,6 +283,8 @@ class Schedule:
 
     def not_started(self, step: Step, error: OSError | ValueError) -> None:
         """An attempt has no process and will have none."""
+        if step.plan.get("memory"):
+            self._memory.settle(step.token)
         if is_machines(error) and not step.job.canceled:
             self.notes.waiting(step)
             self._put_back(step, error)
