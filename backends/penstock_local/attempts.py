@@ -9,7 +9,8 @@ import os
 import secrets
 import signal
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -57,6 +58,8 @@ class Attempts:
         self._mine = secrets.token_hex(4)
         self._ours: dict[int, Step] = {}
         self._suspects: dict[int, float] = {}
+        self._heard: deque[Event] = deque()
+        self._any_ended = False
 
     @property
     def parent_of_any(self) -> bool:
@@ -88,15 +91,18 @@ class Attempts:
         self.steps[step.token] = step
 
     def reap(self) -> None:
-        """Take note of what keepers say and of children that ended."""
-        any_ended = self._take_in(self.keepers.hear())
+        """Take note of what keepers say and of children that ended.
+
+        Raises OSError, TimeoutError; then do it again, nothing is lost: what has ended and was not noted is not reaped.
+        """
+        self._take_in()
         for pid, code in processes.exited():
-            any_ended = True
+            self._any_ended = True
             self._suspects.pop(pid, None)
             if pid not in self._ours:
                 # What a dead keeper leaves to us may come before we know that it is dead.
                 self.keepers.bury_the_dead()
-                self._take_in(self.keepers.hear())
+                self._take_in()
             step = self._ours.pop(pid, None)
             if step is None:
                 continue
@@ -104,32 +110,36 @@ class Attempts:
             if step.killed or not step.stopping:
                 processes.signal_group(pid, signal.SIGKILL)
             self._ended(step, code)
-        if any_ended:
+        if self._any_ended:
             self._sweep()
+            self._any_ended = False
 
-    def _take_in(self, events: Iterable[Event]) -> bool:
-        """Act on what happened; whether any attempt has ended by it."""
-        any_ended = False
-        for event in events:
+    def _take_in(self) -> None:
+        """Act on what happened, in such a way that it can be tried again."""
+        self._heard += self.keepers.hear()
+        while self._heard:
+            event = self._heard[0]
             step = self.steps.get(event.token)
-            if step is None or not step.live:
-                continue
-            if isinstance(event, Started):
-                self._started(step, event.pid, event.parent)
-                continue
-            any_ended = True
-            if isinstance(event, Ended):
-                if step.adopted:  # what it leaves does not come to us
-                    processes.end_leftovers({step.token}, [self._log(step)], PATIENCE)
-                self._ended(step, event.code)
-            elif isinstance(event, Failed):
-                self._forget(step)
-                self._listener.not_started(step, event.error)
-            else:
-                self._forget(step)
+            if step is not None and step.live:
+                self._act_on(event, step)
+            self._heard.popleft()
+
+    def _act_on(self, event: Event, step: Step) -> None:
+        if isinstance(event, Started):
+            self._started(step, event.pid, event.parent)
+            return
+        self._any_ended = True
+        if isinstance(event, Ended):
+            if step.adopted:  # what it leaves does not come to us
                 processes.end_leftovers({step.token}, [self._log(step)], PATIENCE)
-                self._listener.lost(step)
-        return any_ended
+            self._ended(step, event.code)
+        elif isinstance(event, Failed):
+            self._forget(step)
+            self._listener.not_started(step, event.error)
+        else:
+            processes.end_leftovers({step.token}, [self._log(step)], PATIENCE)
+            self._forget(step)
+            self._listener.lost(step)
 
     def _started(self, step: Step, pid: int, parent: int) -> None:
         step.pid, step.parent = pid, parent
@@ -213,10 +223,14 @@ class Attempts:
         if step is None or step.stopping or not step.live:
             return
         step.stopping = why
-        self.keepers.gentle(token)
-        if step.pid:
-            _signal(step, signal.SIGTERM)
+        self._clock.later(0.0, lambda: self._tell(step))
         self._clock.later(grace, lambda: self._kill(token))
+
+    def _tell(self, step: Step) -> None:
+        if step.live and not step.killed:
+            self.keepers.gentle(step.token)
+            if step.pid:
+                _signal(step, signal.SIGTERM)
 
     def _kill(self, token: str) -> None:
         step = self.steps.get(token)
