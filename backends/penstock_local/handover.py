@@ -10,19 +10,21 @@ import select
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from attrs import define, field, frozen
 
-from penstock_local import journal, keeper, logs
+from penstock_local import journal, keeper, logs, processes
 from penstock_local.baseline import STEP_UMASK
 from penstock_local.journal import Entries
 from penstock_local.watching import Watching
 
 _BEGIN = "import marshal; exec(marshal.loads(open(0, 'rb', closefd=False).read()))"
 _CHUNK = 65536
+_LONGEST_WAIT = 5.0
+"""Seconds in which a keeper takes something of a message; otherwise it is ended, and what it has is the engine's."""
 
 
 @frozen
@@ -43,11 +45,27 @@ class Request:
     """How many keepers have died that were about to start it."""
 
 
+def request_of(token: str, command: Sequence[str], folder: str, environment: Mapping[str, str], log: Path) -> Request:
+    """A step's words as the kernel takes them. Raises ValueError when it would not."""
+    words = [processes.to_bytes(word) for word in command]
+    variables = {processes.to_bytes(name): processes.to_bytes(value) for name, value in environment.items()}
+    place = processes.to_bytes(folder)
+    if any(b"\0" in word for word in (*words, *variables, *variables.values(), place)):
+        raise ValueError("embedded null byte")
+    if any(not name or b"=" in name for name in variables):
+        raise ValueError("illegal environment variable name")
+    program = words[0]
+    paths = [program]
+    if b"/" not in program:
+        paths = [os.path.join(os.fsencode(folder), program) for folder in os.get_exec_path(dict(environment))]  # noqa: PTH118  # paths of bytes
+    return Request(token, paths, words, place, variables, log)
+
+
 @define(eq=False)
 class OwnKeeper:
     """A keeper that this engine started. Of the `tokens` that it was handed, `open` are those that have not ended.
 
-    One that is `gone` has died and takes no more.
+    One that is `gone` has died and takes no more, nor does one that is `given_up`.
     """
 
     process: subprocess.Popen[bytes]
@@ -56,6 +74,7 @@ class OwnKeeper:
     tokens: set[str] = field(factory=set)
     open: dict[str, Request] = field(factory=dict)
     gone: bool = False
+    given_up: bool = False
     _said: bytes = b""
 
     @classmethod
@@ -106,13 +125,25 @@ class OwnKeeper:
             os.close(log)
 
     @property
+    def takes_more(self) -> bool:
+        """Whether steps can be handed to it now."""
+        return not (self.retired or self.gone or self.given_up or self.stopped)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a signal holds it up."""
+        with contextlib.suppress(ChildProcessError):  # it has died
+            return bool(os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WNOWAIT | os.WNOHANG))
+        return False
+
+    @property
     def retired(self) -> bool:
         """Whether it takes no more steps, and is to end with the last that it has."""
         return len(self.tokens) >= journal.STARTS
 
     def gentle(self, token: str) -> None:
         """Ask for a step's pid, and let what is left of its group have its time of grace when it has ended."""
-        if token in self.open:
+        if token in self.open and not self.given_up:
             self._send(("gentle", token))
 
     def _send(self, words: tuple[Any, ...], file: int | None = None) -> None:
@@ -127,11 +158,17 @@ class OwnKeeper:
                 body = body[self.connection.send(body, socket.MSG_DONTWAIT) :]
 
     def _until_free(self) -> None:
-        """Wait until it takes more, and listen to it meanwhile. Raises OSError when it has died."""
+        """Wait until it takes more, and listen to it meanwhile. Raises OSError when it has died, or is to die."""
         poll = select.poll()
         poll.register(self.connection, select.POLLIN | select.POLLOUT)
-        while not any(found & select.POLLOUT for _, found in poll.poll()):
-            if not self._receive():
+        while True:
+            ready = poll.poll(_LONGEST_WAIT * 1000)
+            if any(found & select.POLLOUT for _, found in ready):
+                return
+            if not ready:
+                self.given_up = True
+                self.process.kill()
+            if self.given_up or not self._receive():
                 raise BrokenPipeError
 
     def _receive(self) -> bool:

@@ -61,7 +61,9 @@ class Keeper:
         self._devnull = os.open(os.devnull, os.O_RDWR)
         self._wakeups, wakeup = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
-        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        # Held up when its engine ends, it gets a SIGHUP from the kernel (POSIX, "orphaned process group").
+        for number in (signal.SIGCHLD, signal.SIGHUP):
+            signal.signal(number, lambda number, frame: None)
         self._note(record(KEEPER, "-", os.getpid(), FORMAT))
 
     def run(self) -> None:

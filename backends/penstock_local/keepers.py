@@ -11,13 +11,14 @@ import errno
 import os
 import secrets
 import select
+import signal
 import socket
 from collections.abc import Iterable
 from pathlib import Path
 
 from attrs import define, evolve
 
-from penstock_local import journal, processes
+from penstock_local import journal, neighbours, processes
 from penstock_local.events import Ended, Event, Failed, Started, error_of, event_of
 from penstock_local.handover import OwnKeeper, Request
 from penstock_local.journal import PATIENCE, Trace
@@ -71,6 +72,11 @@ class Keepers:
         return {own.process.pid for own in self._own}
 
     @property
+    def stopped(self) -> set[int]:
+        """Those of them that a signal holds up."""
+        return {own.process.pid for own in self._own if own.stopped}
+
+    @property
     def waits_for_left(self) -> bool:
         """Whether a keeper of an earlier engine has steps, whose death nobody tells us."""
         return any(left.open for left in self._left)
@@ -81,7 +87,7 @@ class Keepers:
 
     def _current(self) -> OwnKeeper:
         for own in self._own:
-            if not own.retired and not own.gone:
+            if own.takes_more:
                 return own
         try:
             own = OwnKeeper.start(self._layout.root, self._place / secrets.token_hex(4))
@@ -183,7 +189,10 @@ class Keepers:
     def _look_at(self, left: _Left) -> None:
         try:
             kept = journal.is_kept(left.journal)
-            traces = journal.read(left.journal).traces
+            found = journal.read(left.journal)
+            traces = found.traces
+            if kept:
+                _rouse(found.keeper)
         except FileNotFoundError:  # somebody cleared it away
             kept, traces = False, {}
         for token in sorted(left.open):
@@ -203,6 +212,7 @@ class Keepers:
         traces: dict[str, tuple[Trace, int]] = {}
         found_left: list[_Left] = []
         for path in sorted(set(self._place.iterdir()) - known):
+            _rouse(journal.read(path).keeper)
             found, kept = journal.settled(path, PATIENCE)
             for token, trace in found.traces.items():
                 if token not in traces or traces[token][0].starting:  # what it did not begin another may have
@@ -249,3 +259,9 @@ class Keepers:
             own.let_go()
         self.poll.close()
         os.close(self._folder)
+
+
+def _rouse(pid: int) -> None:
+    """Let a keeper of an earlier engine go on that a signal holds up: it is nobody's who would."""
+    if pid and processes.is_stopped(pid) and neighbours.is_one(pid):
+        processes.signal_child(pid, signal.SIGCONT)

@@ -221,12 +221,23 @@ def _pids() -> list[int]:
     return [int(name) for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208  # hundreds of names
 
 
+def is_stopped(pid: int) -> bool:
+    """Whether a signal holds a process up."""
+    return _stat(pid)[0] == b"T"
+
+
 def _parent(pid: int) -> int:
+    return int(_stat(pid)[1])
+
+
+def _stat(pid: int) -> list[bytes]:
+    """State, parent and more of a process; of none when it has ended."""
     try:
         with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:  # noqa: PTH123  # the path is text, and it is read often
             # The name in the middle is in parentheses and may hold anything.
-            return int(file.read(4096).rpartition(b")")[2].split()[1])
-    except (OSError, IndexError) as error:
+            found = file.read(4096).rpartition(b")")[2].split()
+    except OSError as error:
         if is_machines(error):
             raise
-        return -1
+        found = []
+    return found or [b"", b"-1"]
