@@ -9,7 +9,8 @@ import os
 import secrets
 import signal
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -17,15 +18,19 @@ from attrs import evolve
 
 from penstock_local import neighbours, processes
 from penstock_local.clock import Clock
-from penstock_local.handover import Request
+from penstock_local.events import Ended, Event, Failed, Started
+from penstock_local.handover import request_of
+from penstock_local.held_up import HeldUp
 from penstock_local.jobs import Step
 from penstock_local.journal import PATIENCE
-from penstock_local.keepers import Ended, Event, Failed, Keepers, Started
+from penstock_local.keepers import Keepers
 from penstock_local.layout import Layout
 from penstock_local.watching import Watching
 
 _SUSPICION = 0.1
 """Seconds in which a child without a token may still turn out to be between two programs."""
+_UNANSWERED = 0.5
+"""Seconds for a keeper to say a step's pid; then the step is found by its token."""
 _LOOK_AGAIN = 0.5
 """Seconds after which to see whether the keepers of an earlier engine live."""
 
@@ -56,6 +61,10 @@ class Attempts:
         self._mine = secrets.token_hex(4)
         self._ours: dict[int, Step] = {}
         self._suspects: dict[int, float] = {}
+        self._heard: deque[Event] = deque()
+        self._any_ended = False
+        self._held_up = HeldUp(self.keepers, clock)
+        self._told: set[str] = set()
 
     @property
     def parent_of_any(self) -> bool:
@@ -79,23 +88,27 @@ class Attempts:
         folder: str,
         environment: Mapping[str, str],
         log: Path,
-        doors: Sequence[str] = (),
+        door: str | None = None,
     ) -> None:
         """Have a step's process started. Raises OSError, ValueError when that is impossible, NoKeeper."""
-        self.keepers.spawn(evolve(_request(step.token, command, folder, environment, log), doors=doors))
+        self.keepers.spawn(evolve(request_of(step.token, command, folder, environment, log), door=door))
         step.live = True
         self.steps[step.token] = step
 
     def reap(self) -> None:
-        """Take note of what keepers say and of children that ended."""
-        any_ended = self._take_in(self.keepers.hear())
+        """Take note of what keepers say and of children that ended.
+
+        Raises OSError, TimeoutError; then do it again, nothing is lost: what has ended and was not noted is not reaped.
+        """
+        self._take_in()
+        self._held_up.look()
         for pid, code in processes.exited():
-            any_ended = True
+            self._any_ended = True
             self._suspects.pop(pid, None)
             if pid not in self._ours:
                 # What a dead keeper leaves to us may come before we know that it is dead.
                 self.keepers.bury_the_dead()
-                self._take_in(self.keepers.hear())
+                self._take_in()
             step = self._ours.pop(pid, None)
             if step is None:
                 continue
@@ -103,38 +116,42 @@ class Attempts:
             if step.killed or not step.stopping:
                 processes.signal_group(pid, signal.SIGKILL)
             self._ended(step, code)
-        if any_ended:
+        if self._any_ended:
             self._sweep()
+            self._any_ended = False
 
-    def _take_in(self, events: Iterable[Event]) -> bool:
-        """Act on what happened; whether any attempt has ended by it."""
-        any_ended = False
-        for event in events:
+    def _take_in(self) -> None:
+        """Act on what happened, in such a way that it can be tried again."""
+        self._heard += self.keepers.hear()
+        while self._heard:
+            event = self._heard[0]
             step = self.steps.get(event.token)
-            if step is None or not step.live:
-                continue
-            if isinstance(event, Started):
-                self._started(step, event.pid, event.parent)
-                continue
-            any_ended = True
-            if isinstance(event, Ended):
-                if step.adopted:  # what it leaves does not come to us
-                    processes.end_leftovers({step.token}, [self._log(step)], PATIENCE)
-                self._ended(step, event.code)
-            elif isinstance(event, Failed):
-                self._forget(step)
-                self._listener.not_started(step, event.error)
-            else:
-                self._forget(step)
+            if step is not None and step.live:
+                self._act_on(event, step)
+            self._heard.popleft()
+
+    def _act_on(self, event: Event, step: Step) -> None:
+        if isinstance(event, Started):
+            self._started(step, event.pid, event.parent)
+            return
+        self._any_ended = True
+        if isinstance(event, Ended):
+            if step.adopted:  # what it leaves does not come to us
                 processes.end_leftovers({step.token}, [self._log(step)], PATIENCE)
-                self._listener.lost(step)
-        return any_ended
+            self._ended(step, event.code)
+        elif isinstance(event, Failed):
+            self._forget(step)
+            self._listener.not_started(step, event.error)
+        else:
+            processes.end_leftovers({step.token}, [self._log(step)], PATIENCE)
+            self._forget(step)
+            self._listener.lost(step)
 
     def _started(self, step: Step, pid: int, parent: int) -> None:
         step.pid, step.parent = pid, parent
         if parent == os.getpid():
             self._ours[pid] = step
-        if step.stopping:  # before its process was there to hear it
+        if step.stopping and (step.killed or step.token not in self._told):  # before it could be reached
             _signal(step, signal.SIGKILL if step.killed else signal.SIGTERM)
 
     def _ended(self, step: Step, code: int) -> None:
@@ -143,6 +160,7 @@ class Attempts:
     def _forget(self, step: Step) -> None:
         """Nothing of it is left to write to its log."""
         del self.steps[step.token]
+        self._told.discard(step.token)
         self.watching.end(step.token)
 
     def _log(self, step: Step) -> Path:
@@ -212,10 +230,21 @@ class Attempts:
         if step is None or step.stopping or not step.live:
             return
         step.stopping = why
-        self.keepers.gentle(token)
-        if step.pid:
-            _signal(step, signal.SIGTERM)
+        self._clock.later(0.0, lambda: self._tell(step))
         self._clock.later(grace, lambda: self._kill(token))
+
+    def _tell(self, step: Step) -> None:
+        if step.live and not step.killed:
+            self.keepers.gentle(step.token)
+            if step.pid:
+                _signal(step, signal.SIGTERM)
+            else:
+                self._clock.later(_UNANSWERED, lambda: self._tell_unanswered(step))
+
+    def _tell_unanswered(self, step: Step) -> None:
+        """Tell a step to end whose keeper does not say where it is."""
+        if step.live and not step.pid and not step.killed and _signal(step, signal.SIGTERM):
+            self._told.add(step.token)
 
     def _kill(self, token: str) -> None:
         step = self.steps.get(token)
@@ -259,23 +288,10 @@ class Attempts:
         return [pid for pid in pids if pid not in near | foreign]
 
 
-def _signal(step: Step, number: signal.Signals) -> None:
+def _signal(step: Step, number: signal.Signals) -> bool:
+    """Signal the processes of a step; whether there are any."""
     child = (step.pid, step.parent) if step.live and step.pid else None
-    for handle in processes.signal_tokens({step.token}, number, child):
+    handles = processes.signal_tokens({step.token}, number, child)
+    for handle in handles:
         os.close(handle)
-
-
-def _request(token: str, command: Sequence[str], folder: str, environment: Mapping[str, str], log: Path) -> Request:
-    """A step's words as the kernel takes them. Raises ValueError when it would not."""
-    words = [processes.to_bytes(word) for word in command]
-    variables = {processes.to_bytes(name): processes.to_bytes(value) for name, value in environment.items()}
-    place = processes.to_bytes(folder)
-    if any(b"\0" in word for word in (*words, *variables, *variables.values(), place)):
-        raise ValueError("embedded null byte")
-    if any(not name or b"=" in name for name in variables):
-        raise ValueError("illegal environment variable name")
-    program = words[0]
-    paths = [program]
-    if b"/" not in program:
-        paths = [os.path.join(os.fsencode(folder), program) for folder in os.get_exec_path(dict(environment))]  # noqa: PTH118  # paths of bytes
-    return Request(token, paths, words, place, variables, log)
+    return bool(handles)

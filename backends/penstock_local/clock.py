@@ -23,7 +23,7 @@ class Clock:
         """When the next action is due; None without one."""
         return self._due[0][0] if self._due else None
 
-    def run(self) -> None:
-        """Do what is due."""
+    def run(self, do: Callable[[Callable[[], None]], None]) -> None:
+        """Have done what is due: `do` is given each action."""
         while self._due and self._due[0][0] <= time.monotonic():
-            heapq.heappop(self._due)[2]()
+            do(heapq.heappop(self._due)[2])

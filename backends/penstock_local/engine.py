@@ -6,6 +6,7 @@ Started on demand (see `wake`) or by hand: `python -m penstock_local.engine ROOT
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import selectors
 import signal
@@ -115,11 +116,8 @@ class Engine:
 
     def _work(self) -> bool:
         """The loop; False when another engine takes over what runs."""
-        self._schedule.attempts.keepers.begin()  # it comes up while we look
         self._sweep()
-        self._schedule.look()
-        # Of an earlier engine's steps run those that were adopted, and of ours none yet.
-        self._schedule.clean_up()
+        self._schedule.begin()
         while not self._leaving:
             self._schedule.begins = not self._gives_way()
             self._schedule.start_ready()
@@ -204,15 +202,15 @@ class Engine:
             with contextlib.suppress(BlockingIOError):
                 words = os.read(file, 65536)
             if file == self._pipe:
-                self._listen_to(words)
+                self._schedule.surely(functools.partial(self._listen_to, words))
         if not wake.is_pipe(self._layout, self._pipe):  # a step put something else in its place
             self._listen_again()
         if self._asked and not succession.is_awaited(self._layout):
             self._go_on_alone()
         if self._watching.poll.fileno() in woken:
-            self._watching.look()
-        self._schedule.attempts.reap()
-        self._clock.run()
+            self._schedule.surely(self._watching.look)
+        self._schedule.surely(self._schedule.attempts.reap)
+        self._clock.run(self._schedule.surely)
 
     def _listen_again(self) -> None:
         """Take the place where others look for us, and see what was put into the queue meanwhile."""

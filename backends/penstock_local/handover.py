@@ -10,26 +10,28 @@ import select
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from attrs import define, field, frozen
 
-from penstock_local import journal, keeper, logs
+from penstock_local import journal, keeper, logs, processes
 from penstock_local.baseline import STEP_UMASK
 from penstock_local.journal import Entries
 from penstock_local.watching import Watching
 
 _BEGIN = "import marshal; exec(marshal.loads(open(0, 'rb', closefd=False).read()))"
 _CHUNK = 65536
+_LONGEST_WAIT = 5.0
+"""Seconds in which a keeper takes something of a message; otherwise it is ended, and what it has is the engine's."""
 
 
 @frozen
 class Request:
     """A step as it is to be started: the files to try, arguments, folder, environment. The log is opened for it.
 
-    `doors` are those of the control group that it is to be in and of our own, see `memory`.
+    `door` is that of the control group that it is to be in, see `memory`.
     """
 
     token: str
@@ -38,18 +40,41 @@ class Request:
     folder: bytes
     environment: dict[bytes, bytes]
     log: Path
-    doors: Sequence[str] = ()
+    door: str | None = None
+    tries: int = 0
+    """How many keepers have died that were about to start it."""
+
+
+def request_of(token: str, command: Sequence[str], folder: str, environment: Mapping[str, str], log: Path) -> Request:
+    """A step's words as the kernel takes them. Raises ValueError when it would not."""
+    words = [processes.to_bytes(word) for word in command]
+    variables = {processes.to_bytes(name): processes.to_bytes(value) for name, value in environment.items()}
+    place = processes.to_bytes(folder)
+    if any(b"\0" in word for word in (*words, *variables, *variables.values(), place)):
+        raise ValueError("embedded null byte")
+    if any(not name or b"=" in name for name in variables):
+        raise ValueError("illegal environment variable name")
+    program = words[0]
+    paths = [program]
+    if b"/" not in program:
+        paths = [os.path.join(os.fsencode(folder), program) for folder in os.get_exec_path(dict(environment))]  # noqa: PTH118  # paths of bytes
+    return Request(token, paths, words, place, variables, log)
 
 
 @define(eq=False)
 class OwnKeeper:
-    """A keeper that this engine started. Of the `tokens` that it was handed, `open` are those that have not ended."""
+    """A keeper that this engine started. Of the `tokens` that it was handed, `open` are those that have not ended.
+
+    One that is `gone` has died and takes no more, nor does one that is `given_up`.
+    """
 
     process: subprocess.Popen[bytes]
     connection: socket.socket
     journal: Path
     tokens: set[str] = field(factory=set)
     open: dict[str, Request] = field(factory=dict)
+    gone: bool = False
+    given_up: bool = False
     _said: bytes = b""
 
     @classmethod
@@ -93,11 +118,23 @@ class OwnKeeper:
                 list(request.command),
                 request.folder,
                 request.environment,
-                list(request.doors),
+                [request.door] if request.door else [],
             )
             self._send(("spawn", request.token, *words), log)
         finally:
             os.close(log)
+
+    @property
+    def takes_more(self) -> bool:
+        """Whether steps can be handed to it now."""
+        return not (self.retired or self.gone or self.given_up or self.stopped)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a signal holds it up."""
+        with contextlib.suppress(ChildProcessError):  # it has died
+            return bool(os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WNOWAIT | os.WNOHANG))
+        return False
 
     @property
     def retired(self) -> bool:
@@ -106,7 +143,7 @@ class OwnKeeper:
 
     def gentle(self, token: str) -> None:
         """Ask for a step's pid, and let what is left of its group have its time of grace when it has ended."""
-        if token in self.open:
+        if token in self.open and not self.given_up:
             self._send(("gentle", token))
 
     def _send(self, words: tuple[Any, ...], file: int | None = None) -> None:
@@ -121,11 +158,17 @@ class OwnKeeper:
                 body = body[self.connection.send(body, socket.MSG_DONTWAIT) :]
 
     def _until_free(self) -> None:
-        """Wait until it takes more, and listen to it meanwhile. Raises OSError when it has died."""
+        """Wait until it takes more, and listen to it meanwhile. Raises OSError when it has died, or is to die."""
         poll = select.poll()
         poll.register(self.connection, select.POLLIN | select.POLLOUT)
-        while not any(found & select.POLLOUT for _, found in poll.poll()):
-            if not self._receive():
+        while True:
+            ready = poll.poll(_LONGEST_WAIT * 1000)
+            if any(found & select.POLLOUT for _, found in ready):
+                return
+            if not ready:
+                self.given_up = True
+                self.process.kill()
+            if self.given_up or not self._receive():
                 raise BrokenPipeError
 
     def _receive(self) -> bool:
@@ -157,14 +200,19 @@ class OwnKeeper:
         """Whether its process has ended. It is not reaped."""
         return bool(os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG))
 
-    def last_words(self) -> tuple[list[Any], Entries]:
-        """What a dead one said and noted to the last; its children are ours now. Raises OSError, TimeoutError."""
+    def last_words(self) -> list[Any]:
+        """What a dying one has said to the last; its children are ours now."""
         os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOWAIT)
-        said, _ = self.listen()
-        found, _ = journal.settled(self.journal, journal.PATIENCE, dead=True)
+        return self.listen()[0]
+
+    def last_entries(self) -> Entries:
+        """What a dead one has noted to the last. Raises OSError, TimeoutError."""
+        return journal.settled(self.journal, journal.PATIENCE, dead=True)[0]
+
+    def close(self) -> None:
+        """Let go of a dead one, which is reaped."""
         self.connection.close()
         self.process.wait()
-        return said, found
 
     def let_go(self) -> None:
         """Leave it alone: it goes on while it has children, and is not ours to wait for."""

@@ -6,7 +6,7 @@ the beginning, so that a full disk takes none of them away. The journal is locke
 that has become the step's program: once the lock is free, the journal says all there is to know.
 
 The engine starts it as `python -I -S` and hands it this file as code (see `handover`), so it imports nothing of ours
-and little of anything: it is up in some ten milliseconds.
+and little of anything: it is up in some ten milliseconds. Longer than 300 lines, because this file is all that it has.
 """
 
 from __future__ import annotations
@@ -61,7 +61,9 @@ class Keeper:
         self._devnull = os.open(os.devnull, os.O_RDWR)
         self._wakeups, wakeup = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
-        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        # Held up when its engine ends, it gets a SIGHUP from the kernel (POSIX, "orphaned process group").
+        for number in (signal.SIGCHLD, signal.SIGHUP):
+            signal.signal(number, lambda number, frame: None)
         self._note(record(KEEPER, "-", os.getpid(), FORMAT))
 
     def run(self) -> None:
@@ -160,11 +162,14 @@ class Keeper:
             self._note(record(STARTED, token, 0, f"{time.monotonic():.3f}"))
             where = "folder"
             os.chdir(folder)
-            where = "memory"
-            if doors:  # a child begins in the control group of its parent
-                _enter(doors[0])
             where = "command"
-            pid = self._execute(paths, command, env, log)
+            if doors:
+                pid, number, where = self._fork(paths, command, env, doors[0], log)
+                if where:
+                    os.waitpid(pid, 0)
+                    raise OSError(number, where)
+            else:
+                pid = self._execute(paths, command, env, log)
         except OSError as error:
             with contextlib.suppress(OSError):
                 os.pwrite(self._journal, record(FAILED, token, error.errno or 0, where), slot * RECORD)
@@ -175,8 +180,55 @@ class Keeper:
                 os.pwrite(self._journal, record(STARTED, token, pid, f"{time.monotonic():.3f}"), slot * RECORD)
         finally:
             os.chdir("/")
-            if doors:
-                _enter(doors[1])
+
+    def _fork(
+        self, paths: list[bytes], command: list[bytes], env: dict[bytes, bytes], door: str, log: int
+    ) -> tuple[int, int, str]:
+        """Run a program as `_execute` does, in a control group; returns its pid, and what went wrong about what.
+
+        The child alone goes through the door: a group too small for anything ends it, and not us. Raises OSError.
+        """
+        heard, told = os.pipe2(os.O_CLOEXEC)
+        try:
+            try:
+                pid = os.fork()
+                if not pid:
+                    self._become(paths, command, env, door, log, told)
+            finally:
+                os.close(told)
+            words = os.read(heard, RECORD).split()  # nothing, once it is the program or has been ended
+        finally:
+            os.close(heard)
+        return (pid, int(words[0]), words[1].decode()) if words else (pid, 0, "")
+
+    def _become(
+        self, paths: list[bytes], command: list[bytes], env: dict[bytes, bytes], door: str, log: int, told: int
+    ) -> None:
+        """Become a step's program, or tell why not and end."""
+        number, where = errno.ENOENT, "memory"
+        try:
+            os.setpgid(0, 0)
+            for file, place in ((self._devnull, 0), (log, 1), (log, 2)):
+                os.dup2(file, place)
+            for one in _OURS:
+                signal.signal(one, signal.SIG_DFL)
+            _enter(door)
+            where = "command"
+            for path in paths:
+                try:
+                    os.execve(path, command, env)
+                except OSError as error:
+                    if number == errno.ENOENT and error.errno not in (errno.ENOENT, errno.ENOTDIR):
+                        number = error.errno or 0
+            if number == errno.ENOMEM:  # of the group: it is not the machine's
+                where = "limit"
+        except OSError as error:
+            number = error.errno or 0
+        except MemoryError:
+            number, where = errno.ENOMEM, "limit"
+        finally:
+            os.write(told, f"{number} {where}".encode())
+            os._exit(1)
 
     def _execute(self, paths: list[bytes], command: list[bytes], env: dict[bytes, bytes], log: int) -> int:
         """Run the first program of `paths` that there is, in a group of its own; returns its pid. Raises OSError."""

@@ -7,67 +7,44 @@ which. Of a keeper that an earlier engine started there is the journal alone.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import select
+import signal
 import socket
 from collections.abc import Iterable
 from pathlib import Path
 
-from attrs import define, frozen
+from attrs import define, evolve
 
-from penstock_local import journal, processes
+from penstock_local import journal, neighbours, processes
+from penstock_local.events import Ended, Event, Failed, Started, error_of, event_of
 from penstock_local.handover import OwnKeeper, Request
 from penstock_local.journal import PATIENCE, Trace
 from penstock_local.layout import Layout
 from penstock_local.watching import Watching
 
 _STILLBORN = 3
-"""How many keepers in sequence may die before they say a word."""
+"""How many keepers in sequence may die before they say a word; then it is the machine's trouble."""
+TRIES = 3
+"""How many keepers may die while they start one step; then it is that step's failure."""
 
 
 class NoKeeper(Exception):
-    """No keeper comes up, so no step can be started; it is not the step's fault."""
+    """No keeper comes up, so no step can be started, for a reason; it is not the step's fault."""
 
-
-@frozen
-class Started:
-    """A step's process runs; `parent` is the keeper that will note its end, or this engine."""
-
-    token: str
-    pid: int
-    parent: int
-
-
-@frozen
-class Failed:
-    """A step could not be started."""
-
-    token: str
-    error: OSError
-
-
-@frozen
-class Ended:
-    """A step's process has ended with this exit code (negative: the signal)."""
-
-    token: str
-    code: int
-
-
-@frozen
-class Lost:
-    """A step whose keeper died as the engine before us had: nobody can know how it ends."""
-
-    token: str
-
-
-Event = Started | Failed | Ended | Lost
+    def __init__(self, reason: OSError) -> None:
+        super().__init__(f"cannot start the keeper of steps: {reason}")
+        self.reason = reason
 
 
 @define(eq=False)
 class _Left:
-    """A keeper of an earlier engine, or what is left of one. Of its steps, `open` are those that have not ended."""
+    """A keeper of an earlier engine, or what is left of one. Of its steps, `open` are those that have not ended.
+
+    `tokens` are of the steps of which its journal alone knows.
+    """
 
     journal: Path
     tokens: set[str]
@@ -95,6 +72,11 @@ class Keepers:
         return {own.process.pid for own in self._own}
 
     @property
+    def stopped(self) -> set[int]:
+        """Those of them that a signal holds up."""
+        return {own.process.pid for own in self._own if own.stopped}
+
+    @property
     def waits_for_left(self) -> bool:
         """Whether a keeper of an earlier engine has steps, whose death nobody tells us."""
         return any(left.open for left in self._left)
@@ -105,12 +87,12 @@ class Keepers:
 
     def _current(self) -> OwnKeeper:
         for own in self._own:
-            if not own.retired:
+            if own.takes_more:
                 return own
         try:
             own = OwnKeeper.start(self._layout.root, self._place / secrets.token_hex(4))
         except OSError as error:
-            raise NoKeeper(f"cannot start the keeper of steps: {error}") from None
+            raise NoKeeper(error) from None
         self.poll.register(own.connection, select.EPOLLIN)
         self._own.append(own)
         return own
@@ -127,7 +109,7 @@ class Keepers:
     # Hearing of them
 
     def hear(self) -> list[Event]:
-        """What happened to steps since the last time. Raises OSError, TimeoutError, NoKeeper."""
+        """What happened to steps since the last time. Raises OSError, TimeoutError; then ask again, nothing is lost."""
         for own in list(self._own):
             said, lives = own.listen()
             self._take_in(own, said)
@@ -159,37 +141,58 @@ class Keepers:
             if word == "started":
                 self._events.append(Started(token, number, own.process.pid))
             elif own.open.pop(token, None) is not None:
-                self._events.append(Ended(token, number) if word == "ended" else Failed(token, _error(number, *where)))
+                self._events.append(
+                    Ended(token, number) if word == "ended" else Failed(token, error_of(number, *where))
+                )
 
     def _bury(self, own: OwnKeeper) -> None:
-        """A keeper of ours has died: what it was the parent of is ours now, what it never started goes to another."""
-        self.poll.unregister(own.connection)
-        said, found = own.last_words()
-        self._take_in(own, said)
-        self._own.remove(own)
-        self._left.append(_Left(own.journal, own.tokens, set()))
-        if not found.keeper:
-            self._stillborn += 1
-            if self._stillborn >= _STILLBORN:
-                raise NoKeeper("the keeper of steps does not start")
-        self.begin()
+        """A keeper of ours has died: what it was the parent of is ours now, what it never started goes to another.
+
+        Raises OSError, TimeoutError; it is then as good as not buried, and is to be buried later.
+        """
+        if not own.gone:
+            own.gone = True
+            self.poll.unregister(own.connection)  # it would wake us until it is buried
+        self._take_in(own, own.last_words())
+        found = own.last_entries()
         known = {trace.pid for trace in found.traces.values()} | self.pids
-        for token, request in own.open.items():
-            trace = found.traces.get(token)
-            if trace is not None and trace.starting:
+        for token, trace in found.traces.items():
+            if trace.starting and token in own.open:
                 trace.pid = processes.inherited(token, known)
-            if trace is not None and not trace.starting:
-                self._events.append(event_of(token, trace, os.getpid()))
-                continue
+        own.close()
+        self._own.remove(own)
+        self._stillborn += not found.keeper
+        begun = {token for token, trace in found.traces.items() if not trace.starting}
+        self._left.append(_Left(own.journal, own.tokens - (own.open.keys() - begun), set()))
+        self._events += [event_of(token, found.traces[token], os.getpid()) for token in own.open if token in begun]
+        for number, request in enumerate(one for token, one in own.open.items() if token not in begun):
+            self._hand_on(evolve(request, tries=request.tries + (number == 0)))  # it went about the first
+
+    def _hand_on(self, request: Request) -> None:
+        """Have another keeper start what one never started that has died."""
+        error: OSError | ValueError
+        if request.tries >= TRIES:
+            error = ValueError(f"what starts steps died {request.tries} times before it had started this one")
+        elif self._stillborn >= _STILLBORN:
+            error = OSError(errno.ENOMEM, "what starts steps ends before it says a word")
+        else:
             try:
                 self.spawn(request)
-            except OSError as error:
-                self._events.append(Failed(token, error))
+            except NoKeeper as no:
+                error = no.reason
+            except OSError as own:
+                error = own
+            else:
+                return
+        self._events.append(Failed(request.token, error))
 
     def _look_at(self, left: _Left) -> None:
         try:
             kept = journal.is_kept(left.journal)
-            traces = journal.read(left.journal).traces
+            found = journal.read(left.journal)
+            traces = found.traces
+            if kept:
+                _rouse(found.keeper)
         except FileNotFoundError:  # somebody cleared it away
             kept, traces = False, {}
         for token in sorted(left.open):
@@ -207,13 +210,17 @@ class Keepers:
         """
         known = {own.journal for own in self._own}
         traces: dict[str, tuple[Trace, int]] = {}
+        found_left: list[_Left] = []
         for path in sorted(set(self._place.iterdir()) - known):
+            _rouse(journal.read(path).keeper)
             found, kept = journal.settled(path, PATIENCE)
             for token, trace in found.traces.items():
                 if token not in traces or traces[token][0].starting:  # what it did not begin another may have
                     traces[token] = trace, found.keeper if kept else 0
             runs = {token for token, trace in found.traces.items() if trace.runs}
-            self._left.append(_Left(path, set(found.traces), runs if kept else set()))
+            found_left.append(_Left(path, set(found.traces), runs if kept else set()))
+        seen = {left.journal for left in found_left}
+        self._left = [left for left in self._left if left.journal not in seen] + found_left
         return traces
 
     def note_end(self, token: str, code: int) -> None:
@@ -254,17 +261,7 @@ class Keepers:
         os.close(self._folder)
 
 
-def event_of(token: str, trace: Trace, parent: int) -> Event:
-    """What a journal says of a step whose process, if it runs, is a child of `parent`; nobody's when that is 0."""
-    if trace.error is not None:
-        return Failed(token, _error(trace.error, trace.where))
-    if trace.code is not None:
-        return Ended(token, trace.code)
-    return Started(token, trace.pid, parent) if parent else Lost(token)
-
-
-def _error(number: int, where: str) -> OSError:
-    """What went wrong at the start of a step. `where` is what it was about: command, folder, log, journal, fork."""
-    error = OSError(number, os.strerror(number))
-    error.filename = None if where in ("command", "fork") else where
-    return error
+def _rouse(pid: int) -> None:
+    """Let a keeper of an earlier engine go on that a signal holds up: it is nobody's who would."""
+    if pid and processes.is_stopped(pid) and neighbours.is_one(pid):
+        processes.signal_child(pid, signal.SIGCONT)

@@ -33,6 +33,9 @@ def problems(pipeline: Pipeline, options: LocalOptions) -> Iterator[Problem]:
                 message=f"this target reads paths and file:// only, not {scheme}://",
                 path=("parameters", name, "default"),
             )
+    for path, _, resources in _asking(pipeline):
+        if resources is not None and 0 < (resources.memory or 0) < memory.LEAST:
+            yield _too_small(resources.memory or 0, (*path, "resources", "memory"))
     for code, message, path in (*_differences(pipeline, options), *_shown_secrets(pipeline)):
         yield Problem(severity="error" if options.strict else "warning", code=code, message=message, path=path)
 
@@ -43,12 +46,24 @@ def scheme_of(text: str) -> str:
     return found[1].lower() if found else ""
 
 
+def _too_small(size: int, path: Path) -> Problem:
+    text = bytes_text(size)
+    number = re.match(r"\d+", text)
+    meant = f"{number[0]}Mi" if number and len(number[0]) <= 4 else "512Mi"
+    asked = f"{text} bytes" if text.isdigit() else text
+    message = f"{asked} of memory is too little for anything to begin"
+    return Problem("memory_too_small", message, path, hint=f"did you mean `{meant}`?")
+
+
+def _asking(pipeline: Pipeline) -> Iterator[tuple[Path, str | None, Resources | None]]:
+    """Where a pipeline asks for an image and for resources."""
+    yield ("defaults",), pipeline.defaults.image, pipeline.defaults.resources
+    for name, step in pipeline.steps.items():
+        yield ("steps", name), step.image, step.resources
+
+
 def _differences(pipeline: Pipeline, options: LocalOptions) -> Iterator[tuple[str, str, Path]]:
-    places: list[tuple[Path, str | None, Resources | None]] = [
-        (("defaults",), pipeline.defaults.image, pipeline.defaults.resources)
-    ]
-    places += [(("steps", name), step.image, step.resources) for name, step in pipeline.steps.items()]
-    for path, image, resources in places:
+    for path, image, resources in _asking(pipeline):
         if image is not None:
             yield "image_ignored", f"the image `{image}` is noted and not used on this target", (*path, "image")
         if resources is not None:
@@ -73,7 +88,7 @@ def _beyond(resources: Resources, options: LocalOptions) -> Iterator[tuple[str, 
     slots = options.slots or os.cpu_count() or 1
     if resources.cpu is not None and resources.cpu > slots:
         yield "cpu", "resources_clipped", f"{resources.cpu} cores are more than the {slots} here; clipped to them"
-    if resources.memory:
+    if resources.memory and resources.memory >= memory.LEAST:
         there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         asked, shown = bytes_text(resources.memory), f"{there / 2**30:.1f}Gi"
         if not memory.can_limit():

@@ -17,6 +17,8 @@ from pathlib import Path
 
 from attrs import evolve, frozen
 
+LEAST = 1 << 20
+"""Bytes: under some 400 KiB the kernel ends a shell before it has begun (measured with kernel 6.18, version 1)."""
 _MOUNTS = Path("/proc/self/mounts")
 _GROUPS = Path("/proc/self/cgroup")
 
@@ -45,9 +47,9 @@ class Group:
     kind: _Kind
 
     @property
-    def doors(self) -> tuple[str, str]:
-        """The files to which a process writes `0` to be in the group from then on, and to be back in its own."""
-        return str(self.folder / "cgroup.procs"), str(self.home / "cgroup.procs")
+    def door(self) -> str:
+        """The file to which a process writes `0` to be in the group from then on."""
+        return str(self.folder / "cgroup.procs")
 
     def set(self, size: int) -> None:
         """Make the group, and let what is in it have so many bytes, swap included. Raises OSError."""
@@ -81,14 +83,14 @@ class Memory:
         self._prefix = f"penstock-{hashlib.sha256(os.fsencode(root)).hexdigest()[:12]}-"
         self._place = _place()
 
-    def limit(self, token: str, size: int) -> tuple[str, str] | None:
-        """Make the group of an attempt that may have so many bytes; returns its doors, None where there can be none."""
+    def limit(self, token: str, size: int) -> str | None:
+        """Make the group of an attempt that may have so many bytes; returns its door, None where there can be none."""
         group = self.group(token)
         if group is None:
             return None
         with contextlib.suppress(OSError):
             group.set(size)
-            return group.doors
+            return group.door
         group.remove()
         return None
 
@@ -148,7 +150,7 @@ def _is_usable(place: Group) -> bool:
     tried = evolve(place, folder=place.folder / f"penstock-{secrets.token_hex(8)}")
     try:
         tried.set(1 << 30)
-        return os.access(tried.doors[0], os.W_OK)
+        return os.access(tried.door, os.W_OK)
     except OSError:
         return False
     finally:

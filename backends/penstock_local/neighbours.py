@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 
 from penstock import locks
+from penstock_local.troubles import is_machines
 
 _MODULES = (b"penstock_local.engine", b"penstock_local.keeper")
 _LOCKS = ("engine.lock", "engine.next")
@@ -18,12 +19,17 @@ _JOURNALS = "keepers"
 
 
 def is_one(pid: int) -> bool:
-    """Whether a process is an engine or a keeper, or the shell that is about to become an engine."""
+    """Whether a process is an engine or a keeper, or the shell that is about to become an engine.
+
+    Raises OSError for trouble of this machine: what is not known is no reason to end it.
+    """
     try:
         with open(f"/proc/{pid}/cmdline", "rb", buffering=0) as file:  # noqa: PTH123  # the path is text, and it is read often
             words = file.read(1 << 16).split(b"\0")
         return any(module in words for module in _MODULES) and _holds_a_lock(pid)
-    except OSError:  # it has ended, or is another user's
+    except OSError as error:  # it has ended, or is another user's
+        if is_machines(error):
+            raise
         return False
 
 

@@ -21,6 +21,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from penstock_local import neighbours
+from penstock_local.troubles import is_machines
 
 TOKEN = "PENSTOCK_STEP_TOKEN"
 """The environment variable that tells a step's processes from all others. The engine sets it last."""
@@ -91,11 +92,16 @@ def inherited(token: str, known: set[int]) -> int:
 
 
 def token_of(pid: int) -> str | None:
-    """The token of a process; None when it has none, has ended or is between two programs."""
+    """The token of a process; None when it has none, has ended or is between two programs.
+
+    Raises OSError for trouble of this machine, as everything here that looks at processes.
+    """
     try:
         with open(f"/proc/{pid}/environ", "rb", buffering=0) as file:  # noqa: PTH123  # the path is text, and it is read often
             data = file.read(1 << 22)
-    except OSError:
+    except OSError as error:
+        if is_machines(error):  # what is not known is not nobody's
+            raise
         return None
     for entry in data.split(b"\0"):
         if entry.startswith(_MARK):
@@ -132,9 +138,16 @@ def signal_tokens(
     handles: dict[int, int] = {}
     # What is to be killed is stopped first, and looked for until nothing new is found: what was made meanwhile is
     # seen, and no parent goes before its children are known as such.
-    while _find_more(handles, tokens, also, logs) and number == signal.SIGKILL:
-        _send(handles.values(), signal.SIGSTOP)
-    _send(handles.values(), number)
+    try:
+        while _find_more(handles, tokens, also, logs) and number == signal.SIGKILL:
+            _send(handles.values(), signal.SIGSTOP)
+        _send(handles.values(), number)
+    except BaseException:
+        if number == signal.SIGKILL:  # there may be more of them than files can be open: the next try has fewer to find
+            _send(handles.values(), number)
+        for handle in handles.values():
+            os.close(handle)
+        raise
     return list(handles.values())
 
 
@@ -208,10 +221,23 @@ def _pids() -> list[int]:
     return [int(name) for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208  # hundreds of names
 
 
+def is_stopped(pid: int) -> bool:
+    """Whether a signal holds a process up."""
+    return _stat(pid)[0] == b"T"
+
+
 def _parent(pid: int) -> int:
+    return int(_stat(pid)[1])
+
+
+def _stat(pid: int) -> list[bytes]:
+    """State, parent and more of a process; of none when it has ended."""
     try:
         with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:  # noqa: PTH123  # the path is text, and it is read often
             # The name in the middle is in parentheses and may hold anything.
-            return int(file.read(4096).rpartition(b")")[2].split()[1])
-    except (OSError, IndexError):
-        return -1
+            found = file.read(4096).rpartition(b")")[2].split()
+    except OSError as error:
+        if is_machines(error):
+            raise
+        found = []
+    return found or [b"", b"-1"]

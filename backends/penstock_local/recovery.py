@@ -10,9 +10,9 @@ from attrs import frozen
 
 from penstock_local import processes
 from penstock_local.attempts import Attempts
+from penstock_local.events import Ended, Event, Lost, Started, event_of
 from penstock_local.jobs import Step
 from penstock_local.journal import Trace
-from penstock_local.keepers import Ended, Event, Lost, Started, event_of
 
 PATIENCE = 10.0
 """Seconds that killed processes have to disappear."""
@@ -40,14 +40,15 @@ def recover(attempts: Attempts, steps: Iterable[Step], left: Mapping[str, Path])
     for step, fate in fates:
         if isinstance(fate.event, Started):
             attempts.adopt(step, fate.event)
-        elif isinstance(fate.event, Ended):
-            attempts.keepers.note_try(step.token)
     gone = left.keys() - attempts.steps.keys()
     unknown = gone - found.keys()
     _end({token: left[token] for token in gone & found.keys()})
     if unknown and _end({token: left[token] for token in unknown}):
         # Somebody took the journal away, or there was none yet when they were started.
         fates = [(step, Fate(Lost(step.token)) if step.token in unknown else fate) for step, fate in fates]
+    for step, fate in fates:  # at the end: what is not done for want of something is done again, and no try
+        if isinstance(fate.event, Ended):
+            attempts.keepers.note_try(step.token)
     return fates
 
 

@@ -6,6 +6,8 @@ Longer than 300 lines, because every way of a step from waiting to its end is to
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,9 +18,10 @@ from penstock.errors import PenstockError
 from penstock_local import failures, queue, recovery, steps
 from penstock_local.attempts import Attempts
 from penstock_local.clock import Clock
+from penstock_local.events import Ended, Failed, Started
 from penstock_local.intake import JobUnreadable, read_job
 from penstock_local.jobs import Job, Step
-from penstock_local.keepers import Ended, Failed, NoKeeper, Started
+from penstock_local.keepers import NoKeeper
 from penstock_local.layout import Layout
 from penstock_local.lending import Lending
 from penstock_local.memory import Memory
@@ -44,7 +47,7 @@ class Schedule:
         self.jobs: dict[int, Job] = {}
         self.attempts = Attempts(layout, clock, self)
         self.idle = LocalOptions().idle
-        self.takes = self.begins = True
+        self.takes = self.begins = self.ready = True
         self._layout = layout
         self._clock = clock
         self.preparation = Preparation(layout, ring, self._on_prepared)
@@ -57,12 +60,13 @@ class Schedule:
         self._slots = Slots()
         self._lending = Lending(layout, clock, self._slots)
         self._grace = LocalOptions().grace
-        self._put_off = 0
+        self._put_off: list[Callable[[], None]] = []
+        self._taken_over: tuple[list[Step], dict[str, Path]] = [], {}
 
     @property
     def busy(self) -> bool:
         """Whether there are unfinished jobs, or folders that are still being removed."""
-        return bool(self.jobs) or self.preparation.busy
+        return bool(self.jobs) or self.preparation.busy or not self.ready
 
     @property
     def quiet(self) -> bool:
@@ -74,15 +78,25 @@ class Schedule:
 
     def look(self) -> None:
         """Take in the jobs that are new and the cancellations that were asked for. Raises sqlite3.Error, OSError."""
-        try:
-            self._look()
-        except (OSError, PenstockError, sqlite3.Error) as error:
-            self._pause_for(error, self.look)
+        self.surely(self._look)
+
+    def begin(self) -> None:
+        """Look for the first time, and remove what attempts of an earlier engine left. Raises as `look`."""
+        with contextlib.suppress(NoKeeper):  # it comes up while we look, and is tried again with the first step
+            self.attempts.keepers.begin()
+        self.surely(self._begin)
+
+    def _begin(self) -> None:
+        """Of an earlier engine's steps run those that were adopted, and of ours none yet."""
+        self.ready = False
+        self._look()
+        self.preparation.clean_up(self.attempts.steps.values())
+        self._memory.sweep()
+        self.ready = True
 
     def _look(self) -> None:
         self._adopt(queue.settings(self.notes.database))
-        begun: list[Step] = []
-        left: dict[str, Path] = {}
+        begun, left = self._taken_over
         met: Exception | None = None
         for row in queue.jobs_after(self.notes.database, self._last) if self.takes else ():
             try:
@@ -94,12 +108,13 @@ class Schedule:
             self._last = row["seq"]
             left |= {item["token"]: self._layout.log_of(row["id"], item["name"]) for item in rows if item["token"]}
         fates = recovery.recover(self.attempts, begun, left) if left else []
+        self._taken_over = [], {}
         for seq in queue.cancel_asked(self.notes.database):
             if seq in self.jobs and not self.jobs[seq].canceled:
                 self._cancel(self.jobs[seq])
         for step, fate in fates:
             if not step.ended:
-                self._go_on(step, fate)
+                self.surely(functools.partial(self._go_on, step, fate))
         self._lending.look(self.attempts.steps)
         if met is not None:
             raise met
@@ -189,7 +204,7 @@ class Schedule:
         Raises sqlite3.Error.
         """
         self.preparation.collect()
-        while not self._pause.left:
+        while self.ready and not self._pause.left:
             while self.begins and (step := self._slots.next(self.attempts.token)):
                 self.preparation.start(step)
             for step, _ in self._prepared:
@@ -201,6 +216,8 @@ class Schedule:
             for step, prepared in noted:
                 self._spawn(step, prepared)
             if not self.notes.any:
+                if not self._put_off and not self.preparation.busy:
+                    self._pause.over()
                 return
 
     def _flush(self) -> bool:
@@ -219,13 +236,23 @@ class Schedule:
         """Start nothing for a while for trouble of the machine, and then do something. Raises any other error."""
         if not is_machines(error):
             raise error
-        self._put_off += 1
+        self._put_off.append(then)
 
         def go_on() -> None:
-            self._put_off -= 1
-            then()
+            self._put_off.remove(then)
+            self.surely(then)
 
         self._clock.later(self._pause.begin(error), go_on)
+
+    def surely(self, act: Callable[[], None]) -> None:
+        """Do something, and where the machine does not let us, do it again later. Raises any other error."""
+        try:
+            act()
+        except (OSError, PenstockError, sqlite3.Error) as error:
+            if not is_machines(error):
+                raise
+            if act not in self._put_off:
+                self._pause_for(error, act)
 
     def _put_back(self, step: Step, error: Exception) -> None:
         """Let a step wait that the machine could not start: it has not begun, and nothing is counted."""
@@ -261,9 +288,9 @@ class Schedule:
             return
         step.command, step.environment = start.command, start.environment
         asked = step.plan.get("memory")
-        doors = (asked and self._memory.limit(step.token, asked)) or ()
+        door = self._memory.limit(step.token, asked) if asked else None
         try:
-            self.attempts.start(step, start.command, start.folder, start.environment, log, doors)
+            self.attempts.start(step, start.command, start.folder, start.environment, log, door)
         except (OSError, ValueError) as error:
             self.not_started(step, error)
             return
@@ -282,6 +309,8 @@ class Schedule:
 
     def not_started(self, step: Step, error: OSError | ValueError) -> None:
         """An attempt has no process and will have none."""
+        if step.plan.get("memory"):
+            self._memory.settle(step.token)
         if is_machines(error) and not step.job.canceled:
             self.notes.waiting(step)
             self._put_back(step, error)
@@ -364,11 +393,6 @@ class Schedule:
                 self.attempts.stop(step.token, "canceled", self._grace)
             elif not step.ended:
                 self._end_step(step, "canceled")
-
-    def clean_up(self) -> None:
-        """Remove what attempts of an earlier engine left, but of those that still run."""
-        self.preparation.clean_up(self.attempts.steps.values())
-        self._memory.sweep()
 
     def leave(self, orderly: bool) -> None:
         """End in order: end every child, and note that nothing is left of the attempts cut short; they do not count.

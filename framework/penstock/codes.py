@@ -171,6 +171,7 @@ image_ignored TargetUnsupported: The target notes the image and does not use it.
 cpu_ignored TargetUnsupported: The target notes how many cores a step asks for, and its machines decide.
 gpu_ignored TargetUnsupported: The target notes GPUs and does not give them out.
 memory_ignored TargetUnsupported: The target notes how much memory a step asks for, and neither keeps nor limits it.
+memory_too_small TargetUnsupported: So little memory is asked for that nothing can begin with it.
 sensitive_unsupported TargetUnsupported: The target would show a sensitive value to others; use one that keeps secrets.
 sensitive_in_command TargetUnsupported: Others can see a step's arguments; pass the sensitive value through `env`.
 resources_clipped TargetUnsupported: More is asked than the target has; it gives what it has.
