@@ -37,8 +37,8 @@ from penstock_local.schedule import Schedule
 
 _PATIENCE = 60.0
 """Seconds to wait for others that write to the queue; to give up would end every step."""
-_LONGEST_SLEEP = 3600.0
-"""Seconds; timers of the system overflow after some weeks."""
+_LONGEST_SLEEP = 2.0
+"""Seconds. Somebody may have moved the root, or put something else where others wake us: they wait longer than that."""
 
 
 class Engine:
@@ -236,7 +236,7 @@ def _note(layout: Layout, line: str) -> None:
     """A line in the engine's log of what went wrong, and its time."""
     with contextlib.suppress(OSError):
         _say(line)
-        os.utime(layout.log)  # a full disk takes no line, and `heal` looks at the time
+        os.utime(layout.log, follow_symlinks=False)  # a full disk takes no line, and `heal` looks at the time
 
 
 def main(arguments: Sequence[str]) -> int:

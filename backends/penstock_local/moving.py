@@ -17,7 +17,7 @@ def has_moved(layout: Layout, lock: int) -> bool:
     Raises OSError.
     """
     try:
-        return not os.path.samestat(os.stat(layout.lock), os.fstat(lock))  # noqa: PTH116  # after every step
+        return not os.path.samestat(os.lstat(layout.lock), os.fstat(lock))
     except (FileNotFoundError, NotADirectoryError):
         return True
 

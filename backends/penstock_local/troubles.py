@@ -13,7 +13,9 @@ import sqlite3
 import time
 
 from penstock.errors import TargetUnavailable
+from penstock.opening import open_file
 from penstock.text import printable
+from penstock_local import places
 from penstock_local.layout import Layout
 
 _ERRORS = frozenset((errno.EAGAIN, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ENOSPC))
@@ -65,8 +67,7 @@ class Pause:
         self._rest = 0.0
         self._until = 0.0
         # It stays open: there may be no open file left to be had.
-        flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        self._note = os.open(layout.trouble, flags, 0o600)
+        self._note = places.open_ours(layout.trouble, os.O_WRONLY | os.O_CREAT)
         self._write("")
 
     @property
@@ -97,9 +98,13 @@ class Pause:
 def noted(layout: Layout) -> TargetUnavailable | None:
     """What to say of an engine that listens and waits for its machine; None when it does not."""
     try:
-        why = layout.trouble.read_bytes().decode("utf-8", "replace").strip()
+        note = open_file(layout.trouble)
     except OSError:
         return None
+    try:
+        why = printable(os.pread(note, _SIZE, 0).decode("utf-8", "replace").strip())
+    finally:
+        os.close(note)
     if not why:
         return None
     message = f"the engine of `{layout.root}` waits for this machine: {why}; it goes on by itself when that is over"
