@@ -32,6 +32,7 @@ from penstock_local import (
     wake,
 )
 from penstock_local.clock import Clock
+from penstock_local.keepers import NoKeeper
 from penstock_local.layout import Layout
 from penstock_local.schedule import Schedule
 
@@ -59,7 +60,7 @@ class Engine:
         self._wakeups, self._wakeup = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._database = database.connect(layout, _PATIENCE)
         self._take()
-        self._schedule = Schedule(layout, self._database, self._clock, self._ring)
+        self._schedule = Schedule(layout, self._database, self._clock, self._ring, lock)
         self._idle_since = time.monotonic()
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._wakeups, selectors.EVENT_READ)
@@ -101,6 +102,10 @@ class Engine:
         orderly = False
         try:
             orderly = self._work()
+        except (OSError, sqlite3.Error, NoKeeper):
+            if not moving.has_moved(self._layout, self._lock):
+                raise
+            self._moved = orderly = True
         finally:
             if self._pipe >= 0:
                 os.close(self._pipe)
