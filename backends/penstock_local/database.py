@@ -130,6 +130,16 @@ def _migrate(layout: Layout, database: sqlite3.Connection) -> None:
     database.execute(f"PRAGMA user_version = {VERSION}")
 
 
+def wait(database: sqlite3.Connection, seconds: float) -> None:
+    """Wait so long from now on for others that write to the queue."""
+    database.execute(f"PRAGMA busy_timeout = {round(seconds * 1000)}")
+
+
+def writer(queue: Path) -> str:
+    """Who writes to a queue, in words; empty when the machine does not say."""
+    return locks.holder(queue.with_name(queue.name + "-shm"), _WRITE_LOCK)
+
+
 @contextlib.contextmanager
 def opened(layout: Layout) -> Iterator[sqlite3.Connection]:
     """The queue for a moment. Whatever SQLite or the machine says against it is a TargetUnavailable."""
@@ -196,7 +206,7 @@ def _unavailable(path: Path, error: sqlite3.Error) -> TargetUnavailable:
     elif "readonly" in why or "unable to open" in why:
         why = "it cannot be written"
     elif "locked" in why:
-        by = locks.holder(path.with_name(path.name + "-shm"), _WRITE_LOCK)
+        by = writer(path)
         return TargetUnavailable(f"the queue `{path}` is busy{by and f', {by} writes it'}; try again", code="lock_held")
     return TargetUnavailable(
         f"cannot use the queue `{path}`: {why}; free some space or give the target a `root` that can be written",

@@ -37,7 +37,9 @@ from penstock_local.layout import Layout
 from penstock_local.schedule import Schedule
 
 _PATIENCE = 60.0
-"""Seconds to wait for others that write to the queue; to give up would end every step."""
+"""Seconds to wait for others that write to the queue, before the loop begins."""
+_MOMENT = 0.5
+"""Seconds to wait for them in the loop, which has to hear of other things; then it pauses and tries again."""
 _LONGEST_SLEEP = 2.0
 """Seconds. Somebody may have moved the root, or put something else where others wake us: they wait longer than that."""
 
@@ -61,6 +63,7 @@ class Engine:
         self._database = database.connect(layout, _PATIENCE)
         self._take()
         self._schedule = Schedule(layout, self._database, self._clock, self._ring, lock)
+        database.wait(self._database, _MOMENT)
         self._idle_since = time.monotonic()
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._wakeups, selectors.EVENT_READ)
@@ -173,7 +176,7 @@ class Engine:
         place = moving.place_of(self._lock)
         if place is not None:
             self._database.close()
-            self._database = self._schedule.notes.database = database.connect(place, _PATIENCE)
+            self._database = self._schedule.notes.database = database.connect(place, _MOMENT)
 
     def _left_to_idle(self) -> float:
         return self._idle_since + self._schedule.idle - time.monotonic()

@@ -11,7 +11,6 @@ from pathlib import Path
 from penstock import trust
 from penstock.contract.target import Target
 from penstock.errors import ConfigInvalid, TargetUnavailable
-from penstock.opening import SWAPPED
 
 
 class Layout:
@@ -121,7 +120,7 @@ def unusable(path: Path, error: OSError) -> TargetUnavailable:
     todo = "check its permissions, or give the target a `root` that can be written"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         todo = "free some space"
-    elif error.errno in (*SWAPPED, errno.EEXIST):
+    elif error.errno in (errno.ELOOP, errno.EINVAL, errno.EISDIR, errno.EEXIST):
         todo = "something else lies in its place, which is to be moved away"
     return TargetUnavailable(
         f"cannot use `{where}`: {why}; {todo}",

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from penstock.errors import PenstockError
-from penstock_local import binding, failures, moving, queue, recovery, steps
+from penstock_local import binding, database, failures, moving, queue, recovery, steps
 from penstock_local.attempts import Attempts
 from penstock_local.clock import Clock
 from penstock_local.intake import JobUnreadable, read_job
@@ -40,7 +40,7 @@ class Schedule:
     """
 
     def __init__(
-        self, layout: Layout, database: sqlite3.Connection, clock: Clock, ring: Callable[[], None], lock: int
+        self, layout: Layout, connection: sqlite3.Connection, clock: Clock, ring: Callable[[], None], lock: int
     ) -> None:
         self.jobs: dict[int, Job] = {}
         self.attempts = Attempts(layout, clock, self)
@@ -51,7 +51,7 @@ class Schedule:
         self._ring = ring
         self._clock = clock
         self.preparation = Preparation(layout, ring, self._on_prepared)
-        self.notes = Notes(database, self.preparation.forget)
+        self.notes = Notes(connection, self.preparation.forget)
         self._last = 0
         self._prepared: list[tuple[Step, Prepared]] = []
         self._noted: list[tuple[Step, Prepared]] = []
@@ -412,7 +412,8 @@ class Schedule:
                 if self.attempts.end_all(PATIENCE):
                     for step in cut:
                         self.notes.waiting(step)
-                    self._flush()
-                    self.attempts.keepers.remove_all()
+                    database.wait(self.notes.database, PATIENCE)
+                    if self._flush():  # else the journals say it
+                        self.attempts.keepers.remove_all()
         finally:
             self.attempts.keepers.close()
