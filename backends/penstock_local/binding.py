@@ -28,6 +28,7 @@ CREATE TABLE IF NOT EXISTS root (
     lock TEXT NOT NULL
 )
 """
+_MOVED = "CREATE TABLE IF NOT EXISTS moved (id INTEGER PRIMARY KEY CHECK (id = 1), noticed REAL NOT NULL)"
 
 
 @frozen
@@ -80,6 +81,9 @@ def take(layout: Layout, database: sqlite3.Connection) -> None:
         )
         for row in queue.jobs_after(database, 0):
             _lose(database, row, message)
+    if noted is not None and noted.path != here.path:
+        database.execute(_MOVED)
+        database.execute("REPLACE INTO moved VALUES (1, ?)", (time.monotonic(),))
     database.execute(_TABLE)
     database.execute("REPLACE INTO root VALUES (1, ?, ?, ?, ?)", (here.path, here.device, here.inode, here.lock))
 
@@ -89,14 +93,28 @@ def is_taken(layout: Layout, database: sqlite3.Connection) -> bool:
     return _noted(database) == _here(layout)
 
 
+def moved(database: sqlite3.Connection) -> float:
+    """When somebody first found the root at its present place, in monotonic seconds; 0.0 if it always was there.
+
+    What was started before that was given paths of another place. Raises sqlite3.Error.
+    """
+    row = _row(database, "SELECT noticed FROM moved")
+    return float(row[0]) if row else 0.0
+
+
 def _noted(database: sqlite3.Connection) -> _Root | None:
+    row = _row(database, "SELECT path, device, inode, lock FROM root")
+    return _Root(*row) if row else None
+
+
+def _row(database: sqlite3.Connection, query: str) -> sqlite3.Row | None:
     try:
-        row = database.execute("SELECT path, device, inode, lock FROM root").fetchone()
+        row: sqlite3.Row | None = database.execute(query).fetchone()
     except sqlite3.OperationalError as error:
         if "no such table" not in str(error):
             raise
         return None  # a queue from before there were such notes, or a new one
-    return _Root(*row) if row else None
+    return row
 
 
 def _here(layout: Layout) -> _Root:

@@ -11,12 +11,15 @@ from pathlib import Path
 
 from penstock import locks
 from penstock.errors import TargetUnavailable
-from penstock_local import environments, ownership, request
+from penstock.opening import open_file
+from penstock_local import environments, ownership, places, request
 from penstock_local.layout import Layout, unusable
 
 VERSION = 2
 _WRITE_LOCK = 120
 """The byte of the file `-shm` that whoever writes has locked: `WAL_WRITE_LOCK` in SQLite's file format."""
+_BESIDE = ("-wal", "-shm", "-journal")
+"""How the names of the files end that SQLite keeps beside the queue's."""
 _SETTINGS = """
 CREATE TABLE IF NOT EXISTS settings (
     id INTEGER PRIMARY KEY CHECK (id = 1),
@@ -64,11 +67,12 @@ def connect(layout: Layout, patience: float = 10.0) -> sqlite3.Connection:
 
     Another user's is only read. Raises sqlite3.Error or OSError; see `opened`.
     """
+    places.refuse_others(layout.queue, *(layout.queue.with_name(layout.queue.name + end) for end in _BESIDE))
     if ownership.is_guest(layout):
         return ownership.connect(layout)
     if not layout.queue.exists():
         # SQLite gives its side files the mode of the main one.
-        os.close(os.open(layout.queue, os.O_RDWR | os.O_CREAT, 0o600))
+        os.close(open_file(layout.queue, os.O_RDWR | os.O_CREAT))
     database = sqlite3.connect(layout.queue, isolation_level=None, timeout=patience)
     try:
         database.row_factory = sqlite3.Row
@@ -124,6 +128,16 @@ def _migrate(layout: Layout, database: sqlite3.Connection) -> None:
     database.execute("VACUUM")
     database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     database.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def wait(database: sqlite3.Connection, seconds: float) -> None:
+    """Wait so long from now on for others that write to the queue."""
+    database.execute(f"PRAGMA busy_timeout = {round(seconds * 1000)}")
+
+
+def writer(queue: Path) -> str:
+    """Who writes to a queue, in words; empty when the machine does not say."""
+    return locks.holder(queue.with_name(queue.name + "-shm"), _WRITE_LOCK)
 
 
 @contextlib.contextmanager
@@ -192,7 +206,7 @@ def _unavailable(path: Path, error: sqlite3.Error) -> TargetUnavailable:
     elif "readonly" in why or "unable to open" in why:
         why = "it cannot be written"
     elif "locked" in why:
-        by = locks.holder(path.with_name(path.name + "-shm"), _WRITE_LOCK)
+        by = writer(path)
         return TargetUnavailable(f"the queue `{path}` is busy{by and f', {by} writes it'}; try again", code="lock_held")
     return TargetUnavailable(
         f"cannot use the queue `{path}`: {why}; free some space or give the target a `root` that can be written",

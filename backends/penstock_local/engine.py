@@ -33,13 +33,16 @@ from penstock_local import (
     wake,
 )
 from penstock_local.clock import Clock
+from penstock_local.keepers import NoKeeper
 from penstock_local.layout import Layout
 from penstock_local.schedule import Schedule
 
 _PATIENCE = 60.0
-"""Seconds to wait for others that write to the queue; to give up would end every step."""
-_LONGEST_SLEEP = 3600.0
-"""Seconds; timers of the system overflow after some weeks."""
+"""Seconds to wait for others that write to the queue, before the loop begins."""
+_MOMENT = 0.5
+"""Seconds to wait for them in the loop, which has to hear of other things; then it pauses and tries again."""
+_LONGEST_SLEEP = 2.0
+"""Seconds. Somebody may have moved the root, or put something else where others wake us: they wait longer than that."""
 
 
 class Engine:
@@ -60,7 +63,8 @@ class Engine:
         self._wakeups, self._wakeup = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._database = database.connect(layout, _PATIENCE)
         self._take()
-        self._schedule = Schedule(layout, self._database, self._clock, self._ring)
+        self._schedule = Schedule(layout, self._database, self._clock, self._ring, lock)
+        database.wait(self._database, _MOMENT)
         self._idle_since = time.monotonic()
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._wakeups, selectors.EVENT_READ)
@@ -102,6 +106,10 @@ class Engine:
         orderly = False
         try:
             orderly = self._work()
+        except (OSError, sqlite3.Error, NoKeeper):
+            if not moving.has_moved(self._layout, self._lock):
+                raise
+            self._moved = orderly = True
         finally:
             if self._pipe >= 0:
                 os.close(self._pipe)
@@ -166,7 +174,7 @@ class Engine:
         place = moving.place_of(self._lock)
         if place is not None:
             self._database.close()
-            self._database = self._schedule.notes.database = database.connect(place, _PATIENCE)
+            self._database = self._schedule.notes.database = database.connect(place, _MOMENT)
 
     def _left_to_idle(self) -> float:
         return self._idle_since + self._schedule.idle - time.monotonic()
@@ -234,7 +242,7 @@ def _note(layout: Layout, line: str) -> None:
     """A line in the engine's log of what went wrong, and its time."""
     with contextlib.suppress(OSError):
         _say(line)
-        os.utime(layout.log)  # a full disk takes no line, and `heal` looks at the time
+        os.utime(layout.log, follow_symlinks=False)  # a full disk takes no line, and `heal` looks at the time
 
 
 def main(arguments: Sequence[str]) -> int:

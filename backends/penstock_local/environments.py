@@ -8,7 +8,6 @@ when an engine starts or ends.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import sqlite3
@@ -18,7 +17,7 @@ from typing import Any
 from attrs import field, frozen
 
 from penstock.opening import read_file
-from penstock_local import removal
+from penstock_local import places, removal
 from penstock_local.layout import Layout, sync_folder, write_file
 
 _LARGEST = 1 << 30
@@ -45,8 +44,8 @@ def keep(layout: Layout, run: str, environment: Mapping[str, str], parameters: M
         forget(layout, run)
         return
     folder = layout.environments
-    with contextlib.suppress(FileExistsError):
-        folder.mkdir(0o700)
+    if not folder.is_dir() or folder.is_symlink():
+        places.make_folder(folder)
         sync_folder(folder.parent)
     # What is not UTF-8 is escaped, and comes back as it was.
     path = layout.environment_of(run)
@@ -84,7 +83,10 @@ def forget(layout: Layout, run: str) -> None:
     if any(name.startswith(_PARAMETER) for name in names):
         for folder in layout.private_of(run):
             removal.remove(os.fspath(folder))
-    path.unlink(missing_ok=True)
+    try:
+        path.unlink(missing_ok=True)
+    except IsADirectoryError:
+        removal.remove(os.fspath(path))
     sync_folder(layout.environments)
 
 
@@ -98,6 +100,9 @@ def _found(layout: Layout, run: str) -> dict[str, Any]:
 
 def sweep(layout: Layout, database: sqlite3.Connection) -> None:
     """Remove the values of every run that is not in the queue or has ended. Raises sqlite3.Error, OSError."""
+    if not os.path.lexists(layout.environments):
+        return
+    places.make_folder(layout.environments)  # what is in another folder, by a link, is not ours to remove
     try:
         if not os.listdir(layout.environments):  # noqa: PTH208  # names are all that is needed
             return

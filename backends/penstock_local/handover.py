@@ -79,12 +79,12 @@ class OwnKeeper:
 
     @classmethod
     def start(cls, root: Path, path: Path) -> OwnKeeper:
-        """Start one with a journal of its own for the steps of a root. Raises OSError."""
+        """Start one with a journal of its own for the steps of a root, in a folder of that. Raises OSError."""
         with contextlib.ExitStack() as its:
             ours, connection = socket.socketpair()
             its.callback(connection.close)
             try:
-                folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+                folder = os.open(path.parent / "..", os.O_RDONLY | os.O_DIRECTORY)  # it may have been moved
                 its.callback(os.close, folder)
                 made = journal.create(path)
                 its.callback(os.close, made)

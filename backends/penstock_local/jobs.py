@@ -18,7 +18,7 @@ class Step:
     """One step of a job and where it stands. `missing` counts the steps it still waits for.
 
     `live` says that its process was asked for and has not ended; `pid` and `parent` are known once it runs.
-    `adopted` says that an earlier engine started it.
+    `adopted` says that an earlier engine started it, `moved` that the root lay elsewhere then.
     `command` and `environment` are what it was started with, empty when an earlier engine did that.
     `folder` is where its attempt's outputs really lie, links on the way there followed; `paths` name them.
     `stopping` says why its processes are being ended, `killed` that the time for leaving by themselves is over.
@@ -37,6 +37,7 @@ class Step:
     token: str = ""
     live: bool = False
     adopted: bool = False
+    moved: bool = False
     pid: int = 0
     parent: int = 0
     exit_code: int | None = None
@@ -54,7 +55,7 @@ class Step:
         self.state, self.token, self.slots = "running", token, slots
         self.attempt += 1
         self.exit_code, self.stopping, self.killed = None, "", False
-        self.live, self.adopted, self.pid, self.parent = False, False, 0, 0
+        self.live, self.adopted, self.moved, self.pid, self.parent = False, False, False, 0, 0
 
     @property
     def name(self) -> str:

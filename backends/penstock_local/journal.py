@@ -6,6 +6,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import stat
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +15,7 @@ from attrs import define
 
 from penstock import locks
 from penstock.errors import TargetUnavailable
-from penstock.opening import SAFELY, read_file
+from penstock.opening import SAFELY, open_file, read_file
 from penstock_local.keeper import ALONE, ENDED, FAILED, FORMAT, KEEPER, RECORD, STARTED, record
 
 STARTS = 1000
@@ -121,9 +122,10 @@ def _refuse_newer(path: Path, written: int) -> None:
 
 def refuse_newer(folder: Path) -> None:
     """Raise TargetUnavailable `queue_newer` when a journal of that folder cannot be read by us, OSError."""
-    for path in folder.iterdir() if folder.exists() else ():
-        with contextlib.suppress(FileNotFoundError):  # its engine has just cleared it away
-            read(path)
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # nothing runs, or has just been cleared away
+        for path in folder.iterdir():
+            if stat.S_ISREG(path.lstat().st_mode):
+                read(path)
 
 
 def is_kept(path: Path) -> bool:
@@ -150,8 +152,11 @@ def settled(path: Path, patience: float, *, dead: bool = False) -> tuple[Entries
 
 def append(path: Path, entry: bytes) -> None:
     """Add a record of the engine's, behind the space that is the keeper's. Raises OSError."""
-    with path.open("ab", buffering=0) as file:
-        file.write(entry)
+    file = open_file(path, os.O_WRONLY | os.O_APPEND)
+    try:
+        os.write(file, entry)
+    finally:
+        os.close(file)
 
 
 def ended(token: str, code: int) -> bytes:

@@ -286,7 +286,8 @@ class Keeper:
         with contextlib.suppress(OSError):  # nobody listens, or it has enough to wake up for
             pipe = os.open("wake", os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW, dir_fd=self._root)
             try:
-                os.write(pipe, b"\n")
+                if os.fstat(pipe).st_mode & 0o170000 == 0o010000:  # a pipe; `stat` would have to be imported
+                    os.write(pipe, b"\n")
             finally:
                 os.close(pipe)
 

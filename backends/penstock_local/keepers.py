@@ -18,7 +18,7 @@ from pathlib import Path
 
 from attrs import define, evolve
 
-from penstock_local import journal, neighbours, processes
+from penstock_local import journal, neighbours, places, processes, removal
 from penstock_local.events import Ended, Event, Failed, Started, error_of, event_of
 from penstock_local.handover import OwnKeeper, Request
 from penstock_local.journal import PATIENCE, Trace
@@ -62,8 +62,8 @@ class Keepers:
         self._events: list[Event] = []
         self._stillborn = 0
         self.poll = select.epoll()
-        layout.keepers.mkdir(0o700, exist_ok=True)
-        self._folder = os.open(layout.keepers, os.O_RDONLY | os.O_DIRECTORY)
+        places.make_folder(layout.keepers)
+        self._folder = os.open(layout.keepers, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         self._place = Path(f"/proc/self/fd/{self._folder}")  # wherever the root is moved
 
     @property
@@ -211,7 +211,9 @@ class Keepers:
         known = {own.journal for own in self._own}
         traces: dict[str, tuple[Trace, int]] = {}
         found_left: list[_Left] = []
-        for path in sorted(set(self._place.iterdir()) - known):
+        for path in places.small_files(self._place):
+            if path in known:
+                continue
             _rouse(journal.read(path).keeper)
             found, kept = journal.settled(path, PATIENCE)
             for token, trace in found.traces.items():
@@ -245,13 +247,13 @@ class Keepers:
         if self._left:
             tokens = set(needed)
             for left in [left for left in self._left if not left.open and not left.tokens & tokens]:
-                left.journal.unlink(missing_ok=True)
+                removal.remove(os.fspath(left.journal))
                 self._left.remove(left)
 
     def remove_all(self) -> None:
         """Remove every journal, wherever the root lies now: nothing runs any more, and the queue says so."""
         for path in (*(own.journal for own in self._own), *(left.journal for left in self._left)):
-            path.unlink(missing_ok=True)
+            removal.remove(os.fspath(path))
 
     def close(self) -> None:
         """Let go of every keeper: it goes on alone while it has children."""

@@ -69,7 +69,7 @@ class Layout:
         A root that may not be looked into is no empty root: what runs there is not lost.
         """
         try:
-            self.queue.stat()
+            self.queue.lstat()
         except FileNotFoundError:
             return False
         except OSError as error:
@@ -117,8 +117,11 @@ def unusable(path: Path, error: OSError) -> TargetUnavailable:
     """The one line for a folder or file that the machine does not let us use."""
     why = error.strerror or str(error)
     where = error.filename or path
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    todo = "free some space" if full else "check its permissions, or give the target a `root` that can be written"
+    todo = "check its permissions, or give the target a `root` that can be written"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        todo = "free some space"
+    elif error.errno in (errno.ELOOP, errno.EINVAL, errno.EISDIR, errno.EEXIST):
+        todo = "something else lies in its place, which is to be moved away"
     return TargetUnavailable(
         f"cannot use `{where}`: {why}; {todo}",
         retry_after=10.0,
@@ -149,7 +152,7 @@ def write_file(path: Path, data: bytes, draft: Path | None = None) -> None:
 
 def sync_folder(folder: Path) -> None:
     """Put a folder's names on disk. Raises OSError."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NONBLOCK)
     try:
         os.fsync(handle)
     finally:

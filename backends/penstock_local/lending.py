@@ -12,7 +12,7 @@ import sqlite3
 import time
 from collections.abc import Iterable, Mapping
 
-from penstock_local import queue
+from penstock_local import places, queue
 from penstock_local.clock import Clock
 from penstock_local.jobs import Step
 from penstock_local.layout import Layout
@@ -35,13 +35,17 @@ def ask(layout: Layout, database: sqlite3.Connection, jobs: Iterable[int]) -> bo
         return False
     path = layout.waits / token
     try:
-        age = time.time() - path.stat().st_mtime
-    except FileNotFoundError:
+        age = time.time() - path.lstat().st_mtime
+    except (FileNotFoundError, NotADirectoryError):
         age = LEASE
     if 0 <= age < _RENEW:
         return False
-    layout.waits.mkdir(0o700, exist_ok=True)
-    path.touch(0o600)
+    places.make_folder(layout.waits)
+    file = places.open_ours(path, os.O_WRONLY | os.O_CREAT)
+    try:
+        os.utime(file)
+    finally:
+        os.close(file)
     return age >= LEASE or age < 0
 
 
@@ -56,7 +60,7 @@ class Lending:
 
     def look(self, running: Mapping[str, Step]) -> None:
         """See which steps wait, and again when the first of them may have ceased to."""
-        if not os.path.exists(self._layout.waits):  # noqa: PTH110  # nobody ever waited, and every wake-up asks
+        if not os.path.lexists(self._layout.waits):  # nobody ever waited, and every wake-up asks
             return
         times = {token: self._left(token) for token, step in running.items() if step.live}
         for token, seconds in times.items():
@@ -65,7 +69,8 @@ class Lending:
             self._again = True
             self._clock.later(min(filter(None, times.values())), lambda: self._look_again(running))
         with contextlib.suppress(OSError):  # the next one tries again
-            for path in self._layout.waits.iterdir():
+            places.make_folder(self._layout.waits)  # what is in another folder, by a link, is not ours
+            for path in places.small_files(self._layout.waits):
                 if path.name not in running:
                     path.unlink()
 
@@ -76,7 +81,7 @@ class Lending:
     def _left(self, token: str) -> float:
         """For how many seconds more a step counts as waiting; 0 when it does not."""
         try:
-            age = time.time() - (self._layout.waits / token).stat().st_mtime
+            age = time.time() - (self._layout.waits / token).lstat().st_mtime
         except OSError:
             return 0.0
         return LEASE - age if 0 <= age < LEASE else 0.0

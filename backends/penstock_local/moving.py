@@ -17,9 +17,14 @@ def has_moved(layout: Layout, lock: int) -> bool:
     Raises OSError.
     """
     try:
-        return not os.path.samestat(os.stat(layout.lock), os.fstat(lock))  # noqa: PTH116  # after every step
+        return not os.path.samestat(os.lstat(layout.lock), os.fstat(lock))
     except (FileNotFoundError, NotADirectoryError):
         return True
+
+
+def elsewhere(layout: Layout, lock: int) -> Layout | None:
+    """Where the root lies now if that is not its place any more; None also when it was removed. Raises OSError."""
+    return place_of(lock) if has_moved(layout, lock) else None
 
 
 def place_of(lock: int) -> Layout | None:
@@ -34,7 +39,7 @@ def hand_on(layout: Layout, lock: int) -> None:
 
     Whoever woke us there thinks that it is done. Raises OSError, PenstockError, sqlite3.Error.
     """
-    place = place_of(lock) if has_moved(layout, lock) else None
+    place = elsewhere(layout, lock)
     os.close(lock)
     if place is not None:
         with database.opened(place) as connection:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from penstock.errors import PenstockError
-from penstock_local import failures, queue, recovery, steps
+from penstock_local import binding, database, failures, moving, queue, recovery, steps
 from penstock_local.attempts import Attempts
 from penstock_local.clock import Clock
 from penstock_local.events import Ended, Failed, Started
@@ -38,20 +38,23 @@ class Schedule:
     """The unfinished jobs of one root in memory, in step with the queue.
 
     `ring` wakes the engine's loop from another thread, which then calls `start_ready`. An engine that is to give way
-    to another one takes no more runs (`takes`), and begins no more attempts (`begins`) before it does.
+    to another one takes no more runs (`takes`), and begins no more attempts (`begins`) before it does. `lock` is its
+    open lock, by which it finds the root where that was moved.
     """
 
     def __init__(
-        self, layout: Layout, database: sqlite3.Connection, clock: Clock, ring: Callable[[], None] = lambda: None
+        self, layout: Layout, connection: sqlite3.Connection, clock: Clock, ring: Callable[[], None], lock: int
     ) -> None:
         self.jobs: dict[int, Job] = {}
         self.attempts = Attempts(layout, clock, self)
         self.idle = LocalOptions().idle
         self.takes = self.begins = self.ready = True
         self._layout = layout
+        self._lock = lock
+        self._ring = ring
         self._clock = clock
         self.preparation = Preparation(layout, ring, self._on_prepared)
-        self.notes = Notes(database, self.preparation.forget)
+        self.notes = Notes(connection, self.preparation.forget)
         self._last = 0
         self._prepared: list[tuple[Step, Prepared]] = []
         self._noted: list[tuple[Step, Prepared]] = []
@@ -158,6 +161,7 @@ class Schedule:
     def _go_on(self, step: Step, fate: Fate) -> None:
         """Take up a step where an earlier engine left it."""
         timeout = step.plan["timeout"]
+        step.moved = fate.began < binding.moved(self.notes.database)
         if isinstance(fate.event, Started):
             steps.find_outputs(self._layout, step)
             self._slots.take(step)
@@ -226,6 +230,9 @@ class Schedule:
             try:
                 self.notes.write()
             except sqlite3.Error as error:
+                if moving.has_moved(self._layout, self._lock):  # it is written down where the queue lies now
+                    self._ring()
+                    return False
                 self._pause_for(error)
                 return False
             self._pause.over()
@@ -332,7 +339,7 @@ class Schedule:
         code, message = failures.of_exit(step)
         if not code and not step.ended:
             try:
-                outputs = steps.read_outputs(step)
+                outputs = self._read_outputs(step)
             except steps.OutputWrong as error:
                 if is_machines(error):
                     self._pause_for(error, lambda: self.over(step))
@@ -349,8 +356,30 @@ class Schedule:
         else:
             self._end_step(step, "succeeded", outputs=outputs)
 
+    def _read_outputs(self, step: Step) -> dict[str, str]:
+        """The step's outputs, where the root lies by now. Raises OutputWrong, OSError."""
+        try:
+            return steps.read_outputs(step)
+        except steps.OutputWrong:
+            place = moving.elsewhere(self._layout, self._lock)
+            if place is None:
+                raise
+            steps.find_outputs(place, step)
+            return steps.read_outputs(step)
+
     def _attempt_failed(self, step: Step, code: str, message: str) -> None:
-        """An attempt came to nothing: try again later, or the step has failed."""
+        """An attempt came to nothing: try again later, or the step has failed.
+
+        One that was given paths of a place where the root is no more may have failed for that, and does not count.
+        """
+        if moving.has_moved(self._layout, self._lock):  # the engine there begins another one
+            step.token = ""
+            self.notes.waiting(step)
+            self._ring()
+            return
+        if step.moved and not step.stopping:
+            self._wait_again(step)
+            return
         step.failures += 1
         step.token = ""
         if step.failures >= step.plan["attempts"]:
@@ -407,7 +436,8 @@ class Schedule:
                 if self.attempts.end_all(PATIENCE):
                     for step in cut:
                         self.notes.waiting(step)
-                    self._flush()
-                    self.attempts.keepers.remove_all()
+                    database.wait(self.notes.database, PATIENCE)
+                    if self._flush():  # else the journals say it
+                        self.attempts.keepers.remove_all()
         finally:
             self.attempts.keepers.close()

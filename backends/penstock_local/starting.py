@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import select
 import subprocess
@@ -11,9 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from penstock.errors import TargetUnavailable, one_line
-from penstock.opening import open_file
+from penstock.opening import SWAPPED, open_file
 from penstock.text import printable
-from penstock_local import interpreters
+from penstock_local import interpreters, places
 from penstock_local.layout import Layout
 
 READY = b"ready\n"
@@ -39,7 +40,7 @@ def start(layout: Layout, claimed: tuple[int, ...], environment: Mapping[str, st
         with contextlib.ExitStack() as handed_over:
             for file in claimed:
                 handed_over.callback(os.close, file)
-            log = open_file(layout.log, os.O_RDWR | os.O_CREAT | os.O_APPEND)
+            log = places.open_ours(layout.log, os.O_RDWR | os.O_CREAT | os.O_APPEND)
             ours.callback(os.close, log)
             if os.fstat(log).st_size > _LOG_LIMIT:
                 os.ftruncate(log, 0)
@@ -95,8 +96,10 @@ def trouble(layout: Layout, rest: float) -> TargetUnavailable | None:
             found_out = _not_started(layout, why.rpartition(GIVES_UP)[2], what)
             found_out.retry_after = rest
             return found_out
-    except FileNotFoundError:
-        return None
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, *SWAPPED):
+            raise
+        return None  # whatever lies there, it says nothing; it gives way when one starts
 
 
 def _not_started(layout: Layout, why: str, what: str = "does not start") -> TargetUnavailable:

@@ -21,7 +21,7 @@ from penstock.errors import RegistryError, TargetRefused, TargetUnavailable
 from penstock.opening import SWAPPED, open_file, read_file
 from penstock.snapshot import Archive, Snapshot
 from penstock.snapshot.members import check_archive
-from penstock_local import database, ownership, queue
+from penstock_local import database, ownership, queue, removal
 from penstock_local.layout import Layout, sync_folder, unusable, write_file
 from penstock_local.plan import check
 from penstock_local.unpacked import put_aside
@@ -96,7 +96,7 @@ def _remove_unneeded(layout: Layout) -> None:
     needed = {layout.archive(item["digest"]) for plan in plans for item in plan["archives"].values()}
     for path in layout.archives.glob("*.tar"):
         if path not in needed:
-            path.unlink(missing_ok=True)
+            removal.remove(os.fspath(path))
     names = {path.stem for path in needed}
     for path in layout.unpacked.glob("[!.]*"):
         if path.name not in names:
@@ -226,8 +226,13 @@ def _put(source: Path, destination: Path) -> None:
         except OSError:  # another file system, or one without links
             shutil.copyfile(source, draft)
             draft.chmod(0o600)
-            with draft.open("rb") as file:
-                os.fsync(file.fileno())
+            file = open_file(draft)
+            try:
+                os.fsync(file)
+            finally:
+                os.close(file)
+        if destination.is_dir() and not destination.is_symlink():
+            removal.remove(os.fspath(destination))
         draft.replace(destination)
     except BaseException:
         draft.unlink(missing_ok=True)

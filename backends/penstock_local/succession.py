@@ -16,8 +16,8 @@ import os
 import time
 
 from penstock import locks
-from penstock.opening import SAFELY, SWAPPED, open_file
-from penstock_local import installation, journal, ownership, removal, starting, wake
+from penstock.opening import SAFELY, open_file
+from penstock_local import installation, journal, ownership, places, starting, wake
 from penstock_local.installation import Installation
 from penstock_local.layout import Layout, unusable
 
@@ -66,13 +66,7 @@ def _is_anothers(layout: Layout, ours: str) -> bool:
 
 def _book(layout: Layout) -> int | None:
     """Become the one who brings up a successor; None while somebody else does. Raises OSError."""
-    try:
-        place = open_file(layout.next, os.O_RDWR | os.O_CREAT)
-    except OSError as error:
-        if error.errno not in SWAPPED:
-            raise
-        removal.remove(os.fspath(layout.next))  # a step put something else there
-        return None
+    place = places.open_ours(layout.next, os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BaseException as error:

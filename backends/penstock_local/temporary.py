@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from penstock_local import places
 from penstock_local.jobs import Step
 from penstock_local.layout import Layout
 from penstock_local.removal import open_up, remove
@@ -46,9 +47,18 @@ class Temporary:
                 self._look_again = time.monotonic() + _TRUST
             place = self._place
         target = f"../runs/{step.job.id}/tmp/{step.name}.{step.attempt}"
-        with contextlib.suppress(FileExistsError):
-            os.symlink(target, self.link_of(step))  # noqa: PTH211  # the path is text, and every step asks
+        self._link(target, self.link_of(step))
         return f"{place}/{_name(step)}"
+
+    def _link(self, target: str, link: str) -> None:
+        try:
+            os.symlink(target, link)  # noqa: PTH211  # the path is text, and every step asks
+        except FileExistsError:  # of an engine that died before it spawned; or a step put something there
+            remove(link)
+            os.symlink(target, link)  # noqa: PTH211  # as above
+        except (FileNotFoundError, NotADirectoryError):
+            places.make_folder(self._links)
+            os.symlink(target, link)  # noqa: PTH211  # as above
 
     def link_of(self, step: Step) -> str:
         """What is to be removed after the folder of the step's attempt."""
@@ -58,6 +68,7 @@ class Temporary:
         """Put aside what attempts of an earlier engine left that are not `running` any more; returns what to remove."""
         kept = {_name(step) for step in running}
         with contextlib.suppress(OSError):
+            places.make_folder(self._links)
             for link in self._links.iterdir():
                 if link.name not in kept and not link.name.startswith((".", _OLD)):
                     self._put_aside(link)
@@ -83,7 +94,7 @@ class Temporary:
 
     def _find_place(self) -> str:
         """The short way to the root's folder of links; that folder itself where no link to it can be made."""
-        self._links.mkdir(0o700, exist_ok=True)
+        places.make_folder(self._links)
         with contextlib.suppress(OSError):
             place = os.fspath(self._kept.readlink())  # of an engine that was killed
             if self._leads_here(place):
@@ -93,7 +104,7 @@ class Temporary:
             made = Path(f"{parent}/penstock-{secrets.token_hex(4)}")
             with contextlib.suppress(OSError):
                 made.symlink_to(self._links)
-                self._kept.unlink(missing_ok=True)
+                remove(os.fspath(self._kept))
                 self._kept.symlink_to(made)
                 return os.fspath(made)
         return self._folder

@@ -13,7 +13,9 @@ import sqlite3
 import time
 
 from penstock.errors import TargetUnavailable
+from penstock.opening import open_file
 from penstock.text import printable
+from penstock_local import database, places
 from penstock_local.layout import Layout
 
 _ERRORS = frozenset((errno.EAGAIN, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ENOSPC))
@@ -29,6 +31,8 @@ _OF_SQLITE = frozenset(
 )
 _SHORTEST, _LONGEST = 0.25, 30.0
 """Seconds between two tries, twice as long each time."""
+_LONGEST_OF_LOCKS = 1.0
+"""The same where somebody else writes to the queue, which costs a try nothing."""
 _SIZE = 512
 """Bytes that a note has: it is written over itself, because a full disk takes no new ones."""
 
@@ -49,8 +53,14 @@ def _cause(error: BaseException | None) -> BaseException | None:
     return None
 
 
-def _in_words(error: BaseException) -> str:
+def _is_lock(cause: BaseException) -> bool:
+    return getattr(cause, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+
+
+def _in_words(error: BaseException, layout: Layout) -> str:
     cause = _cause(error) or error
+    if _is_lock(cause):
+        return f"`{layout.queue.name}` is locked by {database.writer(layout.queue) or 'another process'}"
     if isinstance(cause, OSError):
         where = "" if cause.filename is None else f": `{os.fsdecode(cause.filename)}`"
         what = "no process can be started" if cause.errno == errno.EAGAIN else cause.strerror or str(cause)
@@ -62,11 +72,11 @@ class Pause:
     """The time in which an engine starts nothing, because the last try met trouble. Raises OSError when made."""
 
     def __init__(self, layout: Layout) -> None:
+        self._layout = layout
         self._rest = 0.0
         self._until = 0.0
         # It stays open: there may be no open file left to be had.
-        flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        self._note = os.open(layout.trouble, flags, 0o600)
+        self._note = places.open_ours(layout.trouble, os.O_WRONLY | os.O_CREAT)
         self._write("")
 
     @property
@@ -77,9 +87,10 @@ class Pause:
     def begin(self, error: BaseException) -> float:
         """Start nothing for a while, longer than the last time, and say why; returns how long, in seconds."""
         if not self.left:
-            self._rest = min(max(_SHORTEST, self._rest * 2), _LONGEST)
+            longest = _LONGEST_OF_LOCKS if _is_lock(_cause(error) or error) else _LONGEST
+            self._rest = min(max(_SHORTEST, self._rest * 2), longest)
             self._until = time.monotonic() + self._rest
-            self._write(_in_words(error))
+            self._write(_in_words(error, self._layout))
         return self.left
 
     def over(self) -> None:
@@ -97,9 +108,13 @@ class Pause:
 def noted(layout: Layout) -> TargetUnavailable | None:
     """What to say of an engine that listens and waits for its machine; None when it does not."""
     try:
-        why = layout.trouble.read_bytes().decode("utf-8", "replace").strip()
+        note = open_file(layout.trouble)
     except OSError:
         return None
+    try:
+        why = printable(os.pread(note, _SIZE, 0).decode("utf-8", "replace").strip())
+    finally:
+        os.close(note)
     if not why:
         return None
     message = f"the engine of `{layout.root}` waits for this machine: {why}; it goes on by itself when that is over"

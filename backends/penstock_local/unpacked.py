@@ -23,7 +23,7 @@ from pathlib import Path
 from penstock.opening import open_file
 from penstock.snapshot import Archive, extract
 from penstock.snapshot.members import ContentDigest
-from penstock_local import removal
+from penstock_local import places, removal
 from penstock_local.layout import Layout
 
 _CHUNK = 1024 * 1024
@@ -68,12 +68,13 @@ class Unpacked:
     def leftovers(self) -> list[str]:
         """What killed engines left half done and is to be removed. Ask before anything is unpacked: ours is alike."""
         with contextlib.suppress(OSError):
+            places.make_folder(self._folder)
             return [entry.path for entry in os.scandir(self._folder) if entry.name.startswith(".")]
         return []
 
     def _unpack(self, archive: Archive, place: Path) -> None:
         """Unpack an archive, compare it with its digest, and only then give it its place, whatever lies there."""
-        self._folder.mkdir(0o700, exist_ok=True)
+        places.make_folder(self._folder)
         draft = self._folder / f".{place.name}.{secrets.token_hex(4)}"
         try:
             extract(archive, draft, read_only=True)

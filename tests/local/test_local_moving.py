@@ -1,13 +1,16 @@
 """An engine whose root was moved, removed or replaced takes nothing from it any more; the next one goes on."""
 
+import contextlib
 import os
 import shutil
+import signal
+from pathlib import Path
 
 import attrs
 import pytest
 
 from penstock.spec import Step
-from penstock_local import database, queue
+from penstock_local import database, queue, wake
 from penstock_local.layout import Layout
 
 
@@ -115,3 +118,88 @@ def test_what_was_taken_over_from_a_killed_engine_ends_with_its_place(places, tm
     (tmp_path / "go").touch()
     assert place.wait(run).steps[0].attempt == 2
     assert "gives up" not in place.layout.log.read_text()
+
+
+OPEN = 'exec 3>"$1"; echo x >> {0}/starts; until test -e {0}/go; do sleep 0.02; done; echo hi >&3'
+LATE = 'echo x >> {0}/starts; until test -e {0}/go; do sleep 0.02; done; echo hi > "$1"'
+
+
+def submit(place, tmp_path, script: str):
+    command = ["sh", "-c", script.format(tmp_path), "sh", "${{ outputs.o }}"]
+    run = place.submit({"one": Step(command=command, outputs={"o": "string"})})
+    place.until((tmp_path / "starts").exists, "the step does not start")
+    return run
+
+
+@contextlib.contextmanager
+def stopped(place, engine: int):
+    """Keep an engine from noticing anything meanwhile."""
+    os.kill(engine, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(engine, signal.SIGCONT)
+
+
+@pytest.mark.parametrize(("script", "starts"), [(OPEN, 1), (LATE, 2)], ids=["open", "late"])
+def test_what_ended_in_a_moved_root_counts_if_it_succeeded_and_only_then(places, tmp_path, script, starts):
+    place = places(idle=300.0)
+    run = submit(place, tmp_path, script)
+    engine, old = place.engine(), place.layout.root
+    (keeper,) = place.keepers()
+    with stopped(place, engine):
+        move(place, "moved")
+        (tmp_path / "go").touch()
+        place.until(lambda: not children(keeper), "the step does not end")
+    gone(place, engine)
+    report = place.wait(run)
+    assert (report.state, report.steps[0].outputs) == ("succeeded", {"o": "hi\n"}), report
+    assert len((tmp_path / "starts").read_text().split()) == starts
+    assert not old.exists() and "gives up" not in place.layout.log.read_text()
+
+
+@pytest.mark.parametrize(("script", "starts"), [(OPEN, 1), (LATE, 2)], ids=["open", "late"])
+@pytest.mark.parametrize("wakes", ["look", "submit"])
+def test_the_same_of_a_root_whose_engine_was_killed_before(places, tmp_path, script, starts, wakes):
+    place = places(idle=300.0)
+    run = submit(place, tmp_path, script)
+    place.kill_engine()
+    old = place.layout.root
+    move(place, "moved")
+    if wakes == "submit":
+        place.start(run.publication, run=run.id)
+    else:
+        place.get(run)
+    place.until(lambda: wake.listening(place.layout), "nobody goes on")
+    (tmp_path / "go").touch()
+    report = place.wait(run)
+    assert (report.state, report.steps[0].outputs) == ("succeeded", {"o": "hi\n"}), report
+    assert len((tmp_path / "starts").read_text().split()) == starts
+    assert not old.exists()
+
+
+def test_a_moved_root_is_noticed_though_nobody_looks(places, tmp_path):
+    place = places(idle=300.0)
+    run = submit(place, tmp_path, LATE)
+    engine = place.engine()
+    move(place, "moved")
+    gone(place, engine)
+    (tmp_path / "go").touch()
+    place.until(lambda: state(place, run) == "succeeded", "nobody goes on")
+
+
+def test_a_keeper_that_is_killed_while_its_root_moves_loses_nothing(places, tmp_path):
+    place = places(idle=300.0)
+    run = submit(place, tmp_path, OPEN)
+    engine = place.engine()
+    with stopped(place, engine):
+        place.kill(*place.keepers())
+        move(place, "moved")
+    gone(place, engine)
+    (tmp_path / "go").touch()
+    assert place.wait(run).state == "succeeded"
+    assert "gives up" not in place.layout.log.read_text()
+
+
+def children(pid: int) -> str:
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text()

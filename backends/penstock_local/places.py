@@ -1,0 +1,72 @@
+"""Files and folders of a root that anybody can make anew: what is something else in their place gives way to them.
+
+Only what nobody misses is opened or made in this way. Elsewhere what lies in a file's place is an error. A link is
+something else, too: what lies behind it is not ours to fill or to empty.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from penstock.opening import SWAPPED, open_file
+from penstock_local import removal
+
+_LARGEST = 1 << 24
+"""Bytes of a file that a folder of small ones may have."""
+
+
+def open_ours(path: Path, flags: int) -> int:
+    """Open a regular file as `opening.open_file` does, where something else lies once that is gone. Raises OSError."""
+    try:
+        return open_file(path, flags)
+    except OSError as error:
+        if error.errno not in SWAPPED:
+            raise
+    removal.remove(os.fspath(path))
+    return open_file(path, flags)
+
+
+def make_folder(path: Path) -> None:
+    """See to it that a private folder is there, and no link in its place. Raises OSError."""
+    try:
+        if stat.S_ISDIR(os.lstat(path).st_mode):
+            return
+        removal.remove(os.fspath(path))
+    except FileNotFoundError:
+        pass
+    try:
+        path.mkdir(0o700)
+    except FileExistsError:  # somebody else has just made it
+        if not stat.S_ISDIR(os.lstat(path).st_mode):
+            raise
+
+
+def small_files(folder: Path) -> Iterator[Path]:
+    """What lies in a folder of small files; anything else in it is no word of ours, and goes. Raises OSError.
+
+    The folder may be given by a link of the system's to an open one.
+    """
+    for path in sorted(folder.iterdir()):
+        try:
+            found = os.lstat(path)
+        except FileNotFoundError:  # it has just gone
+            continue
+        if stat.S_ISREG(found.st_mode) and found.st_size <= _LARGEST:
+            yield path
+        else:
+            removal.remove(os.fspath(path))
+
+
+def refuse_others(*files: Path) -> None:
+    """Raise OSError where something other than a regular file lies in the place of one. They are not opened."""
+    for path in files:
+        try:
+            found = os.lstat(path)
+        except FileNotFoundError:
+            continue
+        if not stat.S_ISREG(found.st_mode):
+            what = "it is a link" if stat.S_ISLNK(found.st_mode) else "it is no regular file"
+            raise OSError(SWAPPED[2], what, os.fspath(path))
