@@ -52,7 +52,7 @@ def open_database(path: Path, *, create: bool, read_only: bool, clock: Clock) ->
         raise not_writable(path, error) from None
 
     def refuse_planted() -> None:
-        refuse_planted_beside(real, owner)
+        _refuse_planted(real, owner)
 
     def admitted() -> sqlite3.Connection:
         try:
@@ -87,13 +87,14 @@ def open_database(path: Path, *, create: bool, read_only: bool, clock: Clock) ->
     return Database(path, admitted, refuse_planted, read_only=not writable, clock=clock, owner=None if mine else owner)
 
 
-def refuse_planted_beside(real: Path, owner: int, what: str = "the registry") -> None:
+def _refuse_planted(real: Path, owner: int) -> None:
     """Raise ConfigInvalid `not_trusted` when SQLite would take, or has taken, a file of somebody else for its own."""
     with suppress(OSError):  # what cannot be looked at is told of by whoever needs it
-        _refuse(trust.distrust_beside(real, what, owner))
+        refuse(trust.distrust_beside(real, "the registry", owner))
 
 
-def _refuse(distrust: str | None) -> None:
+def refuse(distrust: str | None) -> None:
+    """Raise ConfigInvalid `not_trusted` with a reason, if there is one."""
     if distrust is not None:
         raise ConfigInvalid(distrust, code="not_trusted")
 
@@ -109,13 +110,13 @@ def _find(path: Path, *, create: bool) -> None:
         if stray_log:
             raise _corrupt(path, "the file is gone but its log `-wal` is still there")
         prepare_folder(path.parent)
-        _refuse(trust.distrust_folder(path, "the registry"))
+        refuse(trust.distrust_folder(path, "the registry"))
         _make(path)
     if not path.is_file() or path.stat().st_size == 0:
         raise _corrupt(path, "it is empty" if path.is_file() else "it is not a file")
     if not os.access(path, os.R_OK):
         raise RegistryError(f"{path}: the registry cannot be read: permission denied")
-    _refuse(trust.distrust_folder(path, "the registry"))
+    refuse(trust.distrust_folder(path, "the registry"))
 
 
 def _admit(path: Path, connection: sqlite3.Connection, applied: int, writable: bool) -> None:
