@@ -10,6 +10,7 @@ nothing here, and follows no redirection.
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Collection, Hashable, Iterator, Mapping
 from typing import IO, Any, TypeVar
@@ -18,6 +19,7 @@ from urllib.parse import urlencode, urlsplit
 from attrs import frozen
 
 from penstock.errors import ConfigInvalid, TargetUnavailable
+from penstock.opening import open_named
 from penstock_azureml import addresses
 from penstock_azureml.credentials import Tokens, needed
 from penstock_azureml.kept import Kept
@@ -226,6 +228,7 @@ def _trusted(options: AzuremlOptions) -> None:
     import ssl
 
     try:
+        os.close(open_named(options.ca))  # else a pipe would be waited for
         ssl.create_default_context(cafile=str(options.ca))
     except ssl.SSLError:
         raise ConfigInvalid(f"the option `ca` of the target: there is no certificate in `{options.ca}`") from None

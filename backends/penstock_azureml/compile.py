@@ -28,7 +28,7 @@ from penstock_azureml.command import (
     words_of,
 )
 from penstock_azureml.names import component_name, node_name, port_names, shown_name
-from penstock_azureml.options import AzuremlOptions
+from penstock_azureml.options import AzuremlOptions, conda_text
 from penstock_azureml.wire import carried, encode, lines
 
 FORMAT = "penstock-azureml/v1"
@@ -82,7 +82,7 @@ class _Made:
         self._options = options
         self._snapshot = snapshot
         self._spec = snapshot.pipeline
-        self._conda = None if options.conda is None else options.conda.read_text(encoding="utf-8")
+        self._conda = None if options.conda is None else conda_text(options.conda)
         texts = {
             name: _default_text(one)
             for name, one in self._spec.parameters.items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,6 +11,7 @@ from urllib.parse import urlsplit
 
 from attrs import Attribute, field, frozen, validators
 
+from penstock.opening import open_named
 from penstock.spec.quantity import seconds_of
 from penstock_azureml import names
 
@@ -20,6 +22,9 @@ PUBLIC = "https://management.azure.com"
 
 IMAGE = r"[A-Za-z0-9][A-Za-z0-9._/:@-]*"
 """What an image is called: its name is part of a document that Azure reads for placeholders."""
+
+LONGEST_WAIT = 86_400.0
+"""Seconds that one call may be waited for: timers of sockets overflow after some weeks."""
 
 _IDENTITY = {"identity": True}
 _FROZEN = {"frozen": True}
@@ -114,7 +119,9 @@ class AzuremlOptions:
     authority: str | None = field(default=None, converter=_without_slash, validator=_address)
     resource_manager: str = field(default=PUBLIC, converter=_without_slash, validator=_address)
     ca: Path | None = None
-    poll_timeout: float = field(default=30.0, converter=seconds_of, validator=validators.gt(0))
+    poll_timeout: float = field(
+        default=30.0, converter=seconds_of, validator=[validators.gt(0), validators.le(LONGEST_WAIT)]
+    )
     strict: bool = False
 
     def __attrs_post_init__(self) -> None:
@@ -131,3 +138,9 @@ class AzuremlOptions:
             f"/subscriptions/{self.subscription}/resourceGroups/{self.resource_group}"
             f"/providers/Microsoft.MachineLearningServices/workspaces/{self.workspace}"
         )
+
+
+def conda_text(file: Path) -> str:
+    """What a conda file says. Raises OSError, UnicodeDecodeError."""
+    with os.fdopen(open_named(file), encoding="utf-8") as opened:
+        return opened.read()

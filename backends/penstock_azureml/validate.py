@@ -14,7 +14,7 @@ from penstock.spec import Pipeline, Resources
 from penstock_azureml.command import VALUES, command_of, input_ports, of_parameter, value_ports, words_of
 from penstock_azureml.locations import refused
 from penstock_azureml.names import LONGEST, component_name, port_names
-from penstock_azureml.options import IMAGE, AzuremlOptions
+from penstock_azureml.options import IMAGE, AzuremlOptions, conda_text
 from penstock_azureml.wire import MOST_COMMAND
 
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
@@ -45,7 +45,7 @@ def conda_problem(file: Path) -> str | None:
     """What is wrong with the target's conda file: Azure builds an environment of it, and says so only then."""
     where = f"the option `conda` of the target: `{file}`"
     try:
-        found = yaml.safe_load(file.read_text(encoding="utf-8"))
+        found = yaml.safe_load(conda_text(file))
     except OSError as error:
         return f"{where} cannot be read ({(error.strerror or 'unreadable').lower()})"
     except UnicodeDecodeError:

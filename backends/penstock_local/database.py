@@ -9,8 +9,8 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from penstock import locks
-from penstock.errors import TargetUnavailable
+from penstock import locks, trust
+from penstock.errors import ConfigInvalid, TargetUnavailable
 from penstock.opening import open_file
 from penstock_local import environments, ownership, places, request
 from penstock_local.layout import Layout, unusable
@@ -65,18 +65,22 @@ CREATE TABLE steps (
 def connect(layout: Layout, patience: float = 10.0) -> sqlite3.Connection:
     """Open the queue, making it when it is not there, and wait up to `patience` seconds for others that write.
 
-    Another user's is only read. Raises sqlite3.Error or OSError; see `opened`.
+    Another user's is only read. Raises sqlite3.Error or OSError, and ConfigInvalid `not_trusted` when it or what lies
+    beside it is somebody else's; see `opened`.
     """
     places.refuse_others(layout.queue, *(layout.queue.with_name(layout.queue.name + end) for end in _BESIDE))
     if ownership.is_guest(layout):
+        _refuse_planted(layout)
         return ownership.connect(layout)
     if not layout.queue.exists():
         # SQLite gives its side files the mode of the main one.
         os.close(open_file(layout.queue, os.O_RDWR | os.O_CREAT))
+    _refuse_planted(layout)
     database = sqlite3.connect(layout.queue, isolation_level=None, timeout=patience)
     try:
         database.row_factory = sqlite3.Row
         found = database.execute("PRAGMA user_version").fetchone()[0]
+        _refuse_planted(layout)  # what it has opened by now is what was looked at
         if found == 0:
             _create(database)
         elif found == 1:
@@ -90,6 +94,15 @@ def connect(layout: Layout, patience: float = 10.0) -> sqlite3.Connection:
         database.close()
         raise
     return database
+
+
+def _refuse_planted(layout: Layout) -> None:
+    queue = Path(os.path.realpath(layout.queue))
+    owner = layout.root.stat().st_uid
+    wrong = trust.distrust(queue, "the queue") if queue.stat().st_uid != owner else None
+    wrong = wrong or trust.distrust_beside(queue, "the queue", owner)
+    if wrong is not None:
+        raise ConfigInvalid(wrong, code="not_trusted")
 
 
 def _create(database: sqlite3.Connection) -> None:

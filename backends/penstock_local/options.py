@@ -9,6 +9,9 @@ from attrs import field, frozen, validators
 
 from penstock.spec.quantity import seconds_of
 
+MOST_SLOTS = 1_000_000
+"""So many cores a step may ask for; no machine has more."""
+
 
 def _names(value: Sequence[str] | None) -> tuple[str, ...]:
     return tuple(value or ())
@@ -29,12 +32,13 @@ class LocalOptions:
     """Options of a `local` target.
 
     `root` is the folder of queue, archives and runs; without it, one below the workspace's state folder. `slots` is how
-    many cores' worth of steps run at once; without it, the machine's CPUs. `pass_env` are names of environment
-    variables that a run takes along from whoever submits it. `data_roots` are folders below which callers that are not
-    on this machine may name files. With `strict`, what would otherwise be a warning is refused at publish. `grace` is
-    the time between TERM and KILL when a step is canceled or timed out, in seconds or text like `10s`. `idle` is how
-    long the engine waits for more work before it ends itself, in seconds or text like `10s`. `python` is the path of
-    the interpreter that steps find first as `python`; without it, the one that the publisher's penstock runs on.
+    many cores' worth of steps run at once, a million at the most; without it, the machine's CPUs. `pass_env` are names
+    of environment variables that a run takes along from whoever submits it. `data_roots` are folders below which
+    callers that are not on this machine may name files. With `strict`, what would otherwise be a warning is refused at
+    publish. `grace` is the time between TERM and KILL when a step is canceled or timed out, in seconds or text like
+    `10s`. `idle` is how long the engine waits for more work before it ends itself, in seconds or text like `10s`.
+    `python` is the path of the interpreter that steps find first as `python`; without it, the one that the publisher's
+    penstock runs on.
 
     Only the root is the target's identity. The interpreter is frozen by a publication, and a run of a file has that of
     whoever submits it. Every other option takes effect at once, published pipelines included. One engine serves a root:
@@ -42,7 +46,9 @@ class LocalOptions:
     """
 
     root: Path | None = field(default=None, metadata={"identity": True})
-    slots: int | None = field(default=None, validator=validators.optional(validators.ge(1)))
+    slots: int | None = field(
+        default=None, validator=validators.optional([validators.ge(1), validators.le(MOST_SLOTS)])
+    )
     pass_env: tuple[str, ...] = field(default=(), converter=_names)
     data_roots: tuple[Path, ...] = field(default=(), converter=_paths)
     strict: bool = False

@@ -13,6 +13,9 @@ from penstock_vertex import machines, names
 from penstock_vertex.addresses import LOOPBACK, host_of, split_repository
 from penstock_vertex.staging import split_uri
 
+LONGEST_WAIT = 86_400.0
+"""Seconds that one call may be waited for: timers of sockets overflow after some weeks."""
+
 _IDENTITY = {"identity": True}
 _FROZEN = {"frozen": True}
 
@@ -152,9 +155,11 @@ class VertexOptions:
     transport: Literal["rest", "grpc"] = "rest"
     storage_endpoint: str | None = field(default=None, validator=_address)
     logging_endpoint: str | None = field(default=None, validator=_address)
-    log_settle: float = field(default=5.0, converter=seconds_of)
+    log_settle: float = field(default=5.0, converter=seconds_of, validator=validators.le(LONGEST_WAIT))
     credentials: Literal["default", "anonymous"] = "default"
-    poll_timeout: float = field(default=30.0, converter=seconds_of, validator=validators.gt(0))
+    poll_timeout: float = field(
+        default=30.0, converter=seconds_of, validator=[validators.gt(0), validators.le(LONGEST_WAIT)]
+    )
     strict: bool = False
 
     def __attrs_post_init__(self) -> None:

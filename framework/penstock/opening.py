@@ -1,5 +1,7 @@
 """Opening what others may have put there: regular files only, no link is followed, and nothing is waited for.
 
+What a person names is another matter: it may be a link, a terminal or a pipe of the shell, see `open_named`.
+
 A pipe or a device in a file's place would keep whoever opens it waiting, and a link would lead elsewhere. What lies
 below a folder is opened from there, name by name, so that no folder on the way can be swapped for a link either.
 """
@@ -51,6 +53,34 @@ def open_in(folder: int | None, path: Path, flags: int = os.O_RDONLY, mode: int 
         os.close(opened)
         raise
     return opened, found
+
+
+def open_named(path: Path) -> int:
+    """Open what a person names to be read, and follow links to it; the caller closes it. Raises OSError.
+
+    A pipe of the shell, as `<(...)` makes, or as comes by standard input, has a writer or has ended. A pipe with a name
+    may never have one, and is refused.
+    """
+    opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        found = os.fstat(opened)
+        if stat.S_ISFIFO(found.st_mode) and not _has_no_name(found):
+            raise OSError(errno.EINVAL, "it is a named pipe, which would be waited for", os.fspath(path))
+        os.set_blocking(opened, True)
+    except BaseException:
+        os.close(opened)
+        raise
+    return opened
+
+
+def _has_no_name(pipe: os.stat_result) -> bool:
+    """Whether a pipe was made by `pipe`: all of those lie on one device, which no folder does."""
+    ends = os.pipe()
+    try:
+        return os.fstat(ends[0]).st_dev == pipe.st_dev
+    finally:
+        for end in ends:
+            os.close(end)
 
 
 def open_folder(path: Path, *, below: Path) -> int:

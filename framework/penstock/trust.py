@@ -47,6 +47,74 @@ def distrust(path: Path, what: str, opened: int | None = None) -> str | None:
     return None
 
 
+def distrust_database(database: Path, what: str) -> str | None:
+    """The same of a database that is there: of its folder, and of what lies beside it now. Raises OSError."""
+    real = Path(os.path.realpath(database))
+    try:
+        owner = real.stat().st_uid
+    except FileNotFoundError:
+        return None
+    return distrust_folder(real, what) or distrust_beside(real, what, owner)
+
+
+def distrust_folder(database: Path, what: str) -> str | None:
+    """Why no database is used or made in its folder: somebody else could lay files beside it.
+
+    SQLite takes what lies beside a database for part of it, by its name alone. A sticky bit keeps only what is there.
+    The folder is that of the file that a link leads to; that its group can write there is warned of. Raises OSError.
+    """
+    database = Path(os.path.realpath(database))
+    folder = database.parent
+    try:
+        found = folder.stat()
+    except FileNotFoundError:
+        return None
+    if found.st_uid not in (0, os.geteuid()):
+        why = f"belongs to {name_of(found.st_uid)}"
+    elif found.st_mode & stat.S_IWOTH:
+        why = "everybody can write"
+    else:
+        if found.st_mode & stat.S_IWGRP:
+            _warn_of_group(folder, f"the folder of {what}", found)
+        return None
+    if is_trusted(folder):
+        return None
+    return (
+        f"{what} `{database}` lies in `{folder}`, which {why}: what somebody lays beside it would be taken for part of "
+        f"it, so it is not used; put it into a folder of yours, or if you trust it, set {VARIABLE}={folder}"
+    )
+
+
+def distrust_beside(database: Path, what: str, owner: int) -> str | None:
+    """Why a database is not opened, or what was read from it not believed: what lies beside it is somebody else's.
+
+    `database` has no links in it, and `owner` is whose it is. To be asked before SQLite opens the file and again once
+    it has, because what lies beside it may come in between. Raises OSError.
+    """
+    from penstock.drafts import SQLITE
+
+    for more in SQLITE:
+        place = f"{database}{more}"
+        try:
+            found = os.lstat(place)
+        except FileNotFoundError:
+            continue
+        if found.st_uid not in (0, os.geteuid(), owner):
+            why = f"belongs to {name_of(found.st_uid)}, not to you"
+        elif not stat.S_ISREG(found.st_mode):
+            why = "is no regular file"
+        elif found.st_mode & stat.S_IWOTH:
+            why = "can be written by everybody"
+        else:
+            continue
+        if not is_trusted(Path(place)):
+            return (
+                f"`{place}`, which would be taken for part of {what}, {why}, so {what} is not used; remove it unless "
+                f"you know whose it is and why, or if you trust it, set {VARIABLE}={database.parent}"
+            )
+    return None
+
+
 def distrust_place(path: Path, what: str) -> str | None:
     """Why something that is not there yet is not made at a path: its folder is somebody else's. Raises OSError."""
     for folder in path.parents:

@@ -10,6 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
+from penstock import trust
+from penstock.errors import ConfigInvalid
 from penstock_emulator.server import Server
 
 S = TypeVar("S", bound=Server)
@@ -23,8 +25,16 @@ class InUse(Exception):
 
 
 def lock(folder: Path) -> IO[str]:
-    """Make a state's folder, for its owner alone, and hold it while the answer is open. Raises InUse."""
+    """Make a state's folder, for its owner alone, and hold it while the answer is open.
+
+    Raises InUse, ConfigInvalid `not_trusted` when somebody else could have written there, OSError.
+    """
     folder.mkdir(0o700, parents=True, exist_ok=True)
+    state = folder / "state.db"
+    distrust = trust.distrust(folder, "the state") or trust.distrust(state, "the state")
+    distrust = distrust or trust.distrust_database(state, "the state")
+    if distrust is not None:
+        raise ConfigInvalid(distrust, code="not_trusted")
     held = (folder / "lock").open("w")
     try:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)

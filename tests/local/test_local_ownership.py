@@ -117,3 +117,26 @@ def test_an_engine_serves_no_root_of_another_user(theirs):
     assert done.returncode == 1 and "who alone writes there" in done.stderr
     with database.opened(place.layout) as connection:
         assert queue.counts(connection) == {"queued": 1}
+
+
+@pytest.mark.parametrize("name", ["queue.db", "queue.db-wal", "queue.db-shm", "queue.db-journal"])
+def test_what_somebody_else_laid_into_a_root_is_not_taken_for_its_queue(places, name):
+    place = places(idle=0.0)
+    run = place.submit({"one": "true"})
+    place.wait(run)
+    place.until(lambda: not place.engines(), "the engine does not leave")
+    planted = place.layout.root / name
+    was_there = planted.exists()
+    planted.touch()
+    os.chown(planted, NOBODY, NOBODY)
+    with pytest.raises(ConfigInvalid) as refused:
+        place.get(run)
+    assert refused.value.code == "not_trusted" and f"`{planted}`" in str(refused.value)
+    by_hand = [sys.executable, "-P", "-m", "penstock_local.engine", str(place.layout.root)]
+    done = subprocess.run(by_hand, capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "not to you" in done.stderr
+    if was_there:
+        os.chown(planted, 0, 0)
+    else:
+        planted.unlink()
+    assert place.get(run).state == "succeeded"

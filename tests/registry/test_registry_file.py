@@ -243,7 +243,8 @@ def visible(filled):
 
 
 @pytest.mark.parametrize("what", ["file", "folder"])
-def test_a_registry_that_cannot_be_written_can_be_read(visible, kit, what):
+def test_a_registry_that_cannot_be_written_can_be_read(visible, kit, what, monkeypatch):
+    monkeypatch.setenv("PENSTOCK_TRUST", str(visible.parent))
     visible.chmod(0o444)
     visible.parent.chmod(0o777 if what == "file" else 0o555)
     if os.getuid() == 0:

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from penstock import drafts
-from penstock.errors import RegistryError, UsageError
+from penstock.errors import ConfigInvalid, RegistryError, UsageError
 from penstock.registry import Registry, file, schema
 from penstock.testing.faults.points import kill_at_each, points_of
 
@@ -288,3 +288,61 @@ def test_who_opens_a_registry_while_it_is_replaced_is_told(path, saved, monkeypa
         Registry.open(path)
     assert refused.value.code == "registry_replaced"
     assert count(path) == 1
+
+
+NOBODY = 65534
+
+
+@pytest.mark.parametrize("what", ["theirs", "open", "their link", "their log", "in an open folder"])
+def test_a_backup_that_somebody_else_could_have_written_is_not_restored(path, saved, kit, monkeypatch, what):
+    if what.startswith("their") and os.geteuid() != 0:
+        pytest.skip("gives files to another user: needs root")
+    backup, mended = saved, saved.parent
+    if what == "theirs":
+        os.chown(backup, NOBODY, NOBODY)
+    elif what == "open":
+        backup.chmod(0o666)
+    elif what == "their link":
+        backup = saved.with_name("link.db")
+        backup.symlink_to(saved)
+        os.chown(backup, NOBODY, NOBODY, follow_symlinks=False)
+    elif what == "their log":
+        shutil.copy(path, backup)  # a plain copy, with a log
+        log = backup.with_name("good.db-wal")
+        log.write_bytes(bytes(4096))
+        os.chown(log, NOBODY, NOBODY)
+    else:
+        mended = saved.parent / "open"
+        mended.mkdir()
+        backup = mended / "good.db"
+        shutil.copy(saved, backup)
+        mended.chmod(0o777)
+    before = path.read_bytes()
+    with pytest.raises(ConfigInvalid) as refused:
+        Registry.restore(path, backup)
+    assert refused.value.code == "not_trusted" and "PENSTOCK_TRUST=" in str(refused.value)
+    assert path.read_bytes() == before and not drafts_of(path)
+    monkeypatch.setenv("PENSTOCK_TRUST", str(mended))
+    Registry.restore(path, backup)
+    assert count(path) == (2 if what == "their log" else 1)
+
+
+def test_a_backup_is_restored_from_a_sticky_folder_but_not_into_one(path, saved):
+    shared = saved.parent / "shared"
+    shared.mkdir()
+    shutil.copy(saved, shared / "good.db")
+    (shared / "good.db").chmod(0o600)
+    shared.chmod(0o1777)
+    Registry.restore(path, shared / "good.db")
+    assert count(path) == 1
+    with pytest.raises(ConfigInvalid) as refused:
+        Registry.restore(shared / "x.db", saved)
+    assert refused.value.code == "not_trusted"
+    assert os.listdir(shared) == ["good.db"]
+    (shared / "good.db-journal").write_bytes(bytes(4096))  # somebody else could have, but for the owner
+    with pytest.raises(ConfigInvalid):
+        Registry.restore(path, shared / "good.db")
+
+
+def drafts_of(path):
+    return [entry for entry in path.parent.iterdir() if entry.name.startswith(".") and entry.name.endswith(".new")]

@@ -118,7 +118,7 @@ def small(away) -> Iterator[Path]:
     """The same on a disk of 3 MB."""
     disk = away / "disk"
     disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "penstock-test", disk]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=3m,mode=700", "penstock-test", disk]
     if subprocess.run(mount, check=False, capture_output=True).returncode:
         pytest.skip("this user may not mount a small disk")
     try:

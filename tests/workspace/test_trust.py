@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,7 @@ import pytest
 from penstock import trust
 from penstock.config import find_config, load_config
 from penstock.errors import ConfigInvalid, PenstockError, RegistryError
+from penstock.registry import Registry, copying, file
 from penstock.workspace import Workspace
 
 NOBODY = 65534
@@ -241,6 +245,110 @@ def test_in_a_workspace_of_somebody_else_everything_is_read_and_nothing_changed(
             assert "(uid 65534), who alone changes it" in str(refused.value)
     assert len([line for line in caplog.messages if "belongs to" in line]) == 1
     assert there(workspace) == before
+
+
+BESIDE = ["-wal", "-shm", "-journal"]
+
+
+def attempt(path: Path, what: str) -> None:
+    """Lay a file of somebody else, or one that everybody can write, or a link, at a path."""
+    path.unlink(missing_ok=True)
+    if what == "a link":
+        path.symlink_to("/dev/null")
+        return
+    path.write_bytes(bytes(64))
+    path.chmod(0o666 if what == "open" else 0o600)
+    if what == "theirs":
+        os.chown(path, NOBODY, NOBODY)
+
+
+PLANTED = [pytest.param("theirs", marks=as_root), "open", "a link"]
+
+
+@pytest.mark.parametrize("what", PLANTED)
+@pytest.mark.parametrize("more", BESIDE)
+def test_what_somebody_laid_beside_a_registry_is_not_taken_for_part_of_it(workspace, monkeypatch, more, what):
+    beside = state(workspace) / f"registry.db{more}"
+    assert not beside.exists()  # the last connection was closed
+    attempt(beside, what)
+    error = refusal(workspace)
+    assert (error.code, error.exit_code) == ("not_trusted", 4)
+    assert f"`{beside}`" in str(error) and f"PENSTOCK_TRUST={state(workspace)}" in str(error)
+    beside.unlink()
+    with Workspace.open(workspace, actor="ada") as opened:
+        assert len(opened.runs.list().items) == 1
+        beside.unlink(missing_ok=True)  # once it is open it is asked again before each transaction
+        attempt(beside, what)
+        with pytest.raises(ConfigInvalid) as refused:
+            opened.runs.list()
+        assert refused.value.code == "not_trusted"
+        beside.unlink()
+
+
+@pytest.mark.parametrize("more", BESIDE)
+def test_what_somebody_lays_beside_a_registry_while_it_is_opened_is_found(workspace, monkeypatch, more):
+    path = state(workspace) / "registry.db"
+
+    def connect(path: Path, mode: str):
+        attempt(path.with_name(path.name + more), "open")  # after the look and before SQLite opens it
+        return copying.connect(path, mode)
+
+    monkeypatch.setattr(file, "connect", connect)
+    with pytest.raises(ConfigInvalid) as refused:
+        Registry.open(path)
+    assert refused.value.code == "not_trusted"
+
+
+@as_root
+def test_a_whole_log_of_somebody_else_does_not_become_this_user_s_registry(workspace, tmp_path):
+    mine, theirs = state(workspace) / "registry.db", tmp_path / "theirs.db"
+    planted = mine.with_name("registry.db-wal")
+    shutil.copy(mine, theirs)
+    with closing(sqlite3.connect(theirs, isolation_level=None)) as connection:
+        connection.execute("UPDATE endpoints SET name = 'eve'")
+        shutil.copy(tmp_path / "theirs.db-wal", planted)
+    os.chown(planted, NOBODY, NOBODY)
+    before = planted.read_bytes()
+    assert len(before) > 4096
+    assert refusal(workspace).code == "not_trusted"
+    assert planted.read_bytes() == before
+
+
+FOLDERS = [
+    pytest.param(0o1777, 0, "everybody can write", id="sticky"),
+    pytest.param(0o777, 0, "everybody can write", id="open"),
+    pytest.param(0o755, NOBODY, "belongs to", id="of another", marks=as_root),
+]
+
+
+@pytest.mark.parametrize(("mode", "owner", "why"), FOLDERS)
+def test_a_registry_does_not_lie_where_somebody_else_could_lay_files_beside_it(
+    tmp_path, project, monkeypatch, mode, owner, why
+):
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    monkeypatch.setenv("PENSTOCK_REGISTRY", str(shared / "x.db"))
+
+    def open_up() -> None:
+        shared.chmod(mode)
+        if owner:
+            os.chown(shared, owner, owner)
+
+    open_up()
+    make = lambda opened: opened.tokens.create("cron", scope="read")  # noqa: E731  # twice the same
+    error = refusal(project, make)
+    assert error.code == "not_trusted" and why in str(error) and f"PENSTOCK_TRUST={shared}" in str(error)
+    assert not (shared / "x.db").exists()
+    with monkeypatch.context() as patch:
+        patch.setenv("PENSTOCK_TRUST", str(shared))
+        with Workspace.open(project, actor="ada") as opened:
+            make(opened)
+    error = refusal(project)
+    assert error.code == "not_trusted" and why in str(error)
+    # A link elsewhere does not help: SQLite finds the log beside what it leads to.
+    (tmp_path / "link.db").symlink_to(shared / "x.db")
+    monkeypatch.setenv("PENSTOCK_REGISTRY", str(tmp_path / "link.db"))
+    assert refusal(project).code == "not_trusted"
 
 
 def there(folder: Path) -> dict[str, tuple[int, int, int]]:

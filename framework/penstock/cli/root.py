@@ -75,9 +75,9 @@ _LOST = frozenset({errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EFB
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and answer its exit status; every error ends here as one line or one document."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by whoever started us
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123  # as long as we run
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):  # in this order they get their own numbers
+        if getattr(sys, name) is None:  # closed by whoever started us: nothing comes, and nothing is shown
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115, PTH123  # as long as we run
     output = Output(json=_asks_for_json(given))
     try:
         return _run(given, output)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
@@ -16,6 +17,7 @@ from penstock.codec.parsing import MAX_BYTES, refused
 from penstock.codec.reading import Document, read_yaml
 from penstock.codec.structuring import structure
 from penstock.errors import Path, Problem, SpecInvalid, did_you_mean
+from penstock.opening import open_named
 from penstock.spec import API_VERSION, Pipeline
 from penstock.spec.command import COMMAND_CODES, readable
 from penstock.spec.problems import check
@@ -34,7 +36,7 @@ def load_document(path: FilePath, stream: BinaryIO | None = None) -> Document:
     """
     source = str(path)
     try:
-        with path.open("rb") if stream is None else nullcontext(stream) as file:
+        with os.fdopen(open_named(path), "rb") if stream is None else nullcontext(stream) as file:
             data = file.read(_ENOUGH)
     except (OSError, ValueError) as error:
         why = (getattr(error, "strerror", None) or str(error)).lower()

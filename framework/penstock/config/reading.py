@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from penstock import trust
 from penstock.config.model import Config, Setting, TargetConfig, WorkspaceDocument, located
 from penstock.errors import ConfigInvalid, Problem, SpecInvalid, UsageError, did_you_mean
+from penstock.opening import open_named
 
 if TYPE_CHECKING:
     from penstock.codec import Document
@@ -226,7 +227,7 @@ def _read(file: Path) -> tuple[Document | None, WorkspaceDocument]:
 
     source = min(os.path.relpath(file), str(file), key=len)
     try:
-        with file.open(encoding="utf-8") as opened:
+        with os.fdopen(open_named(file), encoding="utf-8") as opened:
             distrust = trust.distrust(file, "the configuration", opened.fileno())
             if distrust is not None:
                 raise ConfigInvalid(distrust, code="not_trusted")

@@ -94,7 +94,8 @@ class Transaction:
 class Database:
     """Connections to one file, one for each thread that is in a transaction. A forked child opens its own.
 
-    `connect` opens another one, ready for use. Readers never wait. `owner` is the user whose file it is, where that is
+    `connect` opens another one, ready for use, and `refuse_planted` raises when somebody else laid files beside it.
+    Readers never wait. `owner` is the user whose file it is, where that is
     another.
     """
 
@@ -102,6 +103,7 @@ class Database:
         self,
         path: Path,
         connect: Callable[[], sqlite3.Connection],
+        refuse_planted: Callable[[], None],
         *,
         read_only: bool,
         clock: Clock,
@@ -113,6 +115,7 @@ class Database:
         self.refusal: Callable[[], RegistryError] = lambda: unwritable(path, owner)
         """The error for whoever wants to write where it is `read_only`."""
         self._connect = connect
+        self._refuse_planted = refuse_planted
         self._clock = clock
         self._file = identity(path)
         self._free = [connect()]
@@ -183,6 +186,7 @@ class Database:
         if os.getpid() != self._pid:
             raise RegistryError(f"{self.path}: the registry was opened before a fork; open it again in this process")
         self.check_in_place()
+        self._refuse_planted()  # a journal is taken up again with each transaction
         with translated(self.path):
             kept = self._nonblocking if nonblocking else self._free
             with self._lock:

@@ -8,7 +8,8 @@ import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
 
-from penstock.errors import RegistryError
+from penstock import trust
+from penstock.errors import ConfigInvalid, RegistryError
 from penstock.registry import schema
 from penstock.registry.copying import (
     connect,
@@ -36,19 +37,27 @@ _NETWORK_FUSE = frozenset({
 
 
 def open_database(path: Path, *, create: bool, read_only: bool, clock: Clock) -> Database:
-    """Open a registry file, making or migrating it as needed; another user's is only read. Raises RegistryError."""
+    """Open a registry file, making or migrating it as needed; another user's is only read.
+
+    Raises RegistryError, and ConfigInvalid `not_trusted` when somebody else could lay, or has laid, files beside it.
+    """
     path = path.absolute()
     try:
         _find(path, create=create and not read_only)
         owner = path.stat().st_uid
         mine = owner == os.geteuid()
         writable = mine and not read_only and os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+        real = Path(os.path.realpath(path))
     except OSError as error:
         raise not_writable(path, error) from None
+
+    def refuse_planted() -> None:
+        _refuse_planted(real, owner)
 
     def admitted() -> sqlite3.Connection:
         try:
             before = identity(path)
+            refuse_planted()
             refuse_foreign_log(path)
             if not mine:
                 connection = connect_as_guest(path)
@@ -68,13 +77,26 @@ def open_database(path: Path, *, create: bool, read_only: bool, clock: Clock) ->
                             f"{path}: the registry was replaced while it was opened; try again",
                             code="registry_replaced",
                         )
+                refuse_planted()  # what it has opened by now is what was looked at
                 _admit(path, connection, applied, writable)
         except BaseException:
             connection.close()
             raise
         return connection
 
-    return Database(path, admitted, read_only=not writable, clock=clock, owner=None if mine else owner)
+    return Database(path, admitted, refuse_planted, read_only=not writable, clock=clock, owner=None if mine else owner)
+
+
+def _refuse_planted(real: Path, owner: int) -> None:
+    """Raise ConfigInvalid `not_trusted` when SQLite would take, or has taken, a file of somebody else for its own."""
+    with suppress(OSError):  # what cannot be looked at is told of by whoever needs it
+        refuse(trust.distrust_beside(real, "the registry", owner))
+
+
+def refuse(distrust: str | None) -> None:
+    """Raise ConfigInvalid `not_trusted` with a reason, if there is one."""
+    if distrust is not None:
+        raise ConfigInvalid(distrust, code="not_trusted")
 
 
 def _find(path: Path, *, create: bool) -> None:
@@ -88,11 +110,13 @@ def _find(path: Path, *, create: bool) -> None:
         if stray_log:
             raise _corrupt(path, "the file is gone but its log `-wal` is still there")
         prepare_folder(path.parent)
+        refuse(trust.distrust_folder(path, "the registry"))
         _make(path)
     if not path.is_file() or path.stat().st_size == 0:
         raise _corrupt(path, "it is empty" if path.is_file() else "it is not a file")
     if not os.access(path, os.R_OK):
         raise RegistryError(f"{path}: the registry cannot be read: permission denied")
+    refuse(trust.distrust_folder(path, "the registry"))
 
 
 def _admit(path: Path, connection: sqlite3.Connection, applied: int, writable: bool) -> None:

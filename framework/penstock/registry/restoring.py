@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from penstock import drafts
+from penstock import drafts, trust
 from penstock.errors import RegistryError, UsageError
 from penstock.registry import maintenance, schema
 from penstock.registry.copying import (
@@ -25,8 +25,8 @@ from penstock.registry.copying import (
     refuse_foreign_log,
     sync,
 )
-from penstock.registry.database import unwritable
-from penstock.registry.file import prepare_folder, refuse_network, version_of
+from penstock.registry.database import identity, unwritable
+from penstock.registry.file import prepare_folder, refuse, refuse_network, version_of
 from penstock.registry.troubles import explain, translated
 
 _LOCKS = (0x40000000, 512)
@@ -43,13 +43,15 @@ def restore(path: Path, backup: Path) -> Path | None:
     is the registry itself; RegistryError, with nothing changed: `registry_missing`, `registry_corrupt`,
     `registry_newer`, `registry_older` or `registry_log_foreign` of the backup, `registry_in_use` when anybody has the
     registry open, `registry_network_fs`, `registry_read_only`, `registry_not_owned`,
-    `registry_disk_full`.
+    `registry_disk_full`; ConfigInvalid `not_trusted` when somebody else could have written the backup, or could lay
+    something beside the registry.
     """
     path, backup = Path(os.path.realpath(path)), backup.absolute()
     refuse_network(path)
     try:
         _check_places(path, backup)
         prepare_folder(path.parent)
+        refuse(trust.distrust_folder(path, "the registry") or trust.distrust_database(path, "the registry"))
         with drafts.draft(path.parent, *draft_names(path)) as draft:
             _fill(draft, backup)
             sync(draft)
@@ -72,6 +74,7 @@ def _check_places(path: Path, backup: Path) -> None:
     if not backup.is_file():
         why = "it is not a file" if backup.exists() else "there is no such file"
         raise RegistryError(f"{backup}: no backup: {why}; nothing was changed", code="registry_missing")
+    _refuse_strange(backup)
     if path.exists() and not path.is_file():
         raise RegistryError(f"{path}: the registry is not a file; move it away", code="registry_corrupt")
     for there, writers in ((path, (os.geteuid(),)), (path.parent, (os.geteuid(), 0))):
@@ -81,8 +84,19 @@ def _check_places(path: Path, backup: Path) -> None:
         raise UsageError(f"`{backup}` is the registry itself; name the backup that is to be put in its place")
 
 
+def _refuse_strange(backup: Path) -> None:
+    """Raise ConfigInvalid `not_trusted` when somebody else could have written a backup, or the log beside it.
+
+    One without a log is read without looking for one, and may lie in `/tmp`.
+    """
+    refuse(trust.distrust(backup, "the backup"))
+    if has_log(backup) or has_log(backup, "-journal"):
+        refuse(trust.distrust_database(backup, "the backup"))
+
+
 def _fill(draft: Path, backup: Path) -> None:
     """Copy a backup into a draft and see that it is whole. Raises RegistryError."""
+    before = identity(backup)
     refuse_foreign_log(backup)
     with closing(connect(draft, "rw")) as target:
         with translated(backup), closing(connect_read_only(backup)) as source:
@@ -90,6 +104,9 @@ def _fill(draft: Path, backup: Path) -> None:
                 raise _not_whole(backup, "it is empty")
             version_of(backup, source)
             source.backup(target)
+            _refuse_strange(backup)  # what was read by now is what was looked at
+            if identity(backup) != before:
+                raise _not_whole(backup, "it was replaced while it was read")
         with translated(draft):
             target.execute("PRAGMA journal_mode = WAL")
             target.execute("PRAGMA synchronous = FULL")

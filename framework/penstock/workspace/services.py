@@ -187,9 +187,15 @@ class Services:
 
     def _refuse_strange(self) -> None:
         """Raise ConfigInvalid `not_trusted` when somebody else could have written the state folder or the registry."""
-        for path, what in ((self.home, "the state folder"), (self.config.registry.value, "the registry")):
+        registry = self.config.registry.value
+        looks: tuple[Callable[[], str | None], ...] = (
+            lambda: trust.distrust(self.home, "the state folder"),
+            lambda: trust.distrust(registry, "the registry"),
+            lambda: trust.distrust_database(registry, "the registry"),
+        )
+        for look in looks:
             with suppress(OSError):  # what cannot be looked at is told of by whoever needs it
-                distrust = trust.distrust(path, what)
+                distrust = look()
                 if distrust is not None:
                     raise ConfigInvalid(distrust, code="not_trusted")
 

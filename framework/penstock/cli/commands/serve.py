@@ -17,6 +17,7 @@ from penstock.cli.session import Session, require_extra
 from penstock.cli.tables import Table
 from penstock.config import DOORS, Setting, server_options, server_settings
 from penstock.errors import UsageError
+from penstock.opening import open_named
 
 if TYPE_CHECKING:
     from penstock.cli.output import Output
@@ -98,7 +99,7 @@ def _ready(output: Output, url: str) -> None:
 
 def _readable(path: Path) -> Path:
     try:
-        path.open("rb").close()
+        os.close(open_named(path))
     except OSError as error:
         raise UsageError(f"`{path}` cannot be read: {(error.strerror or type(error).__name__).lower()}") from None
     return path
