@@ -30,7 +30,7 @@ def read_job(layout: Layout, row: sqlite3.Row, steps: Sequence[sqlite3.Row]) -> 
         kept = environments.read(layout, row["id"], asked.environment, asked.parameters.sensitive)
         parameters = evolve(asked.parameters, texts={**asked.parameters.texts, **kept.parameters})
         job = Job.of(row["seq"], row["id"], plan, parameters, kept.environment)
-        job.python = asked.python
+        job.python, job.above = asked.python, asked.above
         job.started = row["started"] is not None
         return job, _restore(job, steps)
     except Exception as error:

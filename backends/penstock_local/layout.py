@@ -121,7 +121,7 @@ def unusable(path: Path, error: OSError) -> TargetUnavailable:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         todo = "free some space"
     elif error.errno in (errno.ELOOP, errno.EINVAL, errno.EISDIR, errno.EEXIST):
-        todo = "something else lies in its place, which is to be moved away"
+        todo = "move away what lies in its place, or give the target a `root` that can be written"
     return TargetUnavailable(
         f"cannot use `{where}`: {why}; {todo}",
         retry_after=10.0,

@@ -1,7 +1,8 @@
 """The slots of steps that wait for a run of their own root are lent while they wait, or both would wait for ever.
 
 Whoever looks at an unfinished run from within a step says so by a file with the step's token, which is good for some
-seconds and renewed by the next look.
+seconds and renewed by the next look. A step of another root says so for the step of this one that triggered its run,
+directly or by others: else two roots whose steps wait for each other's would do so for ever.
 """
 
 from __future__ import annotations
@@ -19,18 +20,29 @@ from penstock_local.layout import Layout
 from penstock_local.processes import TOKEN
 from penstock_local.slots import Slots
 
+ABOVE = "PENSTOCK_STEP_ABOVE"
+"""The variable with the tokens of the steps that triggered a step's run, the nearest first."""
+_HIGHEST = 32
+"""How many of them are kept."""
 LEASE = 10.0
 """Seconds for which a look counts as waiting; who waits looks several times as often."""
 _RENEW = 3.0
 
 
+def lineage() -> tuple[str, ...]:
+    """The tokens of the step that this process is of and of those that triggered its run; none outside of steps."""
+    own = os.environ.get(TOKEN, "")
+    return (own, *os.environ.get(ABOVE, "").split())[:_HIGHEST] if own else ()
+
+
 def ask(layout: Layout, database: sqlite3.Connection, jobs: Iterable[int]) -> bool:
     """Note that this step waits for unfinished jobs, if it is one of this root; whether the engine has to be told.
 
-    Raises sqlite3.Error, OSError.
+    In a step of another root it is noted for the nearest one of this root that it comes from. Raises sqlite3.Error,
+    OSError.
     """
-    token = os.environ.get(TOKEN, "")
-    own = queue.job_of(database, token) if token else None
+    found = ((token, queue.job_of(database, token)) for token in lineage())
+    token, own = next((one for one in found if one[1] is not None), ("", None))
     if own is None or not set(jobs) - {own}:
         return False
     path = layout.waits / token

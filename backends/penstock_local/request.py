@@ -17,15 +17,18 @@ _PARAMETERS = ("texts", "artifacts", "bundled")
 class Request:
     """`environment` holds names only, and so do the `sensitive` parameters: the values are kept by `environments`, and
     for as long as the run needs them. `python` is the interpreter that its steps find first; empty in a request from
-    before that was kept, whose steps find the engine's.
+    before that was kept, whose steps find the engine's. `above` are the tokens of the steps that it comes from.
     """
 
     parameters: BoundParameters = field(factory=BoundParameters)
     environment: tuple[str, ...] = ()
     python: str = ""
+    above: tuple[str, ...] = ()
 
 
-def to_text(parameters: BoundParameters, environment: Iterable[str], python: str = "") -> str:
+def to_text(
+    parameters: BoundParameters, environment: Iterable[str], python: str = "", above: Iterable[str] = ()
+) -> str:
     """A request as JSON."""
     bound: dict[str, Any] = {key: dict(getattr(parameters, key)) for key in _PARAMETERS}
     if parameters.sensitive:
@@ -33,7 +36,8 @@ def to_text(parameters: BoundParameters, environment: Iterable[str], python: str
         bound["sensitive"] = list(parameters.sensitive)
     if parameters.absent:
         bound["absent"] = sorted(parameters.absent)
-    return json.dumps({"parameters": bound, "environment": sorted(environment), "python": python})
+    request = {"parameters": bound, "environment": sorted(environment), "python": python, "above": list(above)}
+    return json.dumps({key: value for key, value in request.items() if key != "above" or value})
 
 
 def read(text: str) -> Request:
@@ -46,7 +50,8 @@ def read(text: str) -> Request:
     bound["typed"] = dict.fromkeys(absent)
     environment = tuple(_usable(request, "environment", list))
     python = _usable({"python": "", **request}, "python", str)
-    return Request(BoundParameters(**bound, sensitive=tuple(sensitive)), environment, python)
+    above = tuple(map(str, _usable({"above": [], **request}, "above", list)))
+    return Request(BoundParameters(**bound, sensitive=tuple(sensitive)), environment, python, above)
 
 
 def read_version_1(text: str) -> tuple[Request, Mapping[str, str], Mapping[str, Any]]:

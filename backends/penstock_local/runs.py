@@ -69,7 +69,8 @@ def _add(layout: Layout, connection: sqlite3.Connection, options: LocalOptions, 
     environment = {name: os.environ[name] for name in options.pass_env if name in os.environ}
     hidden = {name: run.parameters.texts[name] for name in run.parameters.sensitive}
     environments.keep(layout, run.id, environment, hidden)
-    text = request.to_text(run.parameters, environment, os.fspath(options.python or interpreters.own()))
+    python = os.fspath(options.python or interpreters.own())
+    text = request.to_text(run.parameters, environment, python, lending.lineage())
     queue.add_job(connection, run.id, run.publication.external, text, (step["name"] for step in plan["steps"]))
     queue.write_settings(connection, _settings(options))
 

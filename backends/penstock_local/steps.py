@@ -23,6 +23,7 @@ from penstock_local import interpreters, logs, removal, times
 from penstock_local.copying import copy_tree
 from penstock_local.jobs import Step
 from penstock_local.layout import Layout
+from penstock_local.lending import ABOVE
 from penstock_local.processes import TOKEN
 from penstock_local.temporary import Temporary
 from penstock_local.unpacked import Unpacked
@@ -79,6 +80,8 @@ def prepare(layout: Layout, step: Step, plain: Mapping[str, str], temporary: Tem
     environment.update(step.job.environment)
     environment.update(variables(step.plan["env"], text))
     environment[TOKEN] = step.token
+    if step.job.above:
+        environment[ABOVE] = " ".join(step.job.above)
     return Prepared(command, work, environment)
 
 

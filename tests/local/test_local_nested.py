@@ -165,6 +165,21 @@ def test_a_step_lends_its_slot_while_it_waits_for_a_run_of_its_own_root(places, 
     assert (tmp_path / "ended").exists()
 
 
+@pytest.mark.parametrize("roots", ["aba", "abcab"])
+def test_steps_of_roots_that_wait_for_each_other_in_a_circle_have_the_slots_of_those_they_come_from(places, roots):
+    """The last run is one of a root whose only slot the first has, which waits for it by way of others."""
+    by_name = {name: places(name, slots=1) for name in sorted(set(roots))}
+    command = ["true"]
+    for depth in range(len(roots) - 1, 0, -1):
+        place = by_name[roots[depth]]
+        below = place.publish({"one": Step(command=command)})
+        command = [sys.executable, "-c", WAIT, str(place.target.home), below.external, f"run{depth}"]
+    place = by_name[roots[0]]
+    outer = place.submit({"one": Step(command=command)})
+    assert place.wait(outer).state == "succeeded"
+    assert place.log(outer, "one") == b"succeeded\n"
+
+
 def test_slots_are_lent_for_as_long_as_somebody_waits():
     step = Job.of(1, "run", {"steps": [PLAN]}, BoundParameters(), {}).steps["one"]
     slots = Slots()
