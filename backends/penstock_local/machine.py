@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -13,7 +14,7 @@ from penstock.errors import PenstockError
 from penstock.spec import Pipeline, Resources
 from penstock.spec.command import Reference, references
 from penstock.spec.quantity import bytes_text
-from penstock_local import binding, database, installation, memory, ownership, queue, troubles, wake
+from penstock_local import binding, database, installation, journal, memory, ownership, processes, queue, troubles, wake
 from penstock_local.layout import Layout, unusable
 from penstock_local.options import LocalOptions
 
@@ -110,6 +111,19 @@ def _installation(layout: Layout) -> str:
     return f"installation: {noted.words}"
 
 
+def _held_up(layout: Layout) -> str:
+    """What to say of a keeper that a signal holds up; empty when none is. Raises TargetUnavailable."""
+    for path in sorted(layout.keepers.iterdir()) if layout.keepers.exists() else ():
+        with contextlib.suppress(OSError):  # its engine has just cleared it away
+            pid = journal.read(path).keeper
+            if pid and processes.is_stopped(pid) and journal.is_kept(path):
+                return (
+                    f"process {pid}, which keeps steps, is held up by a signal; the engine lets it go on in a moment, "
+                    f"and `kill -CONT {pid}` at once"
+                )
+    return ""
+
+
 def health(layout: Layout, options: LocalOptions) -> Health:
     """How the target is: can it be written, is an engine running, what is waiting."""
     lines = [f"root: {layout.root}"]
@@ -127,7 +141,7 @@ def health(layout: Layout, options: LocalOptions) -> Health:
         elif waiting:
             wake.heal(layout, waiting="queued" in waiting)
         running = "running" if wake.listening(layout) else "not running; it starts with the next run"
-        paused = troubles.noted(layout) if waiting else None
+        paused = (str(troubles.noted(layout) or "") or _held_up(layout)) if waiting else ""
     except PenstockError as error:
         return Health(ok=False, lines=(*lines, str(error)))
     except OSError as error:
@@ -141,6 +155,6 @@ def health(layout: Layout, options: LocalOptions) -> Health:
         f"runs: {waiting.get('queued', 0)} queued, {waiting.get('running', 0)} running",
         f"publications: {publications}, endpoints: {endpoints}",
     ]
-    if paused is not None:
-        return Health(ok=False, lines=(*lines, str(paused)))
+    if paused:
+        return Health(ok=False, lines=(*lines, paused))
     return Health(ok=True, lines=tuple(lines))

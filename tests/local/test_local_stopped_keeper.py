@@ -7,6 +7,7 @@ import pytest
 
 from penstock.contract.run import ENDED
 from penstock.spec import Step
+from penstock_local import hooks
 
 
 def held(tmp_path, **more) -> Step:
@@ -43,6 +44,18 @@ def test_a_step_ends_and_another_starts(place, tmp_path):
     report = place.wait(run)
     assert (report.state, report.steps[0].attempt, notes(tmp_path)) == ("succeeded", 1, "b")
     assert place.engine() == engine
+
+
+def test_target_check_says_so(place, tmp_path):
+    submitted(place, tmp_path)
+    (keeper,) = place.keepers()
+
+    def said() -> bool:
+        os.kill(keeper, signal.SIGSTOP)
+        health = hooks.penstock_check_target(place.target)
+        return not health.ok and f"process {keeper}, which keeps steps, is held up by a signal" in health.lines[-1]
+
+    place.until(said, "it does not say so")
 
 
 @pytest.mark.parametrize("how", ["cancel", "timeout"])
