@@ -235,7 +235,6 @@ class Schedule:
                     return False
                 self._pause_for(error)
                 return False
-            self._pause.over()
         self.attempts.keepers.tidy(self.attempts.steps)
         return True
 
