@@ -129,21 +129,27 @@ class Watching:
 
     def look(self) -> None:
         """Mark what has grown, and rest for a while if anything has."""
+        if self._mark() and not self._resting:
+            self._resting = True
+            self.poll.unregister(self._notify)  # else the kernel wakes us up, if only to find that it need not
+            self._clock.later(INTERVAL, self._go_on)
+
+    def _go_on(self) -> None:
+        if self._mark():
+            self._clock.later(INTERVAL, self._go_on)
+            return
+        with contextlib.suppress(OSError):  # the kernel has no memory for it: then there are no more times
+            self.poll.register(self._notify, select.EPOLLIN)
+            self._resting = False
+
+    def _mark(self) -> bool:
+        """Mark what has grown as far as it is time; whether anything has, or is to be marked later."""
         heard = self._hear()
         now = time.monotonic()
         self._grown = {
             watch for watch in self._grown if watch in self._by_watch and not self._by_watch[watch].mark(now)
         }
-        if (heard or self._grown) and not self._resting:
-            self._resting = True
-            self.poll.modify(self._notify, 0)
-            self._clock.later(INTERVAL, self._go_on)
-
-    def _go_on(self) -> None:
-        self._resting = False
-        self.look()
-        if not self._resting:
-            self.poll.modify(self._notify, select.EPOLLIN)
+        return heard or bool(self._grown)
 
     def _hear(self) -> bool:
         """Note which logs have grown; whether there was anything to hear."""
