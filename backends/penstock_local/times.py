@@ -41,7 +41,7 @@ class Marks:
 
     def __init__(self, log: Path, base: int) -> None:
         self.interval = INTERVAL
-        self._path = file_of(log)
+        self._log = log
         self._base = base
         self._file = -1
         self._count = 0
@@ -72,7 +72,7 @@ class Marks:
             self._file = -1
 
     def _open(self) -> None:
-        self._file = logs.open_regular(self._path, os.O_RDWR | os.O_CREAT)
+        self._file = logs.open_regular(file_of(self._log), os.O_RDWR | os.O_CREAT)
         self._count = min(os.fstat(self._file).st_size // _RECORD.size, MOST)
         if self._count:
             self._last, latest = _mark(self._file, self._count - 1)
@@ -100,7 +100,8 @@ class Marks:
             kept = list(_thinned(kept, self.interval * 1000))
             if self.interval > _LONG:  # no marks of ours: a step wrote them
                 self.interval, kept = INTERVAL, [(self._last, 0)]
-        draft = self._path.with_suffix(".at~")
+        path = file_of(self._log)
+        draft = path.with_suffix(".at~")
         folder = open_folder(draft.parent, below=draft.parents[2])
         try:
             with contextlib.suppress(FileNotFoundError):
@@ -111,7 +112,7 @@ class Marks:
             text = b"".join(_RECORD.pack(*mark) for mark in kept)
             if os.pwrite(made, text, 0) < len(text):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            os.replace(draft.name, self._path.name, src_dir_fd=folder, dst_dir_fd=folder)
+            os.replace(draft.name, path.name, src_dir_fd=folder, dst_dir_fd=folder)
         finally:
             os.close(folder)
         self._count = len(kept)

@@ -1,7 +1,8 @@
 """Noticing that the logs of running steps grow, by inotify: a step that says nothing costs nothing, nor do its lines.
 
 Steps write into their logs themselves, so what is known is when the kernel told that a log had grown: of one that
-grows all the time some twenty times a second. Where inotify is not to be had, no times are kept, and all else goes on.
+grows all the time some twenty times a second. A step that is over in a moment is not watched, only measured at its end.
+Where inotify is not to be had, no times are kept, and all else goes on.
 """
 
 from __future__ import annotations
@@ -33,9 +34,9 @@ class _Watched:
     """A log that a step writes; `file` is open, so it is this one whatever lies in its place."""
 
     file: int
-    watch: int
     marks: Marks
     size: int
+    watch: int = -1
     due: float = 0.0
 
     def mark(self, now: float) -> bool:
@@ -61,6 +62,8 @@ class Watching:
         self._clock = clock
         self._by_token: dict[str, _Watched] = {}
         self._by_watch: dict[int, _Watched] = {}
+        self._young: set[_Watched] = set()
+        self._due = False
         self._grown: set[int] = set()
         self._resting = False
         self._libc = ctypes.CDLL(None)
@@ -77,14 +80,25 @@ class Watching:
         self.end(token)
         with contextlib.suppress(OSError):
             file = os.dup(opened)
-            # Whatever lies under its name, and wherever the root is moved.
-            watch = self._libc.inotify_add_watch(self._notify, b"/proc/self/fd/%d" % file, _MODIFY)
-            if watch < 0:
-                os.close(file)
-                return
             size = os.fstat(file).st_size
-            watched = _Watched(file, watch, Marks(log, size), size)
-            self._by_token[token] = self._by_watch[watch] = watched
+            self._by_token[token] = watched = _Watched(file, Marks(log, size), size)
+            self._young.add(watched)
+            if not self._due:
+                self._due = True
+                self._clock.later(INTERVAL, self._watch)
+
+    def _watch(self) -> None:
+        """Watch the logs of steps that have been there for a while, and mark what came until then."""
+        self._due = False
+        now = time.monotonic()
+        for watched in self._young:
+            # Whatever lies under its name, and wherever the root is moved.
+            path = b"/proc/self/fd/%d" % watched.file
+            watched.watch = self._libc.inotify_add_watch(self._notify, path, _MODIFY)
+            if watched.watch >= 0:
+                self._by_watch[watched.watch] = watched
+                watched.mark(now)
+        self._young.clear()
 
     def adopt(self, token: str, log: Path) -> None:
         """A step writes to its log that an earlier engine started; what came since then has no time."""
@@ -100,33 +114,42 @@ class Watching:
         watched = self._by_token.pop(token, None)
         if watched is None:
             return
-        watched.due = 0.0
-        watched.mark(time.monotonic())
-        self._by_watch.pop(watched.watch, None)
-        self._libc.inotify_rm_watch(self._notify, watched.watch)
+        if watched.watch >= 0 or watched in self._young:
+            watched.due = 0.0
+            watched.mark(time.monotonic())
         watched.marks.close()
+        if watched.watch >= 0:
+            self._by_watch.pop(watched.watch, None)
+            self._libc.inotify_rm_watch(self._notify, watched.watch)
+            self._hear()  # that it is watched no more, which would wake us up
+            if self._grown and not self._resting:
+                self.look()
+        self._young.discard(watched)
         os.close(watched.file)
-        self._hear()  # that it is watched no more, which would wake us up
-        if self._grown and not self._resting:
-            self.look()
 
     def look(self) -> None:
         """Mark what has grown, and rest for a while if anything has."""
+        if self._mark() and not self._resting:
+            self._resting = True
+            self.poll.unregister(self._notify)  # else the kernel wakes us up, if only to find that it need not
+            self._clock.later(INTERVAL, self._go_on)
+
+    def _go_on(self) -> None:
+        if self._mark():
+            self._clock.later(INTERVAL, self._go_on)
+            return
+        with contextlib.suppress(OSError):  # the kernel has no memory for it: then there are no more times
+            self.poll.register(self._notify, select.EPOLLIN)
+            self._resting = False
+
+    def _mark(self) -> bool:
+        """Mark what has grown as far as it is time; whether anything has, or is to be marked later."""
         heard = self._hear()
         now = time.monotonic()
         self._grown = {
             watch for watch in self._grown if watch in self._by_watch and not self._by_watch[watch].mark(now)
         }
-        if (heard or self._grown) and not self._resting:
-            self._resting = True
-            self.poll.modify(self._notify, 0)
-            self._clock.later(INTERVAL, self._go_on)
-
-    def _go_on(self) -> None:
-        self._resting = False
-        self.look()
-        if not self._resting:
-            self.poll.modify(self._notify, select.EPOLLIN)
+        return heard or bool(self._grown)
 
     def _hear(self) -> bool:
         """Note which logs have grown; whether there was anything to hear."""

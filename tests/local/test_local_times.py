@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 import random
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -150,6 +151,30 @@ def test_marks_that_a_step_has_swapped_lead_nowhere_and_hold_nobody_up(place, ho
     assert time_of(marks_of(place, run, "two"), 0)
     if "mkdir" not in how:
         assert time_of(marks_of(place, run, "one"), 0)
+
+
+def test_who_has_marked_a_log_rests_whatever_is_written_meanwhile(place, log):
+    clock = Clock()
+    watched = Watching(clock)
+    other = log.with_name("two.log")
+    with log.open("wb", buffering=0) as one, other.open("wb", buffering=0) as two:
+        for path, file in ((log, one), (other, two)):
+            watched.begin(path.name, path, file.fileno())
+        place.until(lambda: clock.run() or is_watching(os.getpid()), "nobody watches")
+        one.write(b"x")
+        assert watched.poll.poll(20)
+        watched.look()
+        for file in (one, two) * 100:
+            file.write(b"x")
+            assert watched.poll.poll(0) == []
+        place.until(lambda: clock.run() or file_of(other).exists(), "what was written meanwhile is not marked")
+        assert [marks_in(path)[-1].offset for path in (log, other)] == [101, 100]
+        place.until(lambda: clock.run() or clock.next() is None, "there is no end of it")
+        two.write(b"x")
+        assert watched.poll.poll(20)
+        for path in (log, other):
+            watched.end(path.name)
+    assert marks_in(other)[-1].offset == 101
 
 
 def test_without_inotify_there_are_no_times_and_nothing_else_is_amiss(monkeypatch, log):
