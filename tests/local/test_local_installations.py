@@ -25,6 +25,8 @@ from penstock.errors import TargetUnavailable
 from penstock.spec import Retry, Step
 from penstock_local import hooks, installation, journal, keeper
 
+pytestmark = pytest.mark.thorough
+
 CALL = """
 import sys
 from pathlib import Path
@@ -445,14 +447,12 @@ def test_whoever_is_killed_during_the_change_no_step_runs_twice(here, who):
     kill_during_the_change(*here, who, 1.0)
 
 
-@pytest.mark.thorough
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(who=st.sampled_from(WHO), moment=st.floats(0.0, 3.0))
 def test_at_whatever_moment_that_is_no_step_runs_twice(here, who, moment):
     kill_during_the_change(*here, who, moment)
 
 
-@pytest.mark.thorough
 def test_two_installations_at_once_get_all_their_runs_done(here):
     place, other = here
     waiting, quick = Waiting(place), place.publish({"one": "true", "two": Step(command="true", after=("one",))})

@@ -20,6 +20,8 @@ from penstock.spec import Step
 from penstock_local import journal, lending, troubles
 from penstock_local.layout import Layout
 
+pytestmark = pytest.mark.thorough
+
 LIMIT = 15.0
 """Seconds after which whatever is waited for will never come."""
 
