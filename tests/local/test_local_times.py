@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import operator
 import os
 import random
 from datetime import UTC, datetime, timedelta
@@ -160,16 +161,18 @@ def test_who_has_marked_a_log_rests_whatever_is_written_meanwhile(place, log):
     with log.open("wb", buffering=0) as one, other.open("wb", buffering=0) as two:
         for path, file in ((log, one), (other, two)):
             watched.begin(path.name, path, file.fileno())
-        place.until(lambda: clock.run() or is_watching(os.getpid()), "nobody watches")
+        place.until(lambda: clock.run(operator.call) or is_watching(os.getpid()), "nobody watches")
         one.write(b"x")
         assert watched.poll.poll(20)
         watched.look()
         for file in (one, two) * 100:
             file.write(b"x")
             assert watched.poll.poll(0) == []
-        place.until(lambda: clock.run() or file_of(other).exists(), "what was written meanwhile is not marked")
+        place.until(
+            lambda: clock.run(operator.call) or file_of(other).exists(), "what was written meanwhile is not marked"
+        )
         assert [marks_in(path)[-1].offset for path in (log, other)] == [101, 100]
-        place.until(lambda: clock.run() or clock.next() is None, "there is no end of it")
+        place.until(lambda: clock.run(operator.call) or clock.next() is None, "there is no end of it")
         two.write(b"x")
         assert watched.poll.poll(20)
         for path in (log, other):
