@@ -79,13 +79,16 @@ def root_writes_what_a_user_owns():
 
 def _believed(fits):
     """Let nothing be said against a file where a function of its path, of what it is and of what was said says so."""
-    real = trust.distrust
+    for name in ("distrust", "distrust_database"):
+        setattr(trust, name, _unless(fits, getattr(trust, name)))
 
-    def distrust(path, what, opened=None):
-        why = real(path, what, opened)
+
+def _unless(fits, real):
+    def look(path, what, *opened):
+        why = real(path, what, *opened)
         return None if why is None or fits(path, what, why) else why
 
-    trust.distrust = distrust
+    return look
 
 
 CASES = {
