@@ -79,7 +79,7 @@ def root_writes_what_a_user_owns():
 
 def _believed(fits):
     """Let nothing be said against a file where a function of its path, of what it is and of what was said says so."""
-    for name in ("distrust", "distrust_database"):
+    for name in ("distrust", "distrust_folder", "distrust_place"):
         setattr(trust, name, _unless(fits, getattr(trust, name)))
 
 
