@@ -210,15 +210,15 @@ class Engine:
             with contextlib.suppress(BlockingIOError):
                 words = os.read(file, 65536)
             if file == self._pipe:
-                self._schedule.surely(functools.partial(self._listen_to, words))
+                self._schedule.retrying.surely(functools.partial(self._listen_to, words))
         if not wake.is_pipe(self._layout, self._pipe):  # a step put something else in its place
             self._listen_again()
         if self._asked and not succession.is_awaited(self._layout):
             self._go_on_alone()
         if self._watching.poll.fileno() in woken:
-            self._schedule.surely(self._watching.look)
-        self._schedule.surely(self._schedule.attempts.reap)
-        self._clock.run(self._schedule.surely)
+            self._schedule.retrying.surely(self._watching.look)
+        self._schedule.retrying.surely(self._schedule.attempts.reap)
+        self._clock.run(self._schedule.retrying.surely)
 
     def _listen_again(self) -> None:
         """Take the place where others look for us, and see what was put into the queue meanwhile."""

@@ -1,17 +1,69 @@
-"""From a row of the queue to a job in memory, where an earlier engine left it; whatever is wrong with it is named."""
+"""From the queue into memory: each job once, where an earlier engine left it; whatever is wrong with one is named."""
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
-from attrs import evolve
+from attrs import evolve, frozen
 
 from penstock.errors import PenstockError, one_line
-from penstock_local import environments, request, store, troubles
+from penstock_local import environments, queue, request, store, troubles
 from penstock_local.jobs import Job, Step
 from penstock_local.layout import Layout
+from penstock_local.notes import Notes
+
+
+@frozen
+class TakenIn:
+    """A job that came out of the queue, and its steps that have begun and not ended under an earlier engine.
+
+    `logs` are those of all its attempts that had processes then, by their tokens. `job` is None when it cannot go on.
+    """
+
+    job: Job | None
+    running: Sequence[Step]
+    logs: dict[str, Path]
+
+
+class Intake:
+    """Takes the jobs of one queue, in their order. One that cannot go on is its own trouble, and has failed."""
+
+    def __init__(self, layout: Layout, notes: Notes) -> None:
+        self._layout = layout
+        self._notes = notes
+        self._last = 0
+
+    def new(self) -> Iterator[TakenIn]:
+        """The jobs that came since the last one that was taken. Raises OSError, PenstockError, sqlite3.Error.
+
+        Then it may be asked again, and goes on with the one that it could not take.
+        """
+        for row in queue.jobs_after(self._notes.database, self._last):
+            begun = row["started"] is not None
+            steps = queue.steps(self._notes.database, row["seq"]) if begun else []
+            job: Job | None = None
+            running: list[Step] = []
+            try:
+                job, running = read_job(self._layout, row, steps)
+            except JobUnreadable as error:
+                self._give_up(row, error.code, str(error))
+            self._last = row["seq"]
+            logs = {one["token"]: self._layout.log_of(row["id"], one["name"]) for one in steps if one["token"]}
+            yield TakenIn(job, running, logs)
+
+    def _give_up(self, row: sqlite3.Row, code: str, message: str) -> None:
+        seq, now = row["seq"], time.time()
+        for step in queue.steps(self._notes.database, seq):
+            if step["ended"] is None:
+                began = step["started"] is not None
+                error = {"code": code, "message": message, "step": step["name"]} if began else None
+                state = "failed" if began else "skipped"
+                self._notes.give_up(seq, step["position"], state, now, error)
+        self._notes.end_job(seq, row["id"], "failed", now, {"code": code, "message": message}, {})
 
 
 class JobUnreadable(Exception):

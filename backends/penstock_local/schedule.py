@@ -10,7 +10,7 @@ import contextlib
 import functools
 import sqlite3
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from penstock_local import binding, database, failures, moving, queue, recovery,
 from penstock_local.attempts import Attempts
 from penstock_local.clock import Clock
 from penstock_local.events import Ended, Failed, Started
-from penstock_local.intake import JobUnreadable, read_job
+from penstock_local.intake import Intake, TakenIn
 from penstock_local.jobs import Job, Step
 from penstock_local.keepers import NoKeeper
 from penstock_local.layout import Layout
@@ -29,9 +29,10 @@ from penstock_local.notes import Notes
 from penstock_local.options import LocalOptions
 from penstock_local.preparation import Preparation
 from penstock_local.recovery import PATIENCE, Fate
+from penstock_local.retrying import Retrying
 from penstock_local.slots import INTERRUPTIONS, Slots
 from penstock_local.steps import Prepared
-from penstock_local.troubles import Pause, is_machines
+from penstock_local.troubles import is_machines
 
 
 class Schedule:
@@ -55,15 +56,14 @@ class Schedule:
         self._clock = clock
         self.preparation = Preparation(layout, ring, self._on_prepared)
         self.notes = Notes(connection, self.preparation.forget)
-        self._last = 0
+        self._intake = Intake(layout, self.notes)
         self._prepared: list[tuple[Step, Prepared]] = []
         self._noted: list[tuple[Step, Prepared]] = []
         self._memory = Memory(layout.root)
-        self._pause = Pause(layout)
+        self.retrying = Retrying(layout, clock)
         self._slots = Slots()
         self._lending = Lending(layout, clock, self._slots)
         self._grace = LocalOptions().grace
-        self._put_off: list[Callable[[], None]] = []
         self._taken_over: tuple[list[Step], dict[str, Path]] = [], {}
 
     @property
@@ -74,20 +74,20 @@ class Schedule:
     @property
     def quiet(self) -> bool:
         """Whether another engine would find everything in the queue and in journals, as after a kill."""
-        begun = self._prepared or self._noted or self.notes.any or self.preparation.busy or self._put_off
+        begun = self._prepared or self._noted or self.notes.any or self.preparation.busy or self.retrying.any
         return not begun and self.attempts.quiet
 
     # From the queue into memory
 
     def look(self) -> None:
         """Take in the jobs that are new and the cancellations that were asked for. Raises sqlite3.Error, OSError."""
-        self.surely(self._look)
+        self.retrying.surely(self._look)
 
     def begin(self) -> None:
         """Look for the first time, and remove what attempts of an earlier engine left. Raises as `look`."""
         with contextlib.suppress(NoKeeper):  # it comes up while we look, and is tried again with the first step
             self.attempts.keepers.begin()
-        self.surely(self._begin)
+        self.retrying.surely(self._begin)
 
     def _begin(self) -> None:
         """Of an earlier engine's steps run those that were adopted, and of ours none yet."""
@@ -99,64 +99,45 @@ class Schedule:
 
     def _look(self) -> None:
         self._adopt(queue.settings(self.notes.database))
-        begun, left = self._taken_over
+        begun, logs = self._taken_over
         met: Exception | None = None
-        for row in queue.jobs_after(self.notes.database, self._last) if self.takes else ():
-            try:
-                rows = queue.steps(self.notes.database, row["seq"]) if row["started"] is not None else []
-                begun += self._add(row, rows)
-            except (OSError, PenstockError, sqlite3.Error) as error:  # the jobs before it are taken in all the same
-                met = error
-                break
-            self._last = row["seq"]
-            left |= {item["token"]: self._layout.log_of(row["id"], item["name"]) for item in rows if item["token"]}
-        fates = recovery.recover(self.attempts, begun, left) if left else []
+        try:
+            for taken in self._intake.new() if self.takes else ():
+                begun += self._take_in(taken)
+                logs |= taken.logs
+        except (OSError, PenstockError, sqlite3.Error) as error:  # the jobs before it are taken in all the same
+            met = error
+        fates = recovery.recover(self.attempts, begun, logs) if logs else []
         self._taken_over = [], {}
         for seq in queue.cancel_asked(self.notes.database):
             if seq in self.jobs and not self.jobs[seq].canceled:
                 self._cancel(self.jobs[seq])
         for step, fate in fates:
             if not step.ended:
-                self.surely(functools.partial(self._go_on, step, fate))
+                self.retrying.surely(functools.partial(self._go_on, step, fate))
         self._lending.look(self.attempts.steps)
         if met is not None:
             raise met
 
-    def _add(self, row: sqlite3.Row, rows: Sequence[sqlite3.Row]) -> list[Step]:
-        """Take in one job; returns its steps that an earlier engine left running.
-
-        Whatever is wrong with a job is its own trouble: it fails, and the others go on.
-        """
-        try:
-            job, running = read_job(self._layout, row, rows)
-        except JobUnreadable as error:
-            self._give_up(row, error.code, str(error))
+    def _take_in(self, taken: TakenIn) -> list[Step]:
+        """Let the steps of a job wait whose turn it may be; returns those that an earlier engine left running."""
+        if taken.job is None:
             return []
-        self.jobs[job.seq] = job
-        for step in job.ready():
+        self.jobs[taken.job.seq] = taken.job
+        for step in taken.job.ready():
             self._line_up(step)
-        for step in running:
+        for step in taken.running:
             if not step.token and step.failures:
                 self._line_up_later(step, steps.since_mark(self._layout, step))
             elif not step.token:
                 self._line_up(step)
-        return [step for step in running if step.token]
+        return [step for step in taken.running if step.token]
 
     def _adopt(self, settings: queue.Settings | None) -> None:
         if settings is None:
             return
         self._grace, self.idle = settings.grace, settings.idle
         self._slots.resize(settings.slots)
-
-    def _give_up(self, row: sqlite3.Row, code: str, message: str) -> None:
-        seq, now = row["seq"], time.time()
-        for step in queue.steps(self.notes.database, seq):
-            if step["ended"] is None:
-                began = step["started"] is not None
-                error = {"code": code, "message": message, "step": step["name"]} if began else None
-                state = "failed" if began else "skipped"
-                self.notes.give_up(seq, step["position"], state, now, error)
-        self.notes.end_job(seq, row["id"], "failed", now, {"code": code, "message": message}, {})
 
     def _go_on(self, step: Step, fate: Fate) -> None:
         """Take up a step where an earlier engine left it."""
@@ -208,7 +189,7 @@ class Schedule:
         Raises sqlite3.Error.
         """
         self.preparation.collect()
-        while self.ready and not self._pause.left:
+        while self.ready and not self.retrying.pauses:
             while self.begins and (step := self._slots.next(self.attempts.token)):
                 self.preparation.start(step)
             for step, _ in self._prepared:
@@ -220,8 +201,8 @@ class Schedule:
             for step, prepared in noted:
                 self._spawn(step, prepared)
             if not self.notes.any:
-                if not self._put_off and not self.preparation.busy:
-                    self._pause.over()
+                if not self.retrying.any and not self.preparation.busy:
+                    self.retrying.went_well()
                 return
 
     def _flush(self) -> bool:
@@ -233,39 +214,17 @@ class Schedule:
                 if moving.has_moved(self._layout, self._lock):  # it is written down where the queue lies now
                     self._ring()
                     return False
-                self._pause_for(error)
+                self.retrying.later(error)
                 return False
         self.attempts.keepers.tidy(self.attempts.steps)
         return True
-
-    def _pause_for(self, error: Exception, then: Callable[[], None] = lambda: None) -> None:
-        """Start nothing for a while for trouble of the machine, and then do something. Raises any other error."""
-        if not is_machines(error):
-            raise error
-        self._put_off.append(then)
-
-        def go_on() -> None:
-            self._put_off.remove(then)
-            self.surely(then)
-
-        self._clock.later(self._pause.begin(error), go_on)
-
-    def surely(self, act: Callable[[], None]) -> None:
-        """Do something, and where the machine does not let us, do it again later. Raises any other error."""
-        try:
-            act()
-        except (OSError, PenstockError, sqlite3.Error) as error:
-            if not is_machines(error):
-                raise
-            if act not in self._put_off:
-                self._pause_for(error, act)
 
     def _put_back(self, step: Step, error: Exception) -> None:
         """Let a step wait that the machine could not start: it has not begun, and nothing is counted."""
         self._slots.give_back(step)
         step.attempt, step.token = step.attempt - 1, ""
         self._line_up(step)
-        self._pause_for(error)
+        self.retrying.later(error)
 
     def _line_up(self, step: Step) -> None:
         self._slots.line_up(step)
@@ -341,7 +300,7 @@ class Schedule:
                 outputs = self._read_outputs(step)
             except steps.OutputWrong as error:
                 if is_machines(error):
-                    self._pause_for(error, lambda: self.over(step))
+                    self.retrying.later(error, lambda: self.over(step))
                     return
                 code, message = error.code, str(error)
         self._slots.give_back(step)

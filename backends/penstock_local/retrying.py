@@ -1,0 +1,61 @@
+"""Trying again what the machine did not let us do: later, and later still, with nothing new started meanwhile."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+
+from penstock.errors import PenstockError
+from penstock_local.clock import Clock
+from penstock_local.layout import Layout
+from penstock_local.troubles import Pause, is_machines
+
+Act = Callable[[], None]
+
+
+def _nothing() -> None:
+    """What is put off where the pause itself is all that is wanted."""
+
+
+class Retrying:
+    """What is put off for trouble of the machine, and the pause until the next try. Raises OSError when made."""
+
+    def __init__(self, layout: Layout, clock: Clock) -> None:
+        self._clock = clock
+        self._pause = Pause(layout)
+        self._put_off: list[Act] = []
+
+    @property
+    def pauses(self) -> bool:
+        """Whether nothing may be started now."""
+        return bool(self._pause.left)
+
+    @property
+    def any(self) -> bool:
+        """Whether something waits for its next try."""
+        return bool(self._put_off)
+
+    def surely(self, act: Act) -> None:
+        """Do something, and where the machine does not let us, do it again later. Raises any other error."""
+        try:
+            act()
+        except (OSError, PenstockError, sqlite3.Error) as error:
+            if not is_machines(error):
+                raise
+            if act not in self._put_off:
+                self.later(error, act)
+
+    def later(self, error: Exception, act: Act = _nothing) -> None:
+        """Start nothing for a while for trouble of the machine, and then do something. Raises any other error."""
+        if not is_machines(error):
+            raise error
+        self._put_off.append(act)
+        self._clock.later(self._pause.begin(error), lambda: self._again(act))
+
+    def _again(self, act: Act) -> None:
+        self._put_off.remove(act)
+        self.surely(act)
+
+    def went_well(self) -> None:
+        """A try went well: the next pause is as short as the first."""
+        self._pause.over()
