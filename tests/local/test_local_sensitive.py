@@ -96,6 +96,7 @@ def test_an_engine_that_died_before_it_cleaned_up_leaves_that_to_the_next_look(p
     with monkeypatch.context() as patch:
         patch.setattr(environments, "forget", lambda layout, run: None)
         place.wait(run)
+    place.kill_both()  # it would clear away beside us
     work = place.layout.run(run.id) / "work" / "one.1"
     work.mkdir(parents=True, exist_ok=True)
     (work / "note").write_text(SECRET)
