@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from penstock import trust
@@ -49,6 +51,7 @@ class Services:
         self._wake = wake
         self.home = config.home
         self.store = self.home / "archives"
+        _refuse_umask()
         self._refuse_strange()
         loaded = [
             (name, build_plugin(config, name, discovery.load("plugin", name, *plugin_place(config, name))))
@@ -215,3 +218,17 @@ class Services:
                 f"{path} cannot be reached ({error.strerror}): the workspace is private to the user who made it",
                 code="registry_read_only",
             ) from None
+
+
+def _refuse_umask() -> None:
+    """Raise ConfigInvalid when this process takes from itself the right to use the files and folders that it makes.
+
+    The command line gives it back; in a program of somebody else that is not ours to decide. Linux alone tells.
+    """
+    with suppress(OSError):
+        found = re.search(rb"^Umask:\s*([0-7]+)", Path("/proc/self/status").read_bytes(), re.MULTILINE)
+        if found is not None and int(found[1], 8) & 0o700:
+            raise ConfigInvalid(
+                f"the umask of this process ({found[1].decode()}) takes from you the right to use what you make; "
+                "nothing was changed, set another one, such as os.umask(0o022)"
+            )
