@@ -109,10 +109,11 @@ class Attempts:
                 # What a dead keeper leaves to us may come before we know that it is dead.
                 self.keepers.bury_the_dead()
                 self._take_in()
-            step = self._ours.pop(pid, None)
+            step = self._ours.get(pid)
             if step is None:
                 continue
             self.keepers.note_end(step.token, code)
+            del self._ours[pid]
             if step.killed or not step.stopping:
                 processes.signal_group(pid, signal.SIGKILL)
             self._ended(step, code)

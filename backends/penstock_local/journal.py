@@ -22,7 +22,10 @@ STARTS = 1000
 """How many steps are handed to one keeper; then another takes over, so that no journal grows for ever."""
 PATIENCE = 10.0
 """Seconds for a keeper to say where it is, or for the child of a dead one to become a step's program."""
-_SIZE = (2 * STARTS + 2) * RECORD
+_OURS = (2 * STARTS + 2) * RECORD
+"""Where in a journal the engine's records begin: what is before is the keeper's."""
+_SIZE = _OURS + STARTS * RECORD
+"""Bytes of a journal: a full disk takes no end away, whoever notes it."""
 _LARGEST = 1 << 24
 """Bytes of a journal and what engines append to it, which is far less."""
 _TRIED = "T"
@@ -152,9 +155,10 @@ def settled(path: Path, patience: float, *, dead: bool = False) -> tuple[Entries
 
 def append(path: Path, entry: bytes) -> None:
     """Add a record of the engine's, behind the space that is the keeper's. Raises OSError."""
-    file = open_file(path, os.O_WRONLY | os.O_APPEND)
+    file = open_file(path, os.O_RDWR)
     try:
-        os.write(file, entry)
+        noted = os.pread(file, _LARGEST, _OURS).rstrip(b"\0")
+        os.pwrite(file, entry, _OURS + -(-len(noted) // RECORD) * RECORD)
     finally:
         os.close(file)
 

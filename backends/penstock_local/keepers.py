@@ -23,6 +23,7 @@ from penstock_local.events import Ended, Event, Failed, Started, error_of, event
 from penstock_local.handover import OwnKeeper, Request
 from penstock_local.journal import PATIENCE, Trace
 from penstock_local.layout import Layout
+from penstock_local.troubles import is_machines
 from penstock_local.watching import Watching
 
 _STILLBORN = 3
@@ -226,18 +227,22 @@ class Keepers:
         return traces
 
     def note_end(self, token: str, code: int) -> None:
-        """Note the end of a step that came to us from a keeper, before it is reaped."""
-        self._note(token, journal.ended(token, code))
+        """Note the end of a step that came to us from a keeper, before it is reaped. Raises OSError of the machine."""
+        try:
+            self._note(token, journal.ended(token, code))
+        except OSError as error:
+            if is_machines(error):  # it is reaped when it has been noted
+                raise
 
     def note_try(self, token: str) -> None:
         """Note that we work out what a step came to that has ended."""
-        self._note(token, journal.tried(token))
+        with contextlib.suppress(OSError):
+            self._note(token, journal.tried(token))
 
     def _note(self, token: str, entry: bytes) -> None:
         for left in self._left:
             if token in left.tokens:
-                with contextlib.suppress(OSError):
-                    journal.append(left.journal, entry)
+                journal.append(left.journal, entry)
 
     def tidy(self, needed: Iterable[str]) -> None:
         """Remove the journals of keepers that are gone and of which no step is `needed` any more.

@@ -218,3 +218,20 @@ def test_an_interrupted_terminal_does_not_reach_the_keeper(place):
     place.until(lambda: place.get(run) and len(waiting.pids()) == 2, "the step is not started again")
     waiting.go.touch()
     assert place.wait(run).state == "succeeded"
+
+
+def test_a_full_disk_takes_no_end_away_that_an_engine_notes(small_disk):
+    disk = small_disk(size="2m")
+    path = disk.folder / "journal"
+    file = journal.create(path)
+    os.pwrite(file, journal.record(journal.STARTED, "0", 1, 0.5), 0)
+    disk.fill()
+    for number in range(journal.STARTS):
+        journal.append(path, journal.ended(str(number), number))
+    found = journal.read(path).traces
+    assert {token: trace.code for token, trace in found.items()} == {str(n): n for n in range(journal.STARTS)}
+    assert found["0"].pid == 1
+    disk.clear()
+    journal.append(path, journal.tried("0"))  # one more than there is room for
+    assert journal.read(path).traces["0"].tries == 1
+    os.close(file)

@@ -2,6 +2,7 @@
 
 import os
 import resource
+from pathlib import Path
 
 import pytest
 
@@ -30,6 +31,10 @@ def few_files(engine: int, number: int | None = None) -> tuple[int, int]:
     usual = resource.prlimit(engine, resource.RLIMIT_NOFILE)
     resource.prlimit(engine, resource.RLIMIT_NOFILE, (few, usual[1]))
     return usual
+
+
+def children(engine: int) -> list[int]:
+    return [int(pid) for pid in Path(f"/proc/{engine}/task/{engine}/children").read_text().split()]
 
 
 def state(place, run) -> str:
@@ -68,6 +73,24 @@ def test_a_kill_on_a_full_disk_repeats_nothing(places, small_disk, tmp_path, who
         assert place.engine() == engine
     disk.clear()
     all_succeed(place, [*runs, place.submit({"one": "true"})])
+    assert {held.noted() for held in helds} == {"be"}
+
+
+def test_an_end_that_the_engine_hears_of_on_a_full_disk_outlives_the_engine(places, small_disk, tmp_path):
+    disk = small_disk()
+    place = places(root=disk.folder / "root", grace=0.2)
+    helds = [Held(tmp_path, name) for name in ("a", "b")]
+    runs = started(place, *helds)
+    place.kill(*place.keepers())
+    disk.fill()
+    helds[0].go.touch()
+    place.until(lambda: all(held.noted() == "be" for held in helds), "a step does not go on")
+    place.until(lambda: state(place, runs[0]) == "paused", "it does not say that it waits")
+    engine = place.engine()
+    place.until(lambda: not children(engine), "the ends are not taken note of")
+    place.kill_engine()
+    disk.clear()
+    all_succeed(place, runs)
     assert {held.noted() for held in helds} == {"be"}
 
 
