@@ -7,6 +7,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from contextlib import closing
 from pathlib import Path
 
@@ -38,6 +39,7 @@ def steps(folder: Path, points) -> None:
         database.execute("BEGIN IMMEDIATE")
         database.execute("DELETE FROM things")
         database.execute("ROLLBACK")
+        tempfile.gettempdir()
         (folder / "made").mkdir()
         (folder / "made").mkdir(exist_ok=True)
         (folder / ".draft.1a2b3c4d").write_text("whole")

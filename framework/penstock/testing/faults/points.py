@@ -17,6 +17,7 @@ import os
 import signal
 import sqlite3
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future
@@ -65,6 +66,7 @@ class Points:
         # At the audit event of a new connection nothing can be set on it yet.
         sqlite3.connect = functools.partial(self._connect, sqlite3.connect)  # type: ignore[assignment]  # it is overloaded
         sys.dont_write_bytecode = True  # what the interpreter caches is no step of ours
+        tempfile.gettempdir()  # to find it, a process writes files of random names there, once
         self._files = Files(self.reach)
         sys.addaudithook(self._hear)
 
