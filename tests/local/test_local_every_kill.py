@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from penstock.contract.run import ENDED
 from penstock.spec import Step
-from penstock_local import processes
+from penstock_local import journal, processes, wake
 
 STRACE = shutil.which("strace")
 CHAIN = 3
@@ -143,6 +144,121 @@ def ready(places):
     publication = place.publish(chain(place.folder))
     assert place.wait(place.start(publication)).state == "succeeded"
     return place, publication
+
+
+class Recovery:
+    """A run that an engine left: one step of it has ended since, another runs, and a third comes after both."""
+
+    def __init__(self, place):
+        self.place = place
+        self.folder = place.folder
+        self.publication = place.publish(
+            {"ends": self.step("ends"), "stays": self.step("stays"), "last": self.step("last", ("ends", "stays"))}
+        )
+
+    def step(self, name: str, after: tuple[str, ...] = ()) -> Step:
+        script = f"echo {name} >> {self.folder}/began; while ! test -e {self.folder}/{name}; do sleep 0.01; done"
+        return Step(command=["sh", "-c", f"{script}; printf {name} > $1", "sh", "${{ outputs.x }}"],
+                    outputs={"x": "string"}, after=after)  # fmt: skip
+
+    def began(self) -> list[str]:
+        path = self.folder / "began"
+        return sorted(path.read_text().split()) if path.exists() else []
+
+    def leave(self):
+        """Come to where an engine is missing; returns the run."""
+        for name in ("began", "ends", "stays"):
+            (self.folder / name).unlink(missing_ok=True)
+        (self.folder / "last").touch()
+        run = self.place.start(self.publication)
+        self.place.until(lambda: self.began() == ["ends", "stays"], "the steps do not start")
+        self.place.kill_engine()
+        (self.folder / "ends").touch()
+        self.place.until(lambda: is_noted(self.place, 1), "the end is not on record")
+        return run
+
+    def engine(self, *options: str):
+        """The next engine, under strace and not started by whoever looks."""
+        root = os.fspath(self.place.layout.root)
+        command = [STRACE, "-qq", *options, sys.executable, "-P", "-m", "penstock_local.engine", root]
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def up(self, traced) -> None:
+        """Wait until that engine serves, or is dead: whoever looked before would start another one."""
+        self.place.until(lambda: traced.poll() is not None or wake.listening(self.place.layout), "it does not come up")
+
+    def ends_well(self, run, what: str) -> None:
+        """Let the step that runs end, and see that the run did not suffer."""
+        (self.folder / "stays").touch()
+        deadline = time.monotonic() + 30
+        while self.place.get(run).state not in ENDED:
+            assert time.monotonic() < deadline, f"{what}: the run does not end"
+            assert orphans(self.place) == [], what
+        report = self.place.get(run)
+        assert (report.state, report.error) == ("succeeded", None), what
+        assert {step.name: step.outputs["x"] for step in report.steps} == {n: n for n in ("ends", "stays", "last")}
+        assert self.began() == ["ends", "last", "stays"], what
+
+    def points(self) -> list[tuple[str, int]]:
+        """Each system call of the next engine from the first that looks at the root, as in `points`."""
+        log = self.folder / "calls"
+        run = self.leave()
+        traced = self.engine("-s", "4096", "-o", os.fspath(log))
+        self.up(traced)
+        self.ends_well(run, "nobody was killed")
+        self.place.kill_engine()
+        traced.wait()
+        root = f'"{self.place.layout.root}'
+        counted: Counter[str] = Counter()
+        found, looks = [], False
+        for line in log.read_text(errors="replace").splitlines():
+            name = line.partition("(")[0]
+            looks = looks or (root in line and name != "execve")
+            if name.isidentifier():
+                counted[name] += 1
+                found += [(name, counted[name])] if looks else []
+        return found
+
+    def killed_at(self, name: str, count: int) -> bool:
+        """Kill the next engine there, and see that the run did not suffer; whether it was killed at all."""
+        run = self.leave()
+        traced = self.engine("-o", "/dev/null", "-e", f"trace={name}", "-e", f"inject={name}:signal=KILL:when={count}")
+        self.up(traced)
+        self.ends_well(run, f"the next engine killed at {name} {count}")
+        killed = traced.poll() is not None
+        if not killed:
+            self.place.kill_engine()
+            traced.wait()
+        return killed
+
+
+def is_noted(place, ends: int) -> bool:
+    """Whether so many ends of the last run are on record; to ask for the run would start the next engine."""
+    traces = [trace for path in place.layout.keepers.iterdir() for trace in journal.read(path).traces.values()]
+    return sum(trace.runs for trace in traces) == 1 and sum(not trace.runs for trace in traces) >= ends
+
+
+@pytest.fixture
+def recovery(places):
+    """See Recovery."""
+    if not _may_trace():
+        pytest.skip("needs strace, and the right to attach it to a process")
+    return Recovery(places(idle=60.0, slots=2))
+
+
+def test_no_step_runs_twice_wherever_an_engine_that_takes_over_is_killed(recovery):
+    found = recovery.points()
+    step = max(1, len(found) // FEW)
+    assert sum(recovery.killed_at(*point) for point in found[step // 2 :: step]) >= FEW // 2
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_no_step_runs_twice_at_whatever_call_an_engine_that_takes_over_is_killed(recovery):
+    found = recovery.points()
+    killed = [recovery.killed_at(*point) for point in found]
+    print(f"\nthe next engine: killed at {sum(killed)} of {len(found)} system calls")
+    assert sum(killed) >= len(killed) // 2
 
 
 @pytest.mark.parametrize("who", ["engine", "keeper"])
