@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from penstock.workspace import Workspace
@@ -65,6 +67,9 @@ def test_the_newest_of_each_endpoint_are_kept(workspace, tmp_path):
     workspace.publish(tmp_path / "made.yaml", endpoint="other")
     first = made(workspace, 3)
     second = [workspace.submit("other").wait().id]
+    assert workspace.runs.clean(older_than=0, keep=10**30).runs == ()
+    assert workspace.runs.clean(older_than=1e300).runs == ()
+    assert workspace.runs.clean(older_than=math.inf).runs == ()
     assert workspace.runs.clean(older_than=0, keep=1).runs == tuple(first[:2])
     assert left_behind(tmp_path, [*first, *second]) == [False, False, True, True]
     assert set(workspace.runs.clean(older_than=0).runs) == {first[2], second[0]}

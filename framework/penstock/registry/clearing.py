@@ -7,6 +7,10 @@ from penstock.registry.database import Transaction
 from penstock.registry.history import record
 
 _ACTION = "run_cleared"
+_LONGEST = 1e11
+"""Seconds, three thousand years."""
+_MOST = 2**63 - 1
+"""The largest number that SQLite takes."""
 
 
 def to_clear(tx: Transaction, *, age: float, keep: int) -> list[str]:
@@ -23,8 +27,8 @@ def to_clear(tx: Transaction, *, age: float, keep: int) -> list[str]:
             WHERE ended <= ? AND place > ? AND external IS NOT NULL
                 AND NOT EXISTS (SELECT 1 FROM history h WHERE h.subject_id = id AND h.action = '{_ACTION}')
             ORDER BY seq""",
-        tx.now - int(age * 1_000_000),
-        keep,
+        tx.now - round(max(0.0, min(age, _LONGEST)) * 1e6),
+        min(keep, _MOST),
     )
     return [row["id"] for row in rows]
 
