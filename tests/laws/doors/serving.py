@@ -7,7 +7,6 @@ import functools
 import hashlib
 import json
 import os
-import shutil
 import signal
 import socket
 import sqlite3
@@ -205,10 +204,5 @@ def _zygote_of(pid: int) -> str:
     )
     assert started.stdout is not None
     assert started.stdout.readline() == b"ready\n"
-    atexit.register(_end, started, folder)
+    atexit.register(started.communicate)
     return str(folder / "zygote")
-
-
-def _end(started: subprocess.Popen[bytes], folder: Path) -> None:
-    started.communicate()
-    shutil.rmtree(folder, ignore_errors=True)

@@ -12,9 +12,11 @@ import importlib
 import json
 import os
 import select
+import shutil
 import signal
 import socket
 import sys
+from pathlib import Path
 from typing import Any, NoReturn
 
 PRELOADED = (
@@ -28,7 +30,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 def main(path: str) -> None:
-    """Fork servers until standard input ends."""
+    """Fork servers until standard input ends; then the folder of the socket goes, too."""
     for name in PRELOADED:
         importlib.import_module(name)
     gc.freeze()
@@ -48,6 +50,7 @@ def main(path: str) -> None:
                     line.close()
                     _serve(asked)
                 file.write(f"{pid}\n")
+    shutil.rmtree(Path(path).parent, ignore_errors=True)  # whoever began us may be gone without a word
 
 
 def _serve(asked: dict[str, Any]) -> NoReturn:
