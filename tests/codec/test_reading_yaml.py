@@ -104,6 +104,38 @@ def test_what_is_refused(text, code, where, words):
     assert "\n" not in str(error)
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a:\n  - [1", "while parsing a flow sequence that begins at 2:5 (close the list with `]`"),
+        ("a: {b: 1", "that begins at 1:4 (close the mapping with `}`"),
+        ("a: b: c", "a value with `: ` in it stands in quotes"),
+        ("a:\n  b: 'x\nc: 1\n", "that begins at 2:6 (close the quotes"),
+        ("a:\n  - b\n c: 1\n", "begin the keys of a mapping in one column"),
+        ("a: 'it's'", "where quotes end, the value ends"),
+        ("a: @b", "put the value in quotes"),
+        ("a: *.txt", "put the value in quotes"),
+        ("a: %b", "put the value in quotes"),
+        ("%YAML 3.0\n---\na: 1", "leave the line with `%` out"),
+        ('a: "\\d"', "write a backslash twice"),
+        ("a: - b", "begin a list on the line below"),
+        ("a:\n- b\nc\n", "write `key: value`"),
+    ],
+)
+def test_of_what_is_no_yaml_it_is_said_what_to_do(text, words):
+    error = refused(text)
+    assert (error.code, len(error.details)) == ("yaml_syntax", 1)
+    assert words in str(error)
+
+
+@given(st.text(st.sampled_from(list("ab: \n\t-[]{}'\"|>#&*!%@,?~1\\")), max_size=25))
+def test_whatever_is_no_yaml_has_a_hint(text):
+    try:
+        read_yaml(text, "f.yaml")
+    except SpecInvalid as error:
+        assert all(found.hint for found in error.details if found.code == "yaml_syntax")
+
+
 def test_an_alias_bomb_is_refused_at_its_first_anchor():
     lines = ["a: &a [x, x, x, x, x, x, x, x, x]"]
     lines += [

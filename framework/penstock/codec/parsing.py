@@ -27,6 +27,23 @@ _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _BREAK = re.compile(r"\r\n|[\n\r]")
 _REFUSED_CHARACTER = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f]")
 _VEILED_CHARACTER = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+_TO_DO = (
+    ("expected ',' or ']'", "close the list with `]`; a value with `,`, `[` or `]` in it stands in quotes"),
+    ("expected ',' or '}'", "close the mapping with `}`; a value with `,`, `{` or `}` in it stands in quotes"),
+    ("mapping values are not allowed", "a value with `: ` in it stands in quotes, and each key on a line of its own"),
+    ("expected ':'", "write `key: value`"),
+    ("scanning a quoted scalar", "close the quotes where the value ends"),
+    ("unknown escape character", "write a backslash twice, or the value in single quotes"),
+    ("sequence entries are not allowed", "begin a list on the line below its key"),
+    ("expected '-' indicator", "begin each entry of a list with `- `, all in one column"),
+    ("expected key", "begin the keys of a mapping in one column; where quotes end, the value ends"),
+    ("expected <block end>", "begin keys and entries in one column; where quotes end, the value ends"),
+    ("%YAML", "leave the line with `%` out"),
+    ("YAML document", "leave the line with `%` out"),
+    ("directive", "leave the line with `%` out"),
+)
+"""What to do about what the parsers say, by a part of that; they say the same in slightly other words."""
+_ELSE_TO_DO = "put the value in quotes, or indent it as its neighbours"
 _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -108,8 +125,12 @@ def syntax(error: yaml.MarkedYAMLError, text: str) -> tuple[str, tuple[int, int]
     indent = line[: len(line) - len(line.lstrip())]
     if "\t" in indent or line[position[1] - 1 : position[1]] == "\t":
         return "a tab cannot indent YAML", (position[0], line.index("\t") + 1), "use spaces"
-    message = " ".join(part for part in (error.problem, error.context) if part) or "this is not YAML"
-    return " ".join(message.split()), position, ""
+    message = " ".join(" ".join(part for part in (error.problem, error.context) if part).split())
+    begins = error.context_mark
+    if error.context and begins and (begins.line, begins.column) != (position[0] - 1, position[1] - 1):
+        message = f"{message} that begins at {begins.line + 1}:{begins.column + 1}"
+    hint = next((hint for part, hint in _TO_DO if part in message), _ELSE_TO_DO)
+    return message or "this is not YAML", position, hint
 
 
 def resolve(text: str) -> str | int | float | bool | None:

@@ -89,7 +89,7 @@ def read_yaml(text: str, source: str, *, read_on: bool = False) -> Document:
     except yaml.MarkedYAMLError as error:
         composer.problem("yaml_syntax", *syntax(error, text))
     except yaml.YAMLError as error:
-        composer.problem("yaml_syntax", " ".join(str(error).split()), (1, 1))
+        composer.problem("yaml_syntax", " ".join(str(error).split()), (1, 1), "write the file as UTF-8 text")
     return composer.finish(read_on)
 
 
