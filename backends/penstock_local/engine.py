@@ -17,7 +17,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from penstock.errors import PenstockError, one_line
 from penstock_local import (
     baseline,
     binding,
@@ -37,8 +36,8 @@ from penstock_local.keepers import NoKeeper
 from penstock_local.layout import Layout
 from penstock_local.schedule import Schedule
 
-_PATIENCE = 60.0
-"""Seconds to wait for others that write to the queue, before the loop begins."""
+_PATIENCE = 5.0
+"""Seconds to wait for others that write to the queue, before the loop begins; whoever started us waits for longer."""
 _MOMENT = 0.5
 """Seconds to wait for them in the loop, which has to hear of other things; then it pauses and tries again."""
 _LONGEST_SLEEP = 2.0
@@ -229,10 +228,6 @@ class Engine:
         self._schedule.look()
 
 
-def _why(error: Exception) -> str:
-    return str(error) if isinstance(error, PenstockError) else one_line(error)
-
-
 def _say(line: str) -> None:
     """A line in the engine's log. Raises OSError."""
     print(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {line}", file=sys.stderr, flush=True)
@@ -280,8 +275,9 @@ def main(arguments: Sequence[str]) -> int:
         engine.run()
         moving.hand_on(layout, lock)
     except Exception as error:  # whatever it is, the log gets a line and the next engine another chance
-        starting.say(ready, _why(error).encode())
-        _note(layout, f"the engine of {layout.root} {starting.GIVES_UP}{_why(error)}")
+        why = troubles.in_words(error, layout)
+        starting.say(ready, why.encode())
+        _note(layout, f"the engine of {layout.root} {starting.GIVES_UP}{why}")
         return 1
     return 0
 

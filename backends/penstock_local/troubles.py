@@ -12,7 +12,7 @@ import os
 import sqlite3
 import time
 
-from penstock.errors import TargetUnavailable
+from penstock.errors import PenstockError, TargetUnavailable, one_line
 from penstock.opening import open_file
 from penstock.text import printable
 from penstock_local import database, places
@@ -57,8 +57,11 @@ def _is_lock(cause: BaseException) -> bool:
     return getattr(cause, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
 
 
-def _in_words(error: BaseException, layout: Layout) -> str:
-    cause = _cause(error) or error
+def in_words(error: BaseException, layout: Layout) -> str:
+    """What the machine lacks, or who holds us up, for people; any other error as it says it itself."""
+    cause = _cause(error)
+    if cause is None:
+        return str(error) if isinstance(error, PenstockError) else one_line(error)
     if _is_lock(cause):
         return f"`{layout.queue.name}` is locked by {database.writer(layout.queue) or 'another process'}"
     if isinstance(cause, OSError):
@@ -90,7 +93,7 @@ class Pause:
             longest = _LONGEST_OF_LOCKS if _is_lock(_cause(error) or error) else _LONGEST
             self._rest = min(max(_SHORTEST, self._rest * 2), longest)
             self._until = time.monotonic() + self._rest
-            self._write(_in_words(error, self._layout))
+            self._write(in_words(error, self._layout))
         return self.left
 
     def over(self) -> None:

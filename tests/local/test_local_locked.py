@@ -97,6 +97,20 @@ def test_an_engine_that_is_ended_meanwhile_repeats_nothing_that_has_ended(places
     assert (tmp_path / "starts").read_text() == "x\n"
 
 
+def test_an_engine_that_cannot_begin_for_it_says_who_has_the_lock(places, tmp_path):
+    place = places()
+    run = place.submit({"one": Step(command=["sh", "-c", f"until test -e {tmp_path}/go; do sleep 0.02; done"])})
+    place.kill_both()
+    with contextlib.closing(sqlite3.connect(place.layout.queue)) as database, database:
+        database.execute("UPDATE root SET inode = '1'")  # as put back from a backup: the next one takes it for its own
+    with locked(place) as pid:
+        said = told(place, run)
+        assert "engine_not_started" in said and f"`queue.db` is locked by process {pid}" in said
+    (tmp_path / "go").touch()
+    place.until(lambda: not told(place, run), "it does not go on")
+    assert place.wait(run).state == "succeeded"
+
+
 def test_the_rest_between_two_tries_stays_short_for_a_lock(tmp_path):
     layout = Layout(tmp_path)
     pause = troubles.Pause(layout)
