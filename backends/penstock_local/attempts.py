@@ -5,6 +5,7 @@ Keepers are their parents. Only where one was killed are steps children of the e
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import signal
@@ -27,8 +28,6 @@ from penstock_local.keepers import Keepers
 from penstock_local.layout import Layout
 from penstock_local.watching import Watching
 
-_SUSPICION = 0.1
-"""Seconds in which a child without a token may still turn out to be between two programs."""
 _UNANSWERED = 0.5
 """Seconds for a keeper to say a step's pid; then the step is found by its token."""
 _LOOK_AGAIN = 0.5
@@ -47,9 +46,12 @@ class Listener(Protocol):
     def lost(self, step: Step) -> None:
         """Its keeper and the engine over it are gone, and nothing of it is left."""
 
+    def cut_short(self, step: Step) -> None:
+        """It was ended because this engine ends, see `Attempts.end_all`."""
+
 
 class Attempts:
-    """Every attempt from its start until nothing of it is left. Call `begin` before anything is started."""
+    """Every attempt from its start until nothing of it is left. Call `keepers.recover` before anything is started."""
 
     def __init__(self, layout: Layout, clock: Clock, listener: Listener) -> None:
         self.steps: dict[str, Step] = {}
@@ -60,11 +62,12 @@ class Attempts:
         self._listener = listener
         self._mine = secrets.token_hex(4)
         self._ours: dict[int, Step] = {}
-        self._suspects: dict[int, float] = {}
+        self._strangers = neighbours.Strangers(clock, self._sweep)
         self._heard: deque[Event] = deque()
         self._any_ended = False
         self._held_up = HeldUp(self.keepers, clock)
         self._told: set[str] = set()
+        self._ends = False
 
     @property
     def parent_of_any(self) -> bool:
@@ -104,13 +107,17 @@ class Attempts:
         self._held_up.look()
         for pid, code in processes.exited():
             self._any_ended = True
-            self._suspects.pop(pid, None)
+            self._strangers.forget(pid)
             if pid not in self._ours:
                 # What a dead keeper leaves to us may come before we know that it is dead.
                 self.keepers.bury_the_dead()
                 self._take_in()
             step = self._ours.get(pid)
             if step is None:
+                continue
+            if self._ends and code == -signal.SIGKILL:
+                del self._ours[pid]
+                self._cut_short(step)
                 continue
             self.keepers.note_end(step.token, code)
             del self._ours[pid]
@@ -141,12 +148,15 @@ class Attempts:
                 processes.end_leftovers({step.token}, [self._log(step)], PATIENCE)
             self._ended(step, event.code)
         elif isinstance(event, Failed):
-            self._forget(step)
+            self.forget(step)
             self._listener.not_started(step, event.error)
         else:
             processes.end_leftovers({step.token}, [self._log(step)], PATIENCE)
-            self._forget(step)
-            self._listener.lost(step)
+            if self._ends:
+                self._cut_short(step)
+            else:
+                self.forget(step)
+                self._listener.lost(step)
 
     def _started(self, step: Step, pid: int, parent: int) -> None:
         step.pid, step.parent = pid, parent
@@ -158,11 +168,15 @@ class Attempts:
     def _ended(self, step: Step, code: int) -> None:
         step.live, step.exit_code = False, code
 
-    def _forget(self, step: Step) -> None:
-        """Nothing of it is left to write to its log."""
+    def forget(self, step: Step) -> None:
+        """Look after an attempt no more: nothing of it is left, or somebody else sees to what is."""
         del self.steps[step.token]
         self._told.discard(step.token)
         self.watching.end(step.token)
+
+    def _cut_short(self, step: Step) -> None:
+        self.forget(step)
+        self._listener.cut_short(step)
 
     def _log(self, step: Step) -> Path:
         return self._layout.log_of(step.job.id, step.name)
@@ -204,26 +218,10 @@ class Attempts:
                     continue  # it was told to end and has time to do so
             if not neighbours.is_one(pid):
                 processes.signal_child(pid, signal.SIGKILL)
-        self._sweep_others(others)
+        self._strangers.end(others)
         for step in [step for step in self.steps.values() if not step.live and step.token not in held]:
-            self._forget(step)
+            self.forget(step)
             self._listener.over(step)
-
-    def _sweep_others(self, pids: Sequence[int]) -> None:
-        """End children that nobody claims. One with a token of another engine is claimed while one is among ours."""
-        near = {pid for pid in pids if neighbours.is_one(pid)}
-        for pid in pids:
-            claimed = pid in near or (near and processes.token_of(pid) is not None)
-            if not claimed and self._is_nobodys(pid):
-                processes.signal_child(pid, signal.SIGKILL)
-
-    def _is_nobodys(self, pid: int) -> bool:
-        """Whether a child has been without a claim for too long to be just between two programs."""
-        now = time.monotonic()
-        if pid not in self._suspects:
-            self._suspects[pid] = now
-            self._clock.later(_SUSPICION, self._sweep)
-        return now >= self._suspects[pid] + _SUSPICION
 
     def stop(self, token: str, why: str, grace: float) -> None:
         """Tell the processes of an attempt to end, and KILL what is left of them after the time of grace."""
@@ -257,30 +255,28 @@ class Attempts:
     def end_all(self, patience: float) -> bool:
         """KILL every attempt and everything else below this process but other engines and what is theirs.
 
-        Answers whether nothing is left within `patience` seconds.
+        An attempt that had ended before that is told of as ever, and any other as cut short. Answers whether nothing
+        is left within `patience` seconds.
         """
         deadline = time.monotonic() + patience
-        for step in self.steps.values():
-            if step.adopted and neighbours.is_one(step.parent):  # before the step, whose end would be taken for its own
+        self._ends = True
+        # Keepers first, which would note that their steps were killed: from then on what is noted ended by itself.
+        adopted = [step for step in self.steps.values() if step.adopted]
+        for step in adopted:
+            if neighbours.is_one(step.parent):
                 processes.signal_child(step.parent, signal.SIGKILL)
-        for pid in self.keepers.pids:
-            processes.signal_child(pid, signal.SIGKILL)
-        if adopted := [step for step in self.steps.values() if step.adopted]:
-            try:
-                processes.end_leftovers({step.token for step in adopted}, map(self._log, adopted), patience)
-            except TimeoutError:
-                return False
-        while left := self._below():
+        self.keepers.end()
+        with contextlib.suppress(TimeoutError):
+            processes.end_leftovers({step.token for step in adopted}, map(self._log, adopted), patience)
+        while (left := self._below()) or self.steps:
             if time.monotonic() > deadline:
-                break
+                return False
             for pid in left:
                 processes.signal_child(pid, signal.SIGKILL)
-            for _ in processes.exited():
-                pass
+            with contextlib.suppress(OSError, TimeoutError):
+                self.reap()
             time.sleep(0.002)
-        for token in self.steps:
-            self.watching.end(token)
-        return not left
+        return True
 
     def _below(self) -> list[int]:
         pids = processes.children()

@@ -23,6 +23,7 @@ from penstock_local import (
     database,
     environments,
     installation,
+    journal,
     moving,
     ownership,
     processes,
@@ -211,7 +212,7 @@ class Engine:
             if file == self._pipe:
                 self._schedule.retrying.surely(functools.partial(self._listen_to, words))
         if not wake.is_pipe(self._layout, self._pipe):  # a step put something else in its place
-            self._listen_again()
+            self._schedule.retrying.surely(self._listen_again)
         if self._asked and not succession.is_awaited(self._layout):
             self._go_on_alone()
         if self._watching.poll.fileno() in woken:
@@ -221,9 +222,10 @@ class Engine:
 
     def _listen_again(self) -> None:
         """Take the place where others look for us, and see what was put into the queue meanwhile."""
+        pipe = wake.open_pipe(self._layout)
         self._selector.unregister(self._pipe)
         os.close(self._pipe)
-        self._pipe = wake.open_pipe(self._layout)
+        self._pipe = pipe
         self._selector.register(self._pipe, selectors.EVENT_READ)
         self._schedule.look()
 
@@ -269,6 +271,7 @@ def main(arguments: Sequence[str]) -> int:
         os.set_inheritable(pipe, False)
         processes.become_reaper()
         ownership.refuse_guest(layout)
+        journal.refuse_elsewhere(layout.keepers)
         engine = Engine(layout, lock, pipe)
         starting.say(ready, starting.READY)
         ready = None

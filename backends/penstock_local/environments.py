@@ -49,7 +49,7 @@ def keep(layout: Layout, run: str, environment: Mapping[str, str], parameters: M
         sync_folder(folder.parent)
     # What is not UTF-8 is escaped, and comes back as it was.
     path = layout.environment_of(run)
-    write_file(path, json.dumps(values).encode("ascii"), draft=path.with_name(f".{run}"))
+    write_file(path, json.dumps(values).encode("ascii"))
 
 
 def read(layout: Layout, run: str, environment: Iterable[str], parameters: Iterable[str]) -> Kept:

@@ -16,7 +16,7 @@ from attrs import define
 from penstock import locks
 from penstock.errors import TargetUnavailable
 from penstock.opening import SAFELY, open_file, read_file
-from penstock_local.keeper import ALONE, ENDED, FAILED, FORMAT, KEEPER, RECORD, STARTED, record
+from penstock_local.keeper import ALONE, ENDED, FAILED, FORMAT, KEEPER, RECORD, STARTED, namespace, record
 
 STARTS = 1000
 """How many steps are handed to one keeper; then another takes over, so that no journal grows for ever."""
@@ -60,11 +60,15 @@ class Trace:
 
 @define
 class Entries:
-    """What a journal says: the keeper's pid (0 when it had not begun), whether it has no engine, each step by token."""
+    """What a journal says: the keeper's pid (0 when it had not begun), whether it has no engine, each step by token.
+
+    All pids are of the keeper's PID `namespace`.
+    """
 
     keeper: int
     alone: bool
     traces: Mapping[str, Trace]
+    namespace: str = "-"
 
 
 def create(path: Path) -> int:
@@ -96,7 +100,7 @@ def read(path: Path) -> Entries:
         try:
             kind, token, first, second = (word.decode() for word in words)
             if kind == KEEPER:
-                found.keeper = int(first)
+                found.keeper, found.namespace = int(first), token
                 _refuse_newer(path, int(second))
             elif kind == ALONE:
                 found.alone = True
@@ -129,6 +133,22 @@ def refuse_newer(folder: Path) -> None:
         for path in folder.iterdir():
             if stat.S_ISREG(path.lstat().st_mode):
                 read(path)
+
+
+def refuse_elsewhere(folder: Path) -> None:
+    """Raise TargetUnavailable when a keeper of that folder lives in another PID namespace, OSError.
+
+    Its pids are others here, and nobody here would hear of the end of its steps.
+    """
+    ours = namespace()
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # as above
+        for path in folder.iterdir():
+            found = read(path).namespace if stat.S_ISREG(path.lstat().st_mode) else ours
+            if found != ours and "-" not in (found, ours) and is_kept(path):
+                raise TargetUnavailable(
+                    f"steps of `{folder.parent}` run in another PID namespace, such as a container, and cannot be "
+                    "looked after from here; look there, or here once they have ended"
+                )
 
 
 def is_kept(path: Path) -> bool:

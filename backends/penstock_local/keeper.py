@@ -26,9 +26,9 @@ FORMAT = 1
 RECORD = 64
 """Bytes of a record: kind, token, two values, padded with blanks, and a newline."""
 KEEPER, STARTED, FAILED, ENDED, ALONE = "K", "S", "F", "E", "A"
-"""The kinds: the first record with the keeper's pid and the format; a step's pid (0 while it is being started) and the
-monotonic time; instead of that the error and what it was about; the exit code (negative: the signal) and the time; no
-engine any more.
+"""The kinds: the first record with the keeper's PID namespace, pid and the format; a step's pid (0 while it is being
+started) and the monotonic time; instead of that the error and what it was about; the exit code (negative: the signal)
+and the time; no engine any more.
 """
 HEAD = 4
 """Bytes that say how long a message is, which `marshal` wrote."""
@@ -37,6 +37,14 @@ HEAD = 4
 def record(kind: str, token: str, first: int | float, second: int | float | str) -> bytes:
     """One record of a journal."""
     return f"{kind} {token} {first} {second}".encode().ljust(RECORD - 1) + b"\n"
+
+
+def namespace() -> str:
+    """Which PID namespace this process is in: pids mean nothing in another one. `-` where the system does not say."""
+    try:
+        return str(os.stat("/proc/self/ns/pid").st_ino)  # noqa: PTH116  # this file imports no more than it must
+    except OSError:
+        return "-"
 
 
 _OURS = (int(signal.SIGPIPE), int(signal.SIGXFSZ), int(signal.SIGINT))
@@ -64,7 +72,7 @@ class Keeper:
         # Held up when its engine ends, it gets a SIGHUP from the kernel (POSIX, "orphaned process group").
         for number in (signal.SIGCHLD, signal.SIGHUP):
             signal.signal(number, lambda number, frame: None)
-        self._note(record(KEEPER, "-", os.getpid(), FORMAT))
+        self._note(record(KEEPER, namespace(), os.getpid(), FORMAT))
 
     def run(self) -> None:
         """Work until there is neither an engine nor a child."""

@@ -19,7 +19,7 @@ from pathlib import Path
 from attrs import define, evolve
 
 from penstock_local import journal, neighbours, places, processes, removal
-from penstock_local.events import Ended, Event, Failed, Started, error_of, event_of
+from penstock_local.events import Ended, Event, Failed, Lost, Started, error_of, event_of
 from penstock_local.handover import OwnKeeper, Request
 from penstock_local.journal import PATIENCE, Trace
 from penstock_local.layout import Layout
@@ -62,6 +62,7 @@ class Keepers:
         self._left: list[_Left] = []
         self._events: list[Event] = []
         self._stillborn = 0
+        self._ends = False
         self.poll = select.epoll()
         places.make_folder(layout.keepers)
         self._folder = os.open(layout.keepers, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
@@ -172,6 +173,9 @@ class Keepers:
     def _hand_on(self, request: Request) -> None:
         """Have another keeper start what one never started that has died."""
         error: OSError | ValueError
+        if self._ends:
+            self._events.append(Lost(request.token))
+            return
         if request.tries >= TRIES:
             error = ValueError(f"what starts steps died {request.tries} times before it had started this one")
         elif self._stillborn >= _STILLBORN:
@@ -254,6 +258,12 @@ class Keepers:
             for left in [left for left in self._left if not left.open and not left.tokens & tokens]:
                 removal.remove(os.fspath(left.journal))
                 self._left.remove(left)
+
+    def end(self) -> None:
+        """KILL every keeper of ours, and start no other."""
+        self._ends = True
+        for pid in self.pids:
+            processes.signal_child(pid, signal.SIGKILL)
 
     def remove_all(self) -> None:
         """Remove every journal, wherever the root lies now: nothing runs any more, and the queue says so."""

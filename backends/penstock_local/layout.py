@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 from pathlib import Path
 
 from penstock import trust
 from penstock.contract.target import Target
+from penstock.drafts import draft
 from penstock.errors import ConfigInvalid, TargetUnavailable
+
+DRAFTS = ".", ".partial"
+"""How the names of drafts begin and end, see `penstock.drafts`."""
 
 
 class Layout:
@@ -128,25 +131,17 @@ def unusable(path: Path, error: OSError) -> TargetUnavailable:
     )
 
 
-def write_file(path: Path, data: bytes, draft: Path | None = None) -> None:
+def write_file(path: Path, data: bytes) -> None:
     """Write a file whole or not at all, private and on disk before it gets its name. Raises OSError.
 
-    Until then it is `draft`, when the caller knows that nobody else writes that one: what a killed process left of it
-    goes here.
+    What killed processes left half done there goes first.
     """
-    if draft is None:
-        draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    else:
-        draft.unlink(missing_ok=True)
-    try:
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+    with draft(path.parent, *DRAFTS) as place:
+        with place.open("r+b") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        draft.replace(path)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
+        place.replace(path)
     sync_folder(path.parent)
 
 

@@ -38,10 +38,10 @@ class Preparation:
     def start(self, step: Step) -> None:
         """Prepare the attempt that a step has begun."""
         work = partial(steps.prepare, self._layout, step, self._plain, self._temporary, self._unpacked)
-        if steps.takes_long(step):
-            self._workers.start(work, partial(self._ready, step))
-            return
         try:
+            if steps.takes_long(step):
+                self._workers.start(work, partial(self._ready, step))
+                return
             result: Prepared | Exception = work()
         except Exception as error:  # whatever is wrong with one step is not everybody's trouble
             result = error
@@ -70,14 +70,24 @@ class Preparation:
         """Remove what a run needed that is over: its secret values, with what may hold them, and its copies of data."""
         inputs = os.fspath(self._layout.inputs_of(run))
         if os.path.lexists(inputs) or environments.has_any(self._layout, run):
-            self._workers.start(partial(_forget, self._layout, run, inputs), _told)
+            self._beside(partial(_forget, self._layout, run, inputs), _told)
 
     def close(self) -> None:
         """No attempt runs any more, and none will."""
         self._temporary.close()
 
     def _remove(self, paths: Sequence[str]) -> None:
-        self._workers.start(partial(steps.remove, paths), lambda result: None)
+        self._beside(partial(steps.remove, paths), lambda result: None)
+
+    def _beside(self, work: Callable[[], None], then: Callable[[object], None]) -> None:
+        """Do something in another thread, or here and now where there is none."""
+        try:
+            self._workers.start(work, then)
+        except OSError:
+            try:
+                work()
+            except Exception as error:  # as a worker would
+                then(error)
 
 
 def _forget(layout: Layout, run: str, inputs: str) -> None:

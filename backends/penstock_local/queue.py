@@ -149,7 +149,7 @@ def step_started(seq: int, position: int, attempt: int, token: str, now: float) 
     """A step is about to be spawned under this token."""
     return (
         "UPDATE steps SET state = 'running', attempt = ?, token = ?, started = coalesce(started, ?)"
-        " WHERE job = ? AND position = ?",
+        " WHERE job = ? AND position = ? AND ended IS NULL",
         (attempt, token, now, seq, position),
     )
 
@@ -176,7 +176,7 @@ def step_ended(
 
 def job_started(seq: int, now: float) -> Write:
     """The first step of a job is about to be spawned."""
-    return "UPDATE jobs SET state = 'running', started = ? WHERE seq = ?", (now, seq)
+    return "UPDATE jobs SET state = 'running', started = ? WHERE seq = ? AND ended IS NULL", (now, seq)
 
 
 def job_ended(seq: int, state: str, now: float, error: Any, outputs: Any) -> Write:

@@ -42,6 +42,8 @@ def recover(attempts: Attempts, steps: Iterable[Step], left: Mapping[str, Path])
     for step, fate in fates:
         if isinstance(fate.event, Started):
             attempts.adopt(step, fate.event)
+        elif step.token in attempts.steps:  # it has ended since an earlier try of this
+            attempts.forget(step)
     gone = left.keys() - attempts.steps.keys()
     unknown = gone - found.keys()
     _end({token: left[token] for token in gone & found.keys()})

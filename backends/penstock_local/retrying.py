@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
 
-from penstock.errors import PenstockError
 from penstock_local.clock import Clock
 from penstock_local.layout import Layout
-from penstock_local.troubles import Pause, is_machines
+from penstock_local.troubles import COMES_AS, Pause, is_machines
 
 Act = Callable[[], None]
 
@@ -39,7 +37,7 @@ class Retrying:
         """Do something, and where the machine does not let us, do it again later. Raises any other error."""
         try:
             act()
-        except (OSError, PenstockError, sqlite3.Error) as error:
+        except COMES_AS as error:
             if not is_machines(error):
                 raise
             if act not in self._put_off:

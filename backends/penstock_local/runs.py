@@ -150,9 +150,10 @@ def cancel(target: Target, run: str) -> bool:
 def clear(target: Target, run: str) -> int:
     """Remove what an ended run left, and answer how many bytes that were; none where it has not ended or is not known.
 
-    Raises TargetUnavailable.
+    Raises TargetUnavailable, ConfigInvalid `not_owned`.
     """
     layout = Layout.of(target)
+    ownership.refuse_guest(layout)
     with database.opened_if_there(layout) as connection:
         found = queue.job(connection, run) if connection else None
     folder = os.fspath(layout.run(run))

@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from penstock.errors import PenstockError
 from penstock_local import binding, database, failures, moving, queue, recovery, steps
 from penstock_local.attempts import Attempts
 from penstock_local.clock import Clock
@@ -32,7 +31,7 @@ from penstock_local.recovery import PATIENCE, Fate
 from penstock_local.retrying import Retrying
 from penstock_local.slots import INTERRUPTIONS, Slots
 from penstock_local.steps import Prepared
-from penstock_local.troubles import is_machines
+from penstock_local.troubles import COMES_AS, is_machines
 
 
 class Schedule:
@@ -68,8 +67,8 @@ class Schedule:
 
     @property
     def busy(self) -> bool:
-        """Whether there are unfinished jobs, or folders that are still being removed."""
-        return bool(self.jobs) or self.preparation.busy or not self.ready
+        """Whether there are unfinished jobs, folders that are still being removed, or something to be tried again."""
+        return bool(self.jobs) or self.preparation.busy or self.retrying.any or not self.ready
 
     @property
     def quiet(self) -> bool:
@@ -105,7 +104,7 @@ class Schedule:
             for taken in self._intake.new() if self.takes else ():
                 begun += self._take_in(taken)
                 logs |= taken.logs
-        except (OSError, PenstockError, sqlite3.Error) as error:  # the jobs before it are taken in all the same
+        except COMES_AS as error:  # the jobs before it are taken in all the same
             met = error
         fates = recovery.recover(self.attempts, begun, logs) if logs else []
         self._taken_over = [], {}
@@ -192,9 +191,13 @@ class Schedule:
         while self.ready and not self.retrying.pauses:
             while self.begins and (step := self._slots.next(self.attempts.token)):
                 self.preparation.start(step)
-            for step, _ in self._prepared:
-                self.notes.start(step)
-            self._noted, self._prepared = self._noted + self._prepared, []
+            for step, prepared in self._prepared:
+                if step.ended:  # canceled while nothing was started
+                    self._not_wanted(step)
+                else:
+                    self.notes.start(step)
+                    self._noted.append((step, prepared))
+            self._prepared = []
             if not self._flush():
                 return
             noted, self._noted = self._noted, []
@@ -210,7 +213,7 @@ class Schedule:
         if self.notes.any:
             try:
                 self.notes.write()
-            except sqlite3.Error as error:
+            except (MemoryError, sqlite3.Error) as error:
                 if moving.has_moved(self._layout, self._lock):  # it is written down where the queue lies now
                     self._ring()
                     return False
@@ -240,16 +243,18 @@ class Schedule:
         if isinstance(result, Exception) and not step.ended and is_machines(result):
             self._put_back(step, result)
             return
-        self._slots.give_back(step)
-        self.preparation.clean(step, keep_work=False)
+        self._not_wanted(step)
         if isinstance(result, Exception) and not step.ended:
             self._attempt_failed(step, *failures.not_prepared(result))
+
+    def _not_wanted(self, step: Step) -> None:
+        self._slots.give_back(step)
+        self.preparation.clean(step, keep_work=False)
 
     def _spawn(self, step: Step, start: Prepared) -> None:
         log = self._layout.log_of(step.job.id, step.name)
         if step.ended:  # canceled while the machine had no room to note its start
-            self._slots.give_back(step)
-            self.preparation.clean(step, keep_work=False)
+            self._not_wanted(step)
             return
         step.command, step.environment = start.command, start.environment
         asked = step.plan.get("memory")
@@ -381,21 +386,24 @@ class Schedule:
             elif not step.ended:
                 self._end_step(step, "canceled")
 
+    def cut_short(self, step: Step) -> None:
+        """Our own end cut it short, which does not count."""
+        self.notes.waiting(step)
+
     def leave(self, orderly: bool) -> None:
         """End in order: end every child, and note that nothing is left of the attempts cut short; they do not count.
 
-        At any other end steps stay with their keepers, for the next engine to adopt. Raises sqlite3.Error.
+        At any other end steps stay with their keepers, for the next engine to adopt. Journals stay as long as they
+        alone know of an end. Raises sqlite3.Error, OSError.
         """
         try:
             if orderly:
                 self.attempts.reap()  # what has ended by now is not cut short
                 self._flush()
-                cut = list(self.attempts.steps.values())
-                if self.attempts.end_all(PATIENCE):
-                    for step in cut:
-                        self.notes.waiting(step)
-                    database.wait(self.notes.database, PATIENCE)
-                    if self._flush():  # else the journals say it
-                        self.attempts.keepers.remove_all()
+                ended = self.attempts.end_all(PATIENCE)
+                database.wait(self.notes.database, PATIENCE)
+                knows = self.ready and not (self.retrying.any or self._taken_over[0])
+                if self._flush() and ended and knows:
+                    self.attempts.keepers.remove_all()
         finally:
             self.attempts.keepers.close()

@@ -7,7 +7,6 @@ import errno
 import hashlib
 import json
 import os
-import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,12 +16,13 @@ from attrs import asdict
 
 from penstock import locks
 from penstock.contract.target import Compiled, EndpointState, Publication, Target
+from penstock.drafts import LINK, draft
 from penstock.errors import RegistryError, TargetRefused, TargetUnavailable
 from penstock.opening import SWAPPED, open_file, read_file
 from penstock.snapshot import Archive, Snapshot
 from penstock.snapshot.members import check_archive
 from penstock_local import database, ownership, queue, removal
-from penstock_local.layout import Layout, sync_folder, unusable, write_file
+from penstock_local.layout import DRAFTS, Layout, sync_folder, unusable, write_file
 from penstock_local.plan import check
 from penstock_local.unpacked import put_aside
 
@@ -219,25 +219,19 @@ def _mark_of(external: str) -> str:
 
 def _put(source: Path, destination: Path) -> None:
     """Give an archive that is known to be right its place, whatever lies there: it may have been changed."""
-    draft = destination.with_name(f".{destination.name}.{secrets.token_hex(4)}")
-    try:
+    with draft(destination.parent, *DRAFTS) as place:
+        whole = place.with_name(place.name + LINK)
         try:
-            os.link(source, draft)
+            os.link(source, whole)
         except OSError:  # another file system, or one without links
-            shutil.copyfile(source, draft)
-            draft.chmod(0o600)
-            file = open_file(draft)
-            try:
-                os.fsync(file)
-            finally:
-                os.close(file)
+            whole = place
+            with source.open("rb") as read, place.open("r+b") as written:
+                shutil.copyfileobj(read, written)
+                written.flush()
+                os.fsync(written.fileno())
         if destination.is_dir() and not destination.is_symlink():
             removal.remove(os.fspath(destination))
-        draft.replace(destination)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
-    draft.unlink(missing_ok=True)  # two names of one file already: then a rename does nothing
+        whole.replace(destination)  # two names of one file already: then it does nothing
     sync_folder(destination.parent)
 
 

@@ -16,8 +16,9 @@ import os
 import time
 
 from penstock import locks
+from penstock.errors import TargetUnavailable
 from penstock.opening import SAFELY, open_file
-from penstock_local import installation, journal, ownership, places, starting, wake
+from penstock_local import database, installation, journal, ownership, places, starting, wake
 from penstock_local.installation import Installation
 from penstock_local.layout import Layout, unusable
 
@@ -52,7 +53,7 @@ def hand_over(layout: Layout) -> None:
                 os.close(place)
                 break
             installation.note(place, installation.here())
-            starting.start(layout, (place,), wake.plain_environment())
+            starting.start(layout, (place,), wake.environment())
             break
     except OSError as error:
         raise unusable(layout.root, error) from None
@@ -61,7 +62,13 @@ def hand_over(layout: Layout) -> None:
 
 def _is_anothers(layout: Layout, ours: str) -> bool:
     noted = installation.noted(layout.lock)
-    return noted is not None and noted.gives_way_to(ours) and wake.listening(layout)
+    if noted is None or not noted.gives_way_to(ours) or not wake.listening(layout):
+        return False
+    try:
+        journal.refuse_elsewhere(layout.keepers)
+    except TargetUnavailable:  # it serves us as well, and nobody here could go on with its steps
+        return False
+    return True
 
 
 def _book(layout: Layout) -> int | None:
@@ -95,10 +102,12 @@ def succeed(layout: Layout, place: int) -> wake.Claim | None:
     """Ask the engine to end and take its place. `place` is our own, as booked, and is given up by that.
 
     None when somebody else of our installation is there by then, or the engine does not give way. Raises OSError,
-    TargetUnavailable when we could not go on after it.
+    PenstockError, sqlite3.Error when we could not go on after it.
     """
     ours = installation.noted_in(place) or installation.here()
     journal.refuse_newer(layout.keepers)
+    journal.refuse_elsewhere(layout.keepers)
+    database.connect(layout).close()
     deadline = time.monotonic() + _LIMIT
     asked = 0.0
     try:

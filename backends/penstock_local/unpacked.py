@@ -25,6 +25,7 @@ from penstock.snapshot import Archive, extract
 from penstock.snapshot.members import ContentDigest
 from penstock_local import places, removal
 from penstock_local.layout import Layout
+from penstock_local.troubles import is_machines
 
 _CHUNK = 1024 * 1024
 _OLD = ".old."
@@ -141,6 +142,8 @@ def _digest(folder: Path) -> str | None:
             with os.fdopen(open_file(folder / name, below=folder), "rb", buffering=0) as file:
                 while piece := file.read(_CHUNK):
                     digest.add(piece)
-    except (OSError, UnicodeError):
+    except (OSError, UnicodeError) as error:
+        if is_machines(error):  # it says nothing of what lies there, which others may be reading
+            raise
         return None
     return str(digest)

@@ -15,7 +15,7 @@ import pwd
 import stat
 import time
 
-from penstock import trust
+from penstock import locks, trust
 from penstock.errors import TargetUnavailable
 from penstock.opening import SAFELY, SWAPPED, open_file
 from penstock_local import installation, interpreters, ownership, removal, starting
@@ -92,7 +92,12 @@ def wake(layout: Layout) -> None:
                 # somebody may have woken nobody but us: look again.
                 _start(layout, claimed)
             elif time.monotonic() > give_up:
-                return
+                raise TargetUnavailable(
+                    f"the engine of `{layout.root}` takes nothing more and has not ended for {_PATIENCE:g} s: it is "
+                    f"{locks.holder(layout.lock) or 'another process'}; what was accepted waits, look again",
+                    code="engine_not_started",
+                    retry_after=1.0,
+                )
             else:
                 time.sleep(0.002)
     except OSError as error:
@@ -158,14 +163,18 @@ def is_pipe(layout: Layout, pipe: int) -> bool:
 
 def _start(layout: Layout, claimed: Claim) -> None:
     try:
-        named = os.environ.get(trust.VARIABLE)  # else an engine would refuse what its caller was told to trust
-        trusted = {trust.VARIABLE: named} if named else {}
-        starting.start(layout, claimed, {**plain_environment(), **trusted})
+        starting.start(layout, claimed, environment())
     except TargetUnavailable:
         give_up = time.monotonic() + _LAST_MOMENT
         while listening(layout) and time.monotonic() < give_up:  # its files are open for a moment more
             time.sleep(0.002)
         raise
+
+
+def environment() -> dict[str, str]:
+    """What an engine is started with."""
+    named = os.environ.get(trust.VARIABLE)  # else it would refuse what its caller was told to trust
+    return {**plain_environment(), **({trust.VARIABLE: named} if named else {})}
 
 
 def plain_environment() -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 import threading
 from collections.abc import Callable
@@ -33,13 +34,24 @@ class Workers:
         self._done: SimpleQueue[tuple[_Then, Any]] = SimpleQueue()
 
     def start(self, work: _Work, then: _Then) -> None:
-        """Do some work; `then` is called with what it returns or with the exception that it raised."""
+        """Do some work; `then` is called with what it returns or with the exception that it raised.
+
+        Raises OSError when there is no thread to do it and none to be had.
+        """
+        if self._threads < min(self.open + 1, MOST):
+            self._begin_another()
         self.open += 1
         self._todo.put((work, then))
-        if self._threads < min(self.open, MOST):
-            self._threads += 1
-            sys.setswitchinterval(_SWITCH)
+
+    def _begin_another(self) -> None:
+        sys.setswitchinterval(_SWITCH)
+        try:
             threading.Thread(target=self._run, name="penstock-files", daemon=True).start()
+        except RuntimeError:  # all that Python says where the machine has none left
+            if not self._threads:
+                raise OSError(errno.EAGAIN, "no thread can be started") from None
+        else:
+            self._threads += 1
 
     def collect(self) -> None:
         """Tell what is done. Call it in the engine's thread."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,13 +13,15 @@ from penstock.locks import take
 
 SQLITE = ("-wal", "-shm", "-journal")
 """What SQLite may lay beside a database, by how its name goes on."""
+LINK = "-link"
+"""The same of a second name of another file, which its writer lays beside the draft to rename it: it has no lock."""
 
 
 @contextmanager
 def draft(folder: Path, prefix: str, suffix: str) -> Iterator[Path]:
     """An empty file to fill, private to its owner, in a folder from which those of dead writers are swept first.
 
-    What still has its name in the end is removed, with what SQLite laid beside it. Raises OSError.
+    What still has its name in the end is removed, with what was laid beside it. Raises OSError.
     """
     sweep(folder, prefix, suffix)
     place, handle = _make(folder, prefix, suffix)
@@ -34,10 +37,10 @@ def draft(folder: Path, prefix: str, suffix: str) -> Iterator[Path]:
 def sweep(folder: Path, prefix: str, suffix: str) -> None:
     """Remove the drafts of writers that died; what cannot be removed stays."""
     with suppress(OSError):
-        for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
-            if entry.name.startswith(prefix) and entry.name.endswith(suffix) and entry.is_file(follow_symlinks=False):
-                with suppress(OSError):
-                    _sweep_one(Path(entry.path))
+        left = [path for path in folder.iterdir() if path.name.startswith(prefix) and path.name.endswith(suffix)]
+        for path in sorted(left):
+            with suppress(OSError):
+                _sweep_one(path)
 
 
 def _make(folder: Path, prefix: str, suffix: str) -> tuple[Path, int]:
@@ -57,14 +60,15 @@ def _make(folder: Path, prefix: str, suffix: str) -> tuple[Path, int]:
 def _sweep_one(place: Path) -> None:
     handle = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        _remove(place)
+        if stat.S_ISREG(os.fstat(handle).st_mode):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _remove(place)
     finally:
         os.close(handle)
 
 
 def _remove(place: Path) -> None:
-    for more in (*SQLITE, ""):  # the draft last: by it the others are found
+    for more in (*SQLITE, LINK, ""):  # the draft last: by it the others are found
         place.with_name(place.name + more).unlink(missing_ok=True)
 
 
