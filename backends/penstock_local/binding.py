@@ -139,20 +139,30 @@ def _is_copy(noted: _Root, here: _Root, database: sqlite3.Connection) -> bool:
 
 def _lives(noted: _Root, here: _Root, database: sqlite3.Connection) -> bool:
     """Whether the original that made place here runs elsewhere: it has an engine, or a process of a step does."""
-    if noted.lock not in ("", here.lock) and noted.lock in _locked():
+    if noted.lock not in ("", here.lock) and any(_may_be_for(noted, pid) for pid in _holders(noted.lock)):
         return True
     rows = database.execute("SELECT token FROM steps WHERE token IS NOT NULL")
     return processes.is_carried({row[0] for row in rows})
 
 
-def _locked() -> set[str]:
-    """The inodes of files that somebody has locked as engines do."""
+def _holders(inode: str) -> list[str]:
+    """The pids of those who have a file of that inode locked as engines do; of other PID namespaces it is 0."""
     try:
         lines = Path("/proc/locks").read_text().splitlines()
     except OSError:
-        return set()
+        return []
     # 1: FLOCK  ADVISORY  WRITE 2418 fe:01:1573 0 EOF
-    return {words[5].rpartition(":")[2] for line in lines if len(words := line.split()) > 5 and words[1] == "FLOCK"}
+    locks = [words for line in lines if len(words := line.split()) > 5 and words[1] == "FLOCK"]
+    return [words[4] for words in locks if words[5].rpartition(":")[2] == inode]
+
+
+def _may_be_for(noted: _Root, pid: str) -> bool:
+    """Whether a process may be the engine of the original: the number of its lock may be another file's by now."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:  # it cannot be seen
+        return True
+    return any(word.startswith(b"/") and os.path.realpath(word) == noted.path for word in words)
 
 
 def _lose(database: sqlite3.Connection, job: sqlite3.Row, message: str) -> None:

@@ -136,7 +136,7 @@ def refuse_newer(folder: Path) -> None:
 
 
 def refuse_elsewhere(folder: Path) -> None:
-    """Raise TargetUnavailable when a keeper of that folder lives in another PID namespace, OSError.
+    """Raise TargetUnavailable `engine_not_started` when a keeper there lives in another PID namespace, OSError.
 
     Its pids are others here, and nobody here would hear of the end of its steps.
     """
@@ -146,8 +146,9 @@ def refuse_elsewhere(folder: Path) -> None:
             found = read(path).namespace if stat.S_ISREG(path.lstat().st_mode) else ours
             if found != ours and "-" not in (found, ours) and is_kept(path):
                 raise TargetUnavailable(
-                    f"steps of `{folder.parent}` run in another PID namespace, such as a container, and cannot be "
-                    "looked after from here; look there, or here once they have ended"
+                    f"no engine of `{folder.parent}` can start here: steps of it run in another PID namespace, such as "
+                    "a container, and cannot be looked after from here; look there, or here once they have ended",
+                    code="engine_not_started",
                 )
 
 

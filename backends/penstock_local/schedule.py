@@ -219,8 +219,14 @@ class Schedule:
                     return False
                 self.retrying.later(error)
                 return False
-        self.attempts.keepers.tidy(self.attempts.steps)
+        if self._knows_all:
+            self.attempts.keepers.tidy(self.attempts.steps)
         return True
+
+    @property
+    def _knows_all(self) -> bool:
+        """Whether no end is known to a journal alone: none is to be read yet, and none waits to be worked out."""
+        return self.ready and not (self.retrying.any or self._taken_over[0])
 
     def _put_back(self, step: Step, error: Exception) -> None:
         """Let a step wait that the machine could not start: it has not begun, and nothing is counted."""
@@ -402,8 +408,7 @@ class Schedule:
                 self._flush()
                 ended = self.attempts.end_all(PATIENCE)
                 database.wait(self.notes.database, PATIENCE)
-                knows = self.ready and not (self.retrying.any or self._taken_over[0])
-                if self._flush() and ended and knows:
+                if self._flush() and ended and self._knows_all:
                     self.attempts.keepers.remove_all()
         finally:
             self.attempts.keepers.close()

@@ -104,13 +104,13 @@ def succeed(layout: Layout, place: int) -> wake.Claim | None:
     None when somebody else of our installation is there by then, or the engine does not give way. Raises OSError,
     PenstockError, sqlite3.Error when we could not go on after it.
     """
-    ours = installation.noted_in(place) or installation.here()
-    journal.refuse_newer(layout.keepers)
-    journal.refuse_elsewhere(layout.keepers)
-    database.connect(layout).close()
-    deadline = time.monotonic() + _LIMIT
     asked = 0.0
     try:
+        ours = installation.noted_in(place) or installation.here()
+        journal.refuse_newer(layout.keepers)
+        journal.refuse_elsewhere(layout.keepers)
+        database.connect(layout).close()
+        deadline = time.monotonic() + _LIMIT
         while (claimed := wake.claim(layout, ours)) is None:
             noted = installation.noted(layout.lock)
             if noted is None or not noted.gives_way_to(ours.mark):

@@ -18,7 +18,7 @@ import time
 from penstock import locks, trust
 from penstock.errors import TargetUnavailable
 from penstock.opening import SAFELY, SWAPPED, open_file
-from penstock_local import installation, interpreters, ownership, removal, starting
+from penstock_local import installation, interpreters, journal, ownership, removal, starting
 from penstock_local.installation import Installation
 from penstock_local.layout import Layout, unusable
 
@@ -86,6 +86,7 @@ def wake(layout: Layout) -> None:
     give_up = time.monotonic() + _PATIENCE
     try:
         while not ring(layout):
+            journal.refuse_elsewhere(layout.keepers)
             claimed = claim(layout)
             if claimed:
                 # Our ends stay open until the shell is gone; should the engine have come and gone by then,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -236,6 +237,29 @@ def small_disk(tmp_path):
     yield make
     for folder in made:
         subprocess.run(["umount", "-l", folder], check=True)
+
+
+@pytest.fixture
+def few_processes():
+    """Let some processes start no other: `few_processes(*pids)`, and `few_processes()` to let them again."""
+    mounted = re.search(r"^\S+ (\S+) cgroup \S*\bpids\b", Path("/proc/self/mounts").read_text(), re.MULTILINE)
+    group = Path(mounted[1] if mounted else "/sys/fs/cgroup") / f"penstock-test-{os.getpid()}"
+    try:
+        group.mkdir()
+        (group / "pids.max").write_text("max")
+    except OSError:
+        pytest.skip("few processes need the right to make a control group")
+
+    def limit(*pids: int) -> None:
+        for pid in pids:
+            (group / "cgroup.procs").write_text(f"{pid}")
+        (group / "pids.max").write_text("1" if pids else "max")
+
+    yield limit
+    (group / "pids.max").write_text("max")
+    for pid in (group / "cgroup.procs").read_text().split():
+        (group.parent / "cgroup.procs").write_text(pid)
+    subprocess.run(["rmdir", group], check=False)
 
 
 def _clear(folder: Path) -> None:

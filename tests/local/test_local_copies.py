@@ -14,7 +14,7 @@ import pytest
 from penstock.contract.run import Absent
 from penstock.errors import Conflict
 from penstock.spec import Step
-from penstock_local import database, hooks, queue
+from penstock_local import database, hooks, processes, queue
 from penstock_local.layout import Layout
 
 
@@ -157,10 +157,14 @@ def test_a_root_that_was_put_back_in_its_place_goes_on(running, tmp_path):
     place, run = running
     kill(place)
     copied(place, "saved")
+    with database.opened(place.layout) as connection:
+        tokens = {row[0] for row in connection.execute("SELECT token FROM steps WHERE token IS NOT NULL")}
     shutil.rmtree(place.target.home)
     step = int((tmp_path / "starts").read_text())
     os.kill(step, signal.SIGKILL)
     place.until(lambda: not place.alive(step), "the step does not die")
+    place.until(lambda: not place.keepers(), "its keeper stays, so that the original lives")
+    place.until(lambda: not processes.is_carried(tokens), "something of the step stays")
     back = at(place, place.target.home)
     subprocess.run(["cp", "-a", place.folder / "saved", place.target.home], check=True)
     back.until(lambda: back.get(run) and starts(tmp_path) == 2, "nobody goes on")

@@ -7,6 +7,7 @@ import contextlib
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -23,7 +24,7 @@ from penstock.contract.run import ENDED, Absent, RunRef
 from penstock.contract.target import Publication
 from penstock.errors import TargetUnavailable
 from penstock.spec import Retry, Step
-from penstock_local import hooks, installation, journal, keeper
+from penstock_local import hooks, installation, journal, keeper, starting, succession
 
 pytestmark = pytest.mark.thorough
 
@@ -488,3 +489,32 @@ def test_all_that_an_engine_loads_is_in_its_mark(tmp_path):
     home = os.path.dirname(os.path.abspath(penstock_local.__file__))
     marked = {os.path.join(folder, name) for folder, name, _, _ in installation._code(home)}
     assert {os.path.realpath(file) for file in loaded} <= marked
+
+
+def test_a_successor_trusts_what_its_caller_was_told_to_trust(place, monkeypatch):
+    assert place.wait(place.submit({"one": "true"})).state == "succeeded"
+    monkeypatch.setenv("PENSTOCK_TRUST", "/srv/shared")
+    monkeypatch.setattr(installation, "mark_here", lambda: "0" * 64)
+    started = []
+
+    def start(layout, files, environment):
+        started.append(environment)
+        for file in files:
+            os.close(file)
+
+    monkeypatch.setattr(starting, "start", start)
+    succession.hand_over(place.layout)
+    assert [one["PENSTOCK_TRUST"] for one in started] == ["/srv/shared"]
+
+
+def test_a_successor_that_cannot_open_the_queue_asks_nobody_to_end(place, monkeypatch):
+    assert place.wait(place.submit({"one": "true"})).state == "succeeded"
+    engine = place.engine()
+
+    def refuse(layout):
+        raise sqlite3.OperationalError("unable to open database file")
+
+    monkeypatch.setattr(succession.database, "connect", refuse)
+    with pytest.raises(sqlite3.OperationalError):
+        succession.succeed(place.layout, os.open(place.layout.next, os.O_RDWR | os.O_CREAT, 0o600))
+    assert place.engine() == engine

@@ -63,6 +63,7 @@ def test_a_daemon_of_a_running_step_is_left_alone(place, tmp_path):
     keep = f"while ! test -e {tmp_path}/go; do sleep 0.02; done"
     run = place.submit({"long": runaway(place, tmp_path / "pid", keep), "short": runaway(place, tmp_path / "pid2")})
     place.until(lambda: place.states(run)["short"] == "succeeded", "the short step does not end")
+    place.until((tmp_path / "pid").exists, "the long step does not start")
     assert not place.alive(pid_in(tmp_path / "pid2"))
     assert place.states(run)["long"] == "running"
     assert place.alive(pid_in(tmp_path / "pid"))

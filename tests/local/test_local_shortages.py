@@ -3,7 +3,7 @@
 import os
 import re
 import resource
-import subprocess
+import signal
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,10 @@ from penstock.contract.run import ENDED
 from penstock.errors import TargetUnavailable
 from penstock.spec import Step
 from penstock_local import hooks
+from penstock_local.clock import Clock
+from penstock_local.retrying import Retrying
+
+FILES = 2500
 
 
 def held(tmp_path) -> Step:
@@ -77,9 +81,12 @@ def test_what_runs_on_a_full_disk_can_be_canceled(places, small_disk, tmp_path):
     (tmp_path / "go").touch()
     hold_up(place, run, tmp_path, why="(full|No space left)")
     # To ask for it takes a little room of the queue's own, which is there when there is any.
+    os.kill(place.engine(), signal.SIGSTOP)
     disk.clear()
-    asked = place.cancel(run)
-    assert end_of(place, run) == ("canceled" if asked and place.states(run)["second"] == "canceled" else "succeeded")
+    assert place.cancel(run)
+    os.kill(place.engine(), signal.SIGCONT)
+    assert end_of(place, run) == "canceled"
+    assert set(place.states(run).values()) <= {"canceled", "succeeded"} and place.states(run)["second"] == "canceled"
 
 
 def test_an_engine_without_open_files_fails_nothing(place, tmp_path):
@@ -99,29 +106,6 @@ def test_an_engine_without_open_files_fails_nothing(place, tmp_path):
     assert place.engine() == engine
 
 
-@pytest.fixture
-def few_processes():
-    """Let some processes start no other: `few_processes(*pids)`, and `few_processes()` to let them again."""
-    mounted = re.search(r"^\S+ (\S+) cgroup \S*\bpids\b", Path("/proc/self/mounts").read_text(), re.MULTILINE)
-    group = Path(mounted[1] if mounted else "/sys/fs/cgroup") / f"penstock-test-{os.getpid()}"
-    try:
-        group.mkdir()
-        (group / "pids.max").write_text("max")
-    except OSError:
-        pytest.skip("few processes need the right to make a control group")
-
-    def limit(*pids: int) -> None:
-        for pid in pids:
-            (group / "cgroup.procs").write_text(f"{pid}")
-        (group / "pids.max").write_text("1" if pids else "max")
-
-    yield limit
-    (group / "pids.max").write_text("max")
-    for pid in (group / "cgroup.procs").read_text().split():
-        (group.parent / "cgroup.procs").write_text(pid)
-    subprocess.run(["rmdir", group], check=False)
-
-
 def test_a_machine_without_processes_fails_nothing(place, tmp_path, few_processes):
     first = place.submit({"first": held(tmp_path)})
     place.until(lambda: begun(tmp_path), "the step does not start")
@@ -133,3 +117,76 @@ def test_a_machine_without_processes_fails_nothing(place, tmp_path, few_processe
     (tmp_path / "go").touch()
     assert {end_of(place, run) for run in (first, *runs)} == {"succeeded"}
     assert {step.attempt for run in runs for step in place.get(run).steps} == {1}
+
+
+@pytest.fixture
+def coded(places):
+    """A target, and a publication of a step with so much code that it is prepared beside the engine's loop."""
+    place = places(slots=4, grace=0.2)
+    (place.spec / "src").mkdir()
+    for number in range(FILES):
+        (place.spec / "src" / f"f{number}.py").write_text(f"{number}")
+    return place, place.publish({"one": Step(command=["true"], code="src")})
+
+
+def test_an_engine_without_threads_fails_nothing(coded, tmp_path, few_processes):
+    place, publication = coded
+    first = place.submit({"first": held(tmp_path)})
+    place.until(lambda: begun(tmp_path), "the step does not start")
+    engine = place.engine()
+    few_processes(engine)
+    runs = [place.start(publication) for _ in range(3)]
+    hold_up(place, runs[0], tmp_path, why="no process can be started")
+    few_processes()
+    (tmp_path / "go").touch()
+    assert {end_of(place, run) for run in (first, *runs)} == {"succeeded"}
+    assert {step.attempt for run in runs for step in place.get(run).steps} == {1}
+    assert place.engine() == engine
+
+
+def test_what_is_canceled_while_it_waits_prepared_stays_canceled(coded, tmp_path, few_processes):
+    place, publication = coded
+    first = place.submit({"first": held(tmp_path)})
+    place.until(lambda: begun(tmp_path), "the step does not start")
+    few_processes(*place.keepers())
+    other = place.submit({"one": "true"})
+    place.until(lambda: paused(place, other), "the engine does not say that it waits")
+    run = place.start(publication)
+    work = place.layout.run(run.id) / "work" / "one.1"
+    place.until(lambda: work.exists() and len(os.listdir(work)) == FILES, "it is not prepared", 60.0)
+    assert place.cancel(run)
+    few_processes()
+    (tmp_path / "go").touch()
+    assert [end_of(place, one) for one in (first, other, run)] == ["succeeded", "succeeded", "canceled"]
+    assert not place.get(run).steps[0].started
+    place.until(lambda: not work.exists(), "what was prepared stays")
+
+
+def test_an_engine_does_not_end_idle_on_what_it_could_not_read(places, tmp_path):
+    place = places(idle=0.5)
+    place.wait(place.submit({"one": "true"}))
+    engine = place.engine()
+    usual = resource.prlimit(engine, resource.RLIMIT_NOFILE)
+    used = {int(name) for name in os.listdir(f"/proc/{engine}/fd")}
+    resource.prlimit(engine, resource.RLIMIT_NOFILE, (min(set(range(len(used) + 1)) - used), usual[1]))
+    run = place.submit({"one": "true"})
+    pauses = {0.0}
+    # Pauses grow: one of them is longer than it would be idle for.
+    place.until(lambda: pauses.add(place.layout.trouble.stat().st_mtime) or len(pauses) > 4, "it tries no more")
+    assert place.engines() == [engine]
+    resource.prlimit(engine, resource.RLIMIT_NOFILE, usual)
+    assert end_of(place, run) == "succeeded"
+    assert place.engine() == engine
+
+
+def test_a_full_memory_is_tried_again(place):
+    place.layout.make()
+    clock, met = Clock(), []
+
+    def act() -> None:
+        met.append(1)
+        if len(met) < 3:
+            raise MemoryError
+
+    Retrying(place.layout, clock).surely(act)
+    place.until(lambda: clock.run(lambda due: due()) or len(met) == 3, "it is not tried again")
