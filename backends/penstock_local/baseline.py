@@ -8,6 +8,7 @@ filters of system calls. `docs/architecture.md` says the same to whoever runs en
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import resource
 import signal
@@ -25,6 +26,9 @@ _LIMITS = {
 }
 """Soft limits that are not simply the hard ones: an endless stack changes how memory is laid out, and some programs
 close every file that they could have."""
+_PR_SET_TIMERSLACK, _SLACK = 29, 50_000
+_DUMPED = "0x33"
+"""What Linux begins with: nanoseconds (prctl(2)), and the kinds of memory in a core file (core(5))."""
 _OTHERS = (
     resource.RLIMIT_AS,
     resource.RLIMIT_CPU,
@@ -36,6 +40,12 @@ _OTHERS = (
     resource.RLIMIT_RSS,
     resource.RLIMIT_SIGPENDING,
 )
+_FELT = (
+    *(resource.RLIMIT_NOFILE, resource.RLIMIT_STACK, resource.RLIMIT_AS, resource.RLIMIT_CPU),
+    *(resource.RLIMIT_DATA, resource.RLIMIT_FSIZE, resource.RLIMIT_NPROC),
+)
+"""The limits that a step may run into."""
+_CAP_SYS_NICE, _CAP_SYS_RESOURCE = 23, 24
 
 
 def take() -> None:
@@ -43,12 +53,33 @@ def take() -> None:
     os.umask(UMASK)
     os.chdir("/")
     _reset_signals()
-    for undo in (_reset_priority, _reset_processors, _reset_memory_score):
+    for undo in (_reset_priority, _reset_io_priority, _reset_processors, _reset_memory_score, _reset_rest):
         with contextlib.suppress(OSError):
             undo()
     for limit in (*_LIMITS, *_OTHERS):
         with contextlib.suppress(OSError, ValueError):
             _reset_limit(limit)
+
+
+def of_caller() -> tuple[object, ...]:
+    """What an engine and its steps would have of this process for good, because nothing undoes it: another engine is
+    another's, see `installation`.
+    """
+    rights = _rights()
+    nice = 0 if rights >> _CAP_SYS_NICE & 1 else max(0, os.getpriority(os.PRIO_PROCESS, 0))
+    limits = () if rights >> _CAP_SYS_RESOURCE & 1 else tuple(_in_force(limit) for limit in _FELT)
+    return os.getgid(), tuple(sorted(os.getgroups())), nice, limits
+
+
+def _rights() -> int:
+    with contextlib.suppress(OSError, StopIteration, ValueError):
+        lines = Path("/proc/self/status").read_text(encoding="utf-8", errors="replace").splitlines()
+        return int(next(line for line in lines if line.startswith("CapEff:")).split()[1], 16)
+    return 0
+
+
+def _in_force(limit: int) -> int:
+    return _smaller(_LIMITS.get(limit, resource.RLIM_INFINITY), resource.getrlimit(limit)[1])
 
 
 def _reset_signals() -> None:
@@ -64,6 +95,20 @@ def _reset_priority() -> None:
     if os.sched_getscheduler(0) != os.SCHED_OTHER:
         os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
     os.setpriority(os.PRIO_PROCESS, 0, 0)
+
+
+def _reset_io_priority() -> None:
+    number = {"x86_64": 251, "aarch64": 30}.get(os.uname().machine)  # ioprio_set has no name in C libraries
+    if number is not None:
+        ctypes.CDLL(None).syscall(number, 1, 0, 0)  # of this process: no class, which is what goes with the niceness
+
+
+def _reset_rest() -> None:
+    """How memory is laid out, how late timers may be, and what a core file holds."""
+    libc = ctypes.CDLL(None)
+    libc.personality(0)
+    libc.prctl(_PR_SET_TIMERSLACK, _SLACK, 0, 0, 0)
+    Path("/proc/self/coredump_filter").write_text(_DUMPED)
 
 
 def _reset_processors() -> None:

@@ -24,6 +24,7 @@ from penstock_local import (
     environments,
     installation,
     journal,
+    memory,
     moving,
     ownership,
     processes,
@@ -251,6 +252,7 @@ def main(arguments: Sequence[str]) -> int:
     layout = Layout(Path(arguments[0]).absolute())
     ready = int(arguments[-1]) if len(arguments) > 1 else None
     baseline.take()
+    memory.leave_attempt()
     try:
         if ready is not None:
             os.set_inheritable(ready, False)

@@ -20,7 +20,7 @@ from attrs import evolve, frozen
 import penstock
 from penstock.opening import read_file
 from penstock.text import printable
-from penstock_local import interpreters
+from penstock_local import baseline, interpreters
 
 _PARTS = ("", "contract", "snapshot", "spec")
 """The folders of the package `penstock` whose modules an engine runs; that nothing is missing here is tested."""
@@ -33,7 +33,7 @@ _SIZE = 1024
 
 @frozen
 class Installation:
-    """The code and the interpreter that an engine is made of; `mark` is another one where any of that is."""
+    """What an engine is made of: code, interpreter, and what it keeps of its caller; `mark` tells such apart."""
 
     mark: str
     words: str
@@ -55,7 +55,7 @@ def here() -> Installation:
 def mark_here() -> str:
     """Its mark alone, in a millisecond."""
     python, home = interpreters.own(), _folder(__file__)
-    found = repr((os.path.realpath(home), python, _interpreter(python), list(_code(home))))
+    found = repr((os.path.realpath(home), python, _interpreter(python), list(_code(home)), baseline.of_caller()))
     return hashlib.sha256(found.encode("utf-8", "surrogateescape")).hexdigest()
 
 

@@ -60,15 +60,11 @@ class Trace:
 
 @define
 class Entries:
-    """What a journal says: the keeper's pid (0 when it had not begun), whether it has no engine, each step by token.
-
-    All pids are of the keeper's PID `namespace`.
-    """
+    """What a journal says: the keeper's pid (0 when it had not begun), whether it has no engine, each step by token."""
 
     keeper: int
     alone: bool
     traces: Mapping[str, Trace]
-    namespace: str = "-"
 
 
 def create(path: Path) -> int:
@@ -100,7 +96,7 @@ def read(path: Path) -> Entries:
         try:
             kind, token, first, second = (word.decode() for word in words)
             if kind == KEEPER:
-                found.keeper, found.namespace = int(first), token
+                found.keeper = int(first)
                 _refuse_newer(path, int(second))
             elif kind == ALONE:
                 found.alone = True
@@ -135,21 +131,29 @@ def refuse_newer(folder: Path) -> None:
                 read(path)
 
 
-def refuse_elsewhere(folder: Path) -> None:
-    """Raise TargetUnavailable `engine_not_started` when a keeper there lives in another PID namespace, OSError.
+def is_elsewhere(folder: Path) -> bool:
+    """Whether a keeper of that folder lives in another PID namespace. Raises OSError.
 
     Its pids are others here, and nobody here would hear of the end of its steps.
     """
-    ours = namespace()
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # as above
         for path in folder.iterdir():
-            found = read(path).namespace if stat.S_ISREG(path.lstat().st_mode) else ours
-            if found != ours and "-" not in (found, ours) and is_kept(path):
-                raise TargetUnavailable(
-                    f"no engine of `{folder.parent}` can start here: steps of it run in another PID namespace, such as "
-                    "a container, and cannot be looked after from here; look there, or here once they have ended",
-                    code="engine_not_started",
-                )
+            if stat.S_ISREG(path.lstat().st_mode):
+                words = read_file(path, _LARGEST)[:RECORD].split()
+                known = len(words) > 1 and words[0] == KEEPER.encode() and b"-" not in (words[1], namespace().encode())
+                if known and words[1] != namespace().encode() and is_kept(path):
+                    return True
+    return False
+
+
+def refuse_elsewhere(folder: Path) -> None:
+    """Raise TargetUnavailable `engine_not_started` when a keeper there lives in another PID namespace, OSError."""
+    if is_elsewhere(folder):
+        raise TargetUnavailable(
+            f"no engine of `{folder.parent}` can start here: steps of it run in another PID namespace, such as a "
+            "container, and cannot be looked after from here; look there, or here once they have ended",
+            code="engine_not_started",
+        )
 
 
 def is_kept(path: Path) -> bool:

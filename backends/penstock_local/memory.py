@@ -20,7 +20,7 @@ from attrs import evolve, frozen
 LEAST = 1 << 20
 """Bytes: under some 400 KiB the kernel ends a shell before it has begun (measured with kernel 6.18, version 1)."""
 _MOUNTS = Path("/proc/self/mounts")
-_GROUPS = Path("/proc/self/cgroup")
+_NAME = re.compile(r"penstock-[0-9a-f]{12}-[0-9a-f]+")
 
 
 @frozen
@@ -117,6 +117,25 @@ class Memory:
                     evolve(self._place, folder=path).remove()
 
 
+def leave_attempt() -> None:
+    """Leave the group of an attempt, into which this process was born when a step started it: for that of its keeper.
+
+    Call it before whoever started this process has ended.
+    """
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        for place in _places():
+            pid = os.getpid()
+            while _NAME.fullmatch((found := _folder_of(pid, place)).name) and pid > 1:
+                pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+            if found != place.home:
+                (found / "cgroup.procs").write_text("0")
+
+
+def _folder_of(pid: int, like: Group) -> Path:
+    """The group of a process in the hierarchy of one of our own groups. Raises OSError, ValueError without any."""
+    return next(place.home for place in _places(f"/proc/{pid}/cgroup") if place.kind is like.kind)
+
+
 def can_limit() -> bool:
     """Whether a step's memory can be limited by whoever asks, on this machine."""
     return _place() is not None
@@ -127,10 +146,10 @@ def _place() -> Group | None:
     return next((one for one in _places() if _is_usable(one)), None)
 
 
-def _places() -> Iterator[Group]:
+def _places(groups: str = "/proc/self/cgroup") -> Iterator[Group]:
     with contextlib.suppress(OSError):
         mounts = [line.split() for line in _MOUNTS.read_text().splitlines()]
-        for line in _GROUPS.read_text().splitlines():
+        for line in Path(groups).read_text().splitlines():
             _, controllers, path = line.split(":", 2)
             first = "memory" in controllers.split(",")
             if not first and controllers:

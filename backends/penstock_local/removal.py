@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import errno
+import fcntl
 import os
 import stat
+import sys
+
+_GET_FLAGS, _SET_FLAGS, _FIXED = 0x80086601, 0x40086602, 0x30
+"""The requests FS_IOC_GETFLAGS and FS_IOC_SETFLAGS of linux/fs.h on machines of 64 bits, FS_IMMUTABLE_FL and
+FS_APPEND_FL."""
+_DETACH = 2
+"""MNT_DETACH of umount2(2): whoever has something open there keeps it."""
 
 
 def remove(path: str) -> None:
     """Remove a file, a link or a folder with all that is in it, as far as our rights reach. Safe in any thread.
 
-    A link is never followed. What cannot be removed (another user's, a mounted file system) stays without a word.
+    A link is never followed, nor is a mounted file system emptied: it is unmounted. Files that were made immutable are
+    made as they were. What cannot be removed (another user's) stays without a word.
     """
     with contextlib.suppress(OSError):
-        if not stat.S_ISDIR(os.lstat(path).st_mode):
-            os.unlink(path)  # noqa: PTH108  # the path is text, and every step asks
-            return
+        folder, name = os.path.split(path)
+        above = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            if _is_gone(above, name) or not stat.S_ISDIR(os.lstat(path).st_mode):
+                return
+        finally:
+            os.close(above)
         open_up(path)
         top = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         try:
@@ -47,9 +62,9 @@ def _empty(top: int) -> None:
     stuck: set[str] = set()
     while names := [name for name in os.listdir(top) if name not in stuck]:
         for name in names:
-            if _is_gone(top, name):
-                continue
             try:
+                if _is_gone(top, name):
+                    continue
                 ticket = _bring_up(top, name, ticket)
                 os.rmdir(name, dir_fd=top)
             except OSError:
@@ -57,12 +72,49 @@ def _empty(top: int) -> None:
 
 
 def _is_gone(top: int, name: str) -> bool:
-    """Whether that was no folder, or an empty one, and could be removed."""
+    """Whether that was no folder, or an empty one, and could be removed. Raises OSError for a mount that stays."""
     for remove_it in (os.unlink, os.rmdir):
+        try:
+            remove_it(name, dir_fd=top)
+            return True
+        except OSError as error:
+            if not _makes_way(top, name, error.errno):
+                continue
         with contextlib.suppress(OSError):
             remove_it(name, dir_fd=top)
             return True
     return False
+
+
+def _makes_way(top: int, name: str, why: int | None) -> bool:
+    """Undo what keeps root from removing something; whether there was anything to undo. Raises OSError."""
+    if why == errno.EBUSY:  # before it is looked into: what is mounted is not the step's to be emptied
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.umount2(os.fsencode(f"/proc/self/fd/{top}/{name}"), _DETACH) != 0:
+            raise OSError(ctypes.get_errno(), "it is mounted", name)
+        return True
+    if why != errno.EPERM:
+        return False
+    loosened = [_loosen(top)]
+    with contextlib.suppress(OSError):
+        file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=top)
+        try:
+            loosened.append(_loosen(file))
+        finally:
+            os.close(file)
+    return any(loosened)
+
+
+def _loosen(file: int) -> bool:
+    """Take away what `chattr +i` and `+a` gave an open file or folder; whether there was any."""
+    try:
+        flags = int.from_bytes(fcntl.ioctl(file, _GET_FLAGS, bytes(8)), sys.byteorder)
+        if not flags & _FIXED:
+            return False
+        fcntl.ioctl(file, _SET_FLAGS, (flags & ~_FIXED).to_bytes(8, sys.byteorder))
+        return True
+    except OSError:  # a file system without them, or no right to change them
+        return False
 
 
 def _bring_up(top: int, name: str, ticket: int) -> int:
@@ -71,9 +123,9 @@ def _bring_up(top: int, name: str, ticket: int) -> int:
     folder = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=top)
     try:
         for inner in os.listdir(folder):  # noqa: PTH208  # an open folder has no path
-            if _is_gone(folder, inner):
-                continue
             with contextlib.suppress(OSError):
+                if _is_gone(folder, inner):
+                    continue
                 open_up(inner, folder)
                 ticket = _free(top, ticket)
                 os.rename(inner, f"{ticket}", src_dir_fd=folder, dst_dir_fd=top)

@@ -113,8 +113,12 @@ def clean(layout: Layout, step: Step, temporary: Temporary, keep_work: bool) -> 
     link = temporary.link_of(step)
     if left:
         return [*left, link]
-    with contextlib.suppress(OSError):
+    try:
         os.unlink(link)  # noqa: PTH108  # the path is text, and every step asks
+    except FileNotFoundError:
+        return []
+    except OSError:  # the step made a folder in its place
+        return [link]
     return []
 
 

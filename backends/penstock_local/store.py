@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import json
 import os
@@ -18,7 +17,7 @@ from penstock import locks
 from penstock.contract.target import Compiled, EndpointState, Publication, Target
 from penstock.drafts import LINK, draft
 from penstock.errors import RegistryError, TargetRefused, TargetUnavailable
-from penstock.opening import SWAPPED, open_file, read_file
+from penstock.opening import SWAPPED, TOO_LARGE, open_file, read_file
 from penstock.snapshot import Archive, Snapshot
 from penstock.snapshot.members import check_archive
 from penstock_local import database, ownership, queue, removal
@@ -120,7 +119,7 @@ def read_plan(layout: Layout, external: str) -> dict[str, Any]:
     except OSError as error:
         said = f"the publication `{path}` cannot be read ({error.strerror or error}); publish it again"
         raise TargetRefused(
-            said, code="publication_damaged" if error.errno in (*SWAPPED, errno.EFBIG) else None
+            said, code="publication_damaged" if error.errno in (*SWAPPED, TOO_LARGE) else None
         ) from None
     except (ValueError, TypeError, RecursionError) as error:
         raise TargetRefused(

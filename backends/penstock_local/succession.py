@@ -16,7 +16,6 @@ import os
 import time
 
 from penstock import locks
-from penstock.errors import TargetUnavailable
 from penstock.opening import SAFELY, open_file
 from penstock_local import database, installation, journal, ownership, places, starting, wake
 from penstock_local.installation import Installation
@@ -64,11 +63,7 @@ def _is_anothers(layout: Layout, ours: str) -> bool:
     noted = installation.noted(layout.lock)
     if noted is None or not noted.gives_way_to(ours) or not wake.listening(layout):
         return False
-    try:
-        journal.refuse_elsewhere(layout.keepers)
-    except TargetUnavailable:  # it serves us as well, and nobody here could go on with its steps
-        return False
-    return True
+    return not journal.is_elsewhere(layout.keepers)  # it serves us as well, and nobody here could go on with its steps
 
 
 def _book(layout: Layout) -> int | None:

@@ -20,7 +20,12 @@ from penstock_local.layout import Layout
 
 COMES_AS = MemoryError, OSError, PenstockError, sqlite3.Error
 """The exceptions as which it may come; `is_machines` says whether one is."""
-_ERRORS = frozenset((errno.EAGAIN, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ENOSPC))
+_ERRORS = frozenset(
+    (
+        *(errno.EAGAIN, errno.EDQUOT, errno.EFBIG, errno.EMFILE, errno.ENFILE),
+        *(errno.ENOBUFS, errno.ENOLCK, errno.ENOMEM, errno.ENOSPC),
+    )
+)
 _OF_SQLITE = frozenset(
     (
         sqlite3.SQLITE_BUSY,

@@ -13,6 +13,8 @@ import os
 import stat
 from pathlib import Path
 
+TOO_LARGE = errno.EOVERFLOW
+"""The errno of a file that has more than it may; EFBIG is that of a limit on what this process writes."""
 SAFELY = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 """How anything is opened that may not be what it was."""
 _WAY = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC  # to pass through, no right to list is needed
@@ -106,7 +108,7 @@ def read_file(path: Path, most: int, *, below: Path | None = None) -> bytes:
         while len(data) <= most and (piece := file.read(most + 1 - len(data))):
             data += piece
     if len(data) > most:
-        raise OSError(errno.EFBIG, f"it is larger than {most:,} bytes", os.fspath(path))
+        raise OSError(TOO_LARGE, f"it is larger than {most:,} bytes", os.fspath(path))
     return bytes(data)
 
 

@@ -13,7 +13,7 @@ from penstock.spec import Step
 from penstock_local import database, queue
 
 CALLER = """
-import os, resource, signal, sys
+import ctypes, os, resource, signal, sys
 from pathlib import Path
 from penstock.contract.run import RunRequest
 from penstock.contract.target import Publication, Target
@@ -39,6 +39,12 @@ for name, much in {"NOFILE": 100, "FSIZE": 1 << 24, "CPU": 600, "CORE": 1000, "S
 """,
     "has a tight umask": "os.umask(0o777)",
     "has a loose umask": "os.umask(0)",
+    "waits for the disk last": (
+        "ctypes.CDLL(None).syscall({'x86_64': 251, 'aarch64': 30}[os.uname().machine], 1, 0, 3 << 13)"
+    ),
+    "has another personality": "ctypes.CDLL(None).personality(0x0040000)",
+    "has slow timers": "ctypes.CDLL(None).prctl(29, 5_000_000, 0, 0, 0)",
+    "dumps nothing": "Path('/proc/self/coredump_filter').write_text('0')",
     "is somewhere": "os.chdir(sys.argv[1] + '/..')",
 }
 
@@ -76,7 +82,10 @@ settled() {  # whoever starts a thread or a process blocks every signal for that
 for who in self $PPID $boss; do
     cat /proc/$who/limits /proc/$who/oom_score_adj
     cut -d ' ' -f 19,41 /proc/$who/stat
+    cat /proc/$who/personality /proc/$who/coredump_filter
 done
+cat /proc/self/timerslack_ns
+ionice -p $$ 2>&1
 grep SigIgn /proc/self/status
 readlink /proc/$PPID/cwd /proc/$boss/cwd
 """

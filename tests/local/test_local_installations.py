@@ -3,6 +3,7 @@
 Longer than 400 lines, because all of it needs the second installation that is made here.
 """
 
+import ast
 import contextlib
 import os
 import shutil
@@ -10,8 +11,10 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -518,3 +521,62 @@ def test_a_successor_that_cannot_open_the_queue_asks_nobody_to_end(place, monkey
     with pytest.raises(sqlite3.OperationalError):
         succession.succeed(place.layout, os.open(place.layout.next, os.O_RDWR | os.O_CREAT, 0o600))
     assert place.engine() == engine
+
+
+CALLER = """
+import os, sys, uuid
+sys.path.insert(0, sys.argv[1])
+from pathlib import Path
+from tests.local.conftest import Place
+from penstock.spec import Step
+
+place = Place(Path(sys.argv[2]), idle=60.0)
+run = place.submit({"one": Step(command=["sh", "-c", "nice; ulimit -Hn; ulimit -Ht; id -g; id -G"])})
+place.wait(run)
+print(place.log(run, "one").decode().split(), place.engine())
+"""
+AS_USER = ["setpriv", "--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search", "--reuid=65534"]
+
+
+@pytest.fixture
+def as_user(engines_end):
+    """`as_user(folder, *words, gid, groups)`: what a caller who is not root and has those traits gets for its step."""
+    tests = os.fspath(Path(__file__).parents[2])
+
+    def call(folder: Path, *words: str, gid: int = 65534, groups: str = "") -> tuple[list[str], int]:
+        user = [*AS_USER, f"--regid={gid}", f"--groups={groups}" if groups else "--clear-groups"]
+        environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(folder),
+            "PYTHONPATH": os.pathsep.join([tests, *sys.path]),
+        }
+        line = [*user, *words, sys.executable, "-c", CALLER, tests, str(folder)]
+        done = subprocess.run(line, env=environment, capture_output=True, text=True, check=False, cwd=folder)
+        assert done.returncode == 0, done.stderr
+        said, _, engine = done.stdout.strip().rpartition(" ")
+        return ast.literal_eval(said), int(engine)
+
+    with tempfile.TemporaryDirectory(prefix="penstock-test-") as name:
+        os.chown(name, 65534, 65534)
+        if os.geteuid() or subprocess.run([*AS_USER, "true"], capture_output=True, check=False).returncode:
+            pytest.skip("acts as another user: needs setpriv and root")
+        yield partial(call, Path(name))
+        engines_end(Path(name))
+
+
+@pytest.mark.parametrize(
+    ("words", "more"),
+    [
+        (("nice", "-n", "10"), {}),
+        (("prlimit", "--nofile=64:64"), {}),
+        (("prlimit", "--cpu=1000:1000"), {}),
+        ((), {"groups": "4,24"}),
+        ((), {"gid": 4}),
+    ],
+)
+def test_what_one_caller_cannot_help_is_not_the_next_ones(as_user, words, more):
+    plain, first = as_user()
+    assert as_user() == (plain, first)
+    other, second = as_user(*words, **more)
+    assert other != plain and second != first
+    assert as_user()[0] == plain

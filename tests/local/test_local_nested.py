@@ -7,11 +7,12 @@ import sys
 import textwrap
 from pathlib import Path
 
+import attrs
 import pytest
 
 from penstock.contract.run import BoundParameters
-from penstock.spec import Step
-from penstock_local import database, hooks, lending, queue
+from penstock.spec import Resources, Step
+from penstock_local import database, hooks, lending, memory, queue
 from penstock_local.jobs import Job
 from penstock_local.slots import Slots
 
@@ -215,3 +216,14 @@ def test_who_looks_once_does_not_wait_for_ever(places, monkeypatch):
     assert place.wait(other).state == "succeeded"
     place.wait(place.submit({"one": "true"}))
     place.until(lambda: not any(place.layout.waits.iterdir()), "what it left stays")
+
+
+@pytest.mark.skipif(not memory.can_limit(), reason="needs control groups that this user may make")
+def test_an_engine_is_not_in_the_group_of_the_step_that_brought_it_up(nest):
+    step = attrs.evolve(nest.step(), resources=Resources(memory="64Mi"))
+    run = nest.outer.submit({"trigger": step})
+    nest.outer.until(nest.has_begun, "the inner step does not start")
+    for pid in (nest.inner.engine(), *nest.inner.keepers(), int(nest.began.read_text())):
+        assert "penstock-" not in Path(f"/proc/{pid}/cgroup").read_text()
+    nest.end()
+    assert nest.outer.wait(run).state == "succeeded"

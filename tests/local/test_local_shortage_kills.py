@@ -138,3 +138,18 @@ def test_a_cancel_without_open_files_is_heard_when_there_are_some(places, tmp_pa
     place.until(lambda: state(place, run) in ENDED, "the run does not end")
     assert place.get(run).state == "canceled"
     assert place.engine() == engine
+
+
+def test_a_limit_on_the_size_of_files_fails_nothing(place, tmp_path):
+    held = Held(tmp_path)
+    runs = started(place, held)
+    (keeper,) = place.keepers()
+    usual = resource.prlimit(keeper, resource.RLIMIT_FSIZE)
+    resource.prlimit(keeper, resource.RLIMIT_FSIZE, (1, usual[1]))
+    runs.append(place.submit({"one": "true"}))
+    place.until(lambda: state(place, runs[1]) == "paused", "it does not say that it waits")
+    with pytest.raises(TargetUnavailable, match="File too large"):
+        place.get(runs[1])
+    resource.prlimit(keeper, resource.RLIMIT_FSIZE, usual)
+    held.go.touch()
+    all_succeed(place, runs)

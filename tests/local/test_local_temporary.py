@@ -57,7 +57,10 @@ def test_every_attempt_has_a_folder_of_its_own(place, tmp_path):
     place.until(lambda: is_clear(place, run), "a folder stays")
 
 
-@pytest.mark.parametrize("fill", [CLOSED, 'rmdir "$TMPDIR"', 'rmdir "$TMPDIR"; ln -s / "$TMPDIR"'])
+ANEW = 'rm -rf "$TMPDIR"; mkdir -p "$TMPDIR/x"; touch "$TMPDIR/x/y"'
+
+
+@pytest.mark.parametrize("fill", [CLOSED, 'rmdir "$TMPDIR"', 'rmdir "$TMPDIR"; ln -s / "$TMPDIR"', ANEW])
 def test_whatever_a_step_leaves_in_its_temporary_folder_goes_with_it(place, fill):
     run = place.submit({"one": Step(command=["sh", "-c", f'cd "$TMPDIR" && {fill}'])})
     place.wait(run)
@@ -128,3 +131,33 @@ def test_a_link_to_a_root_that_is_gone_is_cleared_away(place, tmp_path):
         assert not left.is_symlink()
     finally:
         left.unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("flags", ["+i", "+a"])
+def test_what_was_made_immutable_goes(tmp_path, flags):
+    folder = tmp_path / "one"
+    (folder / "a" / "b").mkdir(parents=True)
+    (folder / "a" / "file").touch()
+    (folder / "a" / "b" / "file").touch()
+    if subprocess.run(["chattr", "-R", flags, folder / "a"], capture_output=True, check=False).returncode:
+        pytest.skip("needs chattr, root's right to use it, and a file system that knows it")
+    remove(str(folder))
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("where", ["", "a", "a/b"])
+@pytest.mark.parametrize("how", [["-t", "tmpfs", "penstock-test"], ["--bind"]])
+def test_what_was_mounted_is_unmounted_and_never_emptied(tmp_path, where, how):
+    folder, other = tmp_path / "one", tmp_path / "other"
+    (folder / "a" / "b").mkdir(parents=True)
+    (other / "data").mkdir(parents=True)
+    (other / "data" / "kept").write_text("kept")
+    words = ["mount", *how, *([other] if how == ["--bind"] else []), folder / where]
+    if subprocess.run(words, capture_output=True, check=False).returncode:
+        pytest.skip("needs the right to mount")
+    if how != ["--bind"]:
+        (folder / where / "file").touch()
+    remove(str(folder))
+    assert (other / "data" / "kept").read_text() == "kept"
+    assert not folder.exists()
+    assert str(folder) not in Path("/proc/self/mounts").read_text()
