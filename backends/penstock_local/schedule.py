@@ -173,7 +173,13 @@ class Schedule:
             message = f"cut short {step.interruptions} times by the death of what runs it"
             self._end_step(step, "failed", error=failures.of(step, "step_interrupted", message))
         else:
+            self._mark_again(step, "what ran it was killed")
             self._wait_again(step)
+
+    def _mark_again(self, step: Step, why: str) -> None:
+        place = moving.place_of(self._lock)
+        if place is not None:
+            steps.mark(place, step, why, counts=False)
 
     def _wait_again(self, step: Step) -> None:
         step.token = ""
@@ -394,6 +400,7 @@ class Schedule:
 
     def cut_short(self, step: Step) -> None:
         """Our own end cut it short, which does not count."""
+        self._mark_again(step, "its engine was told to end")
         self.notes.waiting(step)
 
     def leave(self, orderly: bool) -> None:

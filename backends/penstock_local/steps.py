@@ -136,9 +136,10 @@ def read_outputs(step: Step) -> dict[str, str]:
     return {name: _output(step, name, declared) for name, declared in step.plan["outputs"].items()}
 
 
-def mark(layout: Layout, step: Step, why: str) -> None:
-    """Say in the log that another attempt begins."""
-    line = f"--- attempt {step.failures + 1} of {step.plan['attempts']} after: {step.job.masked(why)} ---\n"
+def mark(layout: Layout, step: Step, why: str, *, counts: bool = True) -> None:
+    """Say in the log that another attempt begins; one that `counts` is among those that the step's `retry` allows."""
+    what = f"attempt {step.failures + 1} of {step.plan['attempts']}" if counts else "begun again"
+    line = f"--- {what} after: {step.job.masked(why)} ---\n"
     path = layout.log_of(step.job.id, step.name)
     with contextlib.suppress(OSError), os.fdopen(logs.open_to_append(path), "wb") as file:
         marks = times.Marks(path, os.fstat(file.fileno()).st_size)

@@ -112,6 +112,11 @@ def test_what_an_engine_has_not_learned_yet_of_the_one_before(places, patched, t
     assert place.wait(run).state == "succeeded"
     assert starts(tmp_path, "b") == 1
     assert {step.attempt for step in place.get(run).steps} <= {1, 2}
+    said = {name: place.log(run, name).decode() for name in "ab"}
+    assert said == {
+        "a": "--- begun again after: its engine was told to end ---\n" * (starts(tmp_path, "a") - 1),
+        "b": "",
+    }
 
 
 def test_a_step_that_has_ended_and_of_which_something_is_left(places, patched, tmp_path):

@@ -160,9 +160,9 @@ def points(place, who, publication) -> list[tuple[str, int]]:
 
 def killed_at(place, who, publication, name, count) -> bool:
     """Kill it there, and see that the run did not suffer; whether it was killed at all."""
+    threads = victims(place, publication, who)
     began = place.folder / "began"
     began.unlink(missing_ok=True)
-    threads = victims(place, publication, who)
     with Traced(threads, ["-e", f"trace={name}", "-e", f"inject={name}:signal=KILL:when={count}"], "/dev/null"):
         run = place.start(publication)
         deadline = time.monotonic() + PATIENCE

@@ -179,6 +179,7 @@ def test_what_is_lost_with_engine_and_keeper_runs_again_and_counts(place):
     assert not place.alive(pid)
     waiting.go.touch()
     assert place.wait(run).steps[0].attempt == 2
+    assert b"--- begun again after: what ran it was killed ---\n" in place.log(run, "one")
 
 
 def test_a_step_that_could_not_be_started_says_so_at_once(place):

@@ -104,8 +104,9 @@ def test_an_engine_that_cannot_begin_for_it_says_who_has_the_lock(places, tmp_pa
     with contextlib.closing(sqlite3.connect(place.layout.queue)) as database, database:
         database.execute("UPDATE root SET inode = '1'")  # as put back from a backup: the next one takes it for its own
     with locked(place) as pid:
-        said = told(place, run)
-        assert "engine_not_started" in said and f"`queue.db` is locked by process {pid}" in said
+        said = []
+        place.until(lambda: said.append(told(place, run)) or said[-1], "it is not said")
+        assert "engine_not_started" in said[-1] and f"`queue.db` is locked by process {pid}" in said[-1]
     (tmp_path / "go").touch()
     place.until(lambda: not told(place, run), "it does not go on")
     assert place.wait(run).state == "succeeded"
