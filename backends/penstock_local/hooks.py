@@ -9,7 +9,7 @@ from penstock.contract.hooks import hookimpl
 from penstock_local.options import LocalOptions
 
 if TYPE_CHECKING:
-    from penstock.contract.artifacts import Destination
+    from penstock.contract.artifacts import ArtifactPlace, Destination
     from penstock.contract.run import (
         Absent,
         LogChunk,
@@ -100,8 +100,10 @@ def penstock_get_outputs(target: Target, run: RunRef) -> RunOutputs:
     from penstock_local import database, queue, reports
     from penstock_local.layout import Layout
 
-    with database.opened_if_there(Layout.of(target)) as connection:
-        return reports.run_outputs(queue.job(connection, run.id) if connection else None, run.id)
+    layout = Layout.of(target)
+    with database.opened_if_there(layout) as connection:
+        job = queue.job(connection, run.id) if connection else None
+    return reports.run_outputs(layout, job, run.id)
 
 
 @_hook
@@ -111,6 +113,15 @@ def penstock_fetch_artifact(target: Target, run: RunRef, name: str, destination:
 
     fetch(target, run, name, destination)
     return True
+
+
+@_hook
+def penstock_locate_artifact(target: Target, run: RunRef, reported: str) -> ArtifactPlace:
+    """In the run's folder of this root, wherever that lay when it was reported."""
+    from penstock_local.layout import Layout
+    from penstock_local.made import place_of
+
+    return place_of(Layout.of(target), run.id, reported)
 
 
 @_hook

@@ -11,10 +11,12 @@ from penstock.contract.run import ENDED, Failure, LogChunk, LogTime, RunOutputs,
 from penstock.errors import NotFound
 from penstock_local import logs, times
 from penstock_local.layout import Layout, unusable
+from penstock_local.made import Made
 
 
-def run_report(job: sqlite3.Row, steps: Sequence[sqlite3.Row]) -> RunReport:
-    """A run and its steps, in the order of the graph."""
+def run_report(layout: Layout, job: sqlite3.Row, steps: Sequence[sqlite3.Row]) -> RunReport:
+    """A run and its steps, in the order of the graph. Raises TargetRefused."""
+    made = Made(layout, job)
     return RunReport(
         state=job["state"],
         started=_time(job["started"]),
@@ -29,18 +31,19 @@ def run_report(job: sqlite3.Row, steps: Sequence[sqlite3.Row]) -> RunReport:
                 ended=_time(row["ended"]),
                 exit_code=row["exit_code"],
                 error=_failure(row["error"]),
-                outputs=json.loads(row["outputs"] or "{}"),
+                outputs=made.by_step(row["name"], json.loads(row["outputs"] or "{}")),
             )
             for row in steps
         ),
     )
 
 
-def run_outputs(found: tuple[sqlite3.Row, list[sqlite3.Row]] | None, run: str) -> RunOutputs:
+def run_outputs(layout: Layout, found: tuple[sqlite3.Row, list[sqlite3.Row]] | None, run: str) -> RunOutputs:
     """The pipeline's outputs as far as they were produced; none before the end. Raises NotFound."""
     if found is None:
         raise NotFound(f"this target does not know the run `{run}`", code="run_not_found")
-    return RunOutputs(outputs=json.loads(found[0]["outputs"] or "{}"))
+    job, _ = found
+    return RunOutputs(outputs=Made(layout, job).by_run(json.loads(job["outputs"] or "{}")))
 
 
 def log_chunk(layout: Layout, run: str, step: str, row: sqlite3.Row | None, offset: int) -> LogChunk:

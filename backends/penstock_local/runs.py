@@ -116,7 +116,7 @@ def look(target: Target, runs: Sequence[str]) -> dict[str, RunReport | Absent]:
         if len(found) == 1:
             raise paused
         found = {run: job for run, job in found.items() if job is None or job[0]["ended"] is not None}
-    return {run: Absent() if job is None else reports.run_report(*job) for run, job in found.items()}
+    return {run: Absent() if job is None else reports.run_report(layout, *job) for run, job in found.items()}
 
 
 def _see_engine(layout: Layout) -> None:
