@@ -22,7 +22,7 @@ def own() -> str:
 
 
 def search_path(python: str) -> str:
-    """The PATH of a step: the folder of an interpreter, and what every system has."""
+    """The folder of an interpreter, and what every system has; see `stand_ins` for the PATH of a step."""
     folder = os.path.dirname(python)  # noqa: PTH120  # a link in a virtual environment is meant as it is
     return f"{folder}{os.pathsep}{STANDARD_PATH}"
 

@@ -38,6 +38,7 @@ class Layout:
         self.endpoints = root / "endpoints"
         self.environments = root / "environments"
         self.runs = root / "runs"
+        self.interpreters = root / "interpreters"
         self.temporaries = root / "tmp"
         self.keepers = root / "keepers"
         self.waits = root / "waits"
