@@ -82,7 +82,7 @@ def read_job(layout: Layout, row: sqlite3.Row, steps: Sequence[sqlite3.Row]) -> 
         kept = environments.read(layout, row["id"], asked.environment, asked.parameters.sensitive)
         parameters = evolve(asked.parameters, texts={**asked.parameters.texts, **kept.parameters})
         job = Job.of(row["seq"], row["id"], plan, parameters, kept.environment)
-        job.python, job.above = asked.python, asked.above
+        job.python, job.trial, job.above = asked.python, asked.trial, asked.above
         job.started = row["started"] is not None
         return job, _restore(layout, job, steps)
     except Exception as error:

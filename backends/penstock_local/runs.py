@@ -70,7 +70,7 @@ def _add(layout: Layout, connection: sqlite3.Connection, options: LocalOptions, 
     hidden = {name: run.parameters.texts[name] for name in run.parameters.sensitive}
     environments.keep(layout, run.id, environment, hidden)
     python = os.fspath(options.python or interpreters.own())
-    text = request.to_text(run.parameters, environment, python, lending.lineage())
+    text = request.to_text(run.parameters, environment, python, lending.lineage(), trial=run.label is None)
     queue.add_job(connection, run.id, run.publication.external, text, (step["name"] for step in plan["steps"]))
     queue.write_settings(connection, _settings(options))
 

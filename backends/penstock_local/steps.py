@@ -75,7 +75,7 @@ def prepare(layout: Layout, step: Step, plain: Mapping[str, str], temporary: Tem
     command = arguments(step.plan["command"], text)
     environment = {**plain, "TMPDIR": private}
     if step.job.python:
-        interpreters.refuse_gone(step.job.python, command)
+        interpreters.refuse_gone(step.job.python, command, trial=step.job.trial)
         environment["PATH"] = stand_ins.search_path(layout, step.job.python)
     environment.update(step.job.environment)
     environment.update(variables(step.plan["env"], text))

@@ -174,6 +174,8 @@ memory_ignored TargetUnsupported: The target notes how much memory a step asks f
 memory_too_small TargetUnsupported: So little memory is asked for that nothing can begin with it.
 sensitive_unsupported TargetUnsupported: The target would show a sensitive value to others; use one that keeps secrets.
 sensitive_in_command TargetUnsupported: Others can see a step's arguments; pass the sensitive value through `env`.
+python_unusable TargetUnsupported: What the target's option `python` names is no interpreter that can be started.
+option_frozen TargetUnsupported: A warning: published before with another value of an option, which stays.
 resources_clipped TargetUnsupported: More is asked than the target has; it gives what it has.
 resources_refused TargetUnsupported: More is asked than any machine of the target has; ask for less.
 accelerator_unknown TargetUnsupported: The target does not know what a gpu is to be; set its option for that.

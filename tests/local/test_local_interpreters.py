@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from penstock.contract.run import RunRef, RunRequest
 from penstock.spec import Step
+from penstock_local import hooks
 
 OTHER = '#!/bin/sh\necho "another python: $0"\n'
 ASK = "import sys; print(sys.executable, sys.prefix)"
@@ -141,3 +143,60 @@ def test_a_root_that_cannot_hold_them_is_said(places, tmp_path, why, request):
     report = place.wait(run)
     assert report.state == "failed"
     assert {"colon": "has a `:`", "noexec": "noexec"}[why] in report.steps[0].error.message
+
+
+def _no_python(folder: Path, name: str, script: str, mode: int = 0o755) -> Path:
+    path = folder / name
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(mode)
+    return path
+
+
+UNUSABLE = {
+    "is not there": lambda folder: folder / "python3.99",
+    "what is not there": lambda folder: (folder / "link").symlink_to("nowhere") or folder / "link",
+    "is a folder": lambda folder: folder,
+    "is no file": lambda folder: os.mkfifo(folder / "pipe") or folder / "pipe",
+    "may not be executed": lambda folder: _no_python(folder, "text", "echo 3.11.7", 0o644),
+    "it says none": lambda folder: _no_python(folder, "ls", 'exec ls "$@"'),
+    "asked for its version": lambda folder: _no_python(folder, "true", "exit 0"),
+    "is no Python": lambda folder: _no_python(folder, "echo", 'echo "$@"'),
+    "no Python: asked": lambda folder: _no_python(folder, "endless", "exec yes"),
+}
+
+
+@pytest.mark.parametrize("said", UNUSABLE)
+def test_what_is_no_interpreter_is_said_by_whoever_looks(places, tmp_path, said):
+    python = UNUSABLE[said](tmp_path)
+    place = places(python=python)
+    (problem,) = hooks.penstock_validate_pipeline(place.target, place.pipeline({"one": "true"}))
+    assert (problem.severity, problem.code) == ("error", "python_unusable")
+    assert said in problem.message and f"`{python}`" in problem.message and "\n" not in problem.message
+    health = hooks.penstock_check_target(place.target)
+    assert (health.ok, health.lines[-1]) == (False, problem.message)
+
+
+def test_an_interpreter_is_asked_once_and_not_waited_for(places, tmp_path, monkeypatch):
+    monkeypatch.setattr("penstock_local.interpreters._PATIENCE", 0.2)
+    script = f"echo x >> {tmp_path}/asked; test -e {tmp_path}/slow && {{ sleep 600 & wait; }}; echo 3.99.1"
+    place = places(python=_no_python(tmp_path, "python3.99", script))
+    pipeline = place.pipeline({"one": "true"})
+    assert [hooks.penstock_validate_pipeline(place.target, pipeline) for _ in range(3)] == [[], [], []]
+    assert any(line.endswith("python3.99 (3.99.1)") for line in hooks.penstock_check_target(place.target).lines)
+    assert (tmp_path / "asked").read_text() == "x\n"
+    (tmp_path / "slow").touch()
+    place = places(python=_no_python(tmp_path, "another", script))
+    (problem,) = hooks.penstock_validate_pipeline(place.target, pipeline)
+    assert problem.code == "python_unusable"
+
+
+@pytest.mark.parametrize(("label", "words"), [(None, "submit it again"), ("1", "publish it again")])
+def test_an_interpreter_that_goes_is_said_as_the_run_had_it(places, tmp_path, label, words):
+    python = interpreter(tmp_path / "two", "python3.99")
+    place = places(python=python)
+    publication = place.publish({"one": ["python", "-c", "0"]})
+    python.unlink()
+    request = RunRequest(id="run", publication=publication, pipeline="test", label=label)
+    hooks.penstock_submit_run(place.target, request)
+    report = place.wait(RunRef(id="run", publication=publication))
+    assert words in report.steps[0].error.message and f"the interpreter `{python}`" in report.steps[0].error.message

@@ -84,6 +84,7 @@ class Pipelines(_Group):
     plan = reads(pipelines.plan)
     publish = writes(pipelines.publish)
     get = reads(pipelines.get)
+    placement = reads(pipelines.placement)
     known = reads(pipelines.known)
     list = reads(listing.list_published)
     delete = writes(pipelines.delete)
