@@ -9,7 +9,7 @@ from penstock.contract.hooks import hookimpl
 from penstock_local.options import LocalOptions
 
 if TYPE_CHECKING:
-    from penstock.contract.artifacts import Destination
+    from penstock.contract.artifacts import ArtifactPlace, Destination
     from penstock.contract.run import (
         Absent,
         LogChunk,
@@ -100,8 +100,10 @@ def penstock_get_outputs(target: Target, run: RunRef) -> RunOutputs:
     from penstock_local import database, queue, reports
     from penstock_local.layout import Layout
 
-    with database.opened_if_there(Layout.of(target)) as connection:
-        return reports.run_outputs(queue.job(connection, run.id) if connection else None, run.id)
+    layout = Layout.of(target)
+    with database.opened_if_there(layout) as connection:
+        job = queue.job(connection, run.id) if connection else None
+    return reports.run_outputs(layout, job, run.id)
 
 
 @_hook
@@ -114,6 +116,15 @@ def penstock_fetch_artifact(target: Target, run: RunRef, name: str, destination:
 
 
 @_hook
+def penstock_locate_artifact(target: Target, run: RunRef, reported: str) -> ArtifactPlace:
+    """In the run's folder of this root, wherever that lay when it was reported."""
+    from penstock_local.layout import Layout
+    from penstock_local.made import place_of
+
+    return place_of(Layout.of(target), run.id, reported)
+
+
+@_hook
 def penstock_read_logs(target: Target, run: RunRef, step: str, offset: int) -> LogChunk:
     """A step's output so far: stdout and stderr in the order they were written, all attempts in sequence."""
     from penstock_local import database, queue, reports
@@ -121,7 +132,9 @@ def penstock_read_logs(target: Target, run: RunRef, step: str, offset: int) -> L
 
     layout = Layout.of(target)
     with database.opened_if_there(layout) as connection:
-        row = queue.step(connection, run.id, step) if connection else None
+        if connection is None or not queue.knows(connection, run.id):
+            raise reports.unknown(layout, run.id)
+        row = queue.step(connection, run.id, step)
     return reports.log_chunk(layout, run.id, step, row, offset)
 
 

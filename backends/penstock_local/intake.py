@@ -11,7 +11,7 @@ from pathlib import Path
 from attrs import evolve, frozen
 
 from penstock.errors import PenstockError, one_line
-from penstock_local import environments, queue, request, store, troubles
+from penstock_local import environments, made, queue, request, store, troubles
 from penstock_local.jobs import Job, Step
 from penstock_local.layout import Layout
 from penstock_local.notes import Notes
@@ -82,9 +82,9 @@ def read_job(layout: Layout, row: sqlite3.Row, steps: Sequence[sqlite3.Row]) -> 
         kept = environments.read(layout, row["id"], asked.environment, asked.parameters.sensitive)
         parameters = evolve(asked.parameters, texts={**asked.parameters.texts, **kept.parameters})
         job = Job.of(row["seq"], row["id"], plan, parameters, kept.environment)
-        job.python, job.above = asked.python, asked.above
+        job.python, job.trial, job.above = asked.python, asked.trial, asked.above
         job.started = row["started"] is not None
-        return job, _restore(job, steps)
+        return job, _restore(layout, job, steps)
     except Exception as error:
         if troubles.is_machines(error):
             raise
@@ -94,13 +94,14 @@ def read_job(layout: Layout, row: sqlite3.Row, steps: Sequence[sqlite3.Row]) -> 
         raise JobUnreadable(why, "run_damaged") from None
 
 
-def _restore(job: Job, rows: Sequence[sqlite3.Row]) -> list[Step]:
+def _restore(layout: Layout, job: Job, rows: Sequence[sqlite3.Row]) -> list[Step]:
     running = []
     for row in rows:
         step = job.steps[row["name"]]
         step.attempt, step.failures, step.interruptions = row["attempt"], row["failures"], row["interruptions"]
         if row["ended"] is not None:
-            job.end(step, row["state"], json.loads(row["outputs"] or "{}"))
+            outputs = made.placed(layout, job.id, json.loads(row["outputs"] or "{}"), step.plan["outputs"])
+            job.end(step, row["state"], outputs)
             job.note_failure(step, json.loads(row["error"] or "null"))
         elif row["state"] == "running":
             step.state, step.token = "running", row["token"] or ""

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import functools
 import os
+import re
+import selectors
+import signal
+import stat
 import sys
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 STANDARD_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _PATIENCE = 10.0
 """Seconds that an interpreter has to say its version."""
+_MOST = 4096
+"""Bytes that are read of what it says."""
 
 
 def own() -> str:
@@ -22,21 +30,45 @@ def own() -> str:
 
 
 def search_path(python: str) -> str:
-    """The PATH of a step: the folder of an interpreter, and what every system has."""
+    """The folder of an interpreter, and what every system has; see `stand_ins` for the PATH of a step."""
     folder = os.path.dirname(python)  # noqa: PTH120  # a link in a virtual environment is meant as it is
     return f"{folder}{os.pathsep}{STANDARD_PATH}"
 
 
-def refuse_gone(python: str, command: Sequence[str]) -> None:
+def refuse_gone(python: str, command: Sequence[str], *, trial: bool) -> None:
     """Raise OSError when a command begins with `python` and the interpreter that is meant is not there any more.
 
-    Another one further down the PATH would be taken in silence.
+    Another one further down the PATH would be taken in silence. A `trial` is the run of a file, which froze none.
     """
     if command and command[0].startswith("python") and "/" not in command[0] and not os.path.lexists(python):
-        raise OSError(
-            f"the interpreter `{python}`, which was frozen when this was published, is not there any more; publish it "
-            "again under another label"
-        )
+        since, todo = "was frozen when this was published", "publish it again under another label"
+        if trial:
+            since, todo = (
+                "was there when this file was submitted",
+                "see to the target's option `python` and submit it again",
+            )
+        raise OSError(f"the interpreter `{python}`, which {since}, is not there any more; {todo}")
+
+
+def wrong(python: str) -> str:
+    """What keeps a path from being that of a Python, for people; empty when nothing does. It is asked for its version.
+
+    In one process it is asked once, for as long as it is not changed.
+    """
+    if python == own():
+        return "" if os.path.exists(python) else "it is not there any more"  # noqa: PTH110  # the path is text
+    try:
+        found = os.stat(python)  # noqa: PTH116  # as above
+    except FileNotFoundError:
+        return "it is a link to what is not there" if os.path.lexists(python) else "it is not there"
+    except OSError as error:
+        return error.strerror or "it cannot be looked at"
+    if not stat.S_ISREG(found.st_mode):
+        return "it is a folder" if stat.S_ISDIR(found.st_mode) else "it is no file"
+    if not os.access(python, os.X_OK):
+        return "it may not be executed"
+    said = _asked(python, found.st_mtime_ns)
+    return "" if said else "it is no Python: asked for its version, it says none"
 
 
 def described(python: str) -> str:
@@ -60,14 +92,41 @@ def _version(python: str, changed: int) -> str:
                 return value.strip()
     except (OSError, ValueError, IndexError):
         pass  # it is in no virtual environment
-    return _asked(python)
+    return _asked(python, changed)
 
 
-def _asked(python: str) -> str:
+@functools.cache
+def _asked(python: str, changed: int) -> str:
+    """The version that a program says when it is asked as a Python is; empty when it says none in time."""
     import subprocess
 
-    ask = [python, "-I", "-c", "import sys; print(sys.version.split()[0])"]
+    command = [python, "-E", "-s", "-c", "import sys; print(sys.version.split()[0])"]
+    null = subprocess.DEVNULL
     try:
-        return subprocess.run(ask, capture_output=True, text=True, timeout=_PATIENCE, check=True).stdout.strip()
-    except (OSError, ValueError, subprocess.SubprocessError):
-        return ""  # whatever is wrong with it the step will say
+        asked = subprocess.Popen(
+            command, stdin=null, stdout=subprocess.PIPE, stderr=null, cwd="/", start_new_session=True
+        )
+    except (OSError, ValueError):
+        return ""
+    assert asked.stdout is not None
+    with asked.stdout:
+        said = _read(asked.stdout.fileno(), time.monotonic() + _PATIENCE)
+        with suppress(ProcessLookupError):  # who says so much, or is silent, is not waited for, nor what it started
+            os.killpg(asked.pid, signal.SIGKILL)
+        asked.wait()
+    found = re.fullmatch(rb"(\d+\.\d+\S*)\r?\n", said)
+    return found[1].decode("ascii", "replace") if found else ""
+
+
+def _read(pipe: int, deadline: float) -> bytes:
+    """What comes out of a pipe until it is closed, until it is too much, or until it is too late."""
+    said = b""
+    with selectors.DefaultSelector() as selector:
+        selector.register(pipe, selectors.EVENT_READ)
+        while len(said) < _MOST and (left := deadline - time.monotonic()) > 0:
+            if selector.select(left):
+                data = os.read(pipe, _MOST)
+                if not data:
+                    break
+                said += data
+    return said

@@ -79,8 +79,8 @@ class Job:
     step that comes first in the order of the graph, whichever was faster: so a run says the same everywhere.
 
     `environment` holds the values that the run took along from whoever submitted it. They stay in memory. `python` is
-    the interpreter that its steps find first, the engine's where it is empty; `above` are the tokens of the steps that
-    triggered it, the nearest first.
+    the interpreter that its steps find first, the engine's where it is empty; a `trial` is a run of a file;
+    `above` are the tokens of the steps that triggered it, the nearest first.
     """
 
     seq: int
@@ -89,6 +89,7 @@ class Job:
     parameters: BoundParameters
     environment: Mapping[str, str]
     python: str = ""
+    trial: bool = False
     above: tuple[str, ...] = ()
     started: bool = False
     canceled: bool = False

@@ -14,7 +14,20 @@ from penstock.errors import PenstockError
 from penstock.spec import Pipeline, Resources
 from penstock.spec.command import Reference, references
 from penstock.spec.quantity import bytes_text
-from penstock_local import binding, database, installation, journal, memory, ownership, processes, queue, troubles, wake
+from penstock_local import (
+    binding,
+    database,
+    halted,
+    installation,
+    interpreters,
+    journal,
+    memory,
+    ownership,
+    processes,
+    queue,
+    troubles,
+    wake,
+)
 from penstock_local.layout import Layout, unusable
 from penstock_local.options import LocalOptions
 
@@ -25,6 +38,9 @@ def problems(pipeline: Pipeline, options: LocalOptions) -> Iterator[Problem]:
     """What this target cannot do (errors) or does differently (warnings; errors when it is strict)."""
     if not sys.platform.startswith("linux"):
         yield Problem(severity="error", code="platform_unsupported", message="the local engine runs on Linux only")
+    wrong = interpreters.wrong(os.fspath(options.python or interpreters.own()))
+    if wrong:
+        yield Problem("python_unusable", _unusable(options, wrong))
     for name, parameter in pipeline.parameters.items():
         scheme = scheme_of(parameter.default) if parameter.is_artifact and parameter.has_default else ""
         if scheme not in ("", "file"):
@@ -39,6 +55,10 @@ def problems(pipeline: Pipeline, options: LocalOptions) -> Iterator[Problem]:
             yield _too_small(resources.memory or 0, (*path, "resources", "memory"))
     for code, message, path in (*_differences(pipeline, options), *_shown_secrets(pipeline)):
         yield Problem(severity="error" if options.strict else "warning", code=code, message=message, path=path)
+
+
+def _unusable(options: LocalOptions, wrong: str) -> str:
+    return f"the target's option `python` is `{options.python}`: {wrong}; give the path of an interpreter"
 
 
 def scheme_of(text: str) -> str:
@@ -141,20 +161,30 @@ def health(layout: Layout, options: LocalOptions) -> Health:
         elif waiting:
             wake.heal(layout, waiting="queued" in waiting)
         running = "running" if wake.listening(layout) else "not running; it starts with the next run"
-        paused = (str(troubles.noted(layout) or "") or _held_up(layout)) if waiting else ""
+        paused = ""
+        if running == "running":
+            stopped = halted.found(layout)
+            if stopped is not None:
+                running, paused = "stopped by a signal", str(stopped)
+            elif waiting:
+                paused = str(troubles.noted(layout) or "") or _held_up(layout)
     except PenstockError as error:
         return Health(ok=False, lines=(*lines, str(error)))
     except OSError as error:
         return Health(ok=False, lines=(*lines, str(unusable(layout.root, error))))
     publications = sum(1 for _ in layout.publications.glob("[!.]*.json"))
     endpoints = sum(1 for _ in layout.endpoints.glob("[!.]*.json"))
+    python = os.fspath(options.python or interpreters.own())
+    wrong = interpreters.wrong(python)
     lines += [
+        f"python: {python if wrong else interpreters.described(python)}",
         f"engine: {running}",
-        *([_installation(layout)] if running == "running" else []),
+        *([] if running.startswith("not") else [_installation(layout)]),
         f"slots: {options.slots or os.cpu_count() or 1}",
         f"runs: {waiting.get('queued', 0)} queued, {waiting.get('running', 0)} running",
         f"publications: {publications}, endpoints: {endpoints}",
     ]
-    if paused:
-        return Health(ok=False, lines=(*lines, paused))
+    told = [*([paused] if paused else []), *([_unusable(options, wrong)] if wrong else [])]
+    if told:
+        return Health(ok=False, lines=(*lines, *told))
     return Health(ok=True, lines=tuple(lines))

@@ -37,8 +37,8 @@ class LocalOptions:
     callers that are not on this machine may name files. With `strict`, what would otherwise be a warning is refused at
     publish. `grace` is the time between TERM and KILL when a step is canceled or timed out, in seconds or text like
     `10s`. `idle` is how long the engine waits for more work before it ends itself, in seconds or text like `10s`.
-    `python` is the path of the interpreter that steps find first as `python`; without it, the one that the publisher's
-    penstock runs on.
+    `python` is the path of the interpreter that steps find as `python` and `python3`; without it, the one that the
+    publisher's penstock runs on.
 
     Only the root is the target's identity. The interpreter is frozen by a publication, and a run of a file has that of
     whoever submits it. Every other option takes effect at once, published pipelines included. One engine serves a root:

@@ -11,10 +11,12 @@ from penstock.contract.run import ENDED, Failure, LogChunk, LogTime, RunOutputs,
 from penstock.errors import NotFound
 from penstock_local import logs, times
 from penstock_local.layout import Layout, unusable
+from penstock_local.made import Made
 
 
-def run_report(job: sqlite3.Row, steps: Sequence[sqlite3.Row]) -> RunReport:
-    """A run and its steps, in the order of the graph."""
+def run_report(layout: Layout, job: sqlite3.Row, steps: Sequence[sqlite3.Row]) -> RunReport:
+    """A run and its steps, in the order of the graph. Raises TargetRefused."""
+    made = Made(layout, job)
     return RunReport(
         state=job["state"],
         started=_time(job["started"]),
@@ -29,18 +31,27 @@ def run_report(job: sqlite3.Row, steps: Sequence[sqlite3.Row]) -> RunReport:
                 ended=_time(row["ended"]),
                 exit_code=row["exit_code"],
                 error=_failure(row["error"]),
-                outputs=json.loads(row["outputs"] or "{}"),
+                outputs=made.by_step(row["name"], json.loads(row["outputs"] or "{}")),
             )
             for row in steps
         ),
     )
 
 
-def run_outputs(found: tuple[sqlite3.Row, list[sqlite3.Row]] | None, run: str) -> RunOutputs:
+def run_outputs(layout: Layout, found: tuple[sqlite3.Row, list[sqlite3.Row]] | None, run: str) -> RunOutputs:
     """The pipeline's outputs as far as they were produced; none before the end. Raises NotFound."""
     if found is None:
         raise NotFound(f"this target does not know the run `{run}`", code="run_not_found")
-    return RunOutputs(outputs=json.loads(found[0]["outputs"] or "{}"))
+    job, _ = found
+    return RunOutputs(outputs=Made(layout, job).by_run(json.loads(job["outputs"] or "{}")))
+
+
+def unknown(layout: Layout, run: str) -> NotFound:
+    """The error for whoever wants something of a run that is not in the queue, if there is one at all."""
+    return NotFound(
+        f"nothing of the run `{run}` is below `{layout.root}` any more: that was removed, or another is in its place",
+        code="run_gone",
+    )
 
 
 def log_chunk(layout: Layout, run: str, step: str, row: sqlite3.Row | None, offset: int) -> LogChunk:
@@ -55,6 +66,8 @@ def log_chunk(layout: Layout, run: str, step: str, row: sqlite3.Row | None, offs
         data, size = logs.read(path, offset)
     except OSError as error:
         raise unusable(path, error) from None
+    if not size and row["state"] in ENDED and row["attempt"] and not layout.run(run).exists():
+        raise NotFound(f"what the run `{run}` left is gone: `{layout.run(run)}` was removed", code="run_gone")
     end = offset + len(data)
     ended = row["state"] in ENDED
     known = times.read(path, offset, end)

@@ -17,17 +17,24 @@ _PARAMETERS = ("texts", "artifacts", "bundled")
 class Request:
     """`environment` holds names only, and so do the `sensitive` parameters: the values are kept by `environments`, and
     for as long as the run needs them. `python` is the interpreter that its steps find first; empty in a request from
-    before that was kept, whose steps find the engine's. `above` are the tokens of the steps that it comes from.
+    before that was kept, whose steps find the engine's. `above` are the tokens of the steps that it comes from. A
+    `trial` is a run of a file, which was not published.
     """
 
     parameters: BoundParameters = field(factory=BoundParameters)
     environment: tuple[str, ...] = ()
     python: str = ""
     above: tuple[str, ...] = ()
+    trial: bool = False
 
 
 def to_text(
-    parameters: BoundParameters, environment: Iterable[str], python: str = "", above: Iterable[str] = ()
+    parameters: BoundParameters,
+    environment: Iterable[str],
+    python: str = "",
+    above: Iterable[str] = (),
+    *,
+    trial: bool = False,
 ) -> str:
     """A request as JSON."""
     bound: dict[str, Any] = {key: dict(getattr(parameters, key)) for key in _PARAMETERS}
@@ -36,8 +43,9 @@ def to_text(
         bound["sensitive"] = list(parameters.sensitive)
     if parameters.absent:
         bound["absent"] = sorted(parameters.absent)
-    request = {"parameters": bound, "environment": sorted(environment), "python": python, "above": list(above)}
-    return json.dumps({key: value for key, value in request.items() if key != "above" or value})
+    request = {"parameters": bound, "environment": sorted(environment), "python": python}
+    more = {"above": list(above), "trial": trial}
+    return json.dumps({**request, **{key: value for key, value in more.items() if value}})
 
 
 def read(text: str) -> Request:
@@ -51,7 +59,8 @@ def read(text: str) -> Request:
     environment = tuple(_usable(request, "environment", list))
     python = _usable({"python": "", **request}, "python", str)
     above = tuple(map(str, _usable({"above": [], **request}, "above", list)))
-    return Request(BoundParameters(**bound, sensitive=tuple(sensitive)), environment, python, above)
+    trial = _usable({"trial": False, **request}, "trial", bool)
+    return Request(BoundParameters(**bound, sensitive=tuple(sensitive)), environment, python, above, trial)
 
 
 def read_version_1(text: str) -> tuple[Request, Mapping[str, str], Mapping[str, Any]]:

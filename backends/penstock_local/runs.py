@@ -14,6 +14,7 @@ from penstock_local import (
     binding,
     database,
     environments,
+    halted,
     interpreters,
     lending,
     ownership,
@@ -70,7 +71,7 @@ def _add(layout: Layout, connection: sqlite3.Connection, options: LocalOptions, 
     hidden = {name: run.parameters.texts[name] for name in run.parameters.sensitive}
     environments.keep(layout, run.id, environment, hidden)
     python = os.fspath(options.python or interpreters.own())
-    text = request.to_text(run.parameters, environment, python, lending.lineage())
+    text = request.to_text(run.parameters, environment, python, lending.lineage(), trial=run.label is None)
     queue.add_job(connection, run.id, run.publication.external, text, (step["name"] for step in plan["steps"]))
     queue.write_settings(connection, _settings(options))
 
@@ -111,12 +112,12 @@ def look(target: Target, runs: Sequence[str]) -> dict[str, RunReport | Absent]:
         if job["ended"] is not None and not guest:  # its engine may have died just before it did this
             with contextlib.suppress(OSError):
                 environments.forget(layout, job["id"])
-    paused = troubles.noted(layout) if unfinished else None
+    paused = halted.found(layout) or troubles.noted(layout) if unfinished else None
     if paused is not None:
         if len(found) == 1:
             raise paused
         found = {run: job for run, job in found.items() if job is None or job[0]["ended"] is not None}
-    return {run: Absent() if job is None else reports.run_report(*job) for run, job in found.items()}
+    return {run: Absent() if job is None else reports.run_report(layout, *job) for run, job in found.items()}
 
 
 def _see_engine(layout: Layout) -> None:

@@ -19,7 +19,7 @@ from penstock.spec.command import Reference
 from penstock.spec.optional import Resolve, arguments, given, variables
 from penstock.spec.values import MAX_TEXT, ValueInvalid, read_output
 from penstock.text import printable
-from penstock_local import interpreters, logs, removal, times
+from penstock_local import interpreters, logs, removal, stand_ins, times
 from penstock_local.copying import copy_tree
 from penstock_local.jobs import Step
 from penstock_local.layout import Layout
@@ -75,8 +75,8 @@ def prepare(layout: Layout, step: Step, plain: Mapping[str, str], temporary: Tem
     command = arguments(step.plan["command"], text)
     environment = {**plain, "TMPDIR": private}
     if step.job.python:
-        interpreters.refuse_gone(step.job.python, command)
-        environment["PATH"] = interpreters.search_path(step.job.python)
+        interpreters.refuse_gone(step.job.python, command, trial=step.job.trial)
+        environment["PATH"] = stand_ins.search_path(layout, step.job.python)
     environment.update(step.job.environment)
     environment.update(variables(step.plan["env"], text))
     environment[TOKEN] = step.token

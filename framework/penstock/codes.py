@@ -142,6 +142,8 @@ token_not_found NotFound: There is no such token.
 route_not_found NotFound: Nothing is served at that path; `/openapi.json` lists what is.
 step_not_found NotFound: The run has no such step.
 output_not_found NotFound: The run has no such output.
+run_cleared NotFound: What the run left was cleared away by `run clean`; the message says when, its record stays.
+run_gone NotFound: The target has nothing of the run any more; somebody removed it there.
 artifact_gone NotFound: What the output named is not there any more.
 # Of gates.
 endpoint_disabled GateClosed exit=7 http=409: The endpoint is closed: since when, by whom and why is in the message.
@@ -174,6 +176,8 @@ memory_ignored TargetUnsupported: The target notes how much memory a step asks f
 memory_too_small TargetUnsupported: So little memory is asked for that nothing can begin with it.
 sensitive_unsupported TargetUnsupported: The target would show a sensitive value to others; use one that keeps secrets.
 sensitive_in_command TargetUnsupported: Others can see a step's arguments; pass the sensitive value through `env`.
+python_unusable TargetUnsupported: What the target's option `python` names is no interpreter that can be started.
+option_frozen TargetUnsupported: A warning: published before with another value of an option, which stays.
 resources_clipped TargetUnsupported: More is asked than the target has; it gives what it has.
 resources_refused TargetUnsupported: More is asked than any machine of the target has; ask for less.
 accelerator_unknown TargetUnsupported: The target does not know what a gpu is to be; set its option for that.
@@ -189,6 +193,7 @@ quota_exhausted TargetUnavailable retry=60: A quota of the target is used up; wh
 sync_unfinished TargetUnavailable retry=2: The target works at the state of an endpoint; it is looked at again.
 lock_held TargetUnavailable retry=1: Somebody else is at work in the same place for too long; the message says who.
 publishing_elsewhere TargetUnavailable retry=1: Somebody publishes; what is to be retired waits.
+engine_stopped TargetUnavailable retry=1: A signal has stopped the local target's engine; `kill -CONT` lets it go on.
 engine_paused TargetUnavailable retry=1: The local target's engine waits until its machine has what it lacks.
 engine_not_started TargetUnavailable retry=10: The local target's engine does not come up; the message says why.
 queue_corrupt TargetUnavailable: The local target's queue cannot be read; move it away and submit again.

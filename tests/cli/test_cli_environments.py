@@ -74,6 +74,28 @@ def test_a_version_has_the_environment_that_it_was_published_from(environments):
     assert f"the interpreter `{one.python}`, which was frozen when this was published, is not there" in done.stderr
 
 
+def test_what_was_published_keeps_its_interpreter_and_says_so(environments, project):
+    one, two = environments
+    assert one("publish", "which.yaml").returncode == 0
+    again = two("publish", "which.yaml", "--json")
+    (warning,) = json.loads(again.stdout)["warnings"]
+    assert warning["code"] == "option_frozen"
+    assert f"`python: {one.python}`, which stays" in warning["message"] and f"`{two.python}`" in warning["message"]
+    assert json.loads(one("publish", "which.yaml", "--json").stdout)["warnings"] == []
+
+
+def test_a_target_whose_interpreter_is_none_is_refused_before_anything_runs(environments, project):
+    one, _ = environments
+    config = (project / "penstock.yaml").read_text()
+    (project / "penstock.yaml").write_text(config.replace("slots: 4", "slots: 4, python: /bin/ls"))
+    for command in ("validate", "publish", "submit"):
+        done = one(command, "which.yaml", "--json")
+        assert done.returncode == 9, done
+        assert "python_unusable" in done.stdout + done.stderr
+    health = one("target", "check")
+    assert health.returncode == 10 and "`/bin/ls`: it is no Python" in health.stdout + health.stderr
+
+
 def test_the_target_may_say_the_interpreter(environments, project):
     one, two = environments
     config = (project / "penstock.yaml").read_text()

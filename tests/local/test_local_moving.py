@@ -203,3 +203,25 @@ def test_a_keeper_that_is_killed_while_its_root_moves_loses_nothing(places, tmp_
 
 def children(pid: int) -> str:
     return Path(f"/proc/{pid}/task/{pid}/children").read_text()
+
+
+def test_a_step_reads_what_another_made_where_the_root_lies_now(places, tmp_path):
+    """Also in the next engine, which has the paths from the queue."""
+    place = places(idle=300.0)
+    steps = {
+        "make": Step(command=["sh", "-c", "echo data > $1", "sh", "${{ outputs.x }}"], outputs={"x": "file"}),
+        "wait": Step(
+            command=["sh", "-c", f"touch {tmp_path}/up; until test -e {tmp_path}/go; do sleep 0.02; done"],
+            after=("make",),
+        ),
+        "read": Step(command=["cat", "${{ inputs.x }}"], inputs={"x": "${{ steps.make.outputs.x }}"}, after=("wait",)),
+    }
+    run = place.submit(steps, outputs={"x": "${{ steps.make.outputs.x }}"})
+    place.until((tmp_path / "up").exists, "the step does not start")
+    move(place, "moved")
+    (tmp_path / "go").touch()
+    assert place.wait(run).state == "succeeded"
+    assert place.log(run, "read") == b"data\n"
+    move(place, "again")
+    path = f"{place.layout.root}/runs/{run.id}/outputs/make.1/x"
+    assert place.outputs(run) == place.steps(run)["make"].outputs == {"x": path}

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from attrs import frozen
 
-from penstock.contract.artifacts import Destination, Words
+from penstock.contract.artifacts import ArtifactPlace, Destination, Words
 from penstock.contract.hooks import hookimpl
 from penstock.contract.run import Absent, LogChunk, RunOutputs, RunRef, RunRequest, Submission
 from penstock.contract.target import Compiled, EndpointState, Health, Location, Publication, Target
@@ -39,6 +39,7 @@ ANSWERS: dict[str, Callable[..., Any]] = {
     "penstock_list_runs": lambda target, runs: {run.id: Absent() for run in runs},
     "penstock_get_outputs": lambda target, run: RunOutputs(outputs={"a": "1"}),
     "penstock_fetch_artifact": lambda target, run, name, destination: not destination.folder(""),
+    "penstock_locate_artifact": lambda target, run, reported: ArtifactPlace(reported),
     "penstock_read_logs": lambda target, run, step, offset: LogChunk(
         data=step.encode(), next_offset=offset + len(step), complete=True
     ),
@@ -114,6 +115,7 @@ def arguments() -> dict[str, tuple[Any, ...]]:
         "list_runs": ((run,),),
         "get_outputs": (run,),
         "fetch_artifact": (run, "model", _Taken("model", "directory")),
+        "locate_artifact": (run, "/here/model"),
         "read_logs": (run, "train", 7),
         "cancel": (run,),
         "clear_run": (run,),

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from penstock.contract.artifacts import ArtifactPlace
 from penstock.contract.hooks import BackendHooks, hookimpl
 from penstock.contract.run import Absent, LogChunk, RunOutputs, Submission
 from penstock.contract.target import Compiled, Health, Location, Problem, Publication
@@ -31,6 +32,7 @@ METHODS = {
     "penstock_list_runs": "list_runs",
     "penstock_get_outputs": "get_outputs",
     "penstock_fetch_artifact": "fetch_artifact",
+    "penstock_locate_artifact": "locate_artifact",
     "penstock_read_logs": "read_logs",
     "penstock_cancel_run": "cancel",
     "penstock_clear_run": "clear_run",
@@ -101,6 +103,7 @@ def test_every_answer_comes_through(make_backend: Make, open_target: Open, argum
         "list_runs": {"run-1": Absent()},
         "get_outputs": RunOutputs(outputs={"a": "1"}),
         "fetch_artifact": True,
+        "locate_artifact": ArtifactPlace("/here/model"),
         "read_logs": LogChunk(data=b"train", next_offset=12, complete=True),
         "cancel": True,
         "sync_endpoint": True,

@@ -1,16 +1,30 @@
-"""Artifacts on their way out of a target: what `penstock_fetch_artifact` is given to put them into."""
+"""Artifacts of a target: where one lies by now, and what `penstock_fetch_artifact` is given to put one into."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Literal, TypeAlias
+
+from attrs import frozen
 
 from penstock.errors import TargetRefused, TargetUnavailable
 
 ArtifactType: TypeAlias = Literal["file", "directory"]
 Words: TypeAlias = tuple[str, ...]
 """A path below an artifact, name by name; that of the artifact itself is empty."""
+
+
+@frozen
+class ArtifactPlace:
+    """Where an artifact lies by now: its path or URI, and of a path the folder that it is read below, and only there.
+
+    No link on the way from that folder is followed.
+    """
+
+    text: str
+    below: Path | None = None
 
 
 class Destination(ABC):

@@ -8,14 +8,13 @@ No defaults and no keyword-only arguments in implementations; ask only for the a
 What a backend is given and returns is in `penstock.contract.target` (`Target`, `Problem`, `Compiled`, `Publication`,
 `EndpointState`, `Health`), `penstock.contract.run` (`RunRequest`, `BoundParameters`, `Submission`, `RunRef`,
 `RunReport`, `StepReport`, `Failure`, `Absent`, `RunOutputs`, `LogChunk`, `LogTime`), `penstock.contract.artifacts`
-(`Destination`), `penstock.spec` (`Pipeline`) and `penstock.snapshot` (`Snapshot`, `Archive`).
+(`Destination`, `ArtifactPlace`), `penstock.spec` (`Pipeline`) and `penstock.snapshot` (`Snapshot`, `Archive`).
 
 What it need not write anew: `penstock.spec.graph.order` and `dependencies` (which step after which),
 `Pipeline.effective` (a step with what all steps have), `penstock.spec.command.fill` (replaces placeholders: a
 `Reference` has the scope `parameters`, `inputs`, `outputs` or `steps`, and names), `penstock.snapshot.extract` (unpacks
-code and data),
-`penstock.spec.values.read_output` (the text of an output from the bytes that a step wrote), `penstock.codec.to_json`,
-`penstock.contract.local_artifacts.send` (puts what lies on this machine into a `Destination`).
+code and data), `penstock.spec.values.read_output` (the text of an output from the bytes that a step wrote),
+`penstock.codec.to_json`, `penstock.contract.local_artifacts.send` (puts what lies here into a `Destination`).
 
 What it raises (`penstock.errors`): `TargetUnavailable(message, retry_after=seconds)` when the place cannot be reached,
 so that the core tries again; `TargetRefused` when it says no for good; `NotFound` for outputs, logs and the cancel of a
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from penstock.contract.artifacts import Destination
+    from penstock.contract.artifacts import ArtifactPlace, Destination
     from penstock.contract.http import AnsweredRequest, HttpRoute
     from penstock.contract.run import (
         Absent,
@@ -178,6 +177,14 @@ class BackendHooks:
         comes what the place keeps. Nobody sees what is there before the hook has answered. Raises NotFound, with the
         code `output_not_found` for what the run did not make, and `artifact_gone` for what is not there any more.
         Without the hook, only what is a path of this machine can be downloaded.
+        """
+
+    @hookspec(firstresult=True)
+    @optional("say where artifacts lie by now")
+    def penstock_locate_artifact(self, target: Target, run: RunRef, reported: str) -> ArtifactPlace:
+        """Where an artifact of a run lies by now that was reported as this path or URI. Optional, no network.
+
+        For places whose artifacts move with them, as a folder does. Without the hook it is what was reported.
         """
 
     @hookspec(firstresult=True)

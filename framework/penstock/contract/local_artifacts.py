@@ -60,6 +60,8 @@ def open_here(path: Path, name: str, type: str, *, below: Path | None = None) ->
                 os.close(folder)
     except OSError as error:
         raise _gone(name, error.strerror or "it cannot be opened") from None
+    except ValueError:
+        raise _gone(name, "it does not lie where its target keeps what runs make") from None
     is_what = stat.S_ISDIR if type == "directory" else stat.S_ISREG
     if not is_what(handle.found.st_mode):
         raise _gone(name, f"it is no {type} any more")

@@ -9,9 +9,9 @@ from itertools import chain
 
 from attrs import evolve, frozen
 
-from penstock.codec import from_canonical
 from penstock.contract.run import RUN_STATES, Absent, RunRef, RunReport, RunReports
 from penstock.dispatch.outbox import Outbox
+from penstock.dispatch.placing import Placing
 from penstock.dispatch.reports import read_report
 from penstock.errors import (
     BackendBroken,
@@ -26,7 +26,6 @@ from penstock.errors import (
 )
 from penstock.records import Placement, RunRecord
 from penstock.registry import Breaker, Owed, Registry
-from penstock.spec import Pipeline
 from penstock.targets.facade import OpenTarget
 from penstock.targets.opened import OpenTargets
 
@@ -64,7 +63,7 @@ class Follower:
         self._registry = registry
         self._targets = targets
         self._outbox = outbox
-        self._pipelines: dict[str, Pipeline] = {}
+        self.placing = Placing(registry, targets)
 
     def look(self, runs: Sequence[RunRecord], budget: float = LOOK_BUDGET) -> list[Followed]:
         """Every run as its target sees it now; a slow target delays no other.
@@ -102,8 +101,8 @@ class Follower:
 
     def _followed(self, run: RunRecord, trouble: PenstockError | None) -> Followed:
         if run.finished:
-            return Followed(run=run)
-        now = self._registry.runs.get(run.id)
+            return Followed(run=self.placing.placed(run))
+        now = self.placing.placed(self._registry.runs.get(run.id))
         if trouble is None or now.finished:
             return Followed(run=now)
         why = trouble.cause if isinstance(trouble, RegistryError) else str(trouble)
@@ -182,7 +181,7 @@ class Follower:
             return BackendBroken(f"the backend of target `{target.name}` reported a state `{report.state}`")
         succeeded = isinstance(report, RunReport) and report.state == "succeeded"
         outputs = target.get_outputs(ref).outputs if succeeded else None
-        read = read_report(self._pipeline(run.digest), report, outputs)
+        read = read_report(self.placing.pipeline(run.digest), report, outputs)
         if self._registry.runs.is_news(ref.id, read.report, read.outputs, read.step_outputs):
             after, changed = self._registry.runs.report(ref.id, read.report, read.outputs, read.step_outputs)
             if changed and after.state != run.state:
@@ -190,8 +189,3 @@ class Follower:
         if read.wrong is not None:
             return TargetUnavailable(f"the backend of target `{target.name}` reported {read.wrong}")
         return None
-
-    def _pipeline(self, digest: str) -> Pipeline:
-        if digest not in self._pipelines:
-            self._pipelines[digest] = from_canonical(self._registry.pipelines.snapshot(digest).spec)
-        return self._pipelines[digest]

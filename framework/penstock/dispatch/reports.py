@@ -40,8 +40,9 @@ def read_report(pipeline: Pipeline, report: RunReport | Absent, outputs: Mapping
             wrong.append(f"a state `{step.state}` of step `{step.name}`")
             continue
         steps.append(step)
-        declared: dict[str, Type] = {name: output.type for name, output in pipeline.steps[step.name].outputs.items()}
-        step_outputs[step.name] = _typed(declared, step.outputs, wrong, f" of step `{step.name}`")
+        step_outputs[step.name] = _typed(
+            step_types(pipeline, step.name), step.outputs, wrong, f" of step `{step.name}`"
+        )
     typed = None if outputs is None else _typed(output_types(pipeline), outputs, wrong, "")
     said = "; ".join(wrong) or None
     report = evolve(report, steps=tuple(steps))
@@ -59,6 +60,11 @@ def output_types(pipeline: Pipeline) -> dict[str, Type]:
             step, _, output = reference.names
             found[name] = pipeline.steps[step].outputs[output].type
     return found
+
+
+def step_types(pipeline: Pipeline, step: str) -> dict[str, Type]:
+    """The type of each output of a step."""
+    return {name: output.type for name, output in pipeline.steps[step].outputs.items()}
 
 
 def _typed(declared: Mapping[str, Type], texts: Mapping[str, str], wrong: list[str], where: str) -> Mapping[str, Value]:

@@ -7,7 +7,7 @@ from sqlite3 import Row
 
 from penstock.callers import Caller
 from penstock.errors import Conflict
-from penstock.records import PublishedRecord
+from penstock.records import Placement, PublishedRecord
 from penstock.registry import endpoints, snapshots
 from penstock.registry.database import Transaction
 from penstock.registry.history import record
@@ -53,6 +53,12 @@ def publish(tx: Transaction, request: PublishRequest, caller: Caller) -> Publish
 def get(tx: Transaction, ref: str) -> PublishedRecord:
     """One published pipeline by id, `name:label` or `name:label@target`. Raises NotFound, Conflict `ambiguous`."""
     return published_record(need_published(tx, ref))
+
+
+def placement(tx: Transaction, ref: str) -> Placement:
+    """Where a published pipeline is, with what it froze of its target's options. Raises as `get`."""
+    row = need_published(tx, ref)
+    return Placement(target=row["target"], backend=row["backend"], identity=row["identity"], options=row["options"])
 
 
 def known(tx: Transaction, ref: str) -> bool:

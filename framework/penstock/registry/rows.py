@@ -33,7 +33,7 @@ _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-PUBLISHED = """SELECT p.*, b.backend, b.identity, b.external, b.native, b.gated, b.trigger_url, b.details
+PUBLISHED = """SELECT p.*, b.backend, b.identity, b.options, b.external, b.native, b.gated, b.trigger_url, b.details
     FROM published p JOIN publications b ON b.seq = p.publication"""
 
 VERSIONS = """SELECT v.*, p.id AS published_id, p.name AS pipeline, p.label, p.digest, p.target, p.publication,

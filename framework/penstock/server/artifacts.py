@@ -68,7 +68,7 @@ class OpenFolder:
 def open_artifact(artifact: Artifact) -> OpenFile | OpenFolder:
     """Open what lies at an artifact's path. Raises NotFound `artifact_gone` when that is not what was reported."""
     assert artifact.path is not None
-    handle = open_here(artifact.path, artifact.name, artifact.type)
+    handle = open_here(artifact.path, artifact.name, artifact.type, below=artifact.below)
     if artifact.type == "directory":
         return OpenFolder(artifact.name, handle)
     return OpenFile(handle.found.st_size, os.fdopen(os.dup(handle.number), "rb", buffering=0))

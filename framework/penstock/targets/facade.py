@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from penstock.contract.artifacts import ArtifactPlace
 from penstock.contract.run import Absent, LogChunk, RunOutputs, RunReport, Submission
 from penstock.contract.target import Compiled, Health, NativeTrigger, Publication, Target
 from penstock.errors import Problem
@@ -118,6 +119,15 @@ class OpenTarget:
         )
         if not (answer and destination.is_begun):
             raise self._hooks.wrong("penstock_fetch_artifact", f"`{answer}`, having put nothing into the destination")
+        return answer
+
+    def locate_artifact(self, run: RunRef, reported: str) -> ArtifactPlace:
+        """Where an artifact lies by now that was reported so."""
+        answer = self._hooks.call(
+            "penstock_locate_artifact", ArtifactPlace, target=self.target, run=run, reported=reported
+        )
+        if not (isinstance(answer.text, str) and _is_text(answer.text)):
+            raise self._hooks.wrong("penstock_locate_artifact", "an `ArtifactPlace` whose path is no text")
         return answer
 
     def read_logs(self, run: RunRef, step: str, offset: int) -> LogChunk:

@@ -105,7 +105,7 @@ def _accepted(services: Services, run: RunRecord) -> Submitted:
 def replayed(services: Services, run: RunRecord) -> Submitted:
     """The run that a key has already. One that its target does not have yet is handed over, or says that it waits."""
     if run.finished or run.external is not None:
-        return Submitted(run=run, replayed=True, warnings=())
+        return Submitted(run=services.follower.placing.placed(run), replayed=True, warnings=())
     outbox = services.outbox
     if outbox.wake is not None:
         outbox.wake()

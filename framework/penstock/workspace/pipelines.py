@@ -101,6 +101,7 @@ class Pipelines(Group):
             expect=expect,
         )
         outcome = publishing.publish(self._services, caller, opened, taken, request)
+        warnings = (*warnings, *publishing.kept_options(self._services, opened, outcome))
         return Publishing(**asdict(outcome, recurse=False), warnings=warnings, bundled=taken.bundled)
 
     @verb("pipeline.publish_from", "publish")
@@ -139,6 +140,7 @@ class Pipelines(Group):
             expect=expect,
         )
         outcome = publishing.publish(self._services, caller, opened, taken, request)
+        warnings = (*warnings, *publishing.kept_options(self._services, opened, outcome))
         return Publishing(**asdict(outcome, recurse=False), warnings=warnings)
 
     @verb("pipeline.get", "read")

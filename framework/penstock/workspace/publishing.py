@@ -103,7 +103,7 @@ def validate(target: OpenTarget, caller: Caller, source: Source) -> tuple[Proble
     """
     document = source.document
     problems = [
-        problem.at(document.position(problem.path)) if document else problem
+        problem.at(document.position(problem.path)) if document and problem.path else problem
         for problem in (
             *spec_warnings(source.pipeline),
             *target.validate(source.pipeline),
@@ -116,6 +116,20 @@ def validate(target: OpenTarget, caller: Caller, source: Source) -> tuple[Proble
     if caller.folder is None:
         _check_defaults(target, source.pipeline)
     return tuple(problems)
+
+
+def kept_options(services: Services, target: OpenTarget, outcome: PublishOutcome) -> Iterator[Problem]:
+    """What was published before and froze other options than the target has now: it keeps them."""
+    if outcome.created:
+        return
+    before = json.loads(services.registry.pipelines.placement(outcome.published.id).options)
+    now = json.loads(target.placement.options)
+    for key in sorted(key for key in {*before, *now} if before.get(key) != now.get(key)):
+        message = (
+            f"it was published before with `{key}: {before.get(key)}`, which stays; publish it under another label to "
+            f"have `{now.get(key)}`"
+        )
+        yield Problem("option_frozen", message, severity="warning")
 
 
 def _secret_problems(target: OpenTarget, pipeline: Pipeline) -> Iterator[Problem]:

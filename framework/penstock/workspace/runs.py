@@ -203,6 +203,7 @@ class Runs(Outputs):
         outcome = registry.runs.request_cancel(run.id, caller, reason=reason)
         if outcome.ended:
             self._services.outbox.tell_run(outcome.run)
+        outcome = evolve(outcome, run=self._services.follower.placing.placed(outcome.run))
         self._services.outbox.give_time()
         if outcome.run.finished or not (force or (outcome.requested and outcome.run.external is not None)):
             return outcome
