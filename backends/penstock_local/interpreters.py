@@ -40,7 +40,7 @@ def refuse_gone(python: str, command: Sequence[str], *, trial: bool) -> None:
 
     Another one further down the PATH would be taken in silence. A `trial` is the run of a file, which froze none.
     """
-    if command and command[0].startswith("python") and "/" not in command[0] and not os.path.lexists(python):
+    if command and command[0].startswith("python") and "/" not in command[0] and not _is_there(python):
         since, todo = "was frozen when this was published", "publish it again under another label"
         if trial:
             since, todo = (
@@ -48,6 +48,17 @@ def refuse_gone(python: str, command: Sequence[str], *, trial: bool) -> None:
                 "see to the target's option `python` and submit it again",
             )
         raise OSError(f"the interpreter `{python}`, which {since}, is not there any more; {todo}")
+
+
+def _is_there(python: str) -> bool:
+    """Whether a path, or what it is a link to, is there, or cannot be looked at."""
+    try:
+        os.stat(python)  # noqa: PTH116  # the path is text
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def wrong(python: str) -> str:

@@ -200,3 +200,26 @@ def test_an_interpreter_that_goes_is_said_as_the_run_had_it(places, tmp_path, la
     hooks.penstock_submit_run(place.target, request)
     report = place.wait(RunRef(id="run", publication=publication))
     assert words in report.steps[0].error.message and f"the interpreter `{python}`" in report.steps[0].error.message
+
+
+@pytest.mark.parametrize("gone", ["removed", "a link to nothing"])
+def test_no_other_interpreter_takes_the_place_of_one_that_is_gone(places, tmp_path, gone):
+    python = tmp_path / "own" / "python3"
+    python.parent.mkdir()
+    python.symlink_to(sys.executable)
+    place = places(python=python)
+    (python.parent / "python").symlink_to("python3")
+    say = "print('another')"
+    publication = place.publish({
+        "first": Step(command=["python3", "-c", say]),
+        "shell": Step(command=["sh", "-c", 'python3 -c "$1"', "sh", say]),
+        "env": Step(command=["env", "python", "-c", say]),
+    })  # fmt: skip
+    python.unlink()
+    if gone == "a link to nothing":
+        python.symlink_to(tmp_path / "nothing")
+    run = place.start(publication)
+    assert place.wait(run).state == "failed"
+    assert {step.state for step in place.get(run).steps} == {"failed"}
+    assert not any(b"another\n" in place.log(run, name) for name in place.states(run))
+    assert "is not there any more" in place.steps(run)["first"].error.message
