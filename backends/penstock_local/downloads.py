@@ -18,6 +18,8 @@ def fetch(target: Target, run: RunRef, name: str, destination: Destination) -> N
     layout = Layout.of(target)
     with database.opened_if_there(layout) as connection:
         job = queue.job(connection, run.id) if connection else None
+    if job is None:
+        raise reports.unknown(layout, run.id)
     found = reports.run_outputs(layout, job, run.id).outputs
     path = made.here(layout, run.id, found.get(name, ""))
     if path is None:  # it has none, or a value

@@ -132,7 +132,9 @@ def penstock_read_logs(target: Target, run: RunRef, step: str, offset: int) -> L
 
     layout = Layout.of(target)
     with database.opened_if_there(layout) as connection:
-        row = queue.step(connection, run.id, step) if connection else None
+        if connection is None or not queue.knows(connection, run.id):
+            raise reports.unknown(layout, run.id)
+        row = queue.step(connection, run.id, step)
     return reports.log_chunk(layout, run.id, step, row, offset)
 
 

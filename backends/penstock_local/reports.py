@@ -46,6 +46,14 @@ def run_outputs(layout: Layout, found: tuple[sqlite3.Row, list[sqlite3.Row]] | N
     return RunOutputs(outputs=Made(layout, job).by_run(json.loads(job["outputs"] or "{}")))
 
 
+def unknown(layout: Layout, run: str) -> NotFound:
+    """The error for whoever wants something of a run that is not in the queue, if there is one at all."""
+    return NotFound(
+        f"nothing of the run `{run}` is below `{layout.root}` any more: that was removed, or another is in its place",
+        code="run_not_found",
+    )
+
+
 def log_chunk(layout: Layout, run: str, step: str, row: sqlite3.Row | None, offset: int) -> LogChunk:
     """The next piece of a step's log. `row` was read before, so what ended by then has written everything.
 
@@ -58,6 +66,8 @@ def log_chunk(layout: Layout, run: str, step: str, row: sqlite3.Row | None, offs
         data, size = logs.read(path, offset)
     except OSError as error:
         raise unusable(path, error) from None
+    if not size and row["state"] in ENDED and row["attempt"] and not layout.run(run).exists():
+        raise NotFound(f"what the run `{run}` left is gone: `{layout.run(run)}` was removed", code="run_gone")
     end = offset + len(data)
     ended = row["state"] in ENDED
     known = times.read(path, offset, end)

@@ -142,6 +142,8 @@ token_not_found NotFound: There is no such token.
 route_not_found NotFound: Nothing is served at that path; `/openapi.json` lists what is.
 step_not_found NotFound: The run has no such step.
 output_not_found NotFound: The run has no such output.
+run_cleared NotFound: What the run left was cleared away by `run clean`; the message says when, its record stays.
+run_gone NotFound: The target has nothing of the run any more; somebody removed it there.
 artifact_gone NotFound: What the output named is not there any more.
 # Of gates.
 endpoint_disabled GateClosed exit=7 http=409: The endpoint is closed: since when, by whom and why is in the message.

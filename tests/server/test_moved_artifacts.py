@@ -154,6 +154,33 @@ def test_a_copy_never_reads_the_original_instead(own, lost, serving, tmp_path) -
     assert b"original" not in reply.body
 
 
+def test_what_was_cleared_away_or_lost_is_said_by_a_server(own, serving) -> None:
+    first, (cleared, _) = own
+    with Workspace.open(first, env={}, actor="ada") as workspace:
+        workspace.runs.clean(older_than=0, keep=0)
+        assert workspace.runs.missing(cleared)
+        kept = workspace.runs.wait(workspace.submit("made").id).id
+        gone = workspace.runs.wait(workspace.submit("made").id).id
+    shutil.rmtree(first / f".penstock/local/laptop/runs/{gone}")
+    token, server = serving.token(first, "read", "read"), serving.Served(first, "--no-dispatch")
+    try:
+        seen = {
+            run: [server.call("GET", f"/v1/runs/{run}/{path}", token=token) for path in ("logs/make", "outputs/table")]
+            for run in (cleared, kept, gone)
+        }
+        assert [(reply.status, reply.json["code"]) for reply in seen[cleared]] == [(404, "run_cleared")] * 2
+        assert [(reply.status, reply.json["code"]) for reply in seen[gone]] == [
+            (404, "run_gone"),
+            (404, "artifact_gone"),
+        ]
+        assert [reply.status for reply in seen[kept]] == [200, 200]
+        told = {run: server.call("GET", f"/v1/runs/{run}/outputs", token=token).json for run in seen}
+    finally:
+        server.stop()
+    assert [set(told[run]["missing"]) for run in seen] == [{"table", "folder"}, set(), {"table", "folder"}]
+    assert [set(told[run]["artifacts"]) for run in seen] == [set(), {"table", "folder"}, set()]
+
+
 def test_what_is_none_of_the_run_s_lies_nowhere(own) -> None:
     first, (run, other) = own
     with Workspace.open(first, env={}, actor="ada") as workspace:

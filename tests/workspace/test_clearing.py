@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import math
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
+from penstock.errors import NotFound
 from penstock.workspace import Workspace
 
 SPEC = """\
@@ -95,3 +101,61 @@ def test_a_target_that_is_gone_is_told_and_hides_no_other(workspace, tmp_path):
     assert done.runs == (other,)
     assert len(done.left) == 1 and "`local`" in done.left[0]
     assert left_behind(tmp_path, [run]) == [True]
+
+
+def test_what_was_cleared_away_is_said_with_its_time(workspace, tmp_path):
+    (run,) = made(workspace)
+    assert workspace.runs.missing(run) == {}
+    workspace.runs.clean(older_than=0)
+    when = workspace.admin.history(subject=run).items[0].at
+    for call in (
+        lambda: workspace.runs.logs(run),
+        lambda: workspace.runs.logs(run, step="one", follow=True),
+        lambda: workspace.runs.artifact(run, "made"),
+        lambda: workspace.runs.download(run, tmp_path / "taken"),
+    ):
+        with pytest.raises(NotFound, match=f"cleared away by `run clean` on {when:%Y-%m-%d at %H:%M:%S} UTC") as error:
+            call()
+        assert error.value.code == "run_cleared"
+    assert set(workspace.runs.outputs(run)) == set(workspace.runs.missing(run)) == {"made"}
+    assert not (tmp_path / "taken").exists()
+
+
+def lose_root(tmp_path, run):
+    shutil.rmtree(tmp_path / ".penstock" / "local")
+
+
+def lose_run(tmp_path, run):
+    shutil.rmtree(folder(tmp_path, run))
+
+
+@pytest.mark.parametrize(("lose", "code"), [(lose_root, "run_gone"), (lose_run, "artifact_gone")])
+def test_what_somebody_removed_is_said_to_be_gone(workspace, tmp_path, lose, code):
+    (run,) = made(workspace)
+    lose(tmp_path, run)
+    with pytest.raises(NotFound) as error:
+        list(workspace.runs.logs(run))
+    assert error.value.code == "run_gone" and "no step" not in str(error.value)
+    with pytest.raises(NotFound) as error:
+        workspace.runs.download(run, tmp_path / "taken")
+    assert error.value.code == code and "made no artifact" not in str(error.value)
+    assert "is gone" in workspace.runs.missing(run)["made"]
+
+
+@pytest.mark.parametrize("lose", [lambda *_: None, lose_root], ids=["cleared", "removed"])
+def test_the_command_line_says_it_too(workspace, tmp_path, lose):
+    (run,) = made(workspace)
+    workspace.runs.clean(older_than=0)
+    lose(tmp_path, run)
+
+    def penstock(*words):
+        command = [Path(sys.executable).with_name("penstock"), "run", *words]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    for words in (["logs", run], ["logs", run, "one", "--timestamps"], ["outputs", run, "--download", "taken"]):
+        done = penstock(*words)
+        assert (done.returncode, done.stdout) == (6, ""), done
+        assert "was cleared away by `run clean`" in done.stderr
+    done = penstock("outputs", run)
+    assert done.returncode == 0 and "was cleared away" in done.stderr
+    assert json.loads(penstock("outputs", run, "--json").stdout)["missing"].keys() == {"made"}

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from penstock.callers import Caller
 from penstock.registry.database import Transaction
 from penstock.registry.history import record
+from penstock.registry.rows import to_time
 
 _ACTION = "run_cleared"
 _LONGEST = 1e11
@@ -31,6 +34,12 @@ def to_clear(tx: Transaction, *, age: float, keep: int) -> list[str]:
         min(keep, _MOST),
     )
     return [row["id"] for row in rows]
+
+
+def cleared(tx: Transaction, run: str) -> datetime | None:
+    """When what a run left was cleared away; None when it was not."""
+    row = tx.one("SELECT max(at) AS at FROM history WHERE subject_id = ? AND action = ?", run, _ACTION)
+    return None if row is None or row["at"] is None else to_time(row["at"])
 
 
 def note(tx: Transaction, run: str, caller: Caller) -> None:

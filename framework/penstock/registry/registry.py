@@ -123,6 +123,7 @@ class Runs(_Group):
     unfinished = reads(listing.unfinished)
     targets_running = reads(listing.targets_running)
     to_clear = reads(clearing.to_clear)
+    cleared = reads(clearing.cleared)
     note_cleared = writes(clearing.note)
     list_unfinished = reads(listing.list_unfinished)
     ref = reads(handover.ref)

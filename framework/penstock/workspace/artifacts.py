@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -15,6 +16,7 @@ from penstock.errors import NotFound, PenstockError, TargetUnsupported, UsageErr
 from penstock.records import RunRecord
 from penstock.spec import Type
 from penstock.text import with_article
+from penstock.workspace.clearing import cleared_text, refuse_cleared, told_as_gone
 from penstock.workspace.services import Services
 
 _HOOK = "penstock_fetch_artifact"
@@ -41,7 +43,8 @@ class Artifact:
         """
         if self._services is not None and self._run is not None and _can_fetch(self._services, self._run):
             ref, placement = self._services.registry.runs.ref(self._run.id)
-            self._services.targets.open_frozen(placement).fetch_artifact(ref, self.name, destination)
+            with told_as_gone():
+                self._services.targets.open_frozen(placement).fetch_artifact(ref, self.name, destination)
         else:
             from penstock.contract.local_artifacts import send
 
@@ -52,7 +55,7 @@ class Artifact:
 def find_artifact(services: Services, run: RunRecord, name: str) -> Artifact:
     """The artifact behind an output of a run that has ended.
 
-    Raises NotFound `output_not_found`, UsageError `output_is_value` for a value, TargetUnsupported
+    Raises NotFound `output_not_found` and `run_cleared`, UsageError `output_is_value` for a value, TargetUnsupported
     `artifact_elsewhere` for content that does not lie on this machine and that its target does not download, and what
     stands between us and the target, which alone knows whose a path of this machine is.
     """
@@ -66,6 +69,7 @@ def find_artifact(services: Services, run: RunRecord, name: str) -> Artifact:
             f"the output `{name}` is {with_article(type_)}, which is in the run itself and is no file",
             code="output_is_value",
         )
+    refuse_cleared(services, run.id)
     path, below = _local(run.outputs[name]), None
     if path is not None:
         ref, placement = services.registry.runs.ref(run.id)
@@ -88,6 +92,24 @@ def artifact_names(services: Services, run: RunRecord) -> tuple[str, ...]:
     if any(_local(run.outputs[name]) is None for name in names) and not _can_fetch(services, run):
         names = [name for name in names if _local(run.outputs[name]) is not None]
     return tuple(names)
+
+
+def missing_artifacts(services: Services, run: RunRecord) -> dict[str, str]:
+    """Which artifacts of a run that has ended are not there any more, as far as that can be seen from here, and why."""
+    names = artifact_names(services, run)
+    cleared = cleared_text(services, run.id) if names else ""
+    if cleared:
+        return dict.fromkeys(names, cleared)
+    found = {}
+    for name in names:
+        try:
+            path = find_artifact(services, run, name).path
+        except PenstockError as error:
+            found[name] = str(error)
+            continue
+        if path is not None and not os.path.lexists(path):
+            found[name] = f"the output `{name}` is not there any more: `{path}` is gone"
+    return found
 
 
 def _types(services: Services, run: RunRecord) -> dict[str, Type]:

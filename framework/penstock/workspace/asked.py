@@ -46,6 +46,7 @@ ASKED: Mapping[str, str] = {
     "run.logs": "reading the logs of a run",
     "run.outputs": "reading the outputs of a run",
     "run.artifacts": "reading which artifacts a run has",
+    "run.missing": "reading which artifacts of a run are gone",
     "run.artifact": "downloading an artifact of a run",
     "run.download": "downloading artifacts of a run",
     "target.list": "listing targets",

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from attrs import frozen
 
 from penstock.callers import Caller
-from penstock.errors import PenstockError
+from penstock.errors import NotFound, PenstockError
 from penstock.workspace.services import Services
 
 _HOOK = "penstock_clear_run"
@@ -22,6 +25,32 @@ class Cleared:
     freed: int
     left: tuple[str, ...]
     dry_run: bool
+
+
+def cleared_text(services: Services, run: str) -> str:
+    """That what a run left was cleared away, and when, for people; empty when it was not."""
+    when = services.registry.runs.cleared(run)
+    if when is None:
+        return ""
+    return f"what run {run} left was cleared away by `run clean` on {when:%Y-%m-%d at %H:%M:%S} UTC, its record stays"
+
+
+def refuse_cleared(services: Services, run: str) -> None:
+    """Raise NotFound `run_cleared` when what a run left was cleared away."""
+    text = cleared_text(services, run)
+    if text:
+        raise NotFound(text, code="run_cleared")
+
+
+@contextmanager
+def told_as_gone() -> Iterator[None]:
+    """What a target does not know any more of a run that is known here is gone: NotFound `run_gone`."""
+    try:
+        yield
+    except NotFound as error:
+        if error.code != "run_not_found":
+            raise
+        raise NotFound(str(error), code="run_gone") from None
 
 
 def clear(services: Services, caller: Caller, *, age: float, keep: int, dry_run: bool) -> Cleared:

@@ -11,7 +11,7 @@ from penstock.dispatch.follow import LOOK_BUDGET, Followed
 from penstock.errors import Conflict, UsageError
 from penstock.records import RunRecord
 from penstock.spec import Value
-from penstock.workspace.artifacts import Artifact, artifact_names, find_artifact
+from penstock.workspace.artifacts import Artifact, artifact_names, find_artifact, missing_artifacts
 from penstock.workspace.verbs import Group, folder_of, verb
 
 if TYPE_CHECKING:
@@ -30,6 +30,14 @@ class Outputs(Group):
     def artifacts(self, caller: Caller, ref: str) -> tuple[str, ...]:
         """The names of the outputs that can be downloaded. Raises Conflict `run_not_finished`."""
         return artifact_names(self._services, self._ended(ref))
+
+    @verb("run.missing", "read", within="run")
+    def missing(self, caller: Caller, ref: str) -> dict[str, str]:
+        """Which artifacts are not there any more, by the name of the output, each with why: cleared away, or gone.
+
+        Of what lies elsewhere only its target knows, which is not asked. Raises Conflict `run_not_finished`.
+        """
+        return missing_artifacts(self._services, self._ended(ref))
 
     @verb("run.artifact", "read", within="run")
     def artifact(self, caller: Caller, ref: str, name: str) -> Artifact:

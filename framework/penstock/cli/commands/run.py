@@ -197,9 +197,10 @@ def outputs(session: Session, ref: str, folder: Path | None, names: tuple[str, .
         raise UsageError("--name says what to download: give --download FOLDER, too")
     with session.workspace() as workspace:
         one = workspace.runs.get(ref)
-        found = workspace.runs.outputs(one.id)
+        found, missing = workspace.runs.outputs(one.id), workspace.runs.missing(one.id)
+    session.output.warn(dict.fromkeys(missing.values()))
     rows = outputs_rows(found)
-    data = {"id": one.id, "outputs": found}
+    data = {"id": one.id, "outputs": found, **({"missing": missing} if missing else {})}
     session.output.answer(data, [Table((), rows)] if rows else ["no outputs"], [value for _, value in rows])
 
 

@@ -252,7 +252,7 @@ REST_ROUTES: tuple[RestRoute, ...] = (
         "GET",
         "/runs/{id}/outputs",
         runs.outputs,
-        {"id": str, "outputs": Mapping[str, Any], "artifacts": Mapping[str, str]},
+        {"id": str, "outputs": Mapping[str, Any], "artifacts": Mapping[str, str], "missing": Mapping[str, str]},
     ),
     RestRoute("GET", "/runs/{id}/outputs/{name}", runs.artifact, None, ranged=True),
     RestRoute(

@@ -118,11 +118,15 @@ def rerun(request: HttpRequest, data: Data) -> HttpAnswer:
 
 @calls(Runs.outputs)
 def outputs(request: HttpRequest, data: Data) -> HttpAnswer:
-    """The outputs of a run that has ended, and in `artifacts` where those that are content are downloaded."""
+    """The outputs of a run that has ended, and in `artifacts` where those that are content are downloaded.
+
+    In `missing` is why others are not there any more.
+    """
     run, runs = request.path["id"], request.workspace.runs
-    found = runs.outputs(run)
-    urls = {name: location(request, "runs", run, "outputs", name)["Location"] for name in runs.artifacts(run)}
-    return answer({"id": run, "outputs": found, "artifacts": urls})
+    found, missing = runs.outputs(run), runs.missing(run)
+    there = [name for name in runs.artifacts(run) if name not in missing]
+    urls = {name: location(request, "runs", run, "outputs", name)["Location"] for name in there}
+    return answer({"id": run, "outputs": found, "artifacts": urls, "missing": missing})
 
 
 @calls(Runs.artifact)
