@@ -17,6 +17,7 @@ from penstock.spec.quantity import bytes_text
 from penstock_local import (
     binding,
     database,
+    halted,
     installation,
     interpreters,
     journal,
@@ -160,7 +161,13 @@ def health(layout: Layout, options: LocalOptions) -> Health:
         elif waiting:
             wake.heal(layout, waiting="queued" in waiting)
         running = "running" if wake.listening(layout) else "not running; it starts with the next run"
-        paused = (str(troubles.noted(layout) or "") or _held_up(layout)) if waiting else ""
+        paused = ""
+        if running == "running":
+            stopped = halted.found(layout)
+            if stopped is not None:
+                running, paused = "stopped by a signal", str(stopped)
+            elif waiting:
+                paused = str(troubles.noted(layout) or "") or _held_up(layout)
     except PenstockError as error:
         return Health(ok=False, lines=(*lines, str(error)))
     except OSError as error:
@@ -172,7 +179,7 @@ def health(layout: Layout, options: LocalOptions) -> Health:
     lines += [
         f"python: {python if wrong else interpreters.described(python)}",
         f"engine: {running}",
-        *([_installation(layout)] if running == "running" else []),
+        *([] if running.startswith("not") else [_installation(layout)]),
         f"slots: {options.slots or os.cpu_count() or 1}",
         f"runs: {waiting.get('queued', 0)} queued, {waiting.get('running', 0)} running",
         f"publications: {publications}, endpoints: {endpoints}",

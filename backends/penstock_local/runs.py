@@ -14,6 +14,7 @@ from penstock_local import (
     binding,
     database,
     environments,
+    halted,
     interpreters,
     lending,
     ownership,
@@ -111,7 +112,7 @@ def look(target: Target, runs: Sequence[str]) -> dict[str, RunReport | Absent]:
         if job["ended"] is not None and not guest:  # its engine may have died just before it did this
             with contextlib.suppress(OSError):
                 environments.forget(layout, job["id"])
-    paused = troubles.noted(layout) if unfinished else None
+    paused = halted.found(layout) or troubles.noted(layout) if unfinished else None
     if paused is not None:
         if len(found) == 1:
             raise paused

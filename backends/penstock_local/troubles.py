@@ -37,6 +37,8 @@ _LONGEST_OF_LOCKS = 1.0
 """The same where somebody else writes to the queue, which costs a try nothing."""
 _SIZE = 512
 """Bytes that a note has: it is written over itself, because a full disk takes no new ones."""
+_PID = 16
+"""Bytes behind it, in which the engine says which process it is."""
 
 
 def is_machines(error: BaseException | None) -> bool:
@@ -83,6 +85,8 @@ class Pause:
         # It stays open: there may be no open file left to be had.
         self._note = places.open_ours(layout.trouble, os.O_WRONLY | os.O_CREAT)
         self._write("")
+        with contextlib.suppress(OSError):
+            os.pwrite(self._note, b"%d" % os.getpid() + b"\n" * _PID, _SIZE)
 
     @property
     def left(self) -> float:
@@ -110,16 +114,26 @@ class Pause:
             os.pwrite(self._note, line.ljust(_SIZE - 1) + b"\n", 0)
 
 
-def noted(layout: Layout) -> TargetUnavailable | None:
-    """What to say of an engine that listens and waits for its machine; None when it does not."""
+def process(layout: Layout) -> int:
+    """Which process the last engine said that it is; 0 where that is not known. It may be another by now."""
+    pid = _read(layout)[_SIZE:].strip()
+    return int(pid) if pid.isdigit() else 0
+
+
+def _read(layout: Layout) -> bytes:
     try:
         note = open_file(layout.trouble)
     except OSError:
-        return None
+        return b""
     try:
-        why = printable(os.pread(note, _SIZE, 0).decode("utf-8", "replace").strip())
+        return os.pread(note, _SIZE + _PID, 0)
     finally:
         os.close(note)
+
+
+def noted(layout: Layout) -> TargetUnavailable | None:
+    """What to say of an engine that listens and waits for its machine; None when it does not."""
+    why = printable(_read(layout)[:_SIZE].decode("utf-8", "replace").strip())
     if not why:
         return None
     message = f"the engine of `{layout.root}` waits for this machine: {why}; it goes on by itself when that is over"

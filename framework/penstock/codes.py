@@ -193,6 +193,7 @@ quota_exhausted TargetUnavailable retry=60: A quota of the target is used up; wh
 sync_unfinished TargetUnavailable retry=2: The target works at the state of an endpoint; it is looked at again.
 lock_held TargetUnavailable retry=1: Somebody else is at work in the same place for too long; the message says who.
 publishing_elsewhere TargetUnavailable retry=1: Somebody publishes; what is to be retired waits.
+engine_stopped TargetUnavailable retry=1: A signal has stopped the local target's engine; `kill -CONT` lets it go on.
 engine_paused TargetUnavailable retry=1: The local target's engine waits until its machine has what it lacks.
 engine_not_started TargetUnavailable retry=10: The local target's engine does not come up; the message says why.
 queue_corrupt TargetUnavailable: The local target's queue cannot be read; move it away and submit again.

@@ -45,6 +45,7 @@ def own(tmp_path, engines_end):
         workspace.publish(folder / "made.yaml", endpoint="made")
         runs = [workspace.submit("made").wait(), workspace.submit(folder / "made.yaml").wait()]
         assert [run.state for run in runs] == ["succeeded", "succeeded"]
+    engines_end(tmp_path)  # so that nothing comes and goes while it is copied
     yield folder, [run.id for run in runs]
     engines_end(tmp_path)
 

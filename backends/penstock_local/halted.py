@@ -1,0 +1,33 @@
+"""An engine that a signal has stopped (SIGSTOP, Ctrl-Z): nothing is started, ended or noted, and who looks is told."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from penstock.errors import TargetUnavailable
+from penstock_local import processes, troubles
+from penstock_local.layout import Layout
+
+_ENGINE = b"penstock_local.engine"
+
+
+def found(layout: Layout) -> TargetUnavailable | None:
+    """What to say of an engine that is stopped; None of one that is not, or that is not seen from here."""
+    pid = troubles.process(layout)
+    if not pid or not processes.is_stopped(pid) or not _is_engine(pid, layout):
+        return None
+    message = (
+        f"the engine of `{layout.root}`, process {pid}, was stopped by a signal, and nothing is started or noted "
+        f"meanwhile: `kill -CONT {pid}` lets it go on"
+    )
+    return TargetUnavailable(message, code="engine_stopped", retry_after=1.0)
+
+
+def _is_engine(pid: int, layout: Layout) -> bool:
+    """Whether a process is still the engine that noted itself, and of this root, not of one that it is a copy of."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    return _ENGINE in words and os.fsencode(layout.root) in words
