@@ -122,7 +122,10 @@ def unusable(path: Path, error: OSError) -> TargetUnavailable:
     why = error.strerror or str(error)
     where = error.filename or path
     todo = "check its permissions, or give the target a `root` that can be written"
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    owner = _owner(Path(os.fsdecode(where)))
+    if error.errno in (errno.EACCES, errno.EPERM) and owner not in (None, os.geteuid()):
+        todo = f"it is {trust.name_of(owner or 0)}'s; ask for the right to read it, or call penstock as that user"
+    elif error.errno in (errno.ENOSPC, errno.EDQUOT):
         todo = "free some space"
     elif error.errno in (errno.ELOOP, errno.EINVAL, errno.EISDIR, errno.EEXIST):
         todo = "move away what lies in its place, or give the target a `root` that can be written"
@@ -130,6 +133,14 @@ def unusable(path: Path, error: OSError) -> TargetUnavailable:
         f"cannot use `{where}`: {why}; {todo}",
         retry_after=10.0,
     )
+
+
+def _owner(path: Path) -> int | None:
+    """Whose a path is, or the nearest of its folders that can be looked at; None where that is not known."""
+    for place in (path, *path.parents):
+        with contextlib.suppress(OSError):
+            return place.lstat().st_uid
+    return None
 
 
 def write_file(path: Path, data: bytes) -> None:

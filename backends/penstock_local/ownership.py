@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 
 from penstock import trust
+from penstock.drafts import SQLITE
 from penstock.errors import ConfigInvalid
 from penstock_local.layout import Layout
+
+_ASK = "ask for the right to read the root, or call penstock as that user"
 
 
 def is_guest(layout: Layout) -> bool:
@@ -47,7 +51,14 @@ def make(layout: Layout) -> None:
 
 
 def connect(layout: Layout) -> sqlite3.Connection:
-    """Read the queue of another user's root, beside which nothing is made. Raises ConfigInvalid, sqlite3.Error."""
+    """Read the queue of another user's root, beside which nothing is made.
+
+    Raises ConfigInvalid `not_owned` where it is not for this user to read, sqlite3.Error.
+    """
+    for more in ("", *SQLITE):
+        path = layout.queue.with_name(layout.queue.name + more)
+        if path.exists() and not os.access(path, os.R_OK):
+            raise not_owned(layout, f"who lets nobody else read `{path}`; {_ASK}")
     try:
         mode = trust.guest_mode(layout.queue)
     except FileNotFoundError:

@@ -147,7 +147,10 @@ def is_trusted(path: Path) -> bool:
     if not given:
         return False
     real = Path(os.path.realpath(path))
-    named = (os.path.expanduser(one) for one in given.split(os.pathsep))  # noqa: PTH111  # a user may not exist
+    named = [os.path.expanduser(one) for one in given.split(os.pathsep) if one]  # noqa: PTH111  # a user may not exist
+    for one in named:
+        if not os.path.isabs(one):  # noqa: PTH117  # the path is text
+            _warn_of_relative(one)
     return any(os.path.isabs(one) and real.is_relative_to(os.path.realpath(one)) for one in named)  # noqa: PTH117  # the path is text
 
 
@@ -220,6 +223,12 @@ def _warn_of_group(path: Path, what: str, found: os.stat_result) -> None:
         name = f"gid {found.st_gid}"
     who = f"the group {name} can write {what} `{path}`, and so decide what runs as you"
     _warn(path, f"{who}; `chmod g-w {path}` unless that is meant")
+
+
+def _warn_of_relative(named: str) -> None:
+    """Say once that a path is ignored which would be another one in every folder that somebody goes into."""
+    meant = os.path.abspath(named)  # noqa: PTH100  # the path is text
+    _warn(Path(named), f"{VARIABLE} names `{named}`, which is no absolute path and is ignored; write `{meant}`")
 
 
 def _warn(path: Path, line: str) -> None:

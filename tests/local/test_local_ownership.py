@@ -8,6 +8,8 @@ import subprocess
 import sys
 
 import pytest
+from tests.local.conftest import Place
+from tests.users import place_of_both
 
 from penstock.contract.target import EndpointState
 from penstock.errors import ConfigInvalid, PenstockError
@@ -140,3 +142,47 @@ def test_what_somebody_else_laid_into_a_root_is_not_taken_for_its_queue(places, 
     else:
         planted.unlink()
     assert place.get(run).state == "succeeded"
+
+
+def as_nobody(call) -> str:
+    """The error of a call by another user without any rights, in a process of its own: its code and its words."""
+    said, saying = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            os.setgroups([])
+            os.setgid(NOBODY)
+            os.setuid(NOBODY)
+            call()
+            os.write(saying, b"nothing was wrong")
+        except PenstockError as error:
+            os.write(saying, f"{error.code}: {error}".encode())
+        finally:
+            os._exit(0)
+    os.close(saying)
+    with os.fdopen(said, "rb") as file:
+        os.waitpid(child, 0)
+        return file.read().decode()
+
+
+@pytest.mark.parametrize("closed", ["queue.db", "queue.db-wal", "the root"])
+def test_who_may_not_read_is_told_so(monkeypatch, closed):
+    with place_of_both() as folder:
+        place = Place(folder / "place", idle=0.0)
+        place.folder.chmod(0o755)
+        run = place.submit({"one": "true"})
+        place.wait(run)
+        place.until(lambda: not place.engines(), "the engine does not leave")
+        monkeypatch.setenv("PENSTOCK_TRUST", str(folder))
+        for path in (place.target.home, *place.target.home.rglob("*")):
+            path.chmod(0o755)
+        calls = [lambda: place.log(run, "one"), lambda: place.get(run), lambda: place.outputs(run)]
+        with database.opened(place.layout):  # so that there is a log
+            assert [as_nobody(call) for call in calls] == ["nothing was wrong"] * 3
+            shut = place.layout.root if closed == "the root" else place.layout.root / closed
+            shut.chmod(0)
+            for call in calls:
+                said = as_nobody(call)
+                assert "write" not in said and "space" not in said, said
+                assert "root" in said and f"`{shut}" in said and "call penstock as that user" in said, said
+                assert said.startswith("target_unavailable" if closed == "the root" else "not_owned")

@@ -355,3 +355,18 @@ def there(folder: Path) -> dict[str, tuple[int, int, int]]:
     """Every path below a folder, whose it is and its mode."""
     found = {str(path): path.lstat() for path in sorted(folder.rglob("*"))}
     return {path: (one.st_uid, one.st_gid, one.st_mode) for path, one in found.items()}
+
+
+@pytest.mark.parametrize("named", [".", "project", "./..", "~nobody-at-all", "/nowhere:."])
+def test_a_relative_path_trusts_nothing_and_that_is_said(workspace, monkeypatch, caplog, named):
+    state(workspace).chmod(0o777)
+    monkeypatch.chdir(workspace)
+    monkeypatch.setattr(trust, "_warned", set())
+    monkeypatch.setenv("PENSTOCK_TRUST", named)
+    for _ in range(2):
+        assert refusal(workspace).code == "not_trusted"
+    said = [
+        record.getMessage() for record in caplog.records if "no absolute path and is ignored" in record.getMessage()
+    ]
+    relative = named.rpartition(":")[2]
+    assert len(said) == 1 and f"`{relative}`" in said[0] and f"write `{os.path.abspath(relative)}`" in said[0]
