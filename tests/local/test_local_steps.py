@@ -373,3 +373,25 @@ def test_a_folder_full_of_files_beside_a_missing_output_is_not_listed_whole(plac
     assert report.error.code == "output_missing"
     assert "` and more beside it" in report.error.message
     assert len(report.error.message) < 250
+
+
+def test_a_file_of_the_caller_is_read_where_it_lies_as_it_is_when_its_step_runs(place, tmp_path):
+    """As docs/reference.md says: no copy is taken when a run is accepted."""
+    given, gone = tmp_path / "given", tmp_path / "gone"
+    given.write_text("then")
+    gone.touch()
+    wait = f"until test -e {tmp_path}/go; do sleep 0.02; done"
+    read = {"a": Parameter(type="file"), "b": Parameter(type="file")}
+    steps = {
+        "wait": ["sh", "-c", wait],
+        "read": Step(command=["cat", "${{ inputs.a }}"], inputs={"a": "${{ parameters.a }}"}, after=("wait",)),
+        "name": Step(command=["echo", "${{ inputs.a }}"], inputs={"a": "${{ parameters.a }}"}),
+        "open": Step(command=["cat", "${{ inputs.b }}"], inputs={"b": "${{ parameters.b }}"}, after=("wait",)),
+    }
+    run = place.submit(steps, parameters=read, artifacts={"a": str(given), "b": str(gone)})
+    given.write_text("now")
+    gone.unlink()
+    (tmp_path / "go").touch()
+    assert place.wait(run).state == "failed"
+    assert (place.log(run, "read"), place.log(run, "name")) == (b"now", f"{given}\n".encode())
+    assert b"No such file" in place.log(run, "open")
