@@ -50,7 +50,7 @@ def unknown(layout: Layout, run: str) -> NotFound:
     """The error for whoever wants something of a run that is not in the queue, if there is one at all."""
     return NotFound(
         f"nothing of the run `{run}` is below `{layout.root}` any more: that was removed, or another is in its place",
-        code="run_gone",
+        code="run_not_found",
     )
 
 

@@ -65,7 +65,7 @@ COMMANDS: Mapping[str, Any] = {
     "run wait": RunRecord,
     "run cancel": CancelOutcome,
     "run logs": {"id": str, "steps": Mapping[str, str]},
-    "run outputs": {"id": str, "outputs": Mapping[str, Any], "missing": Mapping[str, str]},
+    "run outputs": {"id": str, "outputs": Mapping[str, Any], "missing?": Mapping[str, str]},
     "run outputs --download": {"id": str, "artifacts": tuple[Downloaded, ...]},
     "run clean": Cleared,
     "run rerun": (RunRecord, {"replayed": bool, "warnings": tuple[str, ...], "bundled": tuple[Bundled, ...]}),

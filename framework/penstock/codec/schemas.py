@@ -144,10 +144,13 @@ def answer_schema(answer: Any, definitions: Schema) -> Schema:
 
 
 def _answered_object(answer: Any, definitions: Schema) -> Schema:
-    """An object as it is printed: every key is there. A page says by its argument what is on it."""
+    """An object as it is printed: every key is there but one that ends in `?`, which is there when there is something
+    to say. A page says by its argument what is on it.
+    """
     answer = _PROBLEM if answer is Problem else answer
     if isinstance(answer, dict):
-        return object_schema({key: answer_schema(value, definitions) for key, value in answer.items()}, answer)
+        keys = {key.rstrip("?"): answer_schema(value, definitions) for key, value in answer.items()}
+        return object_schema(keys, [key for key in answer if not key.endswith("?")])
     cls, arguments = typing.get_origin(answer) or answer, typing.get_args(answer)
     hints = typing.get_type_hints(cls)
     properties = {}

@@ -16,7 +16,7 @@ from penstock.errors import NotFound, PenstockError, TargetUnsupported, UsageErr
 from penstock.records import RunRecord
 from penstock.spec import Type
 from penstock.text import with_article
-from penstock.workspace.clearing import cleared_text, refuse_cleared
+from penstock.workspace.clearing import cleared_text, refuse_cleared, told_as_gone
 from penstock.workspace.services import Services
 
 _HOOK = "penstock_fetch_artifact"
@@ -43,7 +43,8 @@ class Artifact:
         """
         if self._services is not None and self._run is not None and _can_fetch(self._services, self._run):
             ref, placement = self._services.registry.runs.ref(self._run.id)
-            self._services.targets.open_frozen(placement).fetch_artifact(ref, self.name, destination)
+            with told_as_gone():
+                self._services.targets.open_frozen(placement).fetch_artifact(ref, self.name, destination)
         else:
             from penstock.contract.local_artifacts import send
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from attrs import frozen
 
 from penstock.callers import Caller
@@ -37,6 +40,17 @@ def refuse_cleared(services: Services, run: str) -> None:
     text = cleared_text(services, run)
     if text:
         raise NotFound(text, code="run_cleared")
+
+
+@contextmanager
+def told_as_gone() -> Iterator[None]:
+    """What a target does not know any more of a run that is known here is gone: NotFound `run_gone`."""
+    try:
+        yield
+    except NotFound as error:
+        if error.code != "run_not_found":
+            raise
+        raise NotFound(str(error), code="run_gone") from None
 
 
 def clear(services: Services, caller: Caller, *, age: float, keep: int, dry_run: bool) -> Cleared:

@@ -10,7 +10,7 @@ from attrs import frozen
 from penstock.contract.run import LogChunk
 from penstock.errors import NotFound, TargetUnsupported, did_you_mean
 from penstock.records import RunRecord
-from penstock.workspace.clearing import refuse_cleared
+from penstock.workspace.clearing import refuse_cleared, told_as_gone
 from penstock.workspace.services import Services
 from penstock.workspace.timestamps import Late, Timestamps
 
@@ -91,7 +91,8 @@ class LogParts(Iterator[LogPart]):
 
     def _chunk(self, step: str, offset: int) -> LogChunk:
         ref, placement = self._services.registry.runs.ref(self._run.id)
-        return self._services.targets.open_frozen(placement).read_logs(ref, step, offset)
+        with told_as_gone():
+            return self._services.targets.open_frozen(placement).read_logs(ref, step, offset)
 
     def _read(self) -> Iterator[LogPart | None]:
         complete: set[str] = set()

@@ -200,7 +200,7 @@ def outputs(session: Session, ref: str, folder: Path | None, names: tuple[str, .
         found, missing = workspace.runs.outputs(one.id), workspace.runs.missing(one.id)
     session.output.warn(dict.fromkeys(missing.values()))
     rows = outputs_rows(found)
-    data = {"id": one.id, "outputs": found, "missing": missing}
+    data = {"id": one.id, "outputs": found, **({"missing": missing} if missing else {})}
     session.output.answer(data, [Table((), rows)] if rows else ["no outputs"], [value for _, value in rows])
 
 
