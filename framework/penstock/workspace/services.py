@@ -123,7 +123,10 @@ class Services:
         self._open(create=True)
 
     def refuse_copy(self) -> None:
-        """Raise RegistryError `registry_copied` in a copy, before anything else is found to be missing."""
+        """Raise RegistryError `registry_copied` or `registry_linked` in a copy, before anything else is found to be
+        missing.
+        """
+        self.registry.refuse_linked()
         if self._is_copy(self.registry):
             raise copied(self.store)
 
@@ -167,7 +170,7 @@ class Services:
     def _make_state_folder(self) -> None:
         """Make what lies beside a registry.
 
-        Raises RegistryError, also `registry_copied`, for a copy has nothing, and `registry_not_owned`.
+        Raises RegistryError, also `registry_copied`, for a copy has nothing, `registry_linked`, `registry_not_owned`.
         """
         self.registry.refuse_guest()
         self.refuse_copy()
