@@ -48,6 +48,7 @@ def pack(files: Sequence[Found], store: Path) -> Packed:
             digest, size = digest_of(partial)
             is_normal = all(unicodedata.is_normalized("NFC", found.path) for found in files)
             normal = digest if is_normal else digest_of(partial, normal=True)[0]
+            give_way(location_of(digest, store))
             partial.replace(location_of(digest, store))
             _sync_folder(store)
     except OSError as error:

@@ -130,6 +130,10 @@ class Services:
         if self._is_copy(self.registry):
             raise copied(self.store)
 
+    def refuse_strange_place(self) -> None:
+        """Raise ConfigInvalid `not_trusted` when a registry would be made in a folder of somebody else."""
+        trust.refuse_place(self.config.registry.value, "the registry")
+
     def retiring_held_off(self, placement: Placement) -> AbstractContextManager[None]:
         """See `penstock.dispatch.retire`."""
         from penstock.dispatch.retire import retiring_held_off
@@ -157,7 +161,7 @@ class Services:
                         code="registry_missing",
                     )
                 if create and not self._is_there():
-                    self._refuse_strange_place()
+                    self.refuse_strange_place()
                 self._registry = Registry.open(path, create=create)
                 if self._is_copy(self._registry):
                     self._registry.only_look(partial(copied, self.store))
@@ -204,13 +208,6 @@ class Services:
                 distrust = look()
                 if distrust is not None:
                     raise ConfigInvalid(distrust, code="not_trusted")
-
-    def _refuse_strange_place(self) -> None:
-        """Raise ConfigInvalid `not_trusted` when a registry would be made in a folder of somebody else."""
-        with suppress(OSError):
-            distrust = trust.distrust_place(self.config.registry.value, "the registry")
-            if distrust is not None:
-                raise ConfigInvalid(distrust, code="not_trusted")
 
     def _is_there(self) -> bool:
         path = self.config.registry.value
