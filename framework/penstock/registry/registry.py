@@ -154,6 +154,7 @@ class Outbox(_Group):
     done = writes(outbox.done)
     defer = writes(outbox.defer)
     breaker = reads(outbox.breaker)
+    trouble = reads(outbox.trouble)
     failures = reads(outbox.failures)
     leave_alone = writes(outbox.leave_alone)
     reached = writes(outbox.reached)
