@@ -13,15 +13,14 @@ import sqlite3
 import time
 from collections.abc import Iterable, Mapping
 
-from penstock_local import places, queue
+from penstock_local import descent, places, queue
 from penstock_local.clock import Clock
+from penstock_local.descent import ABOVE
 from penstock_local.jobs import Step
 from penstock_local.layout import Layout
 from penstock_local.processes import TOKEN
 from penstock_local.slots import Slots
 
-ABOVE = "PENSTOCK_STEP_ABOVE"
-"""The variable with the tokens of the steps that triggered a step's run, the nearest first."""
 _HIGHEST = 32
 """How many of them are kept."""
 LEASE = 10.0
@@ -32,7 +31,8 @@ _RENEW = 3.0
 def lineage() -> tuple[str, ...]:
     """The tokens of the step that this process is of and of those that triggered its run; none outside of steps."""
     own = os.environ.get(TOKEN, "")
-    return (own, *os.environ.get(ABOVE, "").split())[:_HIGHEST] if own else ()
+    tokens = (own, *os.environ.get(ABOVE, "").split()) if own else descent.step_above()
+    return tokens[:_HIGHEST]
 
 
 def ask(layout: Layout, database: sqlite3.Connection, jobs: Iterable[int]) -> bool:

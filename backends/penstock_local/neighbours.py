@@ -30,22 +30,28 @@ def is_one(pid: int) -> bool:
 
     Raises OSError for trouble of this machine: what is not known is no reason to end it.
     """
+    return root_of(pid) is not None
+
+
+def root_of(pid: int) -> Path | None:
+    """The root that a process is an engine or a keeper of, see `is_one`; None when it is none. Raises OSError."""
     try:
         with open(f"/proc/{pid}/cmdline", "rb", buffering=0) as file:  # noqa: PTH123  # the path is text, and it is read often
             words = file.read(1 << 16).split(b"\0")
-        return any(module in words for module in _MODULES) and _holds_a_lock(pid)
+        return _root_locked_by(pid) if any(module in words for module in _MODULES) else None
     except OSError as error:  # it has ended, or is another user's
         if is_machines(error):
             raise
-        return False
+        return None
 
 
-def _holds_a_lock(pid: int) -> bool:
+def _root_locked_by(pid: int) -> Path | None:
     for link in Path(f"/proc/{pid}/fd").iterdir():
         path = Path(os.fsdecode(os.readlink(link)))  # noqa: PTH115  # one call for each open file
-        if (path.name in _LOCKS or path.parent.name == _JOURNALS) and locks.is_taken(link, os.O_NONBLOCK):
-            return True
-    return False
+        is_journal = path.parent.name == _JOURNALS
+        if (path.name in _LOCKS or is_journal) and locks.is_taken(link, os.O_NONBLOCK):
+            return path.parent.parent if is_journal else path.parent
+    return None
 
 
 class Strangers:

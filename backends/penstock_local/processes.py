@@ -29,7 +29,6 @@ TOKEN = "PENSTOCK_STEP_TOKEN"
 Child = tuple[int, int]
 """The pid of a process, and of the parent by which it is known to be that one still."""
 
-_MARK = TOKEN.encode() + b"="
 _PR_SET_CHILD_SUBREAPER = 36
 _CHILDREN = f"/proc/self/task/{os.getpid()}/children"
 
@@ -72,7 +71,7 @@ def children() -> list[int]:
             return [int(pid) for pid in file.read(1 << 20).split()]
     except FileNotFoundError:  # a kernel without CONFIG_PROC_CHILDREN
         me = os.getpid()
-        return [pid for pid in _pids() if _parent(pid) == me]
+        return [pid for pid in _pids() if parent_of(pid) == me]
 
 
 def inherited(token: str, known: set[int]) -> int:
@@ -92,7 +91,12 @@ def inherited(token: str, known: set[int]) -> int:
 
 
 def token_of(pid: int) -> str | None:
-    """The token of a process; None when it has none, has ended or is between two programs.
+    """The token of a process, see `variable_of`."""
+    return variable_of(pid, TOKEN)
+
+
+def variable_of(pid: int, name: str) -> str | None:
+    """A variable that a program began with; None when it has none, has ended or is between two programs.
 
     Raises OSError for trouble of this machine, as everything here that looks at processes.
     """
@@ -103,9 +107,10 @@ def token_of(pid: int) -> str | None:
         if is_machines(error):  # what is not known is not nobody's
             raise
         return None
+    mark = name.encode() + b"="
     for entry in data.split(b"\0"):
-        if entry.startswith(_MARK):
-            return entry[len(_MARK) :].decode("ascii", "replace")
+        if entry.startswith(mark):
+            return entry[len(mark) :].decode("ascii", "replace")
     return None
 
 
@@ -157,7 +162,7 @@ def _find_more(handles: dict[int, int], tokens: set[str], also: Child | None, lo
     below: dict[int, list[int]] = {}
     line: list[tuple[int, int | None]] = [] if also is None else [also]
     for pid in _pids():
-        below.setdefault(_parent(pid), []).append(pid)
+        below.setdefault(parent_of(pid), []).append(pid)
         if pid in handles or token_of(pid) in tokens or _writes_to(pid, logs):
             line.append((pid, None))
     seen = {os.getpid()}
@@ -172,7 +177,7 @@ def _find_more(handles: dict[int, int], tokens: set[str], also: Child | None, lo
                     continue
                 # A handle holds on to one process. A pid that recurred before it was opened is not ours to signal.
                 handle = os.pidfd_open(pid)
-                related = parent is not None and _parent(pid) == parent
+                related = parent is not None and parent_of(pid) == parent
                 if not related and token_of(pid) not in tokens and not _writes_to(pid, logs):
                     os.close(handle)
                     continue
@@ -226,7 +231,8 @@ def is_stopped(pid: int) -> bool:
     return _stat(pid)[0] == b"T"
 
 
-def _parent(pid: int) -> int:
+def parent_of(pid: int) -> int:
+    """The pid of a process's parent; -1 when it has ended."""
     return int(_stat(pid)[1])
 
 

@@ -118,6 +118,13 @@ def job_of(database: sqlite3.Connection, token: str) -> int | None:
     return found and int(found[0])
 
 
+def request_behind(database: sqlite3.Connection, token: str) -> str:
+    """The request of the job whose step has this token; empty when there is none."""
+    sql = "SELECT request FROM jobs JOIN steps ON steps.job = jobs.seq WHERE token = ?"
+    found = database.execute(sql, (token,)).fetchone()
+    return str(found[0]) if found else ""
+
+
 def cancel_asked(database: sqlite3.Connection) -> list[int]:
     """The unfinished jobs that were asked to end."""
     return [row[0] for row in database.execute("SELECT seq FROM jobs WHERE ended IS NULL AND cancel = 1")]

@@ -21,9 +21,9 @@ from penstock.spec.values import MAX_TEXT, ValueInvalid, read_output
 from penstock.text import printable
 from penstock_local import interpreters, logs, removal, stand_ins, times
 from penstock_local.copying import copy_tree
+from penstock_local.descent import ABOVE
 from penstock_local.jobs import Step
 from penstock_local.layout import Layout
-from penstock_local.lending import ABOVE
 from penstock_local.processes import TOKEN
 from penstock_local.temporary import Temporary
 from penstock_local.unpacked import Unpacked

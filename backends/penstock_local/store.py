@@ -52,6 +52,7 @@ def publish(target: Target, snapshot: Snapshot, compiled: Compiled) -> Publicati
             for archive in snapshot.archives.values():
                 _put(archive.location, layout.archive(archive.digest))
             if _content(layout.publication(external)) != compiled.data:
+                _make_way(layout.publication(external))
                 write_file(layout.publication(external), compiled.data)
     except OSError as error:
         raise unusable(layout.root, error) from None
@@ -153,6 +154,7 @@ def write_endpoint(layout: Layout, endpoint: EndpointState) -> None:
         with _locked(layout.syncing, _SYNC_PATIENCE, exclusive=True, code="lock_held"):
             if _revision(path) > endpoint.revision:
                 return
+            _make_way(path)
             if endpoint.deleted:
                 path.unlink(missing_ok=True)
             else:
@@ -228,10 +230,15 @@ def _put(source: Path, destination: Path) -> None:
                 shutil.copyfileobj(read, written)
                 written.flush()
                 os.fsync(written.fileno())
-        if destination.is_dir() and not destination.is_symlink():
-            removal.remove(os.fspath(destination))
+        _make_way(destination)
         whole.replace(destination)  # two names of one file already: then it does nothing
     sync_folder(destination.parent)
+
+
+def _make_way(place: Path) -> None:
+    """Take away a folder that lies in a file's place; anything else gives way by itself."""
+    if place.is_dir() and not place.is_symlink():
+        removal.remove(os.fspath(place))
 
 
 @contextlib.contextmanager

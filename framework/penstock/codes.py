@@ -210,6 +210,7 @@ registry_copied RegistryError: This registry is a copy; it is for looking, and t
 registry_corrupt RegistryError: The registry file is damaged; put a backup in its place.
 registry_disk_full RegistryError http=503: The disk is full; free some space.
 registry_in_use RegistryError http=503: Somebody has the registry open; end what uses it and try again.
+registry_linked RegistryError http=503: The registry's file has a second name, as after `cp -al`; it is for looking.
 registry_log_foreign RegistryError: A backup lies there with another file's log; use `registry restore`.
 registry_missing RegistryError: There is no registry there, and a verb that only reads makes none.
 registry_network_fs RegistryError: The registry lies on a network file system; put it on a local disk.

@@ -202,6 +202,13 @@ class RunRecord:
     stale: str | None = None
 
     @property
+    def trouble(self) -> str:
+        """Why the run waits for its target, or why nothing newer is known of it; empty when neither."""
+        if self.waiting is not None and self.waiting.message:
+            return f"waiting: {self.waiting.message}"
+        return "" if self.stale is None else f"stale: {self.stale}"
+
+    @property
     def finished(self) -> bool:
         """Whether the state is final."""
         return self.state in ENDED

@@ -8,9 +8,12 @@ its owner writes, see `is_mine`. `docs/trust.md` says so to users.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from pathlib import Path
+
+from penstock.errors import ConfigInvalid
 
 VARIABLE = "PENSTOCK_TRUST"
 """Folders and files that are trusted with all that lies below them, separated as the entries of PATH are."""
@@ -131,6 +134,14 @@ def distrust_place(path: Path, what: str) -> str | None:
             return None
         return f"{what} `{path}` would lie in `{folder}`, which {why}; {mend}if you trust it, set {VARIABLE}={folder}"
     return None
+
+
+def refuse_place(path: Path, what: str) -> None:
+    """Raise ConfigInvalid `not_trusted` when something that is not there yet would lie in a folder of somebody else."""
+    with contextlib.suppress(OSError):  # what cannot be looked at is told of by whoever needs it
+        distrust = distrust_place(path, what)
+        if distrust is not None:
+            raise ConfigInvalid(distrust, code="not_trusted")
 
 
 def _refusal(path: Path, what: str, why: str, mend: str = "") -> str | None:

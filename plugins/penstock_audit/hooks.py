@@ -35,7 +35,11 @@ class Audit:
 
     @hookimpl(wrapper=True, tryfirst=True)
     def penstock_execute_verb(self, request: VerbRequest) -> Generator[None, Any, Any]:
-        """Open the file, let the verb happen, write the line. Raises PolicyRefused when the file does not open."""
+        """Open the file, let the verb happen, write the line.
+
+        Raises PolicyRefused when the file does not open, and ConfigInvalid `not_trusted` where its folder would be made
+        in one of somebody else.
+        """
         at, started, outcome = datetime.now(UTC), time.monotonic(), "ok"
         descriptor = self._open()
         try:
@@ -59,6 +63,8 @@ class Audit:
 
     def _open(self) -> int:
         path = self.file or self.home / "audit.jsonl"
+        if not path.parent.exists():
+            trust.refuse_place(path, "the audit file")
         try:
             if path.parent == self.home and not self.home.exists():
                 self._make_home()

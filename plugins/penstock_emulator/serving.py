@@ -29,6 +29,8 @@ def lock(folder: Path) -> IO[str]:
 
     Raises InUse, ConfigInvalid `not_trusted` when somebody else could have written there, OSError.
     """
+    if not folder.exists():
+        trust.refuse_place(folder.absolute(), "the state")
     folder.mkdir(0o700, parents=True, exist_ok=True)
     state = folder / "state.db"
     distrust = trust.distrust(folder, "the state") or trust.distrust(state, "the state")

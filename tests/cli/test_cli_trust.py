@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 from tests.users import AS_USER, USER, give_away, only_root, owners, place_of_both
 
+from penstock.errors import ConfigInvalid
+from penstock_emulator.serving import lock
+
 SPEC = "apiVersion: penstock/v1\nkind: Pipeline\nname: who\nsteps: {say: {command: [id, -u]}}\n"
 CONFIG = "targets:\n  local: {backend: local, idle: 0.5s}\n"
 
@@ -69,3 +72,39 @@ def test_root_asks_nobody_what_became_of_a_user_s_runs(theirs):
     assert penstock(theirs, "run", "cancel", run, user=False, trust=str(theirs)).returncode == 12
     assert owners(theirs) == {USER}
     assert penstock(theirs, "run", "cancel", run, user=True).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["init"],
+        ["demo", "--folder", "digits"],
+        ["registry", "restore", "BACKUP"],
+        ["submit", "pipeline.yaml"],
+        ["audit"],
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_root_makes_nothing_in_a_user_s_folder_by_any_verb(theirs, tmp_path, arguments):
+    backup = tmp_path / "backup.db"
+    assert penstock(theirs, "registry", "backup", str(backup), user=False, trust=str(theirs)).returncode == 0
+    with place_of_both() as place:
+        (place / "pipeline.yaml").write_text(SPEC)
+        give_away(place)
+        if arguments == ["audit"]:  # by a configuration that root laid there when the folder was its own
+            arguments = ["target", "list"]
+            (place / "penstock.yaml").write_text("plugins: [audit]\n")
+        before = sorted(place.rglob("*"))
+        done = penstock(place, *(str(backup) if word == "BACKUP" else word for word in arguments), user=False)
+        assert done.returncode == 4, (done.stdout, done.stderr)
+        assert len(done.stderr.splitlines()) == 1 and "would lie in" in done.stderr and "PENSTOCK_TRUST=" in done.stderr
+        assert sorted(place.rglob("*")) == before
+
+
+def test_root_makes_no_emulator_s_state_in_a_user_s_folder():
+    with place_of_both() as place:
+        give_away(place)
+        with pytest.raises(ConfigInvalid) as refused:
+            lock(place / "state" / "here")
+        assert refused.value.code == "not_trusted"
+        assert list(place.iterdir()) == []

@@ -63,6 +63,47 @@ def test_the_pause_grows_each_time_and_ends_with_the_first_answer(ws, far, sql):
     assert attempt == 9, "the backend is told that it may be a repeat"
 
 
+def listed(ws):
+    """What the list of targets says of `away`."""
+    (found,) = (one for one in ws.targets.list() if one.name == "away")
+    assert found.available == (found.problem is None)
+    return found.problem
+
+
+def test_a_target_that_was_away_is_not_said_to_be_there_while_something_waits_for_it(ws, far, later, sql):
+    running = ws.submit("away")
+    far.away.add("away")
+    waiting = ws.submit("away")
+    sql("UPDATE breakers SET until = 1")  # nobody has tried again since
+    other = later()
+    assert listed(other) == "away does not answer"
+    assert far.calls[-1][0] == "away" and other.admin.status().pending_hand_overs == 1
+    far.away.clear()
+    sql("UPDATE outbox SET due = 1")
+    other.runs.get(waiting.id)
+    assert listed(other) is None
+    far.away.add("away")
+    assert running.refresh().record.stale == "away does not answer"
+    sql("UPDATE breakers SET until = 1")
+    assert listed(other) == "away does not answer", "two runs are followed there"
+    sql("UPDATE runs SET ended = 1, state = 'canceled'")
+    assert listed(other) is None
+
+
+def test_who_waits_in_python_is_told_once_why(ws, far, caplog):
+    far.away.add("away")
+    far.RETRY = 0.05
+    run = ws.submit("away")
+    caplog.clear()
+    with caplog.at_level("WARNING", "penstock"), pytest.raises(WaitTimeout):
+        run.wait(timeout=1)
+    assert [record.getMessage() for record in caplog.records] == [f"run {run.id}: waiting: away does not answer"]
+    caplog.clear()
+    with caplog.at_level("WARNING", "penstock"), pytest.raises(WaitTimeout):
+        run.wait(timeout=0.2, watch=lambda record: None)
+    assert caplog.records == [], "who watches sees it"
+
+
 def test_a_look_that_is_answered_ends_a_series_of_failures(ws, far, in_time):
     run = ws.submit("away")
     outbox = ws._services.registry.outbox

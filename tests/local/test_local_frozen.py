@@ -79,10 +79,10 @@ def _link(path):
 
 def _folder(path):
     path.unlink()
-    path.mkdir()
+    (path / "full").mkdir(parents=True)
 
 
-@pytest.mark.parametrize("harm", [_changed, _pipe, _link])
+@pytest.mark.parametrize("harm", [_changed, _pipe, _link, _folder])
 def test_a_changed_plan_is_followed_by_nobody_and_publishing_again_heals(place, harm):
     publication, other = publish(place), publish(place, "other")
     path = place.layout.publication(publication.external)

@@ -155,26 +155,33 @@ print(hooks.penstock_get_run(target, ref).state)
 )
 
 
-def test_a_step_lends_its_slot_while_it_waits_for_a_run_of_its_own_root(places, tmp_path):
+ALONE = ['"$@"', 'env -i "$@"; true', 'exec env -i "$@"', 'env -i sh -c \'setsid "$@"; true\' sh "$@"; true']
+"""Ways in which a step's shell may call a program, which has the step's environment or none."""
+
+
+@pytest.mark.parametrize("how", ALONE)
+def test_a_step_lends_its_slot_while_it_waits_for_a_run_of_its_own_root(places, tmp_path, how):
     place = places(slots=1)
     ends = f"date +%s.%N > {tmp_path}/ended"
     inner = place.publish({"one": Step(command=["sh", "-c", ends]), "two": Step(command="true", after=("one",))})
     words = [sys.executable, "-c", WAIT, str(place.target.home), inner.external, "inner"]
-    outer = place.submit({"trigger": Step(command=words)})
+    outer = place.submit({"trigger": Step(command=["sh", "-c", how, "sh", *words])})
     assert place.wait(outer).state == "succeeded"
     assert place.log(outer, "trigger") == b"succeeded\n"
     assert (tmp_path / "ended").exists()
 
 
+@pytest.mark.parametrize("how", ALONE[:3])
 @pytest.mark.parametrize("roots", ["aba", "abcab"])
-def test_steps_of_roots_that_wait_for_each_other_in_a_circle_have_the_slots_of_those_they_come_from(places, roots):
+def test_steps_of_roots_that_wait_for_each_other_in_a_circle_have_the_slots_of_those_they_come_from(places, roots, how):
     """The last run is one of a root whose only slot the first has, which waits for it by way of others."""
     by_name = {name: places(name, slots=1) for name in sorted(set(roots))}
     command = ["true"]
     for depth in range(len(roots) - 1, 0, -1):
         place = by_name[roots[depth]]
         below = place.publish({"one": Step(command=command)})
-        command = [sys.executable, "-c", WAIT, str(place.target.home), below.external, f"run{depth}"]
+        words = [sys.executable, "-c", WAIT, str(place.target.home), below.external, f"run{depth}"]
+        command = ["sh", "-c", how, "sh", *words]
     place = by_name[roots[0]]
     outer = place.submit({"one": Step(command=command)})
     assert place.wait(outer).state == "succeeded"

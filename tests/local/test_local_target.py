@@ -217,6 +217,10 @@ def test_the_newest_state_of_an_endpoint_is_kept(place):
     for revision, default, expected in [(1, "0", "0"), (3, None, None), (2, "0", None), (3, None, None)]:
         assert hooks.penstock_sync_endpoint(place.target, endpoint(revision, default=default)) is True
         assert json.loads(path.read_text())["default"] == expected
+    path.unlink()
+    path.mkdir()
+    assert hooks.penstock_sync_endpoint(place.target, endpoint(4)) is True
+    assert json.loads(path.read_text())["revision"] == 4
     assert hooks.penstock_sync_endpoint(place.target, endpoint(4, deleted=True)) is True
     assert not path.exists()
     assert hooks.penstock_sync_endpoint(place.target, endpoint(4, deleted=True)) is True

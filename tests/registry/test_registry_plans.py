@@ -73,6 +73,7 @@ def test_a_trigger_goes_by_indexes(used, kit):
             used.outbox.defer(owed, 0, "away")
         used.outbox.breaker("laptop")
         used.outbox.leave_alone("laptop", 1, "away")
+        used.outbox.trouble("laptop")
         used.outbox.reached("laptop")
         used.runs.unfinished()
     assert len(recorder.statements) > 25

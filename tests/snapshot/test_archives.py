@@ -166,6 +166,25 @@ def test_a_pipe_in_an_archives_place_keeps_nobody_waiting(tmp_path):
         digest_of(tmp_path / "pipe")
 
 
+def test_whatever_lies_in_an_archives_place_gives_way_to_it(tmp_path):
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "a.py").write_text("a")
+    archive = packed(tmp_path / "src", tmp_path / "store")
+    good = archive.location.read_bytes()
+    for lay in (
+        lambda place: os.mkfifo(place),
+        lambda place: place.symlink_to(tmp_path / "src"),
+        lambda place: place.mkdir(),
+        lambda place: (place / "full").mkdir(parents=True),
+    ):
+        archive.location.unlink()
+        lay(archive.location)
+        assert packed(tmp_path / "src", tmp_path / "store") == archive
+        assert archive.location.read_bytes() == good
+        assert list((tmp_path / "store").iterdir()) == [archive.location]
+    assert (tmp_path / "src" / "a.py").exists()
+
+
 def test_an_empty_folder_becomes_an_empty_folder(tmp_path):
     (tmp_path / "src").mkdir()
     archive = packed(tmp_path / "src", tmp_path / "store")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
+from penstock import trust
 from penstock.errors import GateClosed, UsageError
 from penstock.workspace import Workspace
 
@@ -40,8 +41,9 @@ def source() -> Path:
 def lay_out(folder: Path, target: TargetConfig | None = None) -> None:
     """Put the demo's files into a folder, with a target of the caller's as the default one.
 
-    Raises UsageError rather than write over a file that differs.
+    Raises UsageError rather than write over a file that differs, and ConfigInvalid in a folder of somebody else.
     """
+    trust.refuse_place(folder.absolute() / "penstock.yaml", "the configuration")
     try:
         for name in FILES:
             plain = _without_modeline((source() / name).read_bytes())

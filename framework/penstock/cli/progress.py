@@ -121,7 +121,7 @@ def _lines(output: Output) -> Callable[[RunRecord], None]:
     told: dict[str, str] = {}
 
     def show(run: RunRecord) -> None:
-        trouble = _trouble(run)
+        trouble = run.trouble
         if trouble and told.get("") != trouble:
             output.note(trouble)
         told[""] = trouble
@@ -135,13 +135,6 @@ def _lines(output: Output) -> Callable[[RunRecord], None]:
     return show
 
 
-def _trouble(run: RunRecord) -> str:
-    """Why a run waits, or why nothing newer is known of it."""
-    if run.waiting is not None and run.waiting.message:
-        return f"waiting: {run.waiting.message}"
-    return "" if run.stale is None else f"stale: {run.stale}"
-
-
 def _grid(runs: list[RunRecord]) -> Any:
     from rich.table import Table as Grid
     from rich.text import Text
@@ -151,7 +144,7 @@ def _grid(runs: list[RunRecord]) -> Any:
         for step in run.steps:
             took = span_text(step.started, step.ended)
             grid.add_row(printable(step.name), Text(_state(step), style=STYLES.get(step.state, "dim")), took)
-        state = f"{run.state}  {printable(_trouble(run))}".rstrip()
+        state = f"{run.state}  {printable(run.trouble)}".rstrip()
         grid.add_row(Text("run", style="bold"), Text(state, style=STYLES.get(run.state, "dim")),
                      span_text(run.started, run.ended))  # fmt: skip
     return grid

@@ -159,11 +159,13 @@ class Outbox:
         return None
 
     def be_at_home(self) -> None:
-        """Raise RegistryError `registry_copied` when this registry lies apart from its state, or `registry_not_owned`.
+        """Raise RegistryError `registry_copied` when this registry lies apart from its state, `registry_linked` when
+        its file has another name, or `registry_not_owned`.
 
         Who cannot write down what a target says does not ask it.
         """
         self._registry.refuse_guest()
+        self._registry.refuse_linked()
         if not (self._home / "archives").is_dir():
             raise copied(self._home / "archives")
 

@@ -94,8 +94,8 @@ class Transaction:
 class Database:
     """Connections to one file, one for each thread that is in a transaction. A forked child opens its own.
 
-    `connect` opens another one, ready for use, and `refuse_planted` raises when somebody else laid files beside it.
-    Readers never wait. `owner` is the user whose file it is, where that is
+    `connect` opens another one, ready for use, `refuse_planted` raises when somebody else laid files beside it, and
+    `refuse_linked` when it has another name. Readers never wait. `owner` is the user whose file it is, where that is
     another.
     """
 
@@ -104,6 +104,7 @@ class Database:
         path: Path,
         connect: Callable[[], sqlite3.Connection],
         refuse_planted: Callable[[], None],
+        refuse_linked: Callable[[], None],
         *,
         read_only: bool,
         clock: Clock,
@@ -116,6 +117,8 @@ class Database:
         """The error for whoever wants to write where it is `read_only`."""
         self._connect = connect
         self._refuse_planted = refuse_planted
+        self.refuse_linked = refuse_linked
+        """Raise RegistryError `registry_linked` when the file may be open by another name."""
         self._clock = clock
         self._file = identity(path)
         self._free = [connect()]
@@ -207,6 +210,12 @@ class Database:
                     else:
                         kept.append(connection)
 
+    def check_writable(self) -> None:
+        """Raise RegistryError where nothing may be decided."""
+        if self.read_only:
+            raise self.refusal()
+        self.refuse_linked()
+
     def check_in_place(self) -> None:
         """Raise RegistryError `registry_replaced` when the file is not the one that was opened.
 
@@ -284,17 +293,3 @@ def identity(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
-
-
-@contextmanager
-def savepoint(connection: sqlite3.Connection) -> Iterator[None]:
-    """A part of a transaction that leaves nothing behind when it fails; the rest stays, unless SQLite took back all."""
-    connection.execute("SAVEPOINT one")
-    try:
-        yield
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK TO one")
-            connection.execute("RELEASE one")
-        raise
-    connection.execute("RELEASE one")

@@ -11,8 +11,9 @@ from typing import Any, TypeVar
 
 from attrs import define
 
-from penstock.registry.database import Database, Transaction, savepoint
-from penstock.registry.group_commit import GroupCommit
+from penstock.errors import RegistryError
+from penstock.registry.database import Database, Transaction
+from penstock.registry.group_commit import GroupCommit, savepoint
 from penstock.registry.troubles import BUSY_SECONDS, busy, translated, undecided
 
 LARGEST_GROUP = 64
@@ -102,8 +103,9 @@ class Decisions:
 
     def try_turn(self, held: ExitStack) -> bool:
         """Take the turn to decide until `held` ends, if nobody has it or waits for it."""
-        busy_elsewhere = self._database.read_only or self._database.is_backup or self._waiting
-        if busy_elsewhere or not self._turn.acquire(blocking=False):
+        if self._database.is_backup or self._waiting or not self._is_writable():
+            return False
+        if not self._turn.acquire(blocking=False):
             return False
         held.callback(self._turn.release)
         return True
@@ -162,6 +164,12 @@ class Decisions:
             one.error = error
 
     def _check_writable(self) -> None:
-        if self._database.read_only:
-            raise self._database.refusal()
+        self._database.check_writable()
         self._database.take_into_use()
+
+    def _is_writable(self) -> bool:
+        try:
+            self._database.check_writable()
+        except RegistryError:
+            return False
+        return True

@@ -22,6 +22,7 @@ from penstock.registry.copying import (
     sync,
 )
 from penstock.registry.database import BACKUP_ID, Clock, Database, identity, is_backup
+from penstock.registry.linked import is_linked, linked
 from penstock.registry.troubles import translated
 
 _MOUNTS = Path("/proc/self/mountinfo")
@@ -54,6 +55,14 @@ def open_database(path: Path, *, create: bool, read_only: bool, clock: Clock) ->
     def refuse_planted() -> None:
         _refuse_planted(real, owner)
 
+    def refuse_linked() -> None:
+        try:
+            found = is_linked(path)
+        except OSError as error:
+            raise not_writable(path, error) from None
+        if found:
+            raise linked(path)
+
     def admitted() -> sqlite3.Connection:
         try:
             before = identity(path)
@@ -78,13 +87,23 @@ def open_database(path: Path, *, create: bool, read_only: bool, clock: Clock) ->
                             code="registry_replaced",
                         )
                 refuse_planted()  # what it has opened by now is what was looked at
+                if applied < schema.latest():
+                    refuse_linked()
                 _admit(path, connection, applied, writable)
         except BaseException:
             connection.close()
             raise
         return connection
 
-    return Database(path, admitted, refuse_planted, read_only=not writable, clock=clock, owner=None if mine else owner)
+    return Database(
+        path,
+        admitted,
+        refuse_planted,
+        refuse_linked,
+        read_only=not writable,
+        clock=clock,
+        owner=None if mine else owner,
+    )
 
 
 def _refuse_planted(real: Path, owner: int) -> None:

@@ -225,6 +225,18 @@ def breaker(tx: Transaction, target: str) -> Breaker | None:
     return Breaker(until=to_time(row["until"]), failures=row["failures"], message=row["message"])
 
 
+def trouble(tx: Transaction, target: str) -> str | None:
+    """Why a target could not be reached when it was tried last; None when it could, or when it is not left alone for
+    that any more and nothing waits for it.
+    """
+    row = tx.one("SELECT * FROM breakers WHERE target = ?", target)
+    waits = """SELECT 1 FROM outbox WHERE target = ?1 UNION ALL SELECT 1 FROM runs r INDEXED BY runs_unfinished
+        JOIN publications b ON b.seq = r.publication WHERE r.ended IS NULL AND b.target = ?1 LIMIT 1"""
+    if row is None or not (_is_later(tx, row["until"], row["noted"]) or tx.one(waits, target)):
+        return None
+    return str(row["message"])
+
+
 def failures(tx: Transaction, target: str) -> int:
     """How often in a row a target could not be reached."""
     row = tx.one("SELECT failures FROM breakers WHERE target = ?", target)

@@ -156,6 +156,7 @@ class Outbox(_Group):
     done = writes(outbox.done)
     defer = writes(outbox.defer)
     breaker = reads(outbox.breaker)
+    trouble = reads(outbox.trouble)
     failures = reads(outbox.failures)
     leave_alone = writes(outbox.leave_alone)
     reached = writes(outbox.reached)
@@ -202,7 +203,7 @@ class Registry(_Group):
 
         What cannot be written can still be read. `clock` returns microseconds since 1970 UTC. Raises RegistryError:
         `registry_missing`, `registry_newer`, `registry_older`, `registry_corrupt`, `registry_network_fs`,
-        `registry_read_only`, `registry_disk_full`, `registry_busy`, `registry_log_foreign`.
+        `registry_read_only`, `registry_disk_full`, `registry_busy`, `registry_log_foreign`, `registry_linked`.
         """
         return cls(open_database(path, create=create, read_only=read_only, clock=clock))
 
@@ -241,6 +242,10 @@ class Registry(_Group):
         """Raise RegistryError `registry_not_owned` when the file is another user's, who alone writes it."""
         if self._database.owner is not None:
             raise self._database.refusal()
+
+    def refuse_linked(self) -> None:
+        """Raise RegistryError `registry_linked` when the file has another name, by which somebody else may write it."""
+        self._database.refuse_linked()
 
     def only_look(self, refusal: Callable[[], RegistryError]) -> None:
         """Refuse every decision from now on with this error."""

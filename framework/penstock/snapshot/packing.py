@@ -48,11 +48,23 @@ def pack(files: Sequence[Found], store: Path) -> Packed:
             digest, size = digest_of(partial)
             is_normal = all(unicodedata.is_normalized("NFC", found.path) for found in files)
             normal = digest if is_normal else digest_of(partial, normal=True)[0]
+            _make_way(location_of(digest, store))
             partial.replace(location_of(digest, store))
             _sync_folder(store)
     except OSError as error:
         raise _unwritable(store, error) from None
     return Packed(digest, normal, size)
+
+
+def _make_way(place: Path) -> None:
+    """Take away a folder that lies in an archive's place; anything else gives way by itself. Raises OSError."""
+    if place.is_dir() and not place.is_symlink():
+        import shutil  # which hardly anybody needs
+        import tempfile
+
+        aside = Path(tempfile.mkdtemp(prefix=".", suffix=".aside", dir=place.parent))
+        place.rename(aside)
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def _write(files: Iterable[Found], archive: BinaryIO) -> None:

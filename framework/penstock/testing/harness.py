@@ -187,7 +187,8 @@ def wait_for(workspace: Workspace, run: str, patience: float) -> RunRecord:
     deadline = time.monotonic() + patience
     while True:
         try:
-            return workspace.runs.wait(run, timeout=min(_GLANCE, max(0.0, deadline - time.monotonic())))
+            left = max(0.0, deadline - time.monotonic())
+            return workspace.runs.wait(run, timeout=min(_GLANCE, left), watch=lambda seen: None)  # nothing is logged
         except WaitTimeout:
             message, again = waits_because(workspace.config.registry.value, run)
             why = f"; it waits for its target: {message}" if message else ""

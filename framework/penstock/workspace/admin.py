@@ -99,9 +99,12 @@ class Admin(Group):
         """Put a backup in the registry's place, and keep the old registry beside it.
 
         Nobody else may have the registry open; what this workspace has open is closed first. Raises UsageError when
-        the backup is the registry itself, and RegistryError, see `penstock.registry.restoring`, with nothing changed.
+        the backup is the registry itself, RegistryError, see `penstock.registry.restoring`, and ConfigInvalid
+        `not_trusted` where a registry would be made in a folder of somebody else, with nothing changed.
         """
         place = folder_of(caller, f"`{backup}`") / backup
         self._services.close()
         path = self._services.config.registry.value
+        if not path.exists():
+            self._services.refuse_strange_place()
         return Restored(registry=path, backup=place, replaced=Registry.restore(path, place))

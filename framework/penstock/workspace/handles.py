@@ -69,7 +69,8 @@ class Run:
         check: bool = True,
         watch: Callable[[RunRecord], None] | None = None,
     ) -> Run:
-        """Wait until the run has ended; `timeout` is in seconds.
+        """Wait until the run has ended; `timeout` is in seconds. What it waits for meanwhile is said once, as a warning
+        of the logger `penstock`, unless there is a `watch`.
 
         Raises WaitTimeout, and RunFailed when it did not succeed, unless `check` is false.
         """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -31,6 +32,8 @@ from penstock.workspace.parameters import TriggerOptions
 from penstock.workspace.references import Kind, is_file
 from penstock.workspace.rights import within
 from penstock.workspace.verbs import folder_of, verb
+
+_log = logging.getLogger("penstock")
 
 _QUICK, _SLOW = 0.01, 0.5
 """Seconds between looks at a run: quick while it changes, slower while it does not."""
@@ -159,7 +162,8 @@ class Runs(Outputs):
         timeout: float | None = None,
         watch: Callable[[RunRecord], None] | None = None,
     ) -> RunRecord:
-        """Wait until a run has ended, however it ended; `watch` is called with every change.
+        """Wait until a run has ended, however it ended; `watch` is called with every change. Without it, what a run
+        waits for is said once, as a warning of the logger `penstock`.
 
         `timeout` is in seconds. Raises WaitTimeout, NotFound, and what stands in the way when the end can never be
         seen: the target is gone from the configuration, is another one now, or its backend is broken.
@@ -167,14 +171,14 @@ class Runs(Outputs):
         run_id = self._services.registry.runs.get(ref).id
         deadline = None if timeout is None else time.monotonic() + timeout
         pause, seen = _QUICK, None
+        watch = watch or _warner()
         while True:
             left = LOOK_BUDGET if deadline is None else max(0.1, deadline - time.monotonic())
             found = self._look(run_id, min(left, LOOK_BUDGET))
             run = found.run
             if run != seen:
                 pause, seen = _QUICK, run
-                if watch is not None:
-                    watch(run)
+                watch(run)
             if run.finished:
                 return run
             if found.hopeless and found.trouble is not None:
@@ -276,6 +280,18 @@ class Runs(Outputs):
         if not self._can_cancel(run.target):
             return TargetUnsupported("it cannot cancel runs")
         return None if self._is_told(run) else TargetUnavailable("it did not take the request")
+
+
+def _warner() -> Callable[[RunRecord], None]:
+    """What says why a run waits, each reason once."""
+    told = {""}
+
+    def watch(run: RunRecord) -> None:
+        if run.trouble not in told:
+            told.add(run.trouble)
+            _log.warning("run %s: %s", run.id, run.trouble)
+
+    return watch
 
 
 def _given_up(run: RunRecord, trouble: PenstockError) -> PenstockError:

@@ -123,9 +123,16 @@ class Services:
         self._open(create=True)
 
     def refuse_copy(self) -> None:
-        """Raise RegistryError `registry_copied` in a copy, before anything else is found to be missing."""
+        """Raise RegistryError `registry_copied` or `registry_linked` in a copy, before anything else is found to be
+        missing.
+        """
+        self.registry.refuse_linked()
         if self._is_copy(self.registry):
             raise copied(self.store)
+
+    def refuse_strange_place(self) -> None:
+        """Raise ConfigInvalid `not_trusted` when a registry would be made in a folder of somebody else."""
+        trust.refuse_place(self.config.registry.value, "the registry")
 
     def retiring_held_off(self, placement: Placement) -> AbstractContextManager[None]:
         """See `penstock.dispatch.retire`."""
@@ -154,7 +161,7 @@ class Services:
                         code="registry_missing",
                     )
                 if create and not self._is_there():
-                    self._refuse_strange_place()
+                    self.refuse_strange_place()
                 self._registry = Registry.open(path, create=create)
                 if self._is_copy(self._registry):
                     self._registry.only_look(partial(copied, self.store))
@@ -167,7 +174,7 @@ class Services:
     def _make_state_folder(self) -> None:
         """Make what lies beside a registry.
 
-        Raises RegistryError, also `registry_copied`, for a copy has nothing, and `registry_not_owned`.
+        Raises RegistryError, also `registry_copied`, for a copy has nothing, `registry_linked`, `registry_not_owned`.
         """
         self.registry.refuse_guest()
         self.refuse_copy()
@@ -201,13 +208,6 @@ class Services:
                 distrust = look()
                 if distrust is not None:
                     raise ConfigInvalid(distrust, code="not_trusted")
-
-    def _refuse_strange_place(self) -> None:
-        """Raise ConfigInvalid `not_trusted` when a registry would be made in a folder of somebody else."""
-        with suppress(OSError):
-            distrust = trust.distrust_place(self.config.registry.value, "the registry")
-            if distrust is not None:
-                raise ConfigInvalid(distrust, code="not_trusted")
 
     def _is_there(self) -> bool:
         path = self.config.registry.value

@@ -31,8 +31,8 @@ class OptionStatus:
 
 @frozen(kw_only=True)
 class TargetStatus:
-    """One configured target. `problem` says why it cannot be used, or could not be reached a moment ago; other
-    targets do not mind.
+    """One configured target. `problem` says why it cannot be used, or could not be reached a moment ago, or when it was
+    tried last and something waits for it still; other targets do not mind.
     """
 
     name: str
@@ -99,10 +99,9 @@ class Targets(Group):
         )
 
     def _out_of_reach(self, name: str) -> str | None:
-        """Why a target is left alone just now, if it is; nobody is asked for that."""
+        """Why a target could not be reached, as far as that is known; nobody is asked for that."""
         with suppress(RegistryError):
-            breaker = self._services.registry.outbox.breaker(name) if self._services.exists else None
-            return None if breaker is None else breaker.message
+            return self._services.registry.outbox.trouble(name) if self._services.exists else None
         return None
 
     def _status(self, name: str) -> TargetStatus:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from penstock import trust
 from penstock.cli.click_ext import Command
 from penstock.cli.session import Session
 from penstock.errors import ConfigInvalid, Conflict
@@ -39,6 +40,7 @@ def init(session: Session) -> None:
     A file that is already there is never overwritten.
     """
     path = Path.cwd() / "penstock.yaml"
+    trust.refuse_place(path, "the configuration")
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(TEMPLATE)

@@ -78,7 +78,7 @@ def _look(copy: Subject, run: str) -> None:
         for way in (
             lambda: ws.runs.get(run),
             lambda: ws.runs.list(),
-            lambda: ws.runs.wait(run, timeout=_GLANCE),
+            lambda: ws.runs.wait(run, timeout=_GLANCE, watch=lambda seen: None),
             lambda: list(ws.runs.logs(run)),
             lambda: ws.runs.outputs(run),
         ):
