@@ -258,6 +258,20 @@ def test_the_registry_is_checked_and_copied(two, cli, project):
     cli("registry", "backup", "copy.db").refused(8)
 
 
+def test_a_damaged_registry_is_not_saved(two, cli, project):
+    cli("registry", "backup", "good.db").ok()
+    file = project / ".penstock" / "registry.db"
+    content = file.read_bytes()
+    file.write_bytes(content[:8192] + b"\x5a" * (len(content) - 8192))
+    cli("registry", "check").refused(12)
+    answer = cli("registry", "backup", "nightly.db").refused(12)
+    assert answer.out == "" and len(answer.err.splitlines()) == 1 and "no backup of it" in answer.err
+    assert cli("registry", "backup", "nightly.db", "--json").refused(12).json["error"]["code"] == "registry_corrupt"
+    assert not (project / "nightly.db").exists()
+    cli("registry", "restore", "good.db").ok()
+    cli("registry", "backup", "nightly.db").ok()
+
+
 def test_a_backup_is_put_back(two, cli, project):
     cli("registry", "backup", "copy.db").ok()
     cli("endpoint", "disable", "greet").ok()

@@ -5,14 +5,18 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 from penstock import drafts, trust
 from penstock.errors import Conflict, RegistryError
+from penstock.registry import maintenance
 from penstock.registry.database import BACKUP_ID, is_backup
 from penstock.registry.troubles import BUSY_SECONDS, translated
+
+_TOLD = 3
+"""How much of what is wrong the line of an error holds."""
 
 
 def copy(connection: sqlite3.Connection, destination: Path) -> None:
@@ -21,12 +25,44 @@ def copy(connection: sqlite3.Connection, destination: Path) -> None:
     It is marked as a backup, and has no log as long as it is marked. Others may write meanwhile. Raises Conflict when
     the destination exists, RegistryError when it cannot be written.
     """
+    _copy(connection, destination, lambda _: None)
+
+
+def copy_whole(path: Path, connection: sqlite3.Connection, destination: Path) -> None:
+    """The same of a registry of this version, its file `path`, whose copy is checked as `restore` does before it gets
+    its name. Raises RegistryError `registry_corrupt` when it could not be restored.
+    """
+
+    def check(target: sqlite3.Connection) -> None:
+        report = maintenance.check(target)
+        if not report.ok:
+            raise _damaged(path, report.lines)
+
+    try:
+        _copy(connection, destination, check)
+    except RegistryError as error:
+        if error.code == "registry_corrupt" and error.__cause__ is not None:  # so much that it cannot be copied
+            raise _damaged(path, (str(error.__cause__),)) from error
+        raise
+
+
+def _damaged(path: Path, lines: tuple[str, ...]) -> RegistryError:
+    more = f"; and {len(lines) - _TOLD} more" if len(lines) > _TOLD else ""
+    return RegistryError(
+        f"{path}: the registry is damaged, so there is no backup of it: {'; '.join(lines[:_TOLD])}{more}; keep the "
+        "earlier ones, `penstock registry restore FILE` puts one in its place",
+        code="registry_corrupt",
+    )
+
+
+def _copy(connection: sqlite3.Connection, destination: Path, check: Callable[[sqlite3.Connection], None]) -> None:
     destination = destination.absolute()
     try:
         with new_file(destination) as target:
             connection.backup(target)
             target.execute("PRAGMA journal_mode = DELETE")
             target.execute(f"PRAGMA application_id = {BACKUP_ID}")
+            check(target)
     except FileExistsError:
         raise Conflict(f"{destination} exists already; a backup overwrites nothing", code="file_exists") from None
 

@@ -28,7 +28,7 @@ from penstock.registry import (
     snapshots,
     tokens,
 )
-from penstock.registry.copying import copy
+from penstock.registry.copying import copy_whole
 from penstock.registry.database import Clock, Database, Transaction, system_clock
 from penstock.registry.decisions import Decisions
 from penstock.registry.file import open_database
@@ -258,9 +258,11 @@ class Registry(_Group):
             return maintenance.check(connection)
 
     def backup(self, destination: Path) -> None:
-        """Write a consistent copy while others write. Raises Conflict when the destination exists."""
+        """Write a consistent copy while others write. Raises Conflict when the destination exists, RegistryError when
+        the copy could not be restored, because the registry is damaged.
+        """
         with self._database.connection() as connection:
-            copy(connection, destination)
+            copy_whole(self._database.path, connection, destination)
 
     def close(self) -> None:
         """Close the file; closing twice is closing once."""

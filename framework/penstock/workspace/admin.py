@@ -88,7 +88,8 @@ class Admin(Group):
     def backup(self, caller: Caller, destination: Path) -> Path:
         """Write a consistent copy of the registry while it is in use; returns where it is.
 
-        Raises Conflict when the file exists.
+        Raises Conflict when the file exists, RegistryError `registry_corrupt` when the registry is so damaged that its
+        copy could not be restored: then there is none.
         """
         place = folder_of(caller, f"`{destination}`") / destination
         self._services.registry.backup(place)
