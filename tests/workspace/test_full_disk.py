@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections import Counter
 
 import pytest
 from tests.faulty_disk import fill, small_disk
 
-from penstock.errors import RegistryError
+from penstock.errors import RegistryError, WaitTimeout
 from penstock.registry import RunQuery
 from penstock.workspace import Workspace
 
@@ -20,6 +22,16 @@ parameters:
   file: {type: string}
 steps:
   count: {command: [sh, -c, 'echo "$1" >> "$2"', sh, "${{ parameters.key }}", "${{ parameters.file }}"]}
+"""
+
+FILLING = """\
+apiVersion: penstock/v1
+kind: Pipeline
+name: filling
+parameters:
+  file: {type: string}
+steps:
+  fill: {command: [sh, -c, 'head -c 1G /dev/zero > "$1"; echo full', sh, "${{ parameters.file }}"]}
 """
 
 PAGES = (0, 1, 2, 3, 5, 8, 12, 16, 20, 24, 28, 33, 40, 60)
@@ -74,3 +86,56 @@ def test_every_key_has_one_run_which_runs_once(disk, tmp_path, full, engines_end
         assert ws.admin.check().ok
     assert Counter(tally.read_text().split()) == Counter(["warm", *changed])
     engines_end(tmp_path)
+
+
+@pytest.fixture
+def filling(disk, tmp_path, engines_end):
+    """A workspace on a small disk, whose pipeline fills it to the last byte and succeeds."""
+    (disk / "penstock.yaml").write_text(
+        f"targets: {{laptop: {{backend: local, root: {tmp_path / 'root'}, idle: 2s}}}}\n"
+    )
+    (disk / "filling.yaml").write_text(FILLING)
+    with Workspace.open(disk, actor="ada") as ws:
+        ws.publish(disk / "filling.yaml", endpoint="filling")
+    yield disk
+    engines_end(tmp_path)
+
+
+def test_who_waits_for_a_run_that_fills_the_disk_waits_until_there_is_room(filling):
+    """What is there is known all the time; that it is full is said, and is no end."""
+    ballast, told = filling / "ballast", []
+
+    def watch(run):
+        told.append(run.stale)
+        if run.stale is not None and "the disk is full" in run.stale:
+            assert not run.finished and "nothing was changed" not in run.stale and "try again" not in run.stale
+            ballast.unlink(missing_ok=True)
+
+    with Workspace.open(filling, actor="ada") as ws:
+        done = ws.runs.submit("filling", parameters={"file": str(ballast)})
+        late = ""
+        while "the disk is full" not in late:
+            with pytest.raises(WaitTimeout) as timed_out:
+                ws.runs.wait(done.run.id, timeout=0.5)
+            late = str(timed_out.value)
+        assert "nothing was changed" not in late
+        assert ws.run(done.run.id).wait(timeout=60, watch=watch).record.state == "succeeded"
+        assert any(told)
+        assert ws.admin.check().ok
+
+
+def test_a_submit_that_waits_says_that_the_disk_is_full_and_goes_on(filling):
+    ballast = filling / "ballast"
+    command = [sys.executable, "-m", "penstock", "submit", "filling", "-p", f"file={ballast}", "--wait"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=filling) as process:
+        said = []
+        for line in process.stderr:
+            said.append(line)
+            if "stale: " in line and "the disk is full" in line:
+                ballast.unlink()
+        out = process.stdout.read()
+    assert process.returncode == 0, said
+    assert "succeeded" in out and len([line for line in said if "the disk is full" in line]) == 1
+    assert not any("nothing was changed" in line or "try again" in line for line in said)
+    with Workspace.open(filling) as ws:
+        assert len(ws.runs.list().items) == 1

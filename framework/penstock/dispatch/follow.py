@@ -22,6 +22,7 @@ from penstock.errors import (
     TargetUnavailable,
     TargetUnsupported,
     UsageError,
+    cause_of,
     one_line,
 )
 from penstock.records import Placement, RunRecord
@@ -48,7 +49,7 @@ class Followed:
         """Whether no later look will say more, unless somebody changes something."""
         error = self.trouble
         if isinstance(error, RegistryError):
-            return error.code != "registry_busy"
+            return not error.is_passing
         return isinstance(error, ConfigInvalid | Conflict | BackendBroken | TargetUnsupported)
 
 
@@ -106,8 +107,7 @@ class Follower:
         now = self._registry.runs.get(run.id)
         if trouble is None or now.finished:
             return Followed(run=now)
-        why = trouble.cause if isinstance(trouble, RegistryError) else str(trouble)
-        return Followed(run=evolve(now, stale=why), trouble=trouble)
+        return Followed(run=evolve(now, stale=cause_of(trouble)), trouble=trouble)
 
     def _look_at(self, places: Mapping[Placement, Sequence[RunRef]], answers: dict[str, PenstockError | None]) -> None:
         """Look at the runs of one target, noting what stands in the way of each, or None, once its word is there."""

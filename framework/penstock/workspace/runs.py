@@ -19,6 +19,7 @@ from penstock.errors import (
     TargetUnsupported,
     UsageError,
     WaitTimeout,
+    cause_of,
 )
 from penstock.records import Page, RunRecord
 from penstock.registry import CancelOutcome, Owed, RunQuery
@@ -162,15 +163,17 @@ class Runs(Outputs):
         """Wait until a run has ended, however it ended; `watch` is called with every change.
 
         `timeout` is in seconds. Raises WaitTimeout, NotFound, and what stands in the way when the end can never be
-        seen: the target is gone from the configuration, is another one now, or its backend is broken.
+        seen: the target is gone from the configuration, is another one now, or its backend is broken. A full disk and
+        a locked registry are waited for: the record that is watched says it as `stale`.
         """
-        run_id = self._services.registry.runs.get(ref).id
+        known = self._services.registry.runs.get(ref)
+        run_id = known.id
         deadline = None if timeout is None else time.monotonic() + timeout
         pause, seen = _QUICK, None
         while True:
             left = LOOK_BUDGET if deadline is None else max(0.1, deadline - time.monotonic())
-            found = self._look(run_id, min(left, LOOK_BUDGET))
-            run = found.run
+            found = self._look_in_trouble(known, min(left, LOOK_BUDGET))
+            run = known = found.run
             if run != seen:
                 pause, seen = _QUICK, run
                 if watch is not None:
@@ -220,7 +223,11 @@ class Runs(Outputs):
         why = f"ended here by force: target `{run.target}` {what} ({untold}), and it may go on there"
         last_try = isinstance(untold, TargetUnavailable)
         failure = Failure(code=untold.code, message=why)
-        after = registry.runs.give_up(run.id, caller, failure, last_try=last_try)
+        try:
+            after = registry.runs.give_up(run.id, caller, failure, last_try=last_try)
+        except RegistryError as error:
+            message = f"run {run.id} is asked to end and could not be ended here: {error.cause}"
+            raise RegistryError(message, code=error.code) from error
         if after.error != failure:  # it has ended by itself meanwhile
             return evolve(outcome, run=after)
         self._services.outbox.tell_run(after)
@@ -249,6 +256,15 @@ class Runs(Outputs):
         `dry_run` it is only told which runs those are.
         """
         return clear(self._services, caller, age=older_than, keep=keep, dry_run=dry_run)
+
+    def _look_in_trouble(self, known: RunRecord, budget: float) -> Followed:
+        """A look at a run of which something is known: that is what it is as long as trouble has to pass."""
+        try:
+            return self._look(known.id, budget)
+        except RegistryError as error:
+            if not error.is_passing:
+                raise
+            return Followed(run=evolve(known, stale=error.cause), trouble=error)
 
     def _can_cancel(self, target: str) -> bool:
         """Whether a target can end runs; of one that cannot be opened now it is not known, and the request is kept."""
@@ -279,6 +295,6 @@ class Runs(Outputs):
 
 def _given_up(run: RunRecord, trouble: PenstockError) -> PenstockError:
     """The error of who waits for what can never be seen."""
-    error = type(trouble)(f"run {run.id} is {run.state} and cannot be followed: {trouble}")
+    error = type(trouble)(f"run {run.id} is {run.state} and cannot be followed: {cause_of(trouble)}")
     error.code = trouble.code
     return error
