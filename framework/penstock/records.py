@@ -165,7 +165,7 @@ class RunRecord:
     `resolved_from` is `default`, `pinned`, `published` or `file`. `endpoint` is the endpoint's name when the
     run was accepted. `published` is None for a trial run of a file. `external` is what the backend calls it, `details`
     what the backend says of the submission. `waiting` is None once the target has the run. `stale` says why the record
-    is older than what its target would say now; it is None where the target was not asked.
+    is older than what its target would say now, or was not written down; it is None where the target was not asked.
     """
 
     id: str

@@ -53,6 +53,14 @@ class Followed:
         return isinstance(error, ConfigInvalid | Conflict | BackendBroken | TargetUnsupported)
 
 
+class _Unwritten(RegistryError):
+    """What a target says could not be written down. `run` is the run as it is all the same."""
+
+    def __init__(self, error: RegistryError, run: RunRecord) -> None:
+        super().__init__(f"not written down yet: {error.cause}", code=error.code, undone=error.undone)
+        self.run = run
+
+
 def _left_alone(breaker: Breaker) -> TargetUnavailable:
     """What is said of other things of a target than what it could not be reached for."""
     return TargetUnavailable(f"the target is left alone until {breaker.until:%H:%M:%S} UTC, after: {breaker.message}")
@@ -107,6 +115,8 @@ class Follower:
         now = self._registry.runs.get(run.id)
         if trouble is None or now.finished:
             return Followed(run=now)
+        if isinstance(trouble, _Unwritten):
+            now = trouble.run
         return Followed(run=evolve(now, stale=cause_of(trouble)), trouble=trouble)
 
     def _look_at(self, places: Mapping[Placement, Sequence[RunRef]], answers: dict[str, PenstockError | None]) -> None:
@@ -184,7 +194,13 @@ class Follower:
         outputs = target.get_outputs(ref).outputs if succeeded else None
         read = read_report(self._pipeline(run.digest), report, outputs)
         if self._registry.runs.is_news(ref.id, read.report, read.outputs, read.step_outputs):
-            after, changed = self._registry.runs.report(ref.id, read.report, read.outputs, read.step_outputs)
+            news = ref.id, read.report, read.outputs, read.step_outputs
+            try:
+                after, changed = self._registry.runs.report(*news)
+            except RegistryError as error:
+                if error.is_passing:
+                    raise _Unwritten(error, self._registry.runs.preview(*news)) from error
+                raise
             if changed and after.state != run.state:
                 self._outbox.tell_run(after)
         if read.wrong is not None:

@@ -16,7 +16,7 @@ from attrs import frozen
 from penstock import trust
 from penstock.errors import RegistryError
 from penstock.registry import schema
-from penstock.registry.troubles import explain, translated, undecided
+from penstock.registry.troubles import Alone, explain, translated, undecided
 
 LONGEST = 3_600_000_000
 """How long, in microseconds, anything is put off at the most. What is due later than that was noted by a clock that
@@ -95,8 +95,7 @@ class Database:
     """Connections to one file, one for each thread that is in a transaction. A forked child opens its own.
 
     `connect` opens another one, ready for use, and `refuse_planted` raises when somebody else laid files beside it.
-    Readers never wait. `owner` is the user whose file it is, where that is
-    another.
+    Readers never wait. `owner` is the user whose file it is, where that is another.
     """
 
     def __init__(
@@ -118,13 +117,14 @@ class Database:
         self._refuse_planted = refuse_planted
         self._clock = clock
         self._file = identity(path)
-        self._free = [connect()]
-        self.is_backup = is_backup(self._free[0])
-        """Whether the file bears the mark of a backup, in which nothing was decided yet."""
+        self._free: list[sqlite3.Connection] = []
         self._nonblocking: list[sqlite3.Connection] = []
+        self._alone: dict[int, Alone] = {}  # by the thread that has it
         self._closed = False
         self._lock = threading.Lock()
         self._pid = os.getpid()
+        with self.connection() as first:
+            self.is_backup = is_backup(first)  # in which nothing was decided yet
 
     @contextmanager
     def read(self) -> Iterator[Transaction]:
@@ -143,6 +143,8 @@ class Database:
     def begin(self, begin: str) -> Iterator[sqlite3.Connection]:
         """A connection in a transaction, which is committed in the end, or rolled back."""
         with self.connection() as connection:
+            if isinstance(connection, Alone) and begin != "BEGIN":
+                raise connection.why
             connection.execute(begin)
             try:
                 yield connection
@@ -189,12 +191,17 @@ class Database:
         self._refuse_planted()  # a journal is taken up again with each transaction
         with translated(self.path):
             kept = self._nonblocking if nonblocking else self._free
+            thread = threading.get_ident()
             with self._lock:
                 if self._closed:
                     raise RegistryError(f"{self.path}: the registry is closed")
                 free = kept.pop() if kept else None
+            if free is None and thread in self._alone:  # it would wait for itself
+                raise self._alone[thread].why
             connection = free or self._connect()
             try:
+                if isinstance(connection, Alone):
+                    self._alone[thread] = connection
                 if free is None:
                     self.check_in_place()
                     if nonblocking:
@@ -202,8 +209,9 @@ class Database:
                 yield connection
             finally:
                 with self._lock:
-                    if self._closed:
+                    if self._closed or isinstance(connection, Alone):
                         connection.close()
+                        self._alone.pop(thread, None)
                     else:
                         kept.append(connection)
 
@@ -284,17 +292,3 @@ def identity(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
-
-
-@contextmanager
-def savepoint(connection: sqlite3.Connection) -> Iterator[None]:
-    """A part of a transaction that leaves nothing behind when it fails; the rest stays, unless SQLite took back all."""
-    connection.execute("SAVEPOINT one")
-    try:
-        yield
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK TO one")
-            connection.execute("RELEASE one")
-        raise
-    connection.execute("RELEASE one")

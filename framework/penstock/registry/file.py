@@ -12,7 +12,9 @@ from penstock import trust
 from penstock.errors import ConfigInvalid, RegistryError
 from penstock.registry import schema
 from penstock.registry.copying import (
+    alone_in_turn,
     connect,
+    connect_alone,
     connect_as_guest,
     connect_read_only,
     copy,
@@ -56,10 +58,21 @@ def open_database(path: Path, *, create: bool, read_only: bool, clock: Clock) ->
 
     def admitted() -> sqlite3.Connection:
         try:
+            return opened(None)
+        except RegistryError as error:
+            if not (mine and (read_only or writable) and error.code == "registry_disk_full"):
+                raise
+            return alone_in_turn(path, opened, error)
+
+    def opened(full: RegistryError | None) -> sqlite3.Connection:
+        connection: sqlite3.Connection
+        try:
             before = identity(path)
             refuse_planted()
             refuse_foreign_log(path)
-            if not mine:
+            if full is not None:
+                connection = connect_alone(path, full)
+            elif not mine:
                 connection = connect_as_guest(path)
             else:
                 connection = connect(path, "rw") if read_only or writable else connect_read_only(path)
@@ -78,6 +91,8 @@ def open_database(path: Path, *, create: bool, read_only: bool, clock: Clock) ->
                             code="registry_replaced",
                         )
                 refuse_planted()  # what it has opened by now is what was looked at
+                if full is not None and applied < schema.latest():
+                    raise full
                 _admit(path, connection, applied, writable)
         except BaseException:
             connection.close()

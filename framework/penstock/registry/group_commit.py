@@ -8,8 +8,8 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from penstock.errors import RegistryError
-from penstock.registry.database import Database, Transaction, savepoint
-from penstock.registry.troubles import translated
+from penstock.registry.database import Database, Transaction
+from penstock.registry.troubles import Alone, translated
 
 if TYPE_CHECKING:
     from penstock.registry.decisions import Decisions
@@ -112,6 +112,8 @@ class GroupCommit:
             if not self._decisions.try_turn(held):
                 raise WouldBlock
             connection = held.enter_context(self._database.connection(nonblocking=True))
+            if isinstance(connection, Alone):  # nobody else would get in meanwhile
+                raise WouldBlock
             try:
                 connection.execute("BEGIN IMMEDIATE")
             except sqlite3.OperationalError:  # another process decides
@@ -126,3 +128,17 @@ class GroupCommit:
 def _roll_back(connection: sqlite3.Connection) -> None:
     if connection.in_transaction:
         connection.execute("ROLLBACK")
+
+
+@contextmanager
+def savepoint(connection: sqlite3.Connection) -> Iterator[None]:
+    """A part of a transaction that leaves nothing behind when it fails; the rest stays, unless SQLite took back all."""
+    connection.execute("SAVEPOINT one")
+    try:
+        yield
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK TO one")
+            connection.execute("RELEASE one")
+        raise
+    connection.execute("RELEASE one")

@@ -132,6 +132,7 @@ class Runs(_Group):
     request_cancel = writes(run_state.request_cancel)
     is_news = reads(run_state.is_news)
     report = writes(run_state.report)
+    preview = reads(run_state.preview)
     replay = reads(runs.replay)
     is_known = looks(runs.is_known)
     resolve = reads(runs.resolve)
