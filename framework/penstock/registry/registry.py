@@ -33,7 +33,7 @@ from penstock.registry.database import Clock, Database, Transaction, system_cloc
 from penstock.registry.decisions import Decisions
 from penstock.registry.file import open_database
 from penstock.registry.group_commit import GroupCommit
-from penstock.registry.messages import CheckReport
+from penstock.registry.messages import CheckReport, Revived
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -252,6 +252,13 @@ class Registry(_Group):
         from penstock.registry.restoring import restore  # once in a registry's life
 
         return restore(path, backup)
+
+    @staticmethod
+    def revived(path: Path, replaced: Path) -> Revived | None:
+        """See `penstock.registry.reviving`."""
+        from penstock.registry.reviving import revived  # once in a registry's life
+
+        return revived(path, replaced)
 
     def check(self) -> CheckReport:
         """Check the whole file: SQLite's structures, references, and the laws."""

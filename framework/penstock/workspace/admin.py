@@ -10,7 +10,7 @@ from attrs import asdict, frozen
 
 from penstock.callers import Caller
 from penstock.records import HistoryRecord, Page
-from penstock.registry import CheckReport, Counts, HistoryQuery, Registry
+from penstock.registry import CheckReport, Counts, HistoryQuery, Registry, Revived
 from penstock.workspace.verbs import Group, folder_of, verb
 
 
@@ -33,11 +33,18 @@ class Status:
 
 @frozen(kw_only=True)
 class Restored:
-    """A backup that was put in the registry's place, and where the old registry is now, None where there was none."""
+    """A backup that was put in the registry's place, and where the old registry is now, None where there was none.
+
+    `active_again` are tokens that were revoked since the backup was made and `open_again` gates that were closed, as
+    far as the old registry can be read (`compared`): they hold as they did then.
+    """
 
     registry: Path
     backup: Path
     replaced: Path | None
+    active_again: tuple[str, ...] = ()
+    open_again: tuple[str, ...] = ()
+    compared: bool = True
 
 
 class Admin(Group):
@@ -105,4 +112,14 @@ class Admin(Group):
         place = folder_of(caller, f"`{backup}`") / backup
         self._services.close()
         path = self._services.config.registry.value
-        return Restored(registry=path, backup=place, replaced=Registry.restore(path, place))
+        replaced = Registry.restore(path, place)
+        revived = Revived() if replaced is None else Registry.revived(path, replaced)
+        again = revived or Revived()
+        return Restored(
+            registry=path,
+            backup=place,
+            replaced=replaced,
+            active_again=again.tokens,
+            open_again=again.gates,
+            compared=revived is not None,
+        )

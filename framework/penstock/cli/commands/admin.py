@@ -107,4 +107,10 @@ def restore(session: Session, source: Path) -> None:
     lines = [f"restored {done.registry} from {source}"]
     if done.replaced is not None:
         lines.append(f"the old registry is {done.replaced}")
+    if done.active_again:
+        lines.append(f"active again, though revoked since: {', '.join(f'token {name}' for name in done.active_again)}")
+    if done.open_again:
+        lines.append(f"open again, though closed since: {', '.join(done.open_again)}")
+    if not done.compared:
+        lines.append("the old registry cannot be read: what it had revoked or closed since is not known")
     session.output.answer(done, lines, [str(done.registry)])
