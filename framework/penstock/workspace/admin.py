@@ -54,7 +54,7 @@ class Admin(Group):
     def status(self, caller: Caller) -> Status:
         """Where this workspace is and what is in it, as far as it is known here: no target is asked."""
         config = self._services.config
-        exists = self._services.exists
+        exists = self._services.can_be_listed
         counts = self._services.registry.counts() if exists else Counts()
         return Status(
             config=config.file,
@@ -77,7 +77,7 @@ class Admin(Group):
         runs: bool = False,
     ) -> Page[HistoryRecord]:
         """A page of what happened, newest first; rows of runs only with `runs`, or when the subject is one."""
-        if not self._services.exists:
+        if not self._services.can_be_listed:
             return Page(items=())
         query = HistoryQuery(since=since, by=by, subject=subject, limit=limit, before=before, runs=runs)
         return self._services.registry.history(query)

@@ -136,7 +136,7 @@ class Runs(Outputs):
 
         `pipeline` is a name, `published` the id of a published pipeline.
         """
-        if not self._services.exists:
+        if not self._services.can_be_listed:
             return Page(items=())
         query = RunQuery(
             endpoint=endpoint,
