@@ -1,4 +1,4 @@
-"""A registry that is missing, and what commands say and do then."""
+"""What commands say of a registry that is missing, and of what is only known from it."""
 
 from __future__ import annotations
 
@@ -24,3 +24,10 @@ def test_a_lost_registry_is_no_empty_workspace(project, cli):
     answer = cli("publish", "greet.yaml", "--endpoint", "greet").ok()
     assert answer.err.startswith("warning: ") and f"{registry} is missing" in answer.err and "version 0" in answer.err
     assert cli("publish", "greet.yaml", "--endpoint", "greet").ok().err == ""
+
+
+def test_status_counts_runs_as_they_were_last_seen(project, cli):
+    assert "last seen" not in cli("status").ok().out
+    cli("submit", "greet.yaml", "--wait").ok()
+    assert "1 succeeded (as last seen)" in cli("status").ok().out
+    assert cli("status", "--json").ok().json["runs"]["succeeded"] == 1

@@ -20,7 +20,10 @@ from penstock.records import HistoryRecord, Page
 
 @click.command(cls=Command)
 def status(session: Session) -> None:
-    """Show where this workspace is and what is in it."""
+    """Show where this workspace is and what is in it.
+
+    No target is asked: runs are counted as they were last seen, which `run list` renews.
+    """
     with session.workspace() as workspace:
         now = workspace.admin.status()
     runs = ", ".join(f"{count} {state}" for state, count in now.runs.items() if count)
@@ -41,7 +44,7 @@ def status(session: Session) -> None:
             ("target", now.target),
             ("endpoints", now.endpoints),
             ("published", now.published),
-            ("runs", runs or "none"),
+            ("runs", f"{runs} (as last seen)" if runs else "none"),
             ("waiting", ", ".join(waiting)),
         ]
     )
