@@ -206,6 +206,15 @@ class RunRecord:
         """Whether the state is final."""
         return self.state in ENDED
 
+    @property
+    def failure(self) -> str:
+        """Why it failed, in words: its error names one step, and how many more have failed is said after it."""
+        if self.error is None:
+            return ""
+        more = sum(step.state == "failed" for step in self.steps) - 1
+        steps = "step has" if more == 1 else "steps have"
+        return self.error.message + (f" ({more} more {steps} failed)" if more > 0 else "")
+
 
 @frozen(kw_only=True)
 class HistoryRecord:

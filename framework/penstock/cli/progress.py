@@ -176,7 +176,7 @@ def _state(step: StepRecord) -> str:
 def _ending(run: RunRecord) -> str:
     if run.state == "canceled":
         return f"run {run.id} was canceled"
-    return f"run {run.id} failed" + (f": {run.error.message}" if run.error is not None else "")
+    return f"run {run.id} failed" + (f": {run.failure}" if run.failure else "")
 
 
 def _show_tail(output: Output, workspace: Workspace, run: RunRecord) -> None:
