@@ -16,6 +16,8 @@ from penstock_local import environments, ownership, places, request
 from penstock_local.layout import Layout, unusable
 
 VERSION = 2
+_PATIENCE = 10.0
+"""Seconds to wait for others that write."""
 _WRITE_LOCK = 120
 """The byte of the file `-shm` that whoever writes has locked: `WAL_WRITE_LOCK` in SQLite's file format."""
 _BESIDE = ("-wal", "-shm", "-journal")
@@ -62,8 +64,10 @@ CREATE TABLE steps (
 """
 
 
-def connect(layout: Layout, patience: float = 10.0) -> sqlite3.Connection:
+def connect(layout: Layout, patience: float = _PATIENCE, *, alone: bool = False) -> sqlite3.Connection:
     """Open the queue, making it when it is not there, and wait up to `patience` seconds for others that write.
+
+    With `alone` nobody else has it open meanwhile, and nothing is laid beside its log: for a moment, on a full disk.
 
     Another user's is only read. Raises sqlite3.Error or OSError, and ConfigInvalid `not_trusted` when it or what lies
     beside it is somebody else's; see `opened`.
@@ -79,6 +83,8 @@ def connect(layout: Layout, patience: float = 10.0) -> sqlite3.Connection:
     database = sqlite3.connect(layout.queue, isolation_level=None, timeout=patience)
     try:
         database.row_factory = sqlite3.Row
+        if alone:
+            database.execute("PRAGMA locking_mode = EXCLUSIVE")  # before anything is read: see SQLite's page on its log
         found = database.execute("PRAGMA user_version").fetchone()[0]
         _refuse_planted(layout)  # what it has opened by now is what was looked at
         if found == 0:
@@ -157,12 +163,37 @@ def writer(queue: Path) -> str:
 def opened(layout: Layout) -> Iterator[sqlite3.Connection]:
     """The queue for a moment. Whatever SQLite or the machine says against it is a TargetUnavailable."""
     try:
-        with contextlib.closing(connect(layout)) as database:
+        with _for_now(layout) as database:
             yield database
     except sqlite3.Error as error:
         raise _unavailable(layout.queue, error) from None
     except OSError as error:
         raise unusable(layout.queue, error) from None
+
+
+@contextlib.contextmanager
+def _for_now(layout: Layout) -> Iterator[sqlite3.Connection]:
+    """The queue for a moment; on a full disk, without room for the index that those who share a log keep beside it,
+    alone with it. Who wants to be alone takes turns by a lock on the root, for two who want it at once get it never.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            database = connect(layout)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode not in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE):
+                raise
+            turn = os.open(layout.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            stack.callback(os.close, turn)
+            if not locks.take(turn, exclusive=True, seconds=_PATIENCE):
+                raise
+            try:
+                database = connect(layout, 1.0, alone=True)
+            except sqlite3.OperationalError as busy:
+                if busy.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                    raise
+                database = connect(layout)  # others have it open, and with that an index which can be shared
+        stack.enter_context(contextlib.closing(database))
+        yield database
 
 
 @contextlib.contextmanager

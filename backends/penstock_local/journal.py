@@ -65,6 +65,8 @@ class Entries:
     keeper: int
     alone: bool
     traces: Mapping[str, Trace]
+    namespace: str = "-"
+    """The PID namespace of all pids; `-` where that is not known."""
 
 
 def create(path: Path) -> int:
@@ -96,7 +98,7 @@ def read(path: Path) -> Entries:
         try:
             kind, token, first, second = (word.decode() for word in words)
             if kind == KEEPER:
-                found.keeper = int(first)
+                found.keeper, found.namespace = int(first), token
                 _refuse_newer(path, int(second))
             elif kind == ALONE:
                 found.alone = True

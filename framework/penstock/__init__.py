@@ -6,8 +6,10 @@ Names are imported on first use, so that `import penstock` costs nothing that is
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = (
+    False  # as `typing` has it, whose import takes longer than all the rest of a start until it hears Ctrl-C
+)
 if TYPE_CHECKING:
     from penstock.codec import load_pipeline, to_yaml
     from penstock.contract.hooks import hookimpl
@@ -43,7 +45,7 @@ _HOMES = {
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name not in _HOME:
         raise AttributeError(f"module `penstock` has no attribute `{name}`")
     return getattr(importlib.import_module(_HOME[name]), name)

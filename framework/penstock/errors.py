@@ -231,11 +231,24 @@ class RegistryError(PenstockError):
     told of something else that came of it.
     """
 
+    _PASSING = frozenset({"registry_busy", "registry_disk_full", "registry_undecided"})
+
     def __init__(
         self, message: str, *, code: str | None = None, details: Iterable[Problem] = (), undone: str = ""
     ) -> None:
         super().__init__(f"{message}; {undone}" if undone else message, code=code, details=details)
         self.cause = message
+        self.undone = undone
+
+    @property
+    def is_passing(self) -> bool:
+        """Whether it is trouble of the disk or of others, which is over at some time: who waits goes on waiting."""
+        return self.code in self._PASSING
+
+
+def cause_of(error: PenstockError) -> str:
+    """What is told of an error by whoever did something before it: what it says of its own call is not true of that."""
+    return error.cause if isinstance(error, RegistryError) else str(error)
 
 
 class WaitTimeout(PenstockError):

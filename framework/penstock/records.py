@@ -165,7 +165,7 @@ class RunRecord:
     `resolved_from` is `default`, `pinned`, `published` or `file`. `endpoint` is the endpoint's name when the
     run was accepted. `published` is None for a trial run of a file. `external` is what the backend calls it, `details`
     what the backend says of the submission. `waiting` is None once the target has the run. `stale` says why the record
-    is older than what its target would say now; it is None where the target was not asked.
+    is older than what its target would say now, or was not written down; it is None where the target was not asked.
     """
 
     id: str
@@ -212,6 +212,15 @@ class RunRecord:
     def finished(self) -> bool:
         """Whether the state is final."""
         return self.state in ENDED
+
+    @property
+    def failure(self) -> str:
+        """Why it failed, in words: its error names one step, and how many more have failed is said after it."""
+        if self.error is None:
+            return ""
+        more = sum(step.state == "failed" for step in self.steps) - 1
+        steps = "step has" if more == 1 else "steps have"
+        return self.error.message + (f" ({more} more {steps} failed)" if more > 0 else "")
 
 
 @frozen(kw_only=True)

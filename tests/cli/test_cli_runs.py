@@ -13,6 +13,8 @@ import time
 
 import pytest
 
+from penstock.errors import RunFailed
+
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 RUN_KEYS = {
@@ -315,3 +317,14 @@ def test_the_run_outlives_the_command_that_submitted_it(steps, start, cli):
     out, err = process.communicate(timeout=20)
     assert process.returncode == 0, err
     assert cli("run", "wait", out.decode().strip(), "--json").ok().json["state"] == "succeeded"
+
+
+def test_a_run_whose_steps_failed_says_how_many(project, cli, workspace):
+    steps = "".join(f"  s{n}: {{command: [sh, -c, 'exit {n}']}}\n" for n in (1, 2, 3))
+    (project / "fails.yaml").write_text(f"apiVersion: penstock/v1\nkind: Pipeline\nname: fails\nsteps:\n{steps}")
+    err = cli("submit", "fails.yaml", "--wait").refused(1).err
+    assert re.search(r"error: run \S+ failed: .*exited with code \d \(2 more steps have failed\)", err)
+    run = cli("run", "list", "-q").ok().out.strip()
+    assert "(2 more steps have failed)" in cli("run", "show", run).ok().out
+    with pytest.raises(RunFailed, match=r"\(2 more steps have failed\)"):
+        workspace.run(run).wait()

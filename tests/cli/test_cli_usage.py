@@ -158,6 +158,7 @@ def test_a_duration_has_a_unit_in_every_option(cli):
         required = [word for other in command.params if other.required for word in said_of(other)]
         for text in ("10", "1.5", "-1s", "10 m", ""):
             assert "is not a duration" in cli(*path, *required, option.opts[0], text).refused(2).err
+        assert "write `30s`, `30m` or `30d`" in cli(*path, *required, option.opts[0], "30").refused(2).err
 
 
 def said_of(one):

@@ -258,24 +258,58 @@ def test_the_registry_is_checked_and_copied(two, cli, project):
     cli("registry", "backup", "copy.db").refused(8)
 
 
+def test_a_damaged_registry_is_not_saved(two, cli, project):
+    cli("registry", "backup", "good.db").ok()
+    file = project / ".penstock" / "registry.db"
+    content = file.read_bytes()
+    half = len(content) // 2 // 4096 * 4096
+    file.write_bytes(content[:half] + b"\x5a" * (len(content) - half))
+    cli("registry", "check").refused(12)
+    answer = cli("registry", "backup", "nightly.db").refused(12)
+    assert answer.out == "" and len(answer.err.splitlines()) == 1 and "registry.db: " in answer.err
+    assert cli("registry", "backup", "nightly.db", "--json").refused(12).json["error"]["code"] == "registry_corrupt"
+    assert not (project / "nightly.db").exists()
+    cli("registry", "restore", "good.db").ok()
+    cli("registry", "backup", "nightly.db").ok()
+
+
 def test_a_backup_is_put_back(two, cli, project):
     cli("registry", "backup", "copy.db").ok()
     cli("endpoint", "disable", "greet").ok()
     # Beside the registry it is for looking.
     assert "registry restore" in cli("--registry", "copy.db", "endpoint", "disable", "greet").refused(12).err
     said = cli("registry", "restore", "copy.db").ok().out
-    kept = re.fullmatch(r"restored \S+registry\.db from copy\.db\nthe old registry is (\S+)\n", said)[1]
+    kept = re.match(r"restored \S+registry\.db from copy\.db\nthe old registry is (\S+)\n", said)[1]
+    assert "open again, though closed since: endpoint greet\n" in said
     assert cli("endpoint", "show", "greet", "--json").ok().json["gate"] is None
     assert cli("registry", "restore", kept, "-q").ok().out == f"{project / '.penstock/registry.db'}\n"
     assert cli("endpoint", "show", "greet", "--json").ok().json["gate"] is not None
     answer = cli("registry", "restore", "copy.db", "--json").ok().json
-    assert set(answer) == {"registry", "backup", "replaced"}
+    assert set(answer) == {"registry", "backup", "replaced", "active_again", "open_again", "compared"}
+    assert (answer["active_again"], answer["open_again"]) == ([], ["endpoint greet"])
     assert Path(answer["replaced"]).is_file()
     with Workspace.open(project) as workspace:
         workspace.admin.status()
         assert "open" in cli("registry", "restore", "copy.db").refused(12).err
         assert workspace.admin.restore(Path(project / "copy.db")).replaced is not None
         assert workspace.endpoint("greet").default == "0"
+
+
+def test_a_restore_says_what_holds_again(two, cli, project, answered):
+    for name in ("tr", "kept", "old"):
+        cli("token", "create", name, "--scope", "read").ok()
+    cli("token", "revoke", "old").ok()
+    cli("registry", "backup", "copy.db").ok()
+    cli("token", "revoke", "tr").ok()
+    cli("endpoint", "disable", "greet@0").ok()
+    answer = cli("registry", "restore", "copy.db", "--json").ok().json
+    answered("registry restore", answer)
+    assert (answer["active_again"], answer["open_again"], answer["compared"]) == (["tr"], ["version greet@0"], True)
+    cli("token", "revoke", "tr").ok()
+    assert "active again, though revoked since: token tr\n" in cli("registry", "restore", "copy.db").ok().out
+    assert "again" not in cli("registry", "restore", "copy.db").ok().out
+    (project / ".penstock" / "registry.db").write_bytes(b"no database at all, " * 500)
+    assert "what it had revoked or closed since is not known" in cli("registry", "restore", "copy.db").ok().out
 
 
 def test_a_damaged_registry_is_said_in_one_line(two, cli, project):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from contextlib import closing
 
 import pytest
 
+from penstock.errors import RegistryError
 from penstock.registry import HistoryQuery, Registry, RunQuery
 
 PLACES = [
@@ -47,3 +49,33 @@ def test_a_damaged_row_hides_no_other(path, kit, table, column, harm):
         assert len(registry.history(HistoryQuery(runs=True)).items) == count
         lines = [line for line in registry.check().lines if f"a row of {table} whose {column}" in line]
         assert bool(lines) is (is_time or harm in ("bytes", "text")), registry.check()
+
+
+@pytest.mark.parametrize("harm", ["pages", "a law", "cut"])
+def test_there_is_no_backup_that_could_not_be_restored(path, kit, tmp_path, harm):
+    """A job that saves each night and throws older ones away would be left with none."""
+    good, bad = tmp_path / "good.db", tmp_path / "bad.db"
+    with Registry.open(path) as registry:
+        for number in range(40):
+            kit.publish(registry, f"d{number}", endpoint="digits")
+        registry.backup(good)
+    if harm == "a law":
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute("UPDATE endpoints SET next_version = 99")
+    with Registry.open(path) as registry:
+        if harm != "a law":  # while it is open: what is opened is looked at
+            with path.open("r+b") as file:
+                file.seek(4096)
+                if harm == "cut":
+                    file.truncate()
+                else:
+                    file.write(b"\x5a" * (os.stat(path).st_size - 8192))
+        assert not registry.check().ok
+        with pytest.raises(RegistryError, match=r"no backup of it: .*; keep the earlier ones") as refused:
+            registry.backup(bad)
+    assert refused.value.code == "registry_corrupt"
+    assert "\n" not in str(refused.value) and str(path) in str(refused.value)
+    assert [file.name for file in tmp_path.glob("*bad.db*")] == [], "nor a draft of it"
+    Registry.restore(path, good)
+    with Registry.open(path) as registry:
+        registry.backup(bad)

@@ -15,7 +15,7 @@ import pytest
 from penstock.contract.run import Failure, RunReport, StepReport
 from penstock.errors import Conflict, PenstockError, RegistryError
 from penstock.registry import Registry, schema
-from penstock.registry.file import refuse_network
+from penstock.registry.network import refuse_network
 
 
 def mode(path):
@@ -382,7 +382,7 @@ def test_network_file_systems_are_refused(path, kind):
 def test_opening_asks_the_machine_about_its_mounts(path, monkeypatch, tmp_path):
     table = tmp_path / "mountinfo"
     table.write_text("22 1 254:0 / / rw,relatime shared:1 - nfs server:/ rw\n")
-    monkeypatch.setattr("penstock.registry.file._MOUNTS", table)
+    monkeypatch.setattr("penstock.registry.network._MOUNTS", table)
     assert refusal(path).code == "registry_network_fs"
-    monkeypatch.setattr("penstock.registry.file._MOUNTS", tmp_path / "none")
+    monkeypatch.setattr("penstock.registry.network._MOUNTS", tmp_path / "none")
     Registry.open(path).close()

@@ -7,13 +7,16 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
+import threading
+import time
+from contextlib import ExitStack, closing
 
 import pytest
 from tests.faulty_disk import fill, small_disk
 
 from penstock.errors import RegistryError
 from penstock.registry import Registry
+from penstock.registry.group_commit import WouldBlock
 from penstock.registry.troubles import BUSY_SECONDS, busy
 
 # A run is accepted on a disk that takes everything and cannot be synced, and then the process is gone.
@@ -102,3 +105,94 @@ def test_who_waits_in_vain_for_a_stopped_process_learns_which(path, kit):
     assert f"process {other.pid} (" in str(told)
     assert f"which is stopped (`kill -CONT {other.pid}` lets it go on) has kept" in str(told)
     assert f"for {BUSY_SECONDS:g} seconds; nothing was changed" in str(told)
+
+
+# A reader that looks at the registry again and again, and says how many versions it saw.
+LOOKING = """\
+import sys, time
+from pathlib import Path
+from penstock.registry import Registry
+
+for _ in range(int(sys.argv[2])):
+    with Registry.open(Path(sys.argv[1]), create=False) as registry:
+        print(len(registry.endpoints.get("digits").versions), registry.counts().endpoints, flush=True)
+    time.sleep(0.02)
+"""
+
+
+@pytest.mark.parametrize("left", ["nothing", "a log"])
+def test_what_only_reads_reads_on_a_full_disk(tmp_path, kit, left):
+    with small_disk(tmp_path / "disk", "8m") as disk:
+        path = disk / "r.db"
+        with Registry.open(path) as registry:
+            for digest in "abc":
+                kit.publish(registry, digest, endpoint="digits")
+            files = {more: path.with_name(f"r.db{more}").read_bytes() for more in ("", "-wal")}
+        if left == "a log":  # as `kill -9` leaves it
+            for more, content in files.items():
+                path.with_name(f"r.db{more}").write_bytes(content)
+        fill(disk, leave=0)
+        with Registry.open(path) as registry:
+            assert [version.label for version in registry.endpoints.get("digits").versions] == ["1", "2", "3"]
+            assert registry.check().ok
+            registry.backup(tmp_path / "saved.db")
+            if left == "a log":  # which was taken in meanwhile, so that there is room again
+                return
+            assert kit.code(kit.submit, registry) == "registry_disk_full"
+            assert kit.code(registry.check_writable) == "registry_disk_full"
+            with registry.group_commit() as together, together.joined(), pytest.raises(WouldBlock):
+                kit.publish(registry, "d", endpoint="digits")
+            # Between two looks others get in, and whoever looks within a look is told and does not wait for itself.
+            with Registry.open(path) as other:
+                assert kit.runs(other).items == ()
+            with registry._database.read():
+                assert kit.code(registry.counts) == "registry_disk_full"
+            assert len(kit.runs(registry).items) == 0
+            (disk / "ballast").unlink()
+            run = kit.submit(registry)
+            fill(disk, leave=0)
+            assert kit.runs(registry).items[0].id == run.id
+        (disk / "ballast").unlink()
+        with Registry.open(path) as registry:
+            assert registry.check().ok and kit.runs(registry).items[0].id == run.id
+
+
+def test_readers_of_a_full_disk_let_each_other_and_writers_in(tmp_path, kit):
+    """Each is alone for a moment; killed at any time they leave it whole, and who writes finds room when there is."""
+    looks, errors = [], []
+
+    def look():
+        try:
+            for _ in range(10):
+                looks.append(registry.counts().endpoints)
+                time.sleep(0.02)
+        except RegistryError as error:
+            errors.append(error)
+
+    with ExitStack() as stack:
+        disk = stack.enter_context(small_disk(tmp_path / "disk", "8m"))
+        path = disk / "r.db"
+        with Registry.open(path) as registry:
+            kit.publish(registry, "a", endpoint="digits")
+        fill(disk, leave=0)
+        readers = []
+        for count in (100_000, 20, 20):
+            command = [sys.executable, "-c", LOOKING, path, str(count)]
+            readers.append(stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, text=True)))
+            stack.callback(readers[-1].kill)
+            assert readers[-1].stdout.readline() == "1 1\n"
+        with Registry.open(path) as registry:
+            threads = [threading.Thread(target=look) for _ in range(3)]
+            for thread in threads:
+                thread.start()
+            readers[0].kill()
+            (disk / "ballast").unlink()
+            kit.publish(registry, "b", endpoint="digits")
+            for thread in threads:
+                thread.join()
+            assert (looks, errors) == ([1] * 30, [])
+            for reader in readers[1:]:
+                said = reader.communicate()[0].splitlines()
+                assert reader.returncode == 0 and len(said) == 19 and set(said) <= {"1 1", "2 1"}
+            assert registry.check().ok
+            assert len(registry.endpoints.get("digits").versions) == 2

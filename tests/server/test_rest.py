@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import quote
 
 import pytest
 
+from penstock.contract.http import HttpRequest
+from penstock.errors import RegistryError
+from penstock.server.rest import runs
 from penstock.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]
@@ -164,6 +169,32 @@ def test_a_run_is_canceled_and_a_long_poll_sees_its_end(admin, made) -> None:
     seen = admin("GET", f"/v1/runs/{run}?wait=30").json
     assert (seen["state"], seen["cancel_reason"]) == ("canceled", "no need")
     assert admin("POST", f"/v1/runs/{run}/rerun").json["rerun_of"] == run
+
+
+def test_a_disk_that_is_full_for_a_while_ends_no_long_poll(made, admin, folder) -> None:
+    run = admin("POST", f"/v1/endpoints/{made}/runs").json["id"]
+    with Workspace.open(folder, env={}) as workspace:
+        known = workspace._services.registry.runs.get(run)
+    full = RegistryError("the disk is full", code="registry_disk_full", undone="nothing was changed")
+    looks: list[object] = []
+
+    def look(ref: str):
+        looks.append(known if not looks else full)
+        if looks[-1] is full:
+            raise full
+        return known
+
+    async def in_thread(work):
+        return work()
+
+    request = HttpRequest(
+        method="GET", path={"id": run}, query={"wait": ("1",)}, headers={}, body=b"", base_url="",
+        workspace=SimpleNamespace(runs=SimpleNamespace(get=look)), in_thread=in_thread,
+    )  # fmt: skip
+    seen = json.loads(asyncio.run(runs.get(request, {})).body)
+    assert (seen["state"], seen["stale"]) == ("queued", "the disk is full") and full in looks
+    with pytest.raises(RegistryError):  # of which nothing is known there is nothing to say
+        asyncio.run(runs.get(request, {}))
 
 
 def test_what_the_server_keeps_to_itself(admin, folder) -> None:

@@ -13,7 +13,7 @@ from penstock.cli.bundled import bundled_lines
 from penstock.cli.output import Output, is_terminal
 from penstock.cli.tables import STYLES, Table
 from penstock.cli.times import moment_text, span_text
-from penstock.errors import RunFailed, TargetUnsupported
+from penstock.errors import PenstockError, RegistryError, RunFailed, TargetUnsupported, cause_of
 from penstock.records import RunRecord, StepRecord, Waiting
 from penstock.text import printable
 
@@ -38,7 +38,17 @@ def answer_submitted(output: Output, workspace: Workspace, submitted: Submitted,
         told = bundled_lines(submitted.bundled)
         output.answer(run, [f"{what(run)} on {run.target}", *told, f"run {run.id}{again}"], [run.id])
     if wait:
-        wait_for_end(output, workspace, run.id)
+        try:
+            wait_for_end(output, workspace, run.id)
+        except RegistryError as error:
+            if not error.undone:
+                raise
+            # Who is told that nothing was changed submits it again.
+            raise RegistryError(
+                f"run {run.id} is accepted and goes on, and cannot be followed: {error.cause}; to wait for it: "
+                f"penstock run wait {run.id}",
+                code=error.code,
+            ) from error
 
 
 def waiting_text(waiting: Waiting) -> str:
@@ -159,7 +169,7 @@ def _state(step: StepRecord) -> str:
 def _ending(run: RunRecord) -> str:
     if run.state == "canceled":
         return f"run {run.id} was canceled"
-    return f"run {run.id} failed" + (f": {run.error.message}" if run.error is not None else "")
+    return f"run {run.id} failed" + (f": {run.failure}" if run.failure else "")
 
 
 def _show_tail(output: Output, workspace: Workspace, run: RunRecord) -> None:
@@ -172,6 +182,9 @@ def _show_tail(output: Output, workspace: Workspace, run: RunRecord) -> None:
         for part in workspace.runs.logs(run.id, step=name):
             tail = (tail + part.data)[-_TAIL_BYTES:]
     except TargetUnsupported:
+        return
+    except PenstockError as error:  # how the run ended is known all the same
+        output.note(f"the log of {name} cannot be read: {cause_of(error)}")
         return
     lines = tail.decode(errors="replace").splitlines()[-_TAIL_LINES:]
     if lines:

@@ -22,6 +22,7 @@ from penstock.errors import (
     TargetUnavailable,
     TargetUnsupported,
     UsageError,
+    cause_of,
     one_line,
 )
 from penstock.records import Placement, RunRecord
@@ -47,8 +48,16 @@ class Followed:
         """Whether no later look will say more, unless somebody changes something."""
         error = self.trouble
         if isinstance(error, RegistryError):
-            return error.code != "registry_busy"
+            return not error.is_passing
         return isinstance(error, ConfigInvalid | Conflict | BackendBroken | TargetUnsupported)
+
+
+class _Unwritten(RegistryError):
+    """What a target says could not be written down. `run` is the run as it is all the same."""
+
+    def __init__(self, error: RegistryError, run: RunRecord) -> None:
+        super().__init__(f"not written down yet: {error.cause}", code=error.code, undone=error.undone)
+        self.run = run
 
 
 def _left_alone(breaker: Breaker) -> TargetUnavailable:
@@ -105,8 +114,9 @@ class Follower:
         now = self.placing.placed(self._registry.runs.get(run.id))
         if trouble is None or now.finished:
             return Followed(run=now)
-        why = trouble.cause if isinstance(trouble, RegistryError) else str(trouble)
-        return Followed(run=evolve(now, stale=why), trouble=trouble)
+        if isinstance(trouble, _Unwritten):
+            now = trouble.run
+        return Followed(run=evolve(now, stale=cause_of(trouble)), trouble=trouble)
 
     def _look_at(self, places: Mapping[Placement, Sequence[RunRef]], answers: dict[str, PenstockError | None]) -> None:
         """Look at the runs of one target, noting what stands in the way of each, or None, once its word is there."""
@@ -183,7 +193,13 @@ class Follower:
         outputs = target.get_outputs(ref).outputs if succeeded else None
         read = read_report(self.placing.pipeline(run.digest), report, outputs)
         if self._registry.runs.is_news(ref.id, read.report, read.outputs, read.step_outputs):
-            after, changed = self._registry.runs.report(ref.id, read.report, read.outputs, read.step_outputs)
+            news = ref.id, read.report, read.outputs, read.step_outputs
+            try:
+                after, changed = self._registry.runs.report(*news)
+            except RegistryError as error:
+                if error.is_passing:
+                    raise _Unwritten(error, self._registry.runs.preview(*news)) from error
+                raise
             if changed and after.state != run.state:
                 self._outbox.tell_run(after)
         if read.wrong is not None:

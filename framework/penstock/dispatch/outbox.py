@@ -18,7 +18,7 @@ from penstock.contract.run import Failure, RunRequest
 from penstock.contract.target import NativeTrigger
 from penstock.dispatch.backoff import RETRY_MISCONFIGURED, Patience, pause_after
 from penstock.dispatch.retire import retire
-from penstock.errors import PenstockError, RegistryError, TargetRefused, TargetUnavailable
+from penstock.errors import PenstockError, RegistryError, TargetRefused, TargetUnavailable, cause_of
 from penstock.records import RunRecord
 from penstock.registry import AT_ONCE, Owed, Registry, copied, sensitive
 from penstock.targets.opened import OpenTargets
@@ -30,11 +30,6 @@ PATIENCE = 10.0
 
 BUDGET = 1.0
 """How long, in seconds, a command that writes gives to what else is due."""
-
-
-def _cause(error: PenstockError) -> str:
-    """What stands in the way of something that is owed: it was decided, whatever else was not changed."""
-    return error.cause if isinstance(error, RegistryError) else str(error)
 
 
 class Outbox:
@@ -106,7 +101,7 @@ class Outbox:
             with self.claimed(run_id):  # also when nobody waits for it any more
                 for _ in self.patience.in_time(count()):
                     error = self.try_now(owed)
-                    waits[:] = [None if error is None else _cause(error)]
+                    waits[:] = [None if error is None else cause_of(error)]
                     if not isinstance(error, TargetUnavailable):
                         return
                     pause = pause_after(self._registry.outbox.failures(target), error.retry_after)

@@ -5,14 +5,19 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-from penstock import drafts, trust
+from penstock import drafts, locks, trust
 from penstock.errors import Conflict, RegistryError
+from penstock.registry import maintenance
 from penstock.registry.database import BACKUP_ID, is_backup
-from penstock.registry.troubles import BUSY_SECONDS, translated
+from penstock.registry.troubles import BUSY_SECONDS, Alone, busy, translated
+
+_TOLD = 3
+"""How much of what is wrong the line of an error holds."""
 
 
 def copy(connection: sqlite3.Connection, destination: Path) -> None:
@@ -21,12 +26,44 @@ def copy(connection: sqlite3.Connection, destination: Path) -> None:
     It is marked as a backup, and has no log as long as it is marked. Others may write meanwhile. Raises Conflict when
     the destination exists, RegistryError when it cannot be written.
     """
+    _copy(connection, destination, lambda _: None)
+
+
+def copy_whole(path: Path, connection: sqlite3.Connection, destination: Path) -> None:
+    """The same of a registry of this version, its file `path`, whose copy is checked as `restore` does before it gets
+    its name. Raises RegistryError `registry_corrupt` when it could not be restored.
+    """
+
+    def check(target: sqlite3.Connection) -> None:
+        report = maintenance.check(target)
+        if not report.ok:
+            raise _damaged(path, report.lines)
+
+    try:
+        _copy(connection, destination, check)
+    except RegistryError as error:
+        if error.code == "registry_corrupt" and error.__cause__ is not None:  # so much that it cannot be copied
+            raise _damaged(path, (str(error.__cause__),)) from error
+        raise
+
+
+def _damaged(path: Path, lines: tuple[str, ...]) -> RegistryError:
+    more = f"; and {len(lines) - _TOLD} more" if len(lines) > _TOLD else ""
+    return RegistryError(
+        f"{path}: the registry is damaged, so there is no backup of it: {'; '.join(lines[:_TOLD])}{more}; keep the "
+        "earlier ones, `penstock registry restore FILE` puts one in its place",
+        code="registry_corrupt",
+    )
+
+
+def _copy(connection: sqlite3.Connection, destination: Path, check: Callable[[sqlite3.Connection], None]) -> None:
     destination = destination.absolute()
     try:
         with new_file(destination) as target:
             connection.backup(target)
             target.execute("PRAGMA journal_mode = DELETE")
             target.execute(f"PRAGMA application_id = {BACKUP_ID}")
+            check(target)
     except FileExistsError:
         raise Conflict(f"{destination} exists already; a backup overwrites nothing", code="file_exists") from None
 
@@ -57,7 +94,7 @@ def draft_names(path: Path) -> tuple[str, str]:
     return f".{path.name}.", ".new"
 
 
-def connect(path: Path, mode: str) -> sqlite3.Connection:
+def connect(path: Path, mode: str, kind: type[sqlite3.Connection] = sqlite3.Connection) -> sqlite3.Connection:
     """A connection in one of SQLite's modes. Raises RegistryError."""
     with translated(path):
         connection = sqlite3.connect(
@@ -66,6 +103,7 @@ def connect(path: Path, mode: str) -> sqlite3.Connection:
             timeout=BUSY_SECONDS,
             isolation_level=None,
             check_same_thread=False,
+            factory=kind,
         )
     connection.row_factory = sqlite3.Row
     return connection
@@ -74,6 +112,46 @@ def connect(path: Path, mode: str) -> sqlite3.Connection:
 def connect_read_only(path: Path) -> sqlite3.Connection:
     """Read a file that cannot be written: with its log when there is one, else as a file that stays as it is."""
     return connect(path, "ro" if has_log(path) or has_log(path, "-journal") else "ro&immutable=1")
+
+
+def connect_alone(path: Path, why: RegistryError) -> Alone:
+    """Read a file on a disk that is full, see `Alone`, waiting a moment for who has it open. See `alone_in_turn`."""
+    connection = connect(path, "rw", Alone)
+    assert isinstance(connection, Alone)
+    connection.why = why
+    connection.execute("PRAGMA busy_timeout = 250")
+    connection.execute("PRAGMA locking_mode = EXCLUSIVE")  # before it reads anything: see SQLite's page on its log
+    return connection
+
+
+def alone_in_turn(
+    path: Path, opened: Callable[[RegistryError | None], sqlite3.Connection], full: RegistryError
+) -> sqlite3.Connection:
+    """What `opened` opens alone, because the disk is `full`, or with others who came to share an index meanwhile.
+
+    Those who want to be alone take turns: each of them keeps a lock that the others have to wait for, while it waits.
+    Raises RegistryError.
+    """
+    turn = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        deadline = time.monotonic() + BUSY_SECONDS
+        if not locks.take(turn, exclusive=True, seconds=BUSY_SECONDS):
+            raise busy(path)
+        while True:
+            try:
+                connection = opened(full)
+            except RegistryError as error:
+                if error.code != "registry_busy" or time.monotonic() > deadline:
+                    raise
+            else:
+                assert isinstance(connection, Alone)
+                connection.turn, turn = turn, -1
+                return connection
+            with suppress(RegistryError):
+                return opened(None)
+    finally:
+        if turn >= 0:
+            os.close(turn)
 
 
 def connect_as_guest(path: Path) -> sqlite3.Connection:

@@ -13,10 +13,9 @@ from typing import TypeVar
 
 from attrs import frozen
 
-from penstock import trust
 from penstock.errors import RegistryError
 from penstock.registry import schema
-from penstock.registry.troubles import explain, translated, undecided
+from penstock.registry.troubles import Alone, explain, translated, undecided, unwritable
 
 LONGEST = 3_600_000_000
 """How long, in microseconds, anything is put off at the most. What is due later than that was noted by a clock that
@@ -121,13 +120,14 @@ class Database:
         """Raise RegistryError `registry_linked` when the file may be open by another name."""
         self._clock = clock
         self._file = identity(path)
-        self._free = [connect()]
-        self.is_backup = is_backup(self._free[0])
-        """Whether the file bears the mark of a backup, in which nothing was decided yet."""
+        self._free: list[sqlite3.Connection] = []
         self._nonblocking: list[sqlite3.Connection] = []
+        self._alone: dict[int, Alone] = {}  # by the thread that has it
         self._closed = False
         self._lock = threading.Lock()
         self._pid = os.getpid()
+        with self.connection() as first:
+            self.is_backup = is_backup(first)  # in which nothing was decided yet
 
     @contextmanager
     def read(self) -> Iterator[Transaction]:
@@ -146,6 +146,8 @@ class Database:
     def begin(self, begin: str) -> Iterator[sqlite3.Connection]:
         """A connection in a transaction, which is committed in the end, or rolled back."""
         with self.connection() as connection:
+            if isinstance(connection, Alone) and begin != "BEGIN":
+                raise connection.why
             connection.execute(begin)
             try:
                 yield connection
@@ -192,12 +194,17 @@ class Database:
         self._refuse_planted()  # a journal is taken up again with each transaction
         with translated(self.path):
             kept = self._nonblocking if nonblocking else self._free
+            thread = threading.get_ident()
             with self._lock:
                 if self._closed:
                     raise RegistryError(f"{self.path}: the registry is closed")
                 free = kept.pop() if kept else None
+            if free is None and thread in self._alone:  # it would wait for itself
+                raise self._alone[thread].why
             connection = free or self._connect()
             try:
+                if isinstance(connection, Alone):
+                    self._alone[thread] = connection
                 if free is None:
                     self.check_in_place()
                     if nonblocking:
@@ -205,8 +212,9 @@ class Database:
                 yield connection
             finally:
                 with self._lock:
-                    if self._closed:
+                    if self._closed or isinstance(connection, Alone):
                         connection.close()
+                        self._alone.pop(thread, None)
                     else:
                         kept.append(connection)
 
@@ -246,21 +254,6 @@ class Database:
                 for kept in (self._free, self._nonblocking):
                     while kept:
                         kept.pop().close()
-
-
-def unwritable(path: Path, owner: int | None) -> RegistryError:
-    """The RegistryError for whoever would write a registry that only its `owner` writes; None where modes forbid it."""
-    if owner is None:
-        return RegistryError(
-            f"{path}: the registry is read-only for this user, so nothing can be changed; "
-            "check the permissions of the file and its folder",
-            code="registry_read_only",
-        )
-    return RegistryError(
-        f"{path}: the registry belongs to {trust.name_of(owner)}, who alone changes it and follows its runs; you can "
-        "read it, for anything else call penstock as that user",
-        code="registry_not_owned",
-    )
 
 
 def _taken_back(connection: sqlite3.Connection) -> bool:

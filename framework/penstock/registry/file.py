@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sqlite3
 from contextlib import closing, suppress
 from pathlib import Path
@@ -12,7 +11,9 @@ from penstock import trust
 from penstock.errors import ConfigInvalid, RegistryError
 from penstock.registry import schema
 from penstock.registry.copying import (
+    alone_in_turn,
     connect,
+    connect_alone,
     connect_as_guest,
     connect_read_only,
     copy,
@@ -23,18 +24,8 @@ from penstock.registry.copying import (
 )
 from penstock.registry.database import BACKUP_ID, Clock, Database, identity, is_backup
 from penstock.registry.linked import is_linked, linked
+from penstock.registry.network import refuse_network
 from penstock.registry.troubles import translated
-
-_MOUNTS = Path("/proc/self/mountinfo")
-
-_NETWORK = frozenset({
-    "9p", "afs", "beegfs", "ceph", "cifs", "coda", "davfs", "gfs2", "glusterfs", "gpfs", "lustre", "ncpfs",
-    "nfs", "nfs4", "ocfs2", "orangefs", "panfs", "pvfs2", "smb3", "smbfs", "weka", "wekafs",
-})  # fmt: skip
-_NETWORK_FUSE = frozenset({
-    "afs", "blobfuse", "blobfuse2", "ceph", "cephfs", "davfs", "davfs2", "dbxfs", "gcsfuse", "glusterfs",
-    "goofys", "juicefs", "mount-s3", "nfs", "rclone", "s3fs", "s3ql", "sftp", "smbnetfs", "sshfs",
-})  # fmt: skip
 
 
 def open_database(path: Path, *, create: bool, read_only: bool, clock: Clock) -> Database:
@@ -65,10 +56,21 @@ def open_database(path: Path, *, create: bool, read_only: bool, clock: Clock) ->
 
     def admitted() -> sqlite3.Connection:
         try:
+            return opened(None)
+        except RegistryError as error:
+            if not (mine and (read_only or writable) and error.code == "registry_disk_full"):
+                raise
+            return alone_in_turn(path, opened, error)
+
+    def opened(full: RegistryError | None) -> sqlite3.Connection:
+        connection: sqlite3.Connection
+        try:
             before = identity(path)
             refuse_planted()
             refuse_foreign_log(path)
-            if not mine:
+            if full is not None:
+                connection = connect_alone(path, full)
+            elif not mine:
                 connection = connect_as_guest(path)
             else:
                 connection = connect(path, "rw") if read_only or writable else connect_read_only(path)
@@ -87,6 +89,8 @@ def open_database(path: Path, *, create: bool, read_only: bool, clock: Clock) ->
                             code="registry_replaced",
                         )
                 refuse_planted()  # what it has opened by now is what was looked at
+                if full is not None and applied < schema.latest():
+                    raise full
                 if applied < schema.latest():
                     refuse_linked()
                 _admit(path, connection, applied, writable)
@@ -218,43 +222,6 @@ def _corrupt(path: Path, why: str) -> RegistryError:
         f"{path}: not a registry file: {why}; restore a backup, or move it away to start a new one",
         code="registry_corrupt",
     )
-
-
-def refuse_network(path: Path, mountinfo: str | None = None) -> None:
-    """Refuse a path on a network file system, where file locks do not hold.
-
-    `mountinfo` is the text of `/proc/self/mountinfo`, read when not given; without it nothing is known and nothing
-    refused. Raises RegistryError `registry_network_fs`.
-    """
-    if mountinfo is None:
-        try:
-            mountinfo = _MOUNTS.read_text(encoding="utf-8", errors="surrogateescape")
-        except OSError:
-            return
-    kind = _file_system(path, mountinfo)
-    name, _, rest = kind.partition(".")
-    if name in _NETWORK or (name == "fuse" and rest in _NETWORK_FUSE):
-        raise RegistryError(
-            f"{path}: the registry cannot lie on a network file system ({kind}), because its locks do not hold there; "
-            "put it on a local disk of the machine that runs penstock",
-            code="registry_network_fs",
-        )
-
-
-def _file_system(path: Path, mountinfo: str) -> str:
-    """The type of the file system that a path lies on, after a mount table; empty when none fits."""
-    real = os.path.realpath(path)
-    best, found = -1, ""
-    for line in mountinfo.splitlines():
-        left, _, right = line.partition(" - ")
-        fields, kind = left.split(" "), right.split(" ")[0]
-        if len(fields) < 6:
-            continue
-        point = re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), fields[4]).rstrip("/")
-        # Of several mounts on one point the last one is seen.
-        if (real == point or real.startswith(point + "/")) and len(point) >= best:
-            best, found = len(point), kind
-    return found
 
 
 def prepare_folder(folder: Path) -> None:

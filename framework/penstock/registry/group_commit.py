@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 from penstock.errors import RegistryError
 from penstock.registry.database import Database, Transaction
-from penstock.registry.troubles import translated
+from penstock.registry.troubles import Alone, translated
 
 if TYPE_CHECKING:
     from penstock.registry.decisions import Decisions
@@ -112,6 +112,8 @@ class GroupCommit:
             if not self._decisions.try_turn(held):
                 raise WouldBlock
             connection = held.enter_context(self._database.connection(nonblocking=True))
+            if isinstance(connection, Alone):  # nobody else would get in meanwhile
+                raise WouldBlock
             try:
                 connection.execute("BEGIN IMMEDIATE")
             except sqlite3.OperationalError:  # another process decides

@@ -256,6 +256,14 @@ class CheckReport:
 
 
 @frozen(kw_only=True)
+class Revived:
+    """Names of tokens that are active and of gates that are open again after a restore."""
+
+    tokens: tuple[str, ...] = ()
+    gates: tuple[str, ...] = ()
+
+
+@frozen(kw_only=True)
 class Counts:
     """How much there is, and how much is owed to targets; `runs` counts by state."""
 

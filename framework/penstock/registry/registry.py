@@ -28,12 +28,12 @@ from penstock.registry import (
     snapshots,
     tokens,
 )
-from penstock.registry.copying import copy
+from penstock.registry.copying import copy_whole
 from penstock.registry.database import Clock, Database, Transaction, system_clock
 from penstock.registry.decisions import Decisions
 from penstock.registry.file import open_database
 from penstock.registry.group_commit import GroupCommit
-from penstock.registry.messages import CheckReport
+from penstock.registry.messages import CheckReport, Revived
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -134,6 +134,7 @@ class Runs(_Group):
     request_cancel = writes(run_state.request_cancel)
     is_news = reads(run_state.is_news)
     report = writes(run_state.report)
+    preview = reads(run_state.preview)
     replay = reads(runs.replay)
     is_known = looks(runs.is_known)
     resolve = reads(runs.resolve)
@@ -259,15 +260,24 @@ class Registry(_Group):
 
         return restore(path, backup)
 
+    @staticmethod
+    def revived(path: Path, replaced: Path) -> Revived | None:
+        """See `penstock.registry.reviving`."""
+        from penstock.registry.reviving import revived  # once in a registry's life
+
+        return revived(path, replaced)
+
     def check(self) -> CheckReport:
         """Check the whole file: SQLite's structures, references, and the laws."""
         with self._database.connection() as connection:
             return maintenance.check(connection)
 
     def backup(self, destination: Path) -> None:
-        """Write a consistent copy while others write. Raises Conflict when the destination exists."""
+        """Write a consistent copy while others write. Raises Conflict when the destination exists, RegistryError when
+        the copy could not be restored, because the registry is damaged.
+        """
         with self._database.connection() as connection:
-            copy(connection, destination)
+            copy_whole(self._database.path, connection, destination)
 
     def close(self) -> None:
         """Close the file; closing twice is closing once."""

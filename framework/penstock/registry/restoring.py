@@ -25,9 +25,10 @@ from penstock.registry.copying import (
     refuse_foreign_log,
     sync,
 )
-from penstock.registry.database import identity, unwritable
-from penstock.registry.file import prepare_folder, refuse, refuse_network, version_of
-from penstock.registry.troubles import explain, translated
+from penstock.registry.database import identity
+from penstock.registry.file import prepare_folder, refuse, version_of
+from penstock.registry.network import refuse_network
+from penstock.registry.troubles import explain, translated, unwritable
 
 _LOCKS = (0x40000000, 512)
 """Where SQLite's locks on a file begin and how many bytes they take: pending, reserved and shared ones."""

@@ -29,6 +29,9 @@ from penstock.records import (
 
 T = TypeVar("T")
 
+Columns = Row | Mapping[str, Any]
+"""A row, or what would be one."""
+
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -133,7 +136,7 @@ def _columns(kind: type) -> tuple[tuple[str, Callable[[Any], Any] | None], ...]:
     return tuple(found)
 
 
-def _read(kind: type[T], row: Row, **given: Any) -> T:
+def _read(kind: type[T], row: Columns, **given: Any) -> T:
     """A record whose fields are the row's columns of the same name, but for those that are given."""
     for name, read in _columns(kind):  # type: ignore[arg-type]  # mypy holds that classes have no hash
         if name not in given:
@@ -195,7 +198,7 @@ def placement_of(row: Row) -> Placement:
     return _read(Placement, row)
 
 
-def run_record(row: Row, steps: Iterable[Row]) -> RunRecord:
+def run_record(row: Columns, steps: Iterable[Columns]) -> RunRecord:
     """A row of RUNS and its rows of `run_steps` in order."""
     waits = row["ended"] is None and row["due"] is not None
     return _read(

@@ -16,7 +16,7 @@ from penstock.registry.database import Transaction
 from penstock.registry.history import SYSTEM, record
 from penstock.registry.lookup import need_run, record_of
 from penstock.registry.messages import CancelOutcome
-from penstock.registry.rows import failure_json, from_time, to_json
+from penstock.registry.rows import Columns, failure_json, from_time, run_record, to_json
 from penstock.spec import Value
 
 
@@ -56,6 +56,23 @@ def is_news(
     """Whether a report would change anything: most do not, and then nothing has to be written. Raises NotFound."""
     _, columns, steps = _news(tx, need_run(tx, run_id), report, outputs, step_outputs or {})
     return bool(columns or steps)
+
+
+def preview(
+    tx: Transaction,
+    run_id: str,
+    report: RunReport | Absent,
+    outputs: Mapping[str, Value] | None = None,
+    step_outputs: Mapping[str, Mapping[str, Value]] | None = None,
+) -> RunRecord:
+    """The run as it would be once a report is taken in, of which nothing is written. Raises NotFound."""
+    row = need_run(tx, run_id)
+    _, columns, news = _news(tx, row, report, outputs, step_outputs or {})
+    steps: dict[int, Columns] = {
+        one["position"]: one for one in tx.all("SELECT * FROM run_steps WHERE run = ?", row["seq"])
+    }
+    steps.update((position, dict(zip(_STEP, values, strict=True))) for position, values in news.items())
+    return run_record({**dict(row), **columns}, (steps[position] for position in sorted(steps)))
 
 
 def _news(
@@ -153,8 +170,11 @@ def _is_behind(told: StepReport, known: Row) -> bool:
     return known["state"] in ENDED or (_rank(told.state), told.attempt) < (_rank(known["state"]), known["attempt"])
 
 
+_STEP = ("name", "state", "attempt", "started", "ended", "exit_code", "error", "outputs")
+
+
 def _values(step: StepReport, outputs: Mapping[str, Value]) -> tuple[object, ...]:
-    """The columns of a step behind its run and position."""
+    """The columns of a step behind its run and position, as they are called in `_STEP`."""
     return (
         step.name,
         step.state,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from penstock import trust
 from penstock.errors import RegistryError, UsageError
 from penstock.locks import holder
 
@@ -16,6 +18,23 @@ BUSY_SECONDS = 30.0
 
 _WRITE_LOCK = 120
 """The byte of the file `-shm` that whoever writes has locked: `WAL_WRITE_LOCK` in SQLite's file format."""
+
+
+class Alone(sqlite3.Connection):
+    """One that has the file to itself for a transaction in which it only reads: a full disk, `why`, has no room for the
+    index that those who share a log keep beside it, so this one has it in memory.
+    """
+
+    why: RegistryError
+    turn = -1
+    """The folder of the file, locked: who wants to be alone takes turns."""
+
+    def close(self) -> None:
+        """Let others in."""
+        super().close()
+        turn, self.turn = self.turn, -1
+        if turn >= 0:
+            os.close(turn)
 
 
 @contextmanager
@@ -61,8 +80,10 @@ def explain(path: Path, error: sqlite3.Error) -> RegistryError:
 
 
 def busy(path: Path) -> RegistryError:
-    """The error for whoever waited for others in vain; it names the process that decides just now, if that is known."""
-    by = holder(path.with_name(path.name + "-shm"), _WRITE_LOCK) or "others"
+    """The error for whoever waited for others in vain; it names the process that decides just now, or that is alone
+    with it (see `Alone`), if that is known.
+    """
+    by = holder(path.with_name(path.name + "-shm"), _WRITE_LOCK) or holder(path.parent) or "others"
     has = "have" if by == "others" else "has"
     return RegistryError(
         f"{path}: {by} {has} kept the registry busy for {BUSY_SECONDS:g} seconds",
@@ -79,4 +100,19 @@ def undecided(path: Path, error: RegistryError) -> RegistryError:
         f"{path}: the decision met trouble as it was written ({error.cause.removeprefix(f'{path}: ')})",
         code="registry_undecided",
         undone="whether it holds is not known: look before you do it again, or repeat it with its idempotency key",
+    )
+
+
+def unwritable(path: Path, owner: int | None) -> RegistryError:
+    """The RegistryError for whoever would write a registry that only its `owner` writes; None where modes forbid it."""
+    if owner is None:
+        return RegistryError(
+            f"{path}: the registry is read-only for this user, so nothing can be changed; "
+            "check the permissions of the file and its folder",
+            code="registry_read_only",
+        )
+    return RegistryError(
+        f"{path}: the registry belongs to {trust.name_of(owner)}, who alone changes it and follows its runs; you can "
+        "read it, for anything else call penstock as that user",
+        code="registry_not_owned",
     )

@@ -22,6 +22,10 @@ def seconds_of(value: str | float | None) -> float:
         return None  # type: ignore[return-value]  # an attrs converter is typed by its field, which allows None
     if isinstance(value, str):
         found = re.fullmatch(r"(\d{1,20}(?:\.\d{1,20})?)(ms|s|m|h|d)", value, re.A)
+        if not found and re.fullmatch(r"[0-9]{1,20}", value):
+            raise ValueError(
+                f"`{value}` is not a duration without its unit: write `{value}s`, `{value}m` or `{value}d`"
+            )
         if not found:
             raise ValueError(f"`{value[:40]}` is not a duration: write a number and ms, s, m, h or d, like `10s`")
         seconds = float(found[1]) * _SECONDS[found[2]]

@@ -112,7 +112,7 @@ def normalise(type_: Type, value: Any) -> Value:
     # A type that is none is told elsewhere; until then it is some object.
     kind, held = next((how for known, how in _KINDS.items() if known == type_), _KINDS["object"])
     if not isinstance(value, kind) or (isinstance(value, bool) and type_ != "boolean"):
-        raise ValueInvalid(f"expected {type_}, got {describe(value)}")
+        raise ValueInvalid(f"expected {type_}, got {describe(value)}{_instead(value)}")
     if type_ in ARTIFACT_TYPES and not value:
         raise ValueInvalid(f"expected the path or URI of a {type_}, got an empty text")
     try:
@@ -226,7 +226,7 @@ def _check_nested(value: Any, depth: int = 0) -> None:
         for item in value:
             _check_nested(item, depth + 1)
     elif value is not None and not isinstance(value, str | int | float | bool):
-        raise ValueInvalid(f"{describe(value)} has no JSON form")
+        raise ValueInvalid(f"{describe(value)} has no JSON form{_instead(value)}")
 
 
 def _check_finite(value: float) -> None:
@@ -240,7 +240,20 @@ def describe(value: Any) -> str:
     """A value in an error message: its type and, when it is short enough to help, itself."""
     names = {bool: "boolean", int: "integer", float: "number", str: "string", list: "list", dict: "object"}
     name = "nothing" if value is None else names.get(type(value), type(value).__name__)
+    if type(value) is float and math.isfinite(value):
+        return f"{name} `{value!r}`"  # 3.0 is no integer, and looks like one without its fraction
     return name if value is None or isinstance(value, list | dict) else f"{name} `{short(value)}`"
+
+
+def _instead(value: Any) -> str:
+    """What to give instead of a value of Python's that JSON does not have."""
+    if isinstance(value, set | frozenset):
+        return "; give a list, like `sorted(...)`"
+    if isinstance(value, bytes | bytearray):
+        return "; give text, like `.decode()`, or a file"
+    if hasattr(value, "isoformat") or _numpy_kind(value) in ("M", "m"):
+        return "; give its text, like `str(...)`"
+    return ""
 
 
 def short(value: Any) -> str:

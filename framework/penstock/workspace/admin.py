@@ -10,7 +10,7 @@ from attrs import asdict, frozen
 
 from penstock.callers import Caller
 from penstock.records import HistoryRecord, Page
-from penstock.registry import CheckReport, Counts, HistoryQuery, Registry
+from penstock.registry import CheckReport, Counts, HistoryQuery, Registry, Revived
 from penstock.workspace.verbs import Group, folder_of, verb
 
 
@@ -33,11 +33,18 @@ class Status:
 
 @frozen(kw_only=True)
 class Restored:
-    """A backup that was put in the registry's place, and where the old registry is now, None where there was none."""
+    """A backup that was put in the registry's place, and where the old registry is now, None where there was none.
+
+    `active_again` are tokens that were revoked since the backup was made and `open_again` gates that were closed, as
+    far as the old registry can be read (`compared`): they hold as they did then.
+    """
 
     registry: Path
     backup: Path
     replaced: Path | None
+    active_again: tuple[str, ...] = ()
+    open_again: tuple[str, ...] = ()
+    compared: bool = True
 
 
 class Admin(Group):
@@ -47,7 +54,7 @@ class Admin(Group):
     def status(self, caller: Caller) -> Status:
         """Where this workspace is and what is in it, as far as it is known here: no target is asked."""
         config = self._services.config
-        exists = self._services.exists
+        exists = self._services.can_be_listed
         counts = self._services.registry.counts() if exists else Counts()
         return Status(
             config=config.file,
@@ -70,7 +77,7 @@ class Admin(Group):
         runs: bool = False,
     ) -> Page[HistoryRecord]:
         """A page of what happened, newest first; rows of runs only with `runs`, or when the subject is one."""
-        if not self._services.exists:
+        if not self._services.can_be_listed:
             return Page(items=())
         query = HistoryQuery(since=since, by=by, subject=subject, limit=limit, before=before, runs=runs)
         return self._services.registry.history(query)
@@ -88,7 +95,8 @@ class Admin(Group):
     def backup(self, caller: Caller, destination: Path) -> Path:
         """Write a consistent copy of the registry while it is in use; returns where it is.
 
-        Raises Conflict when the file exists.
+        Raises Conflict when the file exists, RegistryError `registry_corrupt` when the registry is so damaged that its
+        copy could not be restored: then there is none.
         """
         place = folder_of(caller, f"`{destination}`") / destination
         self._services.registry.backup(place)
@@ -107,4 +115,14 @@ class Admin(Group):
         path = self._services.config.registry.value
         if not path.exists():
             self._services.refuse_strange_place()
-        return Restored(registry=path, backup=place, replaced=Registry.restore(path, place))
+        replaced = Registry.restore(path, place)
+        revived = Revived() if replaced is None else Registry.revived(path, replaced)
+        again = revived or Revived()
+        return Restored(
+            registry=path,
+            backup=place,
+            replaced=replaced,
+            active_again=again.tokens,
+            open_again=again.gates,
+            compared=revived is not None,
+        )

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from attrs import frozen
 
 from penstock.callers import Caller
-from penstock.errors import NotFound, PenstockError
+from penstock.errors import NotFound, PenstockError, cause_of
 from penstock.workspace.services import Services
 
 _HOOK = "penstock_clear_run"
@@ -71,7 +71,7 @@ def clear(services: Services, caller: Caller, *, age: float, keep: int, dry_run:
                 freed += target.clear_run(ref)
                 runs.note_cleared(run, caller)
         except PenstockError as error:
-            left[placement.target] = f"target `{placement.target}` was left out: {error}"
+            left[placement.target] = f"target `{placement.target}` was left out: {cause_of(error)}"
             continue
         cleared.append(run)
     return Cleared(runs=tuple(cleared), freed=freed, left=tuple(left.values()), dry_run=dry_run)

@@ -87,7 +87,7 @@ class Endpoints(Group):
         self, caller: Caller, *, all: bool = False, limit: int = 50, before: str | None = None
     ) -> Page[EndpointRecord]:
         """A page of endpoints, newest first; closed endpoints and versions only with `all`."""
-        if not self._services.exists:
+        if not self._services.can_be_listed:
             return Page(items=())
         return self._services.registry.endpoints.list(all=all, limit=limit, before=before, within=within(caller))
 

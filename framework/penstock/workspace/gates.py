@@ -47,7 +47,9 @@ def move_gate(
         for run_id in outcome.ended:
             services.outbox.tell_run(registry.runs.get(run_id))
     services.outbox.give_time(at_once=True)
-    return evolve(outcome, unsynced=registry.outbox.unsynced(outcome.subject_id))
+    with suppress(RegistryError):
+        return evolve(outcome, unsynced=registry.outbox.unsynced(outcome.subject_id))
+    return outcome
 
 
 def look_at_unfinished(services: Services, *, endpoint: str | None = None, published: str | None = None) -> None:

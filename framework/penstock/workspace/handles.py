@@ -76,8 +76,8 @@ class Run:
         """
         self.record = self._workspace.runs.wait(self.id, timeout=timeout, watch=watch)
         if check and self.record.state != "succeeded":
-            error = self.record.error
-            raise RunFailed(f"run {self.id} {self.record.state}" + (f": {error.message}" if error else ""))
+            why = self.record.failure
+            raise RunFailed(f"run {self.id} {self.record.state}" + (f": {why}" if why else ""))
         return self
 
     def cancel(self, *, reason: str = "", force: bool = False) -> Run:

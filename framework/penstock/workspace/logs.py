@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from attrs import frozen
 
 from penstock.contract.run import LogChunk
-from penstock.errors import NotFound, TargetUnsupported, did_you_mean
+from penstock.errors import NotFound, RegistryError, TargetUnsupported, did_you_mean
 from penstock.records import RunRecord
 from penstock.workspace.clearing import refuse_cleared, told_as_gone
 from penstock.workspace.services import Services
@@ -97,7 +97,13 @@ class LogParts(Iterator[LogPart]):
     def _read(self) -> Iterator[LogPart | None]:
         complete: set[str] = set()
         while True:
-            found = self._services.follower.one(self._run)
+            try:
+                found = self._services.follower.one(self._run)
+            except RegistryError as error:
+                if not (self._follow and error.is_passing):
+                    raise
+                yield None
+                continue
             run = self._run = found.run
             wanted = [one.name for one in run.steps if self._step in (None, one.name) and one.name not in complete]
             if self._late.steps and not self._follow:  # a second look, at these alone

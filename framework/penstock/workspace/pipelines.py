@@ -87,6 +87,10 @@ class Pipelines(Group):
         opened = self._services.targets.open(target)
         read = publishing.load(source, caller, folder)
         warnings = publishing.validate(opened, caller, read)
+        lost = self._services.lost()
+        if lost is not None:
+            message = f"{lost}; this begins a new one, at version 0"
+            warnings += (Problem("registry_missing", message, severity="warning"),)
         self._services.make_registry()
         taken = publishing.take(read, self._services.store, large_code=large_code)
         request = PublishRequest(
@@ -159,7 +163,7 @@ class Pipelines(Group):
         self, caller: Caller, *, all: bool = False, limit: int = 50, before: str | None = None, name: str | None = None
     ) -> Page[PublishedRecord]:
         """A page of published pipelines, newest first; closed ones only with `all`."""
-        if not self._services.exists:
+        if not self._services.can_be_listed:
             return Page(items=())
         return self._services.registry.pipelines.list(all=all, limit=limit, before=before, name=name)
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import logging
-import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +11,13 @@ from attrs import evolve
 
 from penstock.callers import Caller
 from penstock.contract.run import Failure, RunState
-from penstock.dispatch.follow import LOOK_BUDGET, Followed
+from penstock.dispatch.follow import Followed
 from penstock.errors import (
     PenstockError,
     RegistryError,
     TargetUnavailable,
     TargetUnsupported,
     UsageError,
-    WaitTimeout,
 )
 from penstock.records import Page, RunRecord
 from penstock.registry import CancelOutcome, Owed, RunQuery
@@ -32,11 +30,7 @@ from penstock.workspace.parameters import TriggerOptions
 from penstock.workspace.references import Kind, is_file
 from penstock.workspace.rights import within
 from penstock.workspace.verbs import folder_of, verb
-
-_log = logging.getLogger("penstock")
-
-_QUICK, _SLOW = 0.01, 0.5
-"""Seconds between looks at a run: quick while it changes, slower while it does not."""
+from penstock.workspace.waiting import wait
 
 
 class Runs(Outputs):
@@ -138,7 +132,7 @@ class Runs(Outputs):
 
         `pipeline` is a name, `published` the id of a published pipeline.
         """
-        if not self._services.exists:
+        if not self._services.can_be_listed:
             return Page(items=())
         query = RunQuery(
             endpoint=endpoint,
@@ -166,30 +160,11 @@ class Runs(Outputs):
         waits for is said once, as a warning of the logger `penstock`.
 
         `timeout` is in seconds. Raises WaitTimeout, NotFound, and what stands in the way when the end can never be
-        seen: the target is gone from the configuration, is another one now, or its backend is broken.
+        seen: the target is gone from the configuration, is another one now, or its backend is broken. A full disk and
+        a locked registry are waited for: the record that is watched says it as `stale`.
         """
-        run_id = self._services.registry.runs.get(ref).id
-        deadline = None if timeout is None else time.monotonic() + timeout
-        pause, seen = _QUICK, None
-        watch = watch or _warner()
-        while True:
-            left = LOOK_BUDGET if deadline is None else max(0.1, deadline - time.monotonic())
-            found = self._look(run_id, min(left, LOOK_BUDGET))
-            run = found.run
-            if run != seen:
-                pause, seen = _QUICK, run
-                watch(run)
-            if run.finished:
-                return run
-            if found.hopeless and found.trouble is not None:
-                raise _given_up(run, found.trouble)
-            if deadline is not None and time.monotonic() >= deadline:
-                why = run.stale or (run.waiting.message if run.waiting is not None else "")
-                raise WaitTimeout(
-                    f"run {run_id} is still {run.state} after {timeout:g} s" + (f": {why}" if why else "; it goes on")
-                )
-            time.sleep(pause if deadline is None else max(0.0, min(pause, deadline - time.monotonic())))
-            pause = min(_SLOW, pause * 1.3)
+        known = self._services.registry.runs.get(ref)
+        return wait(known, partial(self._look, known.id), timeout=timeout, watch=watch)
 
     @verb("run.cancel", "submit", within="run")
     def cancel(self, caller: Caller, ref: str, *, reason: str = "", force: bool = False) -> CancelOutcome:
@@ -225,7 +200,11 @@ class Runs(Outputs):
         why = f"ended here by force: target `{run.target}` {what} ({untold}), and it may go on there"
         last_try = isinstance(untold, TargetUnavailable)
         failure = Failure(code=untold.code, message=why)
-        after = registry.runs.give_up(run.id, caller, failure, last_try=last_try)
+        try:
+            after = registry.runs.give_up(run.id, caller, failure, last_try=last_try)
+        except RegistryError as error:
+            message = f"run {run.id} is asked to end and could not be ended here: {error.cause}"
+            raise RegistryError(message, code=error.code) from error
         if after.error != failure:  # it has ended by itself meanwhile
             return evolve(outcome, run=after)
         self._services.outbox.tell_run(after)
@@ -280,22 +259,3 @@ class Runs(Outputs):
         if not self._can_cancel(run.target):
             return TargetUnsupported("it cannot cancel runs")
         return None if self._is_told(run) else TargetUnavailable("it did not take the request")
-
-
-def _warner() -> Callable[[RunRecord], None]:
-    """What says why a run waits, each reason once."""
-    told = {""}
-
-    def watch(run: RunRecord) -> None:
-        if run.trouble not in told:
-            told.add(run.trouble)
-            _log.warning("run %s: %s", run.id, run.trouble)
-
-    return watch
-
-
-def _given_up(run: RunRecord, trouble: PenstockError) -> PenstockError:
-    """The error of who waits for what can never be seen."""
-    error = type(trouble)(f"run {run.id} is {run.state} and cannot be followed: {trouble}")
-    error.code = trouble.code
-    return error

@@ -73,6 +73,25 @@ class Services:
         return self._registry is not None or self._is_there()
 
     @property
+    def can_be_listed(self) -> bool:
+        """Whether there is a registry to list from. Raises RegistryError `registry_missing` when there was one: that
+        nothing is known is not that there is nothing.
+        """
+        lost = None if self.exists else self.lost()
+        if lost is not None:
+            raise RegistryError(f"{lost}, or take {self.home} away to begin anew", code="registry_missing")
+        return self.exists
+
+    def lost(self) -> str | None:
+        """What to say and do where archives are left of a registry that is not there; None where it is not so."""
+        if self.exists or not (self.store.is_dir() and any(self.store.iterdir())):
+            return None
+        return (
+            f"the registry {self.config.registry.value} is missing, whose archives are in {self.store}: put it back, "
+            "or a backup of it with `penstock registry restore FILE`"
+        )
+
+    @property
     def registry(self) -> Registry:
         """The registry. Raises RegistryError `registry_missing` when it is not there."""
         return self._open(create=False)

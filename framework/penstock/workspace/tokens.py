@@ -36,7 +36,7 @@ class Tokens(Group):
     @verb("token.list", "admin")
     def list(self, caller: Caller, *, all: bool = False) -> tuple[TokenRecord, ...]:
         """Every token, newest first; revoked ones only with `all`."""
-        return self._services.registry.tokens.list(all=all) if self._services.exists else ()
+        return self._services.registry.tokens.list(all=all) if self._services.can_be_listed else ()
 
     @verb("token.revoke", "admin")
     def revoke(self, caller: Caller, ref: str) -> TokenRecord:

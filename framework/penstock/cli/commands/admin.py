@@ -20,7 +20,10 @@ from penstock.records import HistoryRecord, Page
 
 @click.command(cls=Command)
 def status(session: Session) -> None:
-    """Show where this workspace is and what is in it."""
+    """Show where this workspace is and what is in it.
+
+    No target is asked: runs are counted as they were last seen, which `run list` renews.
+    """
     with session.workspace() as workspace:
         now = workspace.admin.status()
     runs = ", ".join(f"{count} {state}" for state, count in now.runs.items() if count)
@@ -41,7 +44,7 @@ def status(session: Session) -> None:
             ("target", now.target),
             ("endpoints", now.endpoints),
             ("published", now.published),
-            ("runs", runs or "none"),
+            ("runs", f"{runs} (as last seen)" if runs else "none"),
             ("waiting", ", ".join(waiting)),
         ]
     )
@@ -107,4 +110,10 @@ def restore(session: Session, source: Path) -> None:
     lines = [f"restored {done.registry} from {source}"]
     if done.replaced is not None:
         lines.append(f"the old registry is {done.replaced}")
+    if done.active_again:
+        lines.append(f"active again, though revoked since: {', '.join(f'token {name}' for name in done.active_again)}")
+    if done.open_again:
+        lines.append(f"open again, though closed since: {', '.join(done.open_again)}")
+    if not done.compared:
+        lines.append("the old registry cannot be read: what it had revoked or closed since is not known")
     session.output.answer(done, lines, [str(done.registry)])

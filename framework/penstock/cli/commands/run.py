@@ -78,7 +78,7 @@ def show(session: Session, ref: str) -> None:
     """Show one run: what was asked, what it resolved to, its steps and outputs."""
     with session.workspace() as workspace:
         one = workspace.runs.get(ref)
-    error = "" if one.error is None else f"{one.error.code}: {one.error.message}"
+    error = "" if one.error is None else f"{one.error.code}: {one.failure}"
     head = record(
         [
             ("id", one.id),

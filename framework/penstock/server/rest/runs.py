@@ -11,7 +11,7 @@ from attrs import evolve
 
 from penstock.codec import to_data
 from penstock.contract.http import HttpAnswer, HttpRequest
-from penstock.errors import UsageError
+from penstock.errors import RegistryError, UsageError
 from penstock.records import RunRecord
 from penstock.server.answers import answer, location, page, problem
 from penstock.server.artifacts import OpenFile, OpenFolder, open_artifact
@@ -90,8 +90,15 @@ async def get(request: HttpRequest, data: Data) -> HttpAnswer:
     wait = number(request, "wait", 0, most=LONGEST_WAIT)
     assert request.in_thread is not None
     deadline, pause = time.monotonic() + wait, _QUICK
+    known: RunRecord | None = None
     while True:
-        run: RunRecord = await request.in_thread(lambda: request.workspace.runs.get(request.path["id"]))
+        try:
+            run: RunRecord = await request.in_thread(lambda: request.workspace.runs.get(request.path["id"]))
+            known = run
+        except RegistryError as error:  # a full disk, or one that is locked, is no end of what is waited for
+            if known is None or not error.is_passing:
+                raise
+            run = evolve(known, stale=error.cause)
         left = deadline - time.monotonic()
         if run.finished or left <= 0 or request.is_stopping() or request.is_crowded():
             return answer(run)
