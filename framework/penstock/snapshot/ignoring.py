@@ -49,8 +49,18 @@ class Rules:
 
 
 def is_cache(entry: Path) -> bool:
-    """Whether a folder holds what tools made and can make again: an environment, packages, a cache."""
-    return entry.name in CACHES or any((entry / mark).is_file() for mark in _MARKS)
+    """Whether a folder holds what tools made and can make again: an environment, packages, a cache.
+
+    One that may not be looked into says nothing of itself.
+    """
+    return entry.name in CACHES or any(_is_file(entry / mark) for mark in _MARKS)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # from Python 3.11, of a folder that may not be looked into
+        return False
 
 
 def rules_above(top: Path, folder: Path) -> tuple[Rules, ...]:
