@@ -17,13 +17,13 @@ from penstock.snapshot.walking import NotBundled, files_in
 _PIECES = st.sampled_from([
     "a", "b", "*", "**", "?", "/", "/", ".", "-", "!", "^", "#", " ", "\\", "\\*", "\\/", "\\ ", "[ab]", "[!a]", "[^b]",
     "[a-c]", "[]a]", "[!]a]", "[a-]", "[-a]", "[\\]a]", "[a", "]", "[[:alpha:]]", "[[:digit:]b]", "[[:foo:]]", "[[:a]",
-    "[\\\\-a]", "[a\\-c]", "[/]", "**/", "/**", "/**/", "***", "\xe9", "[\xe9]", "*a*", "a*b",
+    "[\\\\-a]", "[a\\-c]", "[/]", "**/", "/**", "/**/", "***", "\xe9", "[\xe9]", "\udcff", "[\udcff]", "*a*", "a*b",
     "\r", "\t", "{a,b}", "$", "+",
 ])  # fmt: skip
 _LINES = st.lists(_PIECES, max_size=5).map("".join).filter(lambda line: "\n" not in line)
 _NAMES = st.one_of(
     st.sampled_from(["a", "b", "ab", "aa", "ba", "a.b", "\xe9"]),
-    st.text("ab.-!^# ]\\*\xe9c1\r$+{", min_size=1, max_size=4).filter(lambda name: name not in (".", "..")),
+    st.text("ab.-!^# ]\\*\xe9c1\r$+{\udcff", min_size=1, max_size=4).filter(lambda name: name not in (".", "..")),
 )
 _PATHS = st.tuples(st.lists(_NAMES, min_size=1, max_size=4).map("/".join), st.booleans())
 
@@ -39,13 +39,13 @@ def _by_git(cases: list[tuple[list[str], str, bool]]) -> list[bool]:
             folder = root / f"f{number}"
             target = folder / path
             target.parent.mkdir(parents=True)
-            (folder / ".gitignore").write_bytes("".join(f"{line}\n" for line in lines).encode())
+            (folder / ".gitignore").write_bytes(os.fsencode("".join(f"{line}\n" for line in lines)))
             target.mkdir() if is_folder else target.touch()
             asked.append(f"f{number}/{path}")
         command = ["git", "check-ignore", "--no-index", "--stdin", "-z", "-v", "-n"]
-        done = subprocess.run(command, cwd=root, env=clean, input="\0".join(asked).encode(), capture_output=True)
+        done = subprocess.run(command, cwd=root, env=clean, input=os.fsencode("\0".join(asked)), capture_output=True)
         assert done.returncode in (0, 1), done.stderr
-        fields = done.stdout.decode().split("\0")[:-1]
+        fields = os.fsdecode(done.stdout).split("\0")[:-1]
         assert fields[3::4] == asked
         return [
             bool(source) and not pattern.startswith("!")
@@ -55,7 +55,7 @@ def _by_git(cases: list[tuple[list[str], str, bool]]) -> list[bool]:
 
 def _by_us(lines: list[str], path: str, is_folder: bool) -> bool:
     with tempfile.TemporaryDirectory() as home:
-        (Path(home) / ".gitignore").write_bytes("".join(f"{line}\n" for line in lines).encode())
+        (Path(home) / ".gitignore").write_bytes(os.fsencode("".join(f"{line}\n" for line in lines)))
         rules = read_rules(Path(home), "")
     assert rules is not None
     parts = path.split("/")

@@ -57,6 +57,35 @@ def test_what_is_data_too_travels_whole(tmp_path):
     assert (bundled.files, bundled.left_out) == (3, ())
 
 
+def test_what_stays_at_home_may_have_any_name_and_lead_anywhere(tmp_path):
+    lay(tmp_path, "a.py")
+    for name in (b"bad\xff.tmp", b"old\xff/x\xff", b"env\xff/pyvenv.cfg", b"\xfe/.git/HEAD\xff", b"\xfe/b.tmp"):
+        path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    for name in (".venv", "node_modules", "x.tmp"):
+        (tmp_path / name).symlink_to("/nonexistent")
+    (tmp_path / ".tox").symlink_to(".tox")
+    (tmp_path / ".gitignore").write_bytes(b"*.tmp\nold\xff/\n\xfe/\n")
+    contents = files_in(tmp_path, tmp_path / "store", top=tmp_path)
+    assert paths(contents) == [".gitignore", "a.py"]
+    left = ["\\xfe/", "bad\\xff.tmp", "old\\xff/", "x.tmp", ".tox", ".venv", "env\\xff/", "node_modules"]
+    assert list(contents.left) == left
+
+
+def test_a_file_that_is_called_like_a_cache_travels(tmp_path):
+    lay(tmp_path, ".venv", "node_modules")
+    assert paths(files_in(tmp_path, tmp_path / "store", top=tmp_path)) == [".venv", "node_modules"]
+
+
+def test_what_travels_has_a_name_that_is_text(tmp_path):
+    lay(tmp_path, "\u00e9/")
+    Path(os.fsdecode(os.fsencode(tmp_path / "\u00e9") + b"/a\xff")).touch()
+    with pytest.raises(NotBundled, match=r"the name `\u00e9/a\\xff` is not UTF-8 text") as refused:
+        files_in(tmp_path, tmp_path / "store", top=tmp_path)
+    assert refused.value.code == "name_not_utf8"
+
+
 def test_empty_folders_travel_and_left_overs_do_not(tmp_path):
     lay(tmp_path, "empty/", "deep/er/", "logs/a.log", "old/__pycache__/x.pyc", "old/er/.venv/y", "full/x")
     (tmp_path / ".gitignore").write_text("*.log\n")

@@ -44,7 +44,7 @@ class Rules:
         """Whether a path (folders end in `/`) is ignored, kept by a `!` rule, or not spoken of (None)."""
         inner = path[len(self.base) :]
         marked = f"d{inner[:-1]}" if inner.endswith("/") else f"f{inner}"
-        matching = self.patterns.Match(marked.encode())
+        matching = self.patterns.Match(os.fsencode(marked))
         return self.ignores[max(matching)] if matching else None
 
 

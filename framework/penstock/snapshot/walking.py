@@ -98,17 +98,18 @@ class _Walk:
         # A folder in which rules alone left nothing is still one to write to; one with a cache alone is a left-over.
         bare = not entries
         for entry in entries:
-            path, is_folder = folder.path + checked_name(entry.name, folder.path), _is_folder(entry)
-            shown = f"{path}/" if is_folder else path
+            path, is_folder = folder.path + entry.name, _is_folder(entry)
+            ruled = f"{path}/" if is_folder else path
             if entry.name == STATE:  # ours, and no news to anybody
                 continue
             if entry.name in ALWAYS or (self._is_code and is_folder is not False and is_cache(entry)):
-                self._left.append((True, shown))
+                self._left.append((True, text_of(ruled)))
                 continue
-            if is_ignored(here, self._base + shown):
-                self._left.append((False, shown))
+            if is_ignored(here, self._base + ruled):
+                self._left.append((False, text_of(ruled)))
                 bare = True
                 continue
+            checked_name(entry.name, folder.path)
             source, status = self._add(entry, path)
             if stat.S_ISDIR(status.st_mode):
                 identity = _identity(status)
@@ -194,11 +195,16 @@ def _identity(status: os.stat_result) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
+def text_of(path: str) -> str:
+    """A path as it can be shown: bytes of names that are no text as `\\xff`."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
 def checked_name(name: str, folder: str) -> str:
     """A name as it stands on disk and in archives. Raises NotBundled for one that is not UTF-8."""
     try:
         name.encode()
     except UnicodeEncodeError:
-        shown = folder + os.fsencode(name).decode("ascii", "backslashreplace")
-        raise NotBundled("name_not_utf8", f"the name `{shown}` is not UTF-8 text", "rename it") from None
+        message = f"the name `{text_of(folder + name)}` is not UTF-8 text"
+        raise NotBundled("name_not_utf8", message, "rename it") from None
     return name
