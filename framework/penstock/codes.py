@@ -91,6 +91,7 @@ not_a_file SpecInvalid,ParameterInvalid: A file is expected, and something else 
 not_a_folder SpecInvalid,ParameterInvalid: A folder is expected, and something else is there.
 file_changed SpecInvalid: A file changed while it was read; try again.
 file_special SpecInvalid: Sockets, pipes and devices cannot be bundled; leave them out by `.gitignore`.
+ignore_rules_large SpecInvalid: More or longer ignore rules than can be matched; write fewer with wildcards.
 link_broken SpecInvalid: A link leads to nothing.
 link_loop SpecInvalid: A link leads back to itself or to a folder that it is in.
 link_outside_folder SpecInvalid: A link leads out of the folder that is bundled.

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from penstock.errors import RegistryError, SpecInvalid
 from penstock.launcher.archives import write_portable
 from penstock.snapshot import Bundled, extract, take
-from penstock.snapshot.walking import NotBundled, files_in
+from penstock.snapshot.refused import NotBundled
+from penstock.snapshot.walking import files_in
 from penstock.spec import Parameter, Pipeline, Step
 
 CODE = Pipeline(name="a", steps={"s": Step(command="run", code="./src")})
@@ -165,7 +166,7 @@ def test_rules_of_any_size_end_soon(tmp_path):
     assert len(files_in(tmp_path / "src", tmp_path / "store", top=tmp_path).found) == 200
     assert time.process_time() - started < 20
     (tmp_path / "src/.gitignore").write_text("a\n" * 600_000)
-    with pytest.raises(NotBundled, match=r"`\.` cannot be read: its \.gitignore is larger than 1,048,576 bytes"):
+    with pytest.raises(NotBundled, match=r"`src/\.gitignore` is larger than 1,048,576 bytes"):
         files_in(tmp_path / "src", tmp_path / "store", top=tmp_path)
 
 

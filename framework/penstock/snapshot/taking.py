@@ -16,9 +16,10 @@ from penstock.codec.details import located
 from penstock.errors import Path as DocumentPath
 from penstock.errors import Problem, SpecInvalid, did_you_mean
 from penstock.snapshot.packing import location_of, pack
+from penstock.snapshot.refused import NotBundled, unreadable
 from penstock.snapshot.stored import snapshot_digest
 from penstock.snapshot.types import Archive, Bundled, Snapshot
-from penstock.snapshot.walking import Contents, Found, NotBundled, checked_name, files_in, resolve_inside, unreadable
+from penstock.snapshot.walking import Contents, Found, checked_name, files_in, resolve_inside
 from penstock.spec import Pipeline
 from penstock.spec.keys import walk
 from penstock.text import size_text
@@ -42,8 +43,8 @@ def take(
     pipeline was read from, so that errors can say line and column. `most_code` are the bytes of code that may travel;
     None is any number. Raises SpecInvalid with everything that cannot travel, each at its key: `file_not_found`,
     `path_outside_folder`, `link_outside_folder`, `link_broken`, `link_loop`, `not_a_folder`, `not_a_file`,
-    `file_special`, `file_unreadable`, `file_changed`, `name_clash`, `name_not_utf8`, `code_large`. Raises RegistryError
-    when the store cannot be written.
+    `file_special`, `file_unreadable`, `file_changed`, `name_clash`, `name_not_utf8`, `ignore_rules_large`,
+    `code_large`. Raises RegistryError when the store cannot be written.
     """
     pipeline = checked(pipeline)
     root = Path(os.path.realpath(folder))

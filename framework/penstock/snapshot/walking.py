@@ -11,16 +11,8 @@ from pathlib import Path
 
 from attrs import frozen
 
-from penstock.snapshot.ignoring import ALWAYS, STATE, Rules, is_cache, is_ignored, read_rules, rules_above
-
-
-class NotBundled(Exception):
-    """Something that cannot travel, with a stable code."""
-
-    def __init__(self, code: str, message: str, hint: str = "") -> None:
-        super().__init__(message)
-        self.code = code
-        self.hint = hint
+from penstock.snapshot.ignoring import ALWAYS, STATE, Ignoring, Rules, is_cache, read_rules, rules_above
+from penstock.snapshot.refused import NotBundled, text_of, unreadable
 
 
 @frozen
@@ -65,10 +57,7 @@ def files_in(root: Path, skip: Path, *, top: Path | None = None) -> Contents:
     """
     base = "" if top is None or top == root else f"{root.relative_to(top).as_posix()}/"
     walk = _Walk(root, Path(os.path.realpath(skip)), base, is_code=top is not None)
-    try:
-        above = () if top is None else rules_above(top, root)
-    except OSError as error:
-        raise unreadable(".gitignore", error) from None
+    above = () if top is None else rules_above(top, root)
     waiting = [_Folder(root, "", frozenset({_identity(root.stat())}), above)]
     while waiting:
         waiting += walk.look(waiting.pop())
@@ -83,14 +72,15 @@ class _Walk:
         self._skip = skip
         self._base = base
         self._is_code = is_code
+        self._ignoring = Ignoring()
         self._found: dict[str, Found | None] = {}
         self._left: list[tuple[bool, str]] = []
         self._bare: list[tuple[str, bool]] = []
 
     def look(self, folder: _Folder) -> Iterator[_Folder]:
         """Note what travels of a folder and what does not; the folders in it that are to be looked at."""
+        rules = read_rules(folder.source, self._base + folder.path) if self._is_code else None
         try:
-            rules = read_rules(folder.source, self._base + folder.path) if self._is_code else None
             entries = [entry for entry in folder.source.iterdir() if entry != self._skip]
         except OSError as error:
             raise unreadable(folder.path or ".", error, self._instead(folder.path)) from None
@@ -105,7 +95,7 @@ class _Walk:
             if entry.name in ALWAYS or (self._is_code and is_folder is not False and is_cache(entry)):
                 self._left.append((True, text_of(ruled)))
                 continue
-            if is_ignored(here, self._base + ruled):
+            if self._ignoring.decide(here, self._base + ruled):
                 self._left.append((False, text_of(ruled)))
                 bare = True
                 continue
@@ -185,19 +175,8 @@ def resolve_inside(source: Path, root: Path, shown: str, *, ignorable: bool = Fa
     return real, status
 
 
-def unreadable(shown: str, error: OSError, hint: str = "") -> NotBundled:
-    """What to say when the system refuses to read something."""
-    why = (error.strerror or str(error)).lower()
-    return NotBundled("file_unreadable", f"`{shown}` cannot be read: {why}", hint)
-
-
 def _identity(status: os.stat_result) -> tuple[int, int]:
     return status.st_dev, status.st_ino
-
-
-def text_of(path: str) -> str:
-    """A path as it can be shown: bytes of names that are no text as `\\xff`."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def checked_name(name: str, folder: str) -> str:
