@@ -74,6 +74,14 @@ def test_what_stays_at_home_may_have_any_name_and_lead_anywhere(tmp_path):
     assert list(contents.left) == left
 
 
+@pytest.mark.parametrize("mark", ["pyvenv.cfg", "CACHEDIR.TAG", "conda-meta/history"])
+def test_a_folder_that_says_what_it_is_stays_at_home(tmp_path, mark):
+    lay(tmp_path, f"any name/{mark}", "any name/bin/python3.11", "conda-meta/x", "history")
+    (tmp_path / "any name/bin/python").symlink_to("/usr/bin/python3")
+    contents = files_in(tmp_path, tmp_path / "store", top=tmp_path)
+    assert (paths(contents), contents.left) == (["conda-meta/x", "history"], ("any name/",))
+
+
 def test_a_file_that_is_called_like_a_cache_travels(tmp_path):
     lay(tmp_path, ".venv", "node_modules")
     assert paths(files_in(tmp_path, tmp_path / "store", top=tmp_path)) == [".venv", "node_modules"]

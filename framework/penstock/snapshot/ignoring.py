@@ -18,9 +18,25 @@ STATE = ".penstock"
 """The state folder of a workspace, with its registry and secrets."""
 ALWAYS = frozenset({".git", STATE})
 """Names that never travel, be it code or data, at any depth, whatever the rules say."""
-CACHES = frozenset({"__pycache__", ".venv", "node_modules", ".tox", ".nox", ".ipynb_checkpoints", ".hypothesis"})
+CACHES = frozenset(
+    [
+        "__pycache__",
+        "__pypackages__",
+        ".eggs",
+        ".hypothesis",
+        ".ipynb_checkpoints",
+        ".nox",
+        ".pixi",
+        ".tox",
+        ".venv",
+        ".gradle",
+        ".terraform",
+        "bower_components",
+        "node_modules",
+    ]
+)
 """Names of folders that are no code although they lie in it; they never travel with code."""
-_MARKS = ("pyvenv.cfg", "CACHEDIR.TAG")
+_MARKS = ("pyvenv.cfg", "conda-meta/history", "CACHEDIR.TAG")
 """Files by which a folder says itself that it is an environment or a cache."""
 _LARGEST = 2**20
 """Bytes of a `.gitignore`: a hundred times what large projects have."""
