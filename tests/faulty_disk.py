@@ -19,10 +19,14 @@ _SYNCS = {"x86_64": (0xC000003E, (74, 75)), "aarch64": (0xC00000B7, (82, 83))}
 
 
 @contextmanager
-def small_disk(folder: Path, size: str) -> Iterator[Path]:
-    """A file system of its own, of that size, in a folder; skips the test by name where it cannot be had."""
+def small_disk(folder: Path, size: str, inodes: int = 0) -> Iterator[Path]:
+    """A file system of its own, of that size, in a folder; skips the test by name where it cannot be had.
+
+    `inodes` are how many files and folders it takes; zero is any number, and they are not counted.
+    """
     folder.mkdir(exist_ok=True)
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={size},mode=700", "penstock-test", folder]
+    options = f"size={size},nr_inodes={inodes},mode=700"
+    mount = ["mount", "-t", "tmpfs", "-o", options, "penstock-test", folder]
     if subprocess.run(mount, check=False, capture_output=True).returncode:
         pytest.skip("a small disk needs the right to mount")
     try:

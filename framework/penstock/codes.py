@@ -91,6 +91,7 @@ not_a_file SpecInvalid,ParameterInvalid: A file is expected, and something else 
 not_a_folder SpecInvalid,ParameterInvalid: A folder is expected, and something else is there.
 file_changed SpecInvalid: A file changed while it was read; try again.
 file_special SpecInvalid: Sockets, pipes and devices cannot be bundled; leave them out by `.gitignore`.
+ignore_rules_large SpecInvalid: More or longer ignore rules than can be matched; write fewer with wildcards.
 link_broken SpecInvalid: A link leads to nothing.
 link_loop SpecInvalid: A link leads back to itself or to a folder that it is in.
 link_outside_folder SpecInvalid: A link leads out of the folder that is bundled.
@@ -208,7 +209,7 @@ registry_error RegistryError exit=12 http=503: The registry cannot be used; the 
 registry_busy RegistryError http=503 retry=1: Somebody else writes the registry; try again.
 registry_copied RegistryError: This registry is a copy; it is for looking, and takes and hands over nothing.
 registry_corrupt RegistryError: The registry file is damaged; put a backup in its place.
-registry_disk_full RegistryError http=503: The disk is full; free some space.
+registry_disk_full RegistryError http=503: The disk is full, or has no inodes left; make room.
 registry_in_use RegistryError http=503: Somebody has the registry open; end what uses it and try again.
 registry_linked RegistryError http=503: The registry's file has a second name, as after `cp -al`; it is for looking.
 registry_log_foreign RegistryError: A backup lies there with another file's log; use `registry restore`.

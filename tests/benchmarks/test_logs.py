@@ -1,4 +1,4 @@
-"""Two long logs without a line end against shorter ones, and the memory that printing them takes.
+"""Two long logs, without a line end and of nothing else, against shorter ones, and the memory that printing them takes.
 
 Run with `pytest -m benchmark tests/benchmarks/test_logs.py -s` to see the numbers.
 """
@@ -19,13 +19,15 @@ SPEC = """\
 apiVersion: penstock/v1
 kind: Pipeline
 name: long
-parameters: {bytes: {type: integer}}
+parameters: {bytes: {type: integer}, of: {type: string}}
 steps:
-  one: {command: [sh, -c, 'head -c "$0" /dev/zero | tr "\\0" x', "${{ parameters.bytes }}"]}
-  two: {command: [sh, -c, 'head -c "$0" /dev/zero | tr "\\0" y', "${{ parameters.bytes }}"]}
+  one: {command: [sh, -c, 'head -c "$0" /dev/zero | tr "\\0" "$1"', "${{ parameters.bytes }}", "${{ parameters.of }}"]}
+  two: {command: [sh, -c, 'head -c "$0" /dev/zero | tr "\\0" "$1"', "${{ parameters.bytes }}", "${{ parameters.of }}"]}
 """
 
 LARGE, SMALL = 300_000_000, 30_000_000
+EMPTY_LINES = 50_000_000, 5_000_000
+"""They become as many times longer as a name and a time have bytes."""
 MEGABYTES = 60
 
 
@@ -48,24 +50,28 @@ def measured(folder: Path, *command: str) -> tuple[float, float]:
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """A project, and a run by the length of its logs."""
+    """A project, and a run by what its logs are made of and by their length."""
     folder = tmp_path_factory.mktemp("logs")
     (folder / "long.yaml").write_text(SPEC)
+    wanted = [("x", SMALL), ("x", LARGE), *(("\\n", size) for size in EMPTY_LINES)]
     with Workspace.open(folder, env={}, actor="ada") as workspace:
         return folder, {
-            size: workspace.submit(folder / "long.yaml", parameters={"bytes": size}).wait().record.id
-            for size in (SMALL, LARGE)
+            (of, size): workspace.submit(folder / "long.yaml", parameters={"bytes": size, "of": of}).wait().record.id
+            for of, size in wanted
         }
 
 
 @pytest.mark.parametrize(
     "more", [(), ("--follow",), ("--json",), ("--follow", "--json"), ("--timestamps",)], ids=" ".join
 )
-def test_long_logs_cost_their_length_and_little_memory(runs, more):
+@pytest.mark.parametrize(
+    ("of", "large", "small"), [("x", LARGE, SMALL), ("\\n", *EMPTY_LINES)], ids=["no line end", "empty lines"]
+)
+def test_long_logs_cost_their_length_and_little_memory(runs, more, of, large, small):
     folder, of_size = runs
     command = [sys.executable, "-m", "penstock", "run", "logs", *more]
-    small, _ = measured(folder, *command, of_size[SMALL])
-    large, memory = measured(folder, *command, of_size[LARGE])
-    print(f"\n{' '.join(more) or 'as text'}: {small:.2f} s, ten times as long {large:.2f} s, {memory:.0f} MB")
-    assert large < 12 * small
+    short, _ = measured(folder, *command, of_size[of, small])
+    long, memory = measured(folder, *command, of_size[of, large])
+    print(f"\n{' '.join(more) or 'as text'}: {short:.2f} s, ten times as long {long:.2f} s, {memory:.0f} MB")
+    assert long < 12 * short
     assert memory < MEGABYTES

@@ -69,6 +69,25 @@ def test_each_step_has_its_lines_however_they_come(pieces):
     assert b"\r" not in shown.data
 
 
+@given(PIECES, st.integers(1, 7))
+def test_it_is_the_same_however_much_is_looked_through_at_once(pieces, size):
+    whole, cut = Shown(), Shown()
+    for step, data in pieces:
+        whole.lines.add(step, data)
+        for at in range(0, len(data), size):
+            cut.lines.add(step, data[at : at + size])
+    whole.lines.end()
+    cut.lines.end()
+    assert cut.data == whole.data
+
+
+def test_empty_lines_are_written_in_pieces():
+    written: list[bytes] = []
+    UnderNames(written.append, 60).add("a", b"\n" * 2**20)
+    assert b"".join(written) == (b"a" + b" " * 59 + b" | \n") * 2**20
+    assert max(map(len, written)) < 2**21
+
+
 @given(PIECES, st.data())
 def test_nothing_is_lost_or_doubled_whenever_it_is_shown(pieces, data):
     shown = Shown()

@@ -131,7 +131,7 @@ def victims(place, publication, who: str) -> list[int]:
 
     One that was killed when all was done has no successor yet.
     """
-    if not place.engines() or (who == "workers" and not workers(place)):
+    if not place.engines() or not place.keepers() or (who == "workers" and not workers(place)):
         place.wait(place.start(publication))
     place.until(lambda: len(place.engines()) == 1 and len(place.keepers()) == 1, "there is no pair of them")
     return {"engine": place.engines, "keeper": place.keepers, "workers": lambda: workers(place)}[who]()

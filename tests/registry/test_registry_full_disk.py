@@ -17,7 +17,7 @@ from tests.faulty_disk import fill, small_disk
 from penstock.errors import RegistryError
 from penstock.registry import Registry
 from penstock.registry.group_commit import WouldBlock
-from penstock.registry.troubles import BUSY_SECONDS, busy
+from penstock.registry.troubles import BUSY_SECONDS, busy, explain
 
 # A run is accepted on a disk that takes everything and cannot be synced, and then the process is gone.
 FAILING = """\
@@ -84,6 +84,37 @@ def test_a_decision_that_lies_in_the_log_whole_and_failed_all_the_same_does_not_
             fill(disk, leave=1 << 20)
             assert kit.submit(registry, key="k").id == kit.submit(registry, key="k").id
         assert registry.check().ok
+
+
+def test_a_disk_without_inodes_is_told_as_full(tmp_path, kit):
+    with small_disk(tmp_path / "disk", "10m", inodes=20) as disk:
+        path = disk / "r.db"
+        with Registry.open(path) as registry:
+            kit.publish(registry, "a", endpoint="digits")
+        taken = []
+        with pytest.raises(OSError, match="No space left"):
+            while True:
+                taken.append(disk / str(len(taken)))
+                taken[-1].touch()
+        with pytest.raises(RegistryError) as failed, Registry.open(path) as registry:
+            kit.submit(registry, key="k")
+        assert failed.value.code == "registry_disk_full"
+        assert "the disk is full: it has no inodes left; nothing was changed, make room" in str(failed.value)
+        for file in taken:
+            file.unlink(missing_ok=True)
+        with Registry.open(path) as registry:
+            kit.submit(registry, key="k")
+            assert registry.check().ok
+
+
+def test_what_cannot_be_opened_for_another_reason_is_not_told_as_a_full_disk(tmp_path):
+    error = sqlite3.OperationalError("unable to open database file")
+    error.sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
+    with small_disk(tmp_path / "disk", "1m") as disk:  # one that does not count its inodes
+        assert explain(disk / "r.db", error).code == "registry_error"
+        fill(disk, leave=0)
+        assert explain(disk / "r.db", error).code == "registry_disk_full"
+    assert explain(tmp_path / "none/r.db", error).code == "registry_error"
 
 
 def test_who_waits_in_vain_for_a_stopped_process_learns_which(path, kit):

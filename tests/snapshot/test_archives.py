@@ -22,7 +22,8 @@ from penstock.snapshot import Archive, extract
 from penstock.snapshot.ignoring import CACHES
 from penstock.snapshot.members import digest_of, members
 from penstock.snapshot.packing import location_of, pack
-from penstock.snapshot.walking import Found, NotBundled, files_in
+from penstock.snapshot.refused import NotBundled
+from penstock.snapshot.walking import Found, files_in
 
 _names = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0/"), min_size=1, max_size=40).filter(
     lambda name: name not in (".", "..", ".git", ".penstock", ".gitignore", *CACHES) and len(name.encode()) <= 200

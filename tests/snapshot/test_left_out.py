@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from penstock.errors import RegistryError, SpecInvalid
 from penstock.launcher.archives import write_portable
 from penstock.snapshot import Bundled, extract, take
-from penstock.snapshot.walking import NotBundled, files_in
+from penstock.snapshot.refused import NotBundled
+from penstock.snapshot.walking import files_in
 from penstock.spec import Parameter, Pipeline, Step
 
 CODE = Pipeline(name="a", steps={"s": Step(command="run", code="./src")})
@@ -55,6 +56,43 @@ def test_what_is_data_too_travels_whole(tmp_path):
     pipeline = evolve(CODE, parameters={"d": Parameter("directory", default="./src")})
     (bundled,) = take(pipeline, tmp_path, tmp_path / "store").bundled
     assert (bundled.files, bundled.left_out) == (3, ())
+
+
+def test_what_stays_at_home_may_have_any_name_and_lead_anywhere(tmp_path):
+    lay(tmp_path, "a.py")
+    for name in (b"bad\xff.tmp", b"old\xff/x\xff", b"env\xff/pyvenv.cfg", b"\xfe/.git/HEAD\xff", b"\xfe/b.tmp"):
+        path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    for name in (".venv", "node_modules", "x.tmp"):
+        (tmp_path / name).symlink_to("/nonexistent")
+    (tmp_path / ".tox").symlink_to(".tox")
+    (tmp_path / ".gitignore").write_bytes(b"*.tmp\nold\xff/\n\xfe/\n")
+    contents = files_in(tmp_path, tmp_path / "store", top=tmp_path)
+    assert paths(contents) == [".gitignore", "a.py"]
+    left = ["\\xfe/", "bad\\xff.tmp", "old\\xff/", "x.tmp", ".tox", ".venv", "env\\xff/", "node_modules"]
+    assert list(contents.left) == left
+
+
+@pytest.mark.parametrize("mark", ["pyvenv.cfg", "CACHEDIR.TAG", "conda-meta/history"])
+def test_a_folder_that_says_what_it_is_stays_at_home(tmp_path, mark):
+    lay(tmp_path, f"any name/{mark}", "any name/bin/python3.11", "conda-meta/x", "history")
+    (tmp_path / "any name/bin/python").symlink_to("/usr/bin/python3")
+    contents = files_in(tmp_path, tmp_path / "store", top=tmp_path)
+    assert (paths(contents), contents.left) == (["conda-meta/x", "history"], ("any name/",))
+
+
+def test_a_file_that_is_called_like_a_cache_travels(tmp_path):
+    lay(tmp_path, ".venv", "node_modules")
+    assert paths(files_in(tmp_path, tmp_path / "store", top=tmp_path)) == [".venv", "node_modules"]
+
+
+def test_what_travels_has_a_name_that_is_text(tmp_path):
+    lay(tmp_path, "\u00e9/")
+    Path(os.fsdecode(os.fsencode(tmp_path / "\u00e9") + b"/a\xff")).touch()
+    with pytest.raises(NotBundled, match=r"the name `\u00e9/a\\xff` is not UTF-8 text") as refused:
+        files_in(tmp_path, tmp_path / "store", top=tmp_path)
+    assert refused.value.code == "name_not_utf8"
 
 
 def test_empty_folders_travel_and_left_overs_do_not(tmp_path):
@@ -136,7 +174,7 @@ def test_rules_of_any_size_end_soon(tmp_path):
     assert len(files_in(tmp_path / "src", tmp_path / "store", top=tmp_path).found) == 200
     assert time.process_time() - started < 20
     (tmp_path / "src/.gitignore").write_text("a\n" * 600_000)
-    with pytest.raises(NotBundled, match=r"`\.` cannot be read: its \.gitignore is larger than 1,048,576 bytes"):
+    with pytest.raises(NotBundled, match=r"`src/\.gitignore` is larger than 1,048,576 bytes"):
         files_in(tmp_path / "src", tmp_path / "store", top=tmp_path)
 
 

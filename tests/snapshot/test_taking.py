@@ -258,13 +258,65 @@ def test_errors_say_line_and_column_when_the_document_is_known(folder, store):
         take(pipeline_in(document), folder, store, document=document)
 
 
-def test_what_may_not_be_read(folder, bound_by_permissions):
-    spec = "apiVersion: penstock/v1\nkind: Pipeline\nname: a\ndefaults: {code: ./src}\nsteps: {s: {command: run}}\n"
-    (folder / "spec.yaml").write_text(spec)
-    (folder / "src/main.py").chmod(0)
-    command = [*bound_by_permissions, sys.executable, "-m", "penstock", "validate", "spec.yaml", "--json"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-    assert (done.returncode, json.loads(done.stdout)["error"]["code"]) == (3, "file_unreadable")
+@pytest.fixture
+def validate(folder, bound_by_permissions):
+    """What `validate` says of the folder when permissions hold: its exit code, and what was printed as JSON."""
+    closed = []
+
+    def call(spec="defaults: {code: ./src}", close=(), mode=0):
+        (folder / "spec.yaml").write_text(f"apiVersion: penstock/v1\nkind: Pipeline\nname: a\n{spec}\n{_STEPS}")
+        for path in close:
+            closed.append(folder / path)
+            closed[-1].chmod(mode)
+        command = [*bound_by_permissions, sys.executable, "-m", "penstock", "validate", "spec.yaml", "--json"]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+        return done.returncode, json.loads(done.stdout)
+
+    yield call
+    for path in closed:
+        path.chmod(0o700)
+
+
+_STEPS = "steps: {s: {command: run}}\n"
+_DATA = "parameters: {p: {type: directory, default: ./src}}"
+
+
+@pytest.mark.parametrize("spec", ["defaults: {code: ./src}", _DATA], ids=["code", "data"])
+@pytest.mark.parametrize(("close", "mode"), [("src/main.py", 0), ("src/sub", 0), ("src/sub", 0o100), ("src", 0o400)])
+def test_what_may_not_be_read(folder, validate, spec, close, mode):
+    code, said = validate(spec, [close], mode)
+    assert (code, said["error"]["code"]) == (3, "file_unreadable")
+    key = "$.parameters.p.default" if spec == _DATA else "$.defaults.code"
+    assert said["error"]["details"][0]["path"] == key
+
+
+@pytest.mark.parametrize("spec", ["defaults: {code: ./src}", _DATA], ids=["code", "data"])
+def test_a_link_into_what_may_not_be_looked_into(folder, tmp_path, validate, spec):
+    (tmp_path / "others/x").mkdir(parents=True)
+    (folder / "src/link").symlink_to(tmp_path / "others/x")
+    code, said = validate(spec, [tmp_path / "others"])
+    assert (code, said["error"]["code"]) == (3, "file_unreadable")
+    assert "`link` cannot be read" in said["error"]["message"]
+
+
+def test_code_in_a_folder_that_may_not_be_looked_into(folder, validate):
+    code, said = validate("defaults: {code: ./src/sub/deep}", ["src/sub"])
+    assert (code, said["error"]["code"]) == (3, "file_unreadable")
+
+
+def test_what_stays_at_home_need_not_be_readable(folder, tmp_path, validate):
+    (folder / ".gitignore").write_text("pgdata/\nlink\nsecret\n")
+    for path in ("src/pgdata/x", "src/.venv", "src/node_modules", "src/.git", "others/x"):
+        (folder / path).mkdir(parents=True)
+    (folder / "src/link").symlink_to(folder / "others/x")
+    (folder / "src/.tox").symlink_to(folder / "others/x")
+    (folder / "src/secret").write_text("x")
+    closed = ["src/pgdata", "src/.venv", "src/node_modules", "src/.git", "others", "src/secret"]
+    code, said = validate(close=closed)
+    assert (code, said.get("error")) == (0, None)
+    assert sorted(said["files"][0]["bundled"][0]["left_out"]) == [
+        ".git/", ".tox", ".venv/", "link", "node_modules/", "pgdata/", "secret",
+    ]  # fmt: skip
 
 
 def test_a_pipeline_that_is_wrong_is_not_taken(folder, store):

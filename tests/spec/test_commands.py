@@ -74,7 +74,10 @@ def test_words(text, words):
             (f"cat {text}", "shell_operator")
             for text in ("data/*.csv", "*", "part-?.txt", "part-[0-9].txt", "[!a]b", "[a[]")
         ),
-        *((f"cat {text}", "shell_operator") for text in ("~/x.csv", "~", "~user/x", "of=~/x", "'a b'*", "x\\ *")),
+        *(
+            (f"cat {text}", "shell_operator")
+            for text in ("~/x.csv", "~", "~user/x", "of=~/x", "X=a:~/b", "X='a':~", "X+=~", "'a b'*", "x\\ *")
+        ),
         *(
             (f"run {text}", "shell_operator")
             for text in ("{a,b}", "a{b,c}d", "{1..3}", "{a,{b}}", "{{a,b}", "{a{,b}c}", "#", "#c", "a #c")
@@ -101,6 +104,25 @@ def test_what_is_refused(text, code):
     assert caught.value.code == code
     if code == "shell_operator":
         assert "[bash, -c, ...]" in str(caught.value)
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is the judge")
+def test_each_word_of_bash_is_refused_unless_it_is_a_program_too():
+    said = subprocess.run(["bash", "--norc", "-c", "compgen -bk"], capture_output=True, text=True, check=True).stdout
+    programs = {"[", "echo", "false", "kill", "printf", "pwd", "test", "true"}
+    for word in said.split():
+        if word in programs:
+            assert split(f"{word} x") == (word, "x")
+        else:
+            with pytest.raises(CommandInvalid, match=r"is no program but a word of the shell: .*, and quote"):
+                split(f"{word} x")
+        assert split(f"'{word}' x") == (word, "x")
+        assert split(f"run {word}") == ("run", word)
+
+
+@pytest.mark.parametrize("word", ["--x=~/a", "a:~/b", "X=a=~/b", "x.y=a:~", "1=~", "X=a:b~", "'X'=a:~"])
+def test_a_tilde_that_bash_leaves_is_text(word):
+    assert split(f"run {word}") == ("run", word.replace("'", ""))
 
 
 def test_what_is_refused_is_shown_with_what_to_do():

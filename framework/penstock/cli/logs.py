@@ -20,7 +20,10 @@ MOST = 64 * 1024
 _PAUSE = 0.1
 """Seconds between two looks at logs in which nothing is new."""
 
-_END = re.compile(rb"\r\n|\r|\n")
+_PIECE = 16 * 1024
+"""Bytes that are looked through at once: lines may all be empty, and with a name they are many times as long."""
+
+_CR_OF_LINE = re.compile(rb"(?<=[^\r\n])\r")
 
 
 class UnderNames:
@@ -41,32 +44,36 @@ class UnderNames:
 
     def add(self, step: str, data: bytes) -> None:
         """Take a piece of a step's log; writes what is whole."""
-        if not data:
-            return
-        shown = self._after_cr.pop(step, None)
-        if shown is not None:
+        for at in range(0, len(data), _PIECE):
+            self._add(step, data[at : at + _PIECE])
+
+    def _add(self, step: str, data: bytes) -> None:
+        if self._after_cr.pop(step, False):
             # The second half of a CRLF ends what the first has ended, unless that was an empty line.
-            data = data.removeprefix(b"\n") if shown else data
+            data = data.removeprefix(b"\n")
+            if not data:
+                return
         kept, since = self._pending.pop(step, (b"", self._clock()))
-        written: list[bytes] = []
-        at = 0
-        for end in _END.finditer(data):
-            line, kept, at = kept + data[at : end.start()], b"", end.end()
-            shown = bool(line) or self._open == step or end[0] != b"\r"
-            if shown:
-                written += (self._head(step), line, b"\n")
-                self._open = None
-            if end[0] == b"\r" and at == len(data):
-                self._after_cr[step] = shown
-            since = self._clock()
-        rest = kept + data[at:]
+        # A line that is open is one, even if only its end still comes: a byte stands for what was shown of it.
+        shown = int(self._open == step)
+        text = b"x" * shown + kept + data
+        if text.endswith(b"\r"):
+            self._after_cr[step] = text[-2:-1] not in b"\r\n"
+        text = text.replace(b"\r\n", b"\n")
+        if b"\r" in text:
+            text = _CR_OF_LINE.sub(b"\n", text).replace(b"\r", b"")
+        lines, end, rest = text[shown:].rpartition(b"\n")
+        written = b""
+        if end:
+            written = self._head(step) + lines.replace(b"\n", b"\n" + self._name(step)) + end
+            self._open, since = None, self._clock()
         if rest and (self._open == step or len(rest) > MOST):
-            written += (self._head(step), rest)
+            written += self._head(step) + rest
             self._open = step
         elif rest:
             self._pending[step] = rest, since
         if written:
-            self._write(b"".join(written))
+            self._write(written)
 
     def tick(self) -> None:
         """Write what has had no end for a while."""
@@ -92,7 +99,10 @@ class UnderNames:
         """What comes before more of a step: nothing where its line is open, else its name on a new line."""
         if self._open == step:
             return b""
-        return (b"" if self._open is None else b"\n") + f"{step:{self._width}} | ".encode()
+        return (b"" if self._open is None else b"\n") + self._name(step)
+
+    def _name(self, step: str) -> bytes:
+        return f"{step:{self._width}} | ".encode()
 
 
 def show_under_names(output: Output, parts: LogParts, width: int, *, follow: bool) -> None:

@@ -59,9 +59,12 @@ def explain(path: Path, error: sqlite3.Error) -> RegistryError:
     primary = extended & 0xFF
     if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return busy(path)
-    if primary == sqlite3.SQLITE_FULL or extended == sqlite3.SQLITE_IOERR_SHMSIZE:
+    full = "the disk is full" if primary == sqlite3.SQLITE_FULL or extended == sqlite3.SQLITE_IOERR_SHMSIZE else ""
+    if primary == sqlite3.SQLITE_CANTOPEN:
+        full = _lacks(path.parent)
+    if full:
         return RegistryError(
-            f"{path}: the disk is full",
+            f"{path}: {full}",
             code="registry_disk_full",
             undone="nothing was changed, make room and try again",
         )
@@ -77,6 +80,20 @@ def explain(path: Path, error: sqlite3.Error) -> RegistryError:
             code="registry_corrupt",
         )
     return RegistryError(f"{path}: the registry cannot be used ({error})")
+
+
+def _lacks(folder: Path) -> str:
+    """How a disk is full on which no file can be made in a folder; SQLite does not say why it opens none.
+
+    A file system that does not count its inodes has zero of them in all.
+    """
+    try:
+        disk = os.statvfs(folder)
+    except OSError:
+        return ""
+    if disk.f_files > 0 and disk.f_favail == 0:
+        return "the disk is full: it has no inodes left"
+    return "the disk is full" if disk.f_bavail == 0 else ""
 
 
 def busy(path: Path) -> RegistryError:

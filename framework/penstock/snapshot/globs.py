@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import re
 import string
+from itertools import groupby
 
 _PRINTABLE = {chr(code) for code in range(0x20, 0x7F)}
+_ALL = {chr(code) for code in range(1, 256)}
 _CLASSES = {
     "alnum": set(string.ascii_letters + string.digits),
     "alpha": set(string.ascii_letters),
@@ -37,7 +39,8 @@ def regex_of(pattern: str, *, path: bool) -> str:
     """
     # As git does it: what comes before the first special character is compared by itself, and the rest begins anew.
     start = len(re.split(r"[*?\[\\]", pattern, maxsplit=1)[0])
-    regex, at = "", 0
+    regex: list[str] = []
+    at = 0
     while at < len(pattern):
         char = pattern[at]
         if char == "*":
@@ -48,8 +51,8 @@ def regex_of(pattern: str, *, path: bool) -> str:
         else:
             char, escaped, at = _one(pattern, at)
             found = "[^/]" if char == "?" and not escaped else re.escape(char)
-        regex += found
-    return regex
+        regex.append(found)
+    return "".join(regex)
 
 
 def _stars(pattern: str, at: int, folders: bool) -> tuple[str, int]:
@@ -90,11 +93,18 @@ def _set(pattern: str, at: int) -> tuple[str, int]:
         else:
             found.add(char)
             before = char
-    everything = {chr(code) for code in range(1, 256)}
-    chosen = (everything - found if negated else found) - {"/"}
+    chosen = (_ALL - found if negated else found) - {"/"}
     if not chosen:
         raise NeverMatches
-    return f"[{''.join(map(re.escape, sorted(chosen)))}]", at + 1
+    return f"[{_ranges(chosen)}]", at + 1
+
+
+def _ranges(chosen: set[str]) -> str:
+    """The inside of a set of RE2's, in which neighbours are one range."""
+    codes = sorted(map(ord, chosen))
+    # What of neighbours stays the same is how far the code is ahead of its place.
+    runs = [list(run) for _, run in groupby(enumerate(codes), key=lambda one: one[1] - one[0])]
+    return "".join(f"\\x{run[0][1]:02x}-\\x{run[-1][1]:02x}" for run in runs)
 
 
 def _class_end(pattern: str, at: int) -> int | None:

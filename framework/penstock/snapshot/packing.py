@@ -16,7 +16,8 @@ from penstock.drafts import draft
 from penstock.errors import RegistryError
 from penstock.opening import SWAPPED, open_folder, open_in
 from penstock.snapshot.members import digest_of
-from penstock.snapshot.walking import Found, NotBundled, unreadable
+from penstock.snapshot.refused import NotBundled, unreadable
+from penstock.snapshot.walking import Found
 
 
 def location_of(digest: str, store: Path) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Literal
@@ -15,9 +16,10 @@ from penstock.codec.details import located
 from penstock.errors import Path as DocumentPath
 from penstock.errors import Problem, SpecInvalid, did_you_mean
 from penstock.snapshot.packing import location_of, pack
+from penstock.snapshot.refused import NotBundled, unreadable
 from penstock.snapshot.stored import snapshot_digest
 from penstock.snapshot.types import Archive, Bundled, Snapshot
-from penstock.snapshot.walking import Contents, Found, NotBundled, checked_name, files_in, resolve_inside
+from penstock.snapshot.walking import Contents, Found, checked_name, files_in, resolve_inside
 from penstock.spec import Pipeline
 from penstock.spec.keys import walk
 from penstock.text import size_text
@@ -41,8 +43,8 @@ def take(
     pipeline was read from, so that errors can say line and column. `most_code` are the bytes of code that may travel;
     None is any number. Raises SpecInvalid with everything that cannot travel, each at its key: `file_not_found`,
     `path_outside_folder`, `link_outside_folder`, `link_broken`, `link_loop`, `not_a_folder`, `not_a_file`,
-    `file_special`, `file_unreadable`, `file_changed`, `name_clash`, `name_not_utf8`, `code_large`. Raises RegistryError
-    when the store cannot be written.
+    `file_special`, `file_unreadable`, `file_changed`, `name_clash`, `name_not_utf8`, `ignore_rules_large`,
+    `code_large`. Raises RegistryError when the store cannot be written.
     """
     pipeline = checked(pipeline)
     root = Path(os.path.realpath(folder))
@@ -165,31 +167,36 @@ def lacking(pipeline: Pipeline, folder: Path) -> Iterator[Problem]:
 
 
 def _contents(bundled: _BundledPath, root: Path, store: Path) -> Contents:
-    real = _real(bundled, root)
+    real, status = _real(bundled, root)
     if bundled.kind == "file":
         name = checked_name(PurePath(os.path.normpath(bundled.path)).name, "")
-        return Contents((Found(name, real, real.stat().st_size),))
+        return Contents((Found(name, real, status.st_size),))
     return files_in(real, store, top=root if bundled.is_ruled else None)
 
 
-def _real(bundled: _BundledPath, root: Path) -> Path:
-    """The file or folder of a path, behind its links. Raises NotBundled."""
+def _real(bundled: _BundledPath, root: Path) -> tuple[Path, os.stat_result]:
+    """The file or folder of a path, behind its links, and what the system knows of it. Raises NotBundled."""
     path = bundled.path
     plain = PurePath(os.path.normpath(path))
     if plain.is_absolute() or plain.parts[:1] == (os.pardir,):
         hint = "put it beside the spec, or below"
         raise NotBundled("path_outside_folder", f"`{path}` is outside the spec's folder {root}", hint)
     source = root / plain
-    if not os.path.lexists(source):
-        raise NotBundled("file_not_found", f"`{path}` does not exist in {root}", _near(source))
-    real = resolve_inside(source, root, path)
+    try:
+        source.lstat()
+    except PermissionError as error:
+        raise unreadable(path, error) from None
+    except OSError:
+        raise NotBundled("file_not_found", f"`{path}` does not exist in {root}", _near(source)) from None
+    real, status = resolve_inside(source, root, path)
+    is_folder = stat.S_ISDIR(status.st_mode)
     if bundled.kind == "file":
-        if real.is_dir():
+        if is_folder:
             raise NotBundled("not_a_file", f"`{path}` is a folder", "write `type: directory`")
-    elif not real.is_dir():
+    elif not is_folder:
         hint = "write `type: file`" if bundled.kind == "directory" else "code is a folder"
         raise NotBundled("not_a_folder", f"`{path}` is a file", hint)
-    return real
+    return real, status
 
 
 def _near(source: Path) -> str:

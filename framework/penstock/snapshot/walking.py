@@ -11,16 +11,8 @@ from pathlib import Path
 
 from attrs import frozen
 
-from penstock.snapshot.ignoring import ALWAYS, STATE, Rules, is_cache, is_ignored, read_rules, rules_above
-
-
-class NotBundled(Exception):
-    """Something that cannot travel, with a stable code."""
-
-    def __init__(self, code: str, message: str, hint: str = "") -> None:
-        super().__init__(message)
-        self.code = code
-        self.hint = hint
+from penstock.snapshot.ignoring import ALWAYS, STATE, Ignoring, Rules, is_cache, read_rules, rules_above
+from penstock.snapshot.refused import NotBundled, text_of, unreadable
 
 
 @frozen
@@ -65,11 +57,8 @@ def files_in(root: Path, skip: Path, *, top: Path | None = None) -> Contents:
     """
     base = "" if top is None or top == root else f"{root.relative_to(top).as_posix()}/"
     walk = _Walk(root, Path(os.path.realpath(skip)), base, is_code=top is not None)
-    try:
-        above = () if top is None else rules_above(top, root)
-    except OSError as error:
-        raise unreadable(".gitignore", error) from None
-    waiting = [_Folder(root, "", frozenset({_identity(root)}), above)]
+    above = () if top is None else rules_above(top, root)
+    waiting = [_Folder(root, "", frozenset({_identity(root.stat())}), above)]
     while waiting:
         waiting += walk.look(waiting.pop())
     return walk.contents()
@@ -83,47 +72,53 @@ class _Walk:
         self._skip = skip
         self._base = base
         self._is_code = is_code
+        self._ignoring = Ignoring()
         self._found: dict[str, Found | None] = {}
         self._left: list[tuple[bool, str]] = []
         self._bare: list[tuple[str, bool]] = []
 
     def look(self, folder: _Folder) -> Iterator[_Folder]:
         """Note what travels of a folder and what does not; the folders in it that are to be looked at."""
+        rules = read_rules(folder.source, self._base + folder.path) if self._is_code else None
         try:
-            rules = read_rules(folder.source, self._base + folder.path) if self._is_code else None
             entries = [entry for entry in folder.source.iterdir() if entry != self._skip]
         except OSError as error:
-            raise unreadable(folder.path or ".", error) from None
+            raise unreadable(folder.path or ".", error, self._instead(folder.path)) from None
         here = (*folder.rules, rules) if rules else folder.rules
         # A folder in which rules alone left nothing is still one to write to; one with a cache alone is a left-over.
         bare = not entries
         for entry in entries:
-            path, is_folder = folder.path + checked_name(entry.name, folder.path), entry.is_dir()
-            shown = f"{path}/" if is_folder else path
+            path, is_folder = folder.path + entry.name, _is_folder(entry)
+            ruled = f"{path}/" if is_folder else path
             if entry.name == STATE:  # ours, and no news to anybody
                 continue
-            if entry.name in ALWAYS or (self._is_code and is_folder and is_cache(entry)):
-                self._left.append((True, shown))
+            if entry.name in ALWAYS or (self._is_code and is_folder is not False and is_cache(entry)):
+                self._left.append((True, text_of(ruled)))
                 continue
-            if is_ignored(here, self._base + shown):
-                self._left.append((False, shown))
+            if self._ignoring.decide(here, self._base + ruled):
+                self._left.append((False, text_of(ruled)))
                 bare = True
                 continue
-            source = self._add(entry, path, is_folder)
-            if is_folder:
-                identity = _identity(source)
+            checked_name(entry.name, folder.path)
+            source, status = self._add(entry, path)
+            if stat.S_ISDIR(status.st_mode):
+                identity = _identity(status)
                 if identity in folder.above:
                     raise NotBundled("link_loop", f"the link `{path}` leads back to a folder that it is in")
                 yield _Folder(source, f"{path}/", folder.above | {identity}, here)
         self._bare.append((folder.path, bare))
 
-    def _add(self, entry: Path, path: str, is_folder: bool) -> Path:
+    def _instead(self, path: str) -> str:
+        """What to do about a folder that cannot be looked into."""
+        return "name it in `.gitignore`" if self._is_code and path else ""
+
+    def _add(self, entry: Path, path: str) -> tuple[Path, os.stat_result]:
         normal = unicodedata.normalize("NFC", path)
         if normal in self._found:
             raise NotBundled("name_clash", f"`{path}` is there twice, spelt in two Unicode forms")
-        source = resolve_inside(entry, self._root, path, ignorable=self._is_code)
-        self._found[normal] = None if is_folder else Found(path, source, source.stat().st_size)
-        return source
+        source, status = resolve_inside(entry, self._root, path, ignorable=self._is_code)
+        self._found[normal] = None if stat.S_ISDIR(status.st_mode) else Found(path, source, status.st_size)
+        return source, status
 
     def contents(self) -> Contents:
         """What was found, with the folders in which nothing that travels lies."""
@@ -144,38 +139,44 @@ def _parent(path: str) -> str:
     return path[: path.rfind("/") + 1]
 
 
-def resolve_inside(source: Path, root: Path, shown: str, *, ignorable: bool = False) -> Path:
-    """The real path of something below `root`. Raises NotBundled when links lead out of it or nowhere.
+def _is_folder(entry: Path) -> bool | None:
+    """Whether something is a folder, or a link to one; None for a link to nothing, or into what we may not look into.
+
+    Rules take that for no folder, as git does all links.
+    """
+    try:
+        return stat.S_ISDIR(entry.stat().st_mode)
+    except OSError:
+        return None
+
+
+def resolve_inside(source: Path, root: Path, shown: str, *, ignorable: bool = False) -> tuple[Path, os.stat_result]:
+    """The real path of something below `root`, and what the system knows of it.
+
+    Raises NotBundled when links lead out of `root` or nowhere.
 
     What is `ignorable` may be named in a `.gitignore`.
     """
     instead = ", or name the link in `.gitignore`" if ignorable else ""
     try:
         real = Path(os.path.realpath(source, strict=True))
-        mode = real.stat().st_mode
+        status = real.stat()
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise NotBundled("link_loop", f"the link `{shown}` leads to itself") from None
         if isinstance(error, FileNotFoundError) and source.is_symlink():
             raise NotBundled("link_broken", f"the link `{shown}` leads to nothing", f"remove it{instead}") from None
-        raise unreadable(shown, error) from None
+        raise unreadable(shown, error, "name it in `.gitignore`" if ignorable else "") from None
     if not real.is_relative_to(root):
         hint = f"copy what it points to into the folder{instead}"
         raise NotBundled("link_outside_folder", f"the link `{shown}` leads out of {root}", hint)
-    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+    if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
         raise NotBundled("file_special", f"`{shown}` is neither a file nor a folder")
-    return real
+    return real, status
 
 
-def unreadable(shown: str, error: OSError) -> NotBundled:
-    """What to say when the system refuses to read something."""
-    why = (error.strerror or str(error)).lower()
-    return NotBundled("file_unreadable", f"`{shown}` cannot be read: {why}")
-
-
-def _identity(source: Path) -> tuple[int, int]:
-    info = source.stat()
-    return info.st_dev, info.st_ino
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
 
 
 def checked_name(name: str, folder: str) -> str:
@@ -183,6 +184,6 @@ def checked_name(name: str, folder: str) -> str:
     try:
         name.encode()
     except UnicodeEncodeError:
-        shown = folder + os.fsencode(name).decode("ascii", "backslashreplace")
-        raise NotBundled("name_not_utf8", f"the name `{shown}` is not UTF-8 text", "rename it") from None
+        message = f"the name `{text_of(folder + name)}` is not UTF-8 text"
+        raise NotBundled("name_not_utf8", message, "rename it") from None
     return name

@@ -23,13 +23,19 @@ _SHELL_HINT = "a command is not run by a shell; for shell features write `[bash,
 _QUOTE_HINT = f"{_SHELL_HINT}, and quote what is meant as it stands"
 _GLOB = re.compile(r"[*?]|\[[^/][^\[/\]]*\[?\]")
 _RANGE = re.compile(r"\{(?:[+-]?\d+|[A-Za-z])\.\.(?:[+-]?\d+|[A-Za-z])(?:\.\.[+-]?\d+)?\}")
-_HOME = re.compile(r"(?:[A-Za-z_]\w*=)?~", re.ASCII)
+_HOME = re.compile(r"(?:[A-Za-z_]\w*\+?=(?:.*:)?)?~", re.ASCII | re.DOTALL)
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*\+?=", re.ASCII)
 _BUILTINS = re.compile(
-    r"[.:!{]|\[\[|alias|break|builtin|case|cd|continue|declare|eval|exec|exit|export|for|function|getopts|if|let|local|popd"
-    r"|pushd|read|readonly|return|set|shift|shopt|source|trap|typeset|ulimit|umask|unalias|unset|until|wait|while"
+    r"[.:!{}]|\[\[|\]\]|alias|bg|bind|break|builtin|caller|case|cd|chdir|command|compgen|complete|compopt|continue|coproc"
+    r"|declare|dirs|disown|do|done|elif|else|enable|esac|eval|exec|exit|export|fc|fg|fi|for|function|getopts|hash|help"
+    r"|history|if|in|jobs|let|local|logout|mapfile|popd|pushd|read|readarray|readonly|return|select|set|shift|shopt"
+    r"|source|suspend|then|time|times|trap|type|typeset|ulimit|umask|unalias|unset|until|wait|while"
 )
-"""First words that only a shell knows, or that would change nothing but a process of their own."""
+"""First words that only a shell knows, or that would change nothing but a process of their own.
+
+They are bash's builtins and keywords, and `chdir` of dash. Left are those that are programs too on ordinary images of
+Debian: `[`, `echo`, `false`, `kill`, `printf`, `pwd`, `test` and `true`. GNU's `time` is on few; quoted it is meant.
+"""
 COMMAND_CODES = frozenset({"command_invalid", "placeholder_invalid", "shell_operator"})
 """Codes of what is wrong with a command that cannot be read."""
 _LINE_HINT = "end the line before it with a backslash, use `>` instead of `|`, or write `[bash, -c, ...]`"

@@ -19,7 +19,8 @@ A_WHILE = 1.0
 """Seconds after which what has no time yet is shown without one."""
 
 _UNKNOWN = b"%-25s" % b"-"
-_END = re.compile(rb"\r\n|\r|\n")
+_BEGUN = re.compile(rb"[^\r\n]*(?:\r\n?|\n)?")
+_LINE = re.compile(rb"[^\r\n]+(?:\r\n?|\n)?|\r?\n")
 
 
 class Late:
@@ -95,36 +96,48 @@ class _Times:
         self._until = 0.0
         self._text = _UNKNOWN
 
-    def at(self, offset: int) -> bytes:
-        """The time of the byte at an offset, as text."""
+    def at(self, offset: int) -> tuple[bytes, float]:
+        """The time of the byte at an offset, as text, and up to which offset it is that of all."""
         if offset >= self._until:
             mark = next((mark for mark in self._marks if mark.offset > offset), None)
             self._until, self._text = (math.inf, _UNKNOWN) if mark is None else (mark.offset, _text(mark.time))
-        return self._text
+        return self._text, self._until
 
 
 def _stamped(line: _Line, data: bytes, offset: int, times: _Times) -> Iterator[bytes]:
     at = 0
-    if line.before_lf is not None and data.startswith(b"\n"):
-        at = 1
-        yield line.before_lf + data[:1]
-    line.before_lf = None
-    for end in _END.finditer(data, at):
-        text, ends = data[at : end.start()], end[0]
-        if not line.begun and (text or ends != b"\r"):
-            line.begun = True
-            yield times.at(offset + at)
-        yield text
-        yield ends
-        at = end.end()
-        if ends == b"\r" and at == len(data):
-            line.before_lf = b"" if line.begun else times.at(offset + at - 1)
-        line.begun = False
-    if at < len(data):
-        if not line.begun:
-            line.begun = True
-            yield times.at(offset + at)
-        yield data[at:]
+    while at < len(data):
+        time, until = times.at(offset + at)
+        end = int(min(len(data), until - offset))
+        end += data[end - 1 : end + 1] == b"\r\n"  # one end, whose time is that of its first half
+        yield from _stamped_alike(line, data[at:end], time)
+        at = end
+
+
+def _stamped_alike(line: _Line, data: bytes, time: bytes) -> Iterator[bytes]:
+    """The same for bytes that all have one time."""
+    before_lf, line.before_lf = line.before_lf, None
+    if before_lf is not None and data.startswith(b"\n"):
+        yield before_lf + b"\n"
+        data = data[1:]
+    if not data:
+        return
+    if data.endswith(b"\r"):
+        is_end = line.begun if len(data) == 1 else data[-2:-1] not in b"\r\n"
+        line.before_lf = b"" if is_end else time
+    begun = 0
+    if line.begun:
+        found = _BEGUN.match(data)
+        assert found is not None  # it matches nothing, too
+        begun = found.end()
+        yield data[:begun]
+    rest = data[begun:]
+    if b"\r" in rest:
+        yield _LINE.sub(time + rb"\g<0>", rest)
+    elif rest:
+        lines, end, last = rest.rpartition(b"\n")
+        yield (time + lines.replace(b"\n", b"\n" + time) + end if end else b"") + (time + last if last else b"")
+    line.begun = data[-1:] not in b"\r\n"
 
 
 def _text(moment: datetime | None) -> bytes:
