@@ -20,12 +20,12 @@ from attrs import evolve
 from penstock_local import neighbours, processes
 from penstock_local.clock import Clock
 from penstock_local.events import Ended, Event, Failed, Started
-from penstock_local.handover import request_of
 from penstock_local.held_up import HeldUp
 from penstock_local.jobs import Step
 from penstock_local.journal import PATIENCE
 from penstock_local.keepers import Keepers
 from penstock_local.layout import Layout
+from penstock_local.own_keeper import request_of
 from penstock_local.watching import Watching
 
 _UNANSWERED = 0.5

@@ -54,9 +54,9 @@ def event_of(token: str, trace: Trace, parent: int) -> Event:
 
 
 def error_of(number: int, where: str) -> OSError | ValueError:
-    """What went wrong at the start of a step. `where` is what it was about: command, folder, log, journal, limit."""
+    """What went wrong at the start of a step. `where` is what it was about: command, folder, journal, memory, limit."""
     if where == "limit":
         return ValueError("the memory that it asks for is too little to begin with")
     error = OSError(number, os.strerror(number))
-    error.filename = None if where in ("command", "fork") else where
+    error.filename = None if where == "command" else where
     return error

@@ -5,7 +5,7 @@ ends until it has no child left. What it notes is its journal, a file of records
 the beginning, so that a full disk takes none of them away. The journal is locked by the keeper and by a child until
 that has become the step's program: once the lock is free, the journal says all there is to know.
 
-The engine starts it as `python -I -S` and hands it this file as code (see `handover`), so it imports nothing of ours
+The engine starts it as `python -I -S` and hands it this file as code (see `own_keeper`), so it imports nothing of ours
 and little of anything: it is up in some ten milliseconds. Longer than 300 lines, because this file is all that it has.
 """
 

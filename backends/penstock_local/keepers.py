@@ -20,9 +20,9 @@ from attrs import define, evolve
 
 from penstock_local import journal, neighbours, places, processes, removal
 from penstock_local.events import Ended, Event, Failed, Lost, Started, error_of, event_of
-from penstock_local.handover import OwnKeeper, Request
 from penstock_local.journal import PATIENCE, Trace
 from penstock_local.layout import Layout
+from penstock_local.own_keeper import OwnKeeper, Request
 from penstock_local.troubles import is_machines
 from penstock_local.watching import Watching
 

@@ -1,4 +1,4 @@
-"""Where everything of one root lies: the only file that knows folder and file names."""
+"""Where everything of one root lies: folder and file names are made here, and `neighbours` knows some of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Processes of steps: spawning, finding and ending whole trees of them. Linux only: it reads /proc.
+"""Processes of steps: finding, signalling and ending whole trees of them. Linux only: it reads /proc.
 
 A step's processes are known by the token in their environment, which children inherit, however far they move
 away. The engine is the reaper of everything below it, so what outlives its parents becomes its own child.

@@ -55,8 +55,8 @@ def test_a_limit_too_small_for_anything_is_the_steps_own_failure(place, asked):
 
 KILLS_KEEPER = """
 import os, signal, sys, time
-from penstock_local import engine, handover, journal
-whole = handover.OwnKeeper._send
+from penstock_local import engine, journal, own_keeper
+whole = own_keeper.OwnKeeper._send
 def killing(self, words, file=None):
     if words[0] == "spawn" and any(b"poison" in word for word in words[3]):
         while not journal.read(self.journal).keeper:
@@ -64,7 +64,7 @@ def killing(self, words, file=None):
         os.kill(self.process.pid, signal.SIGKILL)
         os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOWAIT)
     whole(self, words, file)
-handover.OwnKeeper._send = killing
+own_keeper.OwnKeeper._send = killing
 sys.exit(engine.main(sys.argv[1:]))
 """
 
