@@ -23,6 +23,8 @@ from penstock.testing.processes.subprocesses import in_subprocess
 from penstock.testing.profiles import DEFAULT
 from penstock.testing.subject import Subject
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture(scope="module")
 def harness(tmp_path_factory, engines_end):

@@ -15,6 +15,8 @@ from penstock.testing.examination import is_core
 from penstock.testing.laws import LAWS, Untested
 from penstock.testing.processes.subprocesses import in_subprocess
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture
 def prepared(tmp_path, engines_end):

@@ -38,6 +38,8 @@ from penstock.testing.strategies.text import literal
 from penstock.testing.strategies.values import refused
 from penstock.workspace.parameters import TriggerOptions, bind_parameters
 
+pytestmark = pytest.mark.thorough
+
 LIMITS = [
     Parameter("integer", minimum=1, maximum=3),
     Parameter("integer", exclusive_minimum=1, exclusive_maximum=3),

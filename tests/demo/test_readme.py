@@ -17,6 +17,8 @@ from penstock.spec.values import OpenedPath
 from penstock_azureml_v1.hooks import AzuremlV1
 from penstock_azureml_v1.submissions import parameters_of
 
+pytestmark = pytest.mark.thorough
+
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 

@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 from typing import TypeAlias
 
+import pytest
 from laws.asked import DoorHarness
 from laws.concurrency.clients import NAMES
 from laws.concurrency.watched import Watched, explained, refused
@@ -15,7 +16,7 @@ from laws.strategies import Call
 from penstock.testing.harness import executions
 from penstock.testing.laws import same
 
-pytestmark = at_one_moment
+pytestmark = [at_one_moment, pytest.mark.thorough]
 
 _CLIENTS = NAMES[:3]
 

@@ -7,7 +7,7 @@ from laws import interrupted_moves, interruptions
 from laws.interrupted import interrupt_each
 from laws.marks import python_only
 
-pytestmark = python_only
+pytestmark = [python_only, pytest.mark.thorough]
 
 HISTORIES = {
     "a submit, repeated": interruptions.SUBMIT,

@@ -27,7 +27,7 @@ from penstock.testing.helpers.setup import set_up
 from penstock.testing.laws import require, same
 from penstock.workspace import Submitted
 
-pytestmark = over_http
+pytestmark = [over_http, pytest.mark.thorough]
 
 _EVERY = {"http": 1, "azureml_v1": 5}
 """Of the steps of a server, each so manieth is one that it dies at: they are the same whatever the door."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import strategies as st
 from laws.concurrency.clients import NAMES
 from laws.concurrency.watched import Parts, Watched, explained, refused
@@ -9,7 +10,7 @@ from laws.marks import SHARES, at_one_moment
 from laws.player import VERBS
 from laws.strategies import Call, histories
 
-pytestmark = at_one_moment
+pytestmark = [at_one_moment, pytest.mark.thorough]
 
 _LEFT_OUT = (
     # A run is asked for by the name of an endpoint and accepted by its id: it may show the name given meanwhile.

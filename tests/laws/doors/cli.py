@@ -206,7 +206,7 @@ class _Runs(_Group):
     def list(self, *, all: bool = False, **asked: Any) -> Page[RunRecord]:
         return self._call(Page[RunRecord], "run", "list", *_options(_paging(asked)))
 
-    def wait(self, ref: str, *, timeout: float | None = None) -> RunRecord:
+    def wait(self, ref: str, *, timeout: float | None = None, watch: Any = None) -> RunRecord:
         words = [] if timeout is None else ["--timeout", f"{max(timeout, 0.001):.3f}s"]
         return self._call(RunRecord, "run", "wait", ref, *words)
 
