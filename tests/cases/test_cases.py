@@ -245,7 +245,8 @@ def test_shell_words(case):
 
 
 @pytest.mark.serial
-@pytest.mark.parametrize("count", [5_000, pytest.param(20_000, marks=pytest.mark.thorough)])
+@pytest.mark.thorough
+@pytest.mark.parametrize("count", [5_000, 20_000])
 def test_slow_unpack(case, count):
     one = case("slow-unpack")
     make = one.folder / "make.py"

@@ -86,6 +86,8 @@ def test_root_asks_nobody_what_became_of_a_user_s_runs(theirs):
     ids=lambda arguments: arguments[0],
 )
 def test_root_makes_nothing_in_a_user_s_folder_by_any_verb(theirs, tmp_path, arguments):
+    if arguments[0] == "demo":
+        pytest.importorskip("sklearn")  # without it that is all it says
     backup = tmp_path / "backup.db"
     assert penstock(theirs, "registry", "backup", str(backup), user=False, trust=str(theirs)).returncode == 0
     with place_of_both() as place:

@@ -91,7 +91,8 @@ def staged(harness: Harness, *plugins: object) -> Iterator[Stage]:
     registry = harness.new_registry()
     named = [(f"plugin{number}", plugin) for number, plugin in enumerate(plugins)]
     with harness.workspace(registry, plugins=named) as ws, harness.workspace(registry, actor="grace") as grace:
-        zero, one = (set_up(harness, ws, word, name=unique(word)) for word in "ab")
+        # Of content that no other stage has: what one before this deleted may be retired only now.
+        zero, one = (set_up(harness, ws, word, name=word) for word in map(unique, "ab"))
         endpoint = ws.create_endpoint("one", zero)
         endpoint.add_version(one)
         yield Stage(ws=ws, grace=grace, endpoint=endpoint, zero=zero, one=one)
