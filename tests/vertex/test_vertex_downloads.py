@@ -195,4 +195,4 @@ def test_a_run_that_google_does_not_know_has_none(workspace: Workspace, run: Run
     monkeypatch.setattr(jobs, "job_id", lambda run: f"penstock-none-{run}")
     with pytest.raises(PenstockError) as caught:
         run.download(tmp_path / "to")
-    assert caught.value.code == "run_not_found"
+    assert caught.value.code == "run_gone"
