@@ -136,7 +136,12 @@ def test_opened_gate_lets_run(harness):
             stage.move(gate, open=True)
             runs.append(stage.endpoint.submit().id)
         for run in runs:
-            same(5, harness.wait(stage.ws, run, 5).outputs.get("which"), stage.zero.name, "what ran after its gate was opened")
+            same(
+                5,
+                harness.wait(stage.ws, run, 5).outputs.get("which"),
+                stage.zero.name,
+                "what ran after its gate was opened",
+            )
 
 
 def test_nothing_else_opens(harness):
