@@ -96,12 +96,18 @@ def ends(container, name: str) -> str:
     return state
 
 
-def test_nothing_of_another_container_is_taken_over_or_ended(containers, tmp_path):
+def left_running(containers, tmp_path):
+    """Both containers and their folder, with a step in the first of which the engine was killed."""
     here, there = containers
     place = tmp_path / "place"
     assert here.do("submit", "a") == "a"
     up(place, "a")
     here.do("kill")
+    return here, there, place
+
+
+def test_nothing_of_another_container_is_taken_over_or_ended(containers, tmp_path):
+    here, there, place = left_running(containers, tmp_path)
     assert "another PID namespace" in there.do("state", "a")
     assert "another PID namespace" in there.do("submit", "b")  # it waits in the queue
     assert there.do("cancel", "a") is not True and there.do("engines") == 0
@@ -112,11 +118,7 @@ def test_nothing_of_another_container_is_taken_over_or_ended(containers, tmp_pat
 
 
 def test_what_ended_in_a_container_is_worked_out_by_the_next(containers, tmp_path):
-    here, there = containers
-    place = tmp_path / "place"
-    assert here.do("submit", "a") == "a"
-    up(place, "a")
-    here.do("kill")
+    _, there, place = left_running(containers, tmp_path)
     (place / "go.a").touch()
     deadline = time.monotonic() + 30
     while "another PID namespace" in (state := there.do("state", "a")) and time.monotonic() < deadline:
