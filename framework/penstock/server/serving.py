@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import math
 import resource
 import signal
@@ -94,6 +95,8 @@ def serve(
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     url = options.public_url or f"{'http' if tls is None else 'https'}://{shown}:{port}"
+    gc.collect()
+    gc.freeze()  # what is there by now stays, and is not looked through for garbage again and again
     try:
         if dispatch:
             dispatcher.start()
