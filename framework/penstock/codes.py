@@ -212,7 +212,7 @@ registry_corrupt RegistryError: The registry file is damaged; put a backup in it
 registry_disk_full RegistryError http=503: The disk is full, or has no inodes left; make room.
 registry_in_use RegistryError http=503: Somebody has the registry open; end what uses it and try again.
 registry_linked RegistryError http=503: The registry's file has a second name, as after `cp -al`; it is for looking.
-registry_log_foreign RegistryError: A backup lies there with another file's log; use `registry restore`.
+registry_log_foreign RegistryError: A backup or other copy lies there with another file's log; use `registry restore`.
 registry_missing RegistryError: There is no registry there, or not any more; put it back, or publish first.
 registry_network_fs RegistryError: The registry lies on a network file system; put it on a local disk.
 registry_newer RegistryError: The registry was written by a newer penstock; use that one.

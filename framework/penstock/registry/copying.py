@@ -8,11 +8,12 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from penstock import drafts, locks, trust
 from penstock.errors import Conflict, RegistryError
-from penstock.registry import maintenance
+from penstock.registry import log_mark, maintenance
 from penstock.registry.database import BACKUP_ID, is_backup
 from penstock.registry.troubles import BUSY_SECONDS, Alone, busy, translated
 
@@ -174,21 +175,26 @@ def has_log(path: Path, suffix: str = "-wal") -> bool:
 
 
 def refuse_foreign_log(path: Path) -> None:
-    """Raise RegistryError `registry_log_foreign` when a backup lies there with a log, which it never had itself."""
+    """Raise RegistryError `registry_log_foreign` when the log beside a file belongs to another, over which a copy was
+    put: a backup never had one itself, and any other copy does not fit it, see `log_mark`. Raises OSError.
+    """
     # In this order: who takes a backup into use removes the mark before there is a log.
     if not has_log(path):
         return
+    # Not by `open`: closing a file takes away the locks that SQLite has on it in this process.
+    without_log = partial(connect, path, "ro&immutable=1")
     try:
-        # Not by `open`: closing a file takes away the locks that SQLite has on it in this process.
-        with closing(connect(path, "ro&immutable=1")) as connection:
+        with closing(without_log()) as connection:
             marked = is_backup(connection)
-    except sqlite3.Error:
+        foreign = marked or log_mark.is_foreign(without_log, path.with_name(f"{path.name}-wal"))
+    except (sqlite3.Error, FileNotFoundError):
         return  # what is wrong with it is said by whoever opens it
-    if marked:
+    if foreign:
+        this = "this is a backup, and" if marked else "this is not the file that was written here last:"
         raise RegistryError(
-            f"{path}: this is a backup, and the log {path.name}-wal beside it belongs to another file, which it was "
+            f"{path}: {this} the log {path.name}-wal beside it belongs to another file, which it was "
             "copied over; nothing was changed. Put a backup in place with `penstock registry restore FILE`, or remove "
-            f"{path.name}-wal and {path.name}-shm to go on with what the backup holds",
+            f"{path.name}-wal and {path.name}-shm to go on with what the {'backup' if marked else 'copy'} holds",
             code="registry_log_foreign",
         )
 

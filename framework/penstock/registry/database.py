@@ -14,7 +14,7 @@ from typing import TypeVar
 from attrs import frozen
 
 from penstock.errors import RegistryError
-from penstock.registry import schema
+from penstock.registry import log_mark, schema
 from penstock.registry.troubles import Alone, explain, translated, undecided, unwritable
 
 LONGEST = 3_600_000_000
@@ -149,19 +149,22 @@ class Database:
             if isinstance(connection, Alone) and begin != "BEGIN":
                 raise connection.why
             connection.execute(begin)
+            before = connection.total_changes
             try:
                 yield connection
-                self.commit(connection)
+                self.commit(connection, wrote=connection.total_changes != before)
             except BaseException:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
 
-    def commit(self, connection: sqlite3.Connection) -> None:
-        """End a transaction. Raises sqlite3.Error when nothing of it holds, RegistryError `registry_undecided` when
-        that is not known, and as `check_in_place`.
+    def commit(self, connection: sqlite3.Connection, *, wrote: bool) -> None:
+        """End a transaction, marking the log if it `wrote` rows. Raises sqlite3.Error when nothing of it holds,
+        RegistryError `registry_undecided` when that is not known, and as `check_in_place`.
         """
         try:
+            if wrote:
+                log_mark.mark(connection)
             connection.execute("COMMIT")
         except sqlite3.Error as error:
             if connection.in_transaction:

@@ -101,7 +101,7 @@ class GroupCommit:
             if self._lost is not None:
                 raise self._lost
             wrote = connection.total_changes != self._changes
-            self._database.commit(connection)
+            self._database.commit(connection, wrote=wrote)
         for work in self._after:
             work()
         return wrote

@@ -11,6 +11,8 @@ import sqlite3
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from penstock.registry import log_mark
+
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
@@ -286,7 +288,13 @@ def noted_times(db: Database) -> None:
     db.execute("ALTER TABLE breakers ADD COLUMN noted INTEGER")
 
 
-STEPS: tuple[Callable[[Database], None], ...] = (first_release, native_triggers, noted_times)
+def log_marks(db: Database) -> None:
+    """What tells a file's own log from another's, see `log_mark`."""
+    db.execute(log_mark.TABLE)
+    db.execute(log_mark.FIRST)
+
+
+STEPS: tuple[Callable[[Database], None], ...] = (first_release, native_triggers, noted_times, log_marks)
 
 
 def latest() -> int:
