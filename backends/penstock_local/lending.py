@@ -61,6 +61,20 @@ def ask(layout: Layout, database: sqlite3.Connection, jobs: Iterable[int]) -> bo
     return age >= LEASE or age < 0
 
 
+def lends(layout: Layout, token: str) -> bool:
+    """Whether the slots of a step that runs under this token are lent, or are to be in a moment."""
+    return _left(layout, token) > 0
+
+
+def _left(layout: Layout, token: str) -> float:
+    """For how many seconds more a step counts as waiting; 0 when it does not."""
+    try:
+        age = time.time() - (layout.waits / token).lstat().st_mtime
+    except OSError:
+        return 0.0
+    return LEASE - age if 0 <= age < LEASE else 0.0
+
+
 class Lending:
     """Lends slots and takes them back."""
 
@@ -74,7 +88,7 @@ class Lending:
         """See which steps wait, and again when the first of them may have ceased to."""
         if not os.path.lexists(self._layout.waits):  # nobody ever waited, and every wake-up asks
             return
-        times = {token: self._left(token) for token, step in running.items() if step.live}
+        times = {token: _left(self._layout, token) for token, step in running.items() if step.live}
         for token, seconds in times.items():
             self._slots.lend(running[token], seconds > 0)
         if any(times.values()) and not self._again:
@@ -89,11 +103,3 @@ class Lending:
     def _look_again(self, running: Mapping[str, Step]) -> None:
         self._again = False
         self.look(running)
-
-    def _left(self, token: str) -> float:
-        """For how many seconds more a step counts as waiting; 0 when it does not."""
-        try:
-            age = time.time() - (self._layout.waits / token).lstat().st_mtime
-        except OSError:
-            return 0.0
-        return LEASE - age if 0 <= age < LEASE else 0.0

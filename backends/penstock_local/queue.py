@@ -111,6 +111,15 @@ def jobs_after(database: sqlite3.Connection, seq: int) -> list[sqlite3.Row]:
     return database.execute("SELECT * FROM jobs WHERE ended IS NULL AND seq > ? ORDER BY seq", (seq,)).fetchall()
 
 
+def running(database: sqlite3.Connection) -> list[sqlite3.Row]:
+    """Names and tokens of the steps that run, and the publication of each one's job."""
+    sql = (
+        "SELECT steps.name, steps.token, jobs.publication FROM jobs JOIN steps ON steps.job = jobs.seq"
+        " WHERE jobs.ended IS NULL AND steps.state = 'running' AND steps.token IS NOT NULL"
+    )
+    return database.execute(sql).fetchall()
+
+
 def job_of(database: sqlite3.Connection, token: str) -> int | None:
     """The unfinished job that has a step running under this token; None when there is none."""
     sql = "SELECT jobs.seq FROM jobs JOIN steps ON steps.job = jobs.seq WHERE jobs.ended IS NULL AND token = ?"

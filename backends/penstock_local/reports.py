@@ -14,7 +14,9 @@ from penstock_local.layout import Layout, unusable
 from penstock_local.made import Made
 
 
-def run_report(layout: Layout, job: sqlite3.Row, steps: Sequence[sqlite3.Row]) -> RunReport:
+def run_report(
+    layout: Layout, job: sqlite3.Row, steps: Sequence[sqlite3.Row], waits_for: str | None = None
+) -> RunReport:
     """A run and its steps, in the order of the graph. Raises TargetRefused."""
     made = Made(layout, job)
     return RunReport(
@@ -22,6 +24,7 @@ def run_report(layout: Layout, job: sqlite3.Row, steps: Sequence[sqlite3.Row]) -
         started=_time(job["started"]),
         ended=_time(job["ended"]),
         error=_failure(job["error"]),
+        waits_for=waits_for,
         steps=tuple(
             StepReport(
                 name=row["name"],

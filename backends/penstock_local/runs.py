@@ -29,6 +29,7 @@ from penstock_local import (
 )
 from penstock_local.layout import Layout, unusable
 from penstock_local.options import LocalOptions
+from penstock_local.shortage import Shortage
 
 
 def submit(target: Target, run: RunRequest) -> Mapping[str, str]:
@@ -104,6 +105,8 @@ def look(target: Target, runs: Sequence[str]) -> dict[str, RunReport | Absent]:
         if unfinished:
             binding.refuse_copy(layout, connection)
         lends = not guest and lending.ask(layout, connection, (job["seq"] for job in unfinished))
+        shortage = Shortage(layout, connection)
+        waits = {run: shortage.of(*job) for run, job in found.items() if job is not None}
     if unfinished and guest:
         _see_engine(layout)
     elif unfinished:
@@ -117,7 +120,9 @@ def look(target: Target, runs: Sequence[str]) -> dict[str, RunReport | Absent]:
         if len(found) == 1:
             raise paused
         found = {run: job for run, job in found.items() if job is None or job[0]["ended"] is not None}
-    return {run: Absent() if job is None else reports.run_report(layout, *job) for run, job in found.items()}
+    return {
+        run: Absent() if job is None else reports.run_report(layout, *job, waits[run]) for run, job in found.items()
+    }
 
 
 def _see_engine(layout: Layout) -> None:

@@ -164,7 +164,8 @@ class RunRecord:
 
     `resolved_from` is `default`, `pinned`, `published` or `file`. `endpoint` is the endpoint's name when the
     run was accepted. `published` is None for a trial run of a file. `external` is what the backend calls it, `details`
-    what the backend says of the submission. `waiting` is None once the target has the run. `stale` says why the record
+    what the backend says of the submission. `waiting` is None once the target has the run; from then on `waits_for`
+    says in one line what it cannot go on without, where the target knows. `stale` says why the record
     is older than what its target would say now, or was not written down; it is None where the target was not asked.
     """
 
@@ -199,14 +200,17 @@ class RunRecord:
     external: str | None
     details: Mapping[str, str]
     waiting: Waiting | None
+    waits_for: str | None = None
     stale: str | None = None
 
     @property
     def trouble(self) -> str:
-        """Why the run waits for its target, or why nothing newer is known of it; empty when neither."""
+        """Why nothing newer is known of the run, or why it waits; empty when neither."""
         if self.waiting is not None and self.waiting.message:
             return f"waiting: {self.waiting.message}"
-        return "" if self.stale is None else f"stale: {self.stale}"
+        if self.stale is not None:
+            return f"stale: {self.stale}"
+        return f"waiting for {self.waits_for}" if self.waits_for else ""
 
     @property
     def finished(self) -> bool:

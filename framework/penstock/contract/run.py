@@ -109,13 +109,18 @@ class StepReport:
 
 @frozen(kw_only=True)
 class RunReport:
-    """A run as the backend sees it now, its steps in the order of the graph. Times are UTC."""
+    """A run as the backend sees it now, its steps in the order of the graph. Times are UTC.
+
+    `waits_for` says in one line what none of its steps can go on without, where the backend knows; it is kept each time
+    that it changes, so it names nothing that does so all the time.
+    """
 
     state: RunState
     started: datetime | None = None
     ended: datetime | None = None
     steps: tuple[StepReport, ...] = ()
     error: Failure | None = None
+    waits_for: str | None = None
 
 
 @frozen

@@ -43,6 +43,9 @@ def read_report(pipeline: Pipeline, report: RunReport | Absent, outputs: Mapping
         step_outputs[step.name] = _typed(
             step_types(pipeline, step.name), step.outputs, wrong, f" of step `{step.name}`"
         )
+    if not isinstance(report.waits_for, str | None):
+        wrong.append("that it waits for what is no text")
+        report = evolve(report, waits_for=None)
     typed = None if outputs is None else _typed(output_types(pipeline), outputs, wrong, "")
     said = "; ".join(wrong) or None
     report = evolve(report, steps=tuple(steps))

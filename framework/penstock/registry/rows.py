@@ -211,6 +211,7 @@ def run_record(row: Columns, steps: Iterable[Columns]) -> RunRecord:
         cancel_requested=row["cancel_requested"] is not None,
         steps=tuple(_read(StepRecord, step) for step in steps),
         waiting=_read(Waiting, row) if waits else None,
+        waits_for=row["waits_for"] if row["ended"] is None else None,
         stale=None,
     )
 

@@ -96,6 +96,7 @@ def _news(
         "started": row["started"] if report.started is None or row["started"] else from_time(report.started),
         "ended": None if not ends else tx.now if report.ended is None else from_time(report.ended),
         "error": failure_json(report.error) if ends else None,
+        "waits_for": None if ends else report.waits_for,
         "outputs": row["outputs"] if outputs is None else to_json(dict(outputs)),
     }
     known = {one["name"]: one for one in tx.all("SELECT * FROM run_steps WHERE run = ?", row["seq"])}

@@ -294,7 +294,12 @@ def log_marks(db: Database) -> None:
     db.execute(log_mark.FIRST)
 
 
-STEPS: tuple[Callable[[Database], None], ...] = (first_release, native_triggers, noted_times, log_marks)
+def waits_for(db: Database) -> None:
+    """What a run waits for that its target has."""
+    db.execute("ALTER TABLE runs ADD COLUMN waits_for TEXT")
+
+
+STEPS: tuple[Callable[[Database], None], ...] = (first_release, native_triggers, noted_times, log_marks, waits_for)
 
 
 def latest() -> int:

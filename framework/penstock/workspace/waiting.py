@@ -42,6 +42,8 @@ def wait(
             raise _given_up(run, found.trouble)
         if deadline is not None and time.monotonic() >= deadline:
             why = run.stale or (run.waiting.message if run.waiting is not None else "")
+            if not why and run.waits_for is not None:
+                why = f"it waits for {run.waits_for}"
             raise WaitTimeout(
                 f"run {run.id} is still {run.state} after {timeout:g} s" + (f": {why}" if why else "; it goes on")
             )

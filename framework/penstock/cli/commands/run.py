@@ -91,6 +91,7 @@ def show(session: Session, ref: str) -> None:
             ("state", one.state),
             ("error", error),
             ("waiting", None if one.waiting is None else waiting_text(one.waiting)),
+            ("waits for", one.waits_for),
             ("stale", one.stale),
             ("cancel", _cancel_text(one)),
             ("by", f"{by_whom(one.by, one.verified)} through {one.door}"),
