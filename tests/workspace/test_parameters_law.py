@@ -125,6 +125,12 @@ def test_every_parameter_is_bound_when_nothing_is_wrong(chosen):
 
 
 @given(accepted())
+def test_a_request_is_known_again_whether_its_parameters_were_bound_before_or_not(chosen):
+    bound = bind(chosen)
+    assert fingerprint(SNAPSHOT, options(chosen), str, texts=bound.texts) == asked(chosen)
+
+
+@given(accepted())
 def test_no_value_may_be_said_or_not_and_is_the_same_request(chosen):
     said = dict.fromkeys(OPTIONAL) | chosen
     unsaid = {name: value for name, value in chosen.items() if value is not None}

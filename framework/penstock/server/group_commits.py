@@ -28,8 +28,12 @@ _LOOKS = 3
 _QUICK = 0.002
 """How many seconds a commit may take that is made on the loop; waking a thread for it costs about a tenth of that."""
 
-_IN_A_ROW = 20
-"""How many commits must have been quick for the next one to be made on the loop."""
+_TRUST = 20
+"""By how many commits the quick ones must be ahead of the slow ones for the next one to be made on the loop."""
+_SLOW, _MOST_TRUST = 10, 40
+"""As how many a slow one counts, and by how many the quick ones are ahead at the most: one slow commit among many does
+not make a disk slow.
+"""
 
 
 _TELLING = 32
@@ -101,7 +105,7 @@ class GroupCommits:
     @property
     def _is_quick(self) -> bool:
         """Whether commits take so little time that no thread is woken for one."""
-        return self._quick >= _IN_A_ROW
+        return self._quick >= _TRUST
 
     def _decide(self, group: GroupCommit) -> list[_Decided]:
         """Do all jobs; what was decided is to be committed, and then answered."""
@@ -110,7 +114,7 @@ class GroupCommits:
 
     def _answer(self, decided: list[_Decided], seconds: float | None, failed: Exception | None) -> None:
         if seconds is not None:  # else nothing was written, which says nothing of the disk
-            self._quick = self._quick + 1 if seconds < _QUICK else 0
+            self._quick = min(self._quick + 1, _MOST_TRUST) if seconds < _QUICK else max(0, self._quick - _SLOW)
         for one in decided:
             done, answer, after = one
             if failed is not None or not after:

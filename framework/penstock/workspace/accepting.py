@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from functools import partial
 
@@ -140,10 +140,16 @@ def _interrupted(services: Services, run_id: str) -> KeyboardInterrupt:
 
 
 def _fingerprint(
-    services: Services, kept: FrozenSnapshot, options: TriggerOptions, *, version: str | None, digest: str | None
+    services: Services,
+    kept: FrozenSnapshot,
+    options: TriggerOptions,
+    *,
+    version: str | None,
+    digest: str | None,
+    texts: Mapping[str, str] | None = None,
 ) -> str:
     hashed = partial(sensitive.keyed_hash, services.home)
-    return fingerprint(kept, options, hashed, version=version, digest=digest)
+    return fingerprint(kept, options, hashed, version=version, digest=digest, texts=texts)
 
 
 def _new_run(
@@ -155,7 +161,14 @@ def _new_run(
 ) -> NewRun:
     asked, run_id, keep = "", str(uuid.uuid4()), None
     if request.key is not None:
-        asked = _fingerprint(services, resolution.snapshot, options, version=request.version, digest=request.digest)
+        asked = _fingerprint(
+            services,
+            resolution.snapshot,
+            options,
+            version=request.version,
+            digest=request.digest,
+            texts=bound.texts,
+        )
     if bound.sensitive:
         hidden = {name: bound.texts[name] for name in bound.sensitive}
         keep = partial(sensitive.keep, services.home, run_id, hidden)

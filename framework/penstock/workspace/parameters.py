@@ -163,16 +163,18 @@ def fingerprint(
     *,
     version: str | None = None,
     digest: str | None = None,
+    texts: Mapping[str, str] | None = None,
 ) -> str:
     """What a request asks for, as one text: two requests are the same when their texts are.
 
     It is read against `snapshot`; `version` is what it pins, `digest` the snapshot of a file. Nothing is looked up, so
     that a repeat is known again whatever became of files and targets. Of a sensitive value it has what `hashed` makes
-    of it, and of the idempotency key, so that the same value is not known again elsewhere.
+    of it, and of the idempotency key, so that the same value is not known again elsewhere. `texts` are those of bound
+    parameters, where they are known, which say the same.
     """
-    declared = declared_by(snapshot)
+    declared, texts = declared_by(snapshot), texts or {}
     given = {
-        name: _shown(declared.get(name), value, options.folder)
+        name: texts[name] if name in texts else _shown(declared.get(name), value, options.folder)
         for name, value in options.parameters.items()
         if value is not None or name not in declared or not declared[name].optional  # null says what is said anyway
     }
