@@ -8,19 +8,26 @@ not make groups there, as in most containers, has no limit, and validate says so
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import re
 import secrets
+import time
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from attrs import evolve, frozen
 
+from penstock_local.clock import Clock
+
 LEAST = 1 << 20
 """Bytes: under some 400 KiB the kernel ends a shell before it has begun (measured with kernel 6.18, version 1)."""
-_MOUNTS = Path("/proc/self/mounts")
+_MOUNTS = Path("/proc/self/mountinfo")
 _NAME = re.compile(r"penstock-[0-9a-f]{12}-[0-9a-f]+")
+_TRIED = re.compile(r"penstock-[0-9a-f]{16}")
+_LONG = 60.0
+"""Seconds after which a group that was tried is left over: whoever made it was killed before it could remove it."""
 
 
 @frozen
@@ -45,6 +52,8 @@ class Group:
     home: Path
     """The group that our own processes are in."""
     kind: _Kind
+    top: Path
+    """The first group of all that we see."""
 
     @property
     def door(self) -> str:
@@ -70,18 +79,23 @@ class Group:
             return False
         return found is not None and int(found[1]) > 0
 
-    def remove(self) -> None:
-        """Remove the group, unless something is in it still; then an engine does, when it starts."""
-        with contextlib.suppress(OSError):
+    def remove(self) -> bool:
+        """Remove the group; False while something is in it still."""
+        try:
             self.folder.rmdir()
+        except OSError as error:
+            return error.errno != errno.EBUSY
+        return True
 
 
 class Memory:
     """The groups of one root's steps. Their names are made of root and attempt, so that each engine knows them."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, clock: Clock | None = None) -> None:
         self._prefix = f"penstock-{hashlib.sha256(os.fsencode(root)).hexdigest()[:12]}-"
         self._place = _place()
+        self._clock = clock
+        self._earlier: dict[str, Group] | None = None
 
     def limit(self, token: str, size: int) -> str | None:
         """Make the group of an attempt that may have so many bytes; returns its door, None where there can be none."""
@@ -97,11 +111,18 @@ class Memory:
     def settle(self, token: str) -> bool:
         """Remove the group of an attempt of which nothing is left; whether it had run out of memory."""
         group = self.group(token)
+        if group is None or not group.folder.is_dir():
+            group = self._left().get(f"{self._prefix}{token}")
         if group is None:
             return False
         ran_out = group.ran_out()
-        group.remove()
+        self._remove(group)
         return ran_out
+
+    def _remove(self, group: Group, wait: float = 0.05) -> None:
+        """Remove a group soon: what was killed in it takes a moment to end. What stays, the next engine removes."""
+        if not group.remove() and self._clock is not None and wait < _LONG:
+            self._clock.later(wait, lambda: self._remove(group, 2 * wait))
 
     def group(self, token: str) -> Group | None:
         """The group of an attempt, which is not made by that; None where there can be none."""
@@ -111,10 +132,27 @@ class Memory:
 
     def sweep(self) -> None:
         """Remove the groups of attempts of which nothing is left."""
-        if self._place is not None:
-            with contextlib.suppress(OSError):
-                for path in self._place.folder.glob(f"{self._prefix}*"):
-                    evolve(self._place, folder=path).remove()
+        for group in self._left().values():
+            group.remove()
+
+    def _left(self) -> dict[str, Group]:
+        """The groups of earlier engines, which may have come from elsewhere and made theirs there; looked for once."""
+        if self._earlier is None:
+            self._earlier = {
+                name: evolve(place, folder=Path(folder, name))
+                for place in _places()
+                for folder, names, _ in os.walk(place.top)
+                for name in names
+                if name.startswith(self._prefix) or (_TRIED.fullmatch(name) and _is_old(Path(folder, name)))
+            }
+        return self._earlier
+
+
+def _is_old(folder: Path) -> bool:
+    try:
+        return time.time() - folder.stat().st_mtime > _LONG
+    except OSError:
+        return False
 
 
 def leave_attempt() -> None:
@@ -125,15 +163,15 @@ def leave_attempt() -> None:
     with contextlib.suppress(OSError, ValueError, IndexError):
         for place in _places():
             pid = os.getpid()
-            while _NAME.fullmatch((found := _folder_of(pid, place)).name) and pid > 1:
+            while (found := _folder_of(pid, place)) and _NAME.fullmatch(found.name) and pid > 1:
                 pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-            if found != place.home:
+            if found and found != place.home:
                 (found / "cgroup.procs").write_text("0")
 
 
-def _folder_of(pid: int, like: Group) -> Path:
-    """The group of a process in the hierarchy of one of our own groups. Raises OSError, ValueError without any."""
-    return next(place.home for place in _places(f"/proc/{pid}/cgroup") if place.kind is like.kind)
+def _folder_of(pid: int, like: Group) -> Path | None:
+    """The group of a process in the hierarchy of one of our own groups; None when it has ended or we do not see it."""
+    return next((place.home for place in _places(f"/proc/{pid}/cgroup") if place.kind is like.kind), None)
 
 
 def can_limit() -> bool:
@@ -147,6 +185,10 @@ def _place() -> Group | None:
 
 
 def _places(groups: str = "/proc/self/cgroup") -> Iterator[Group]:
+    """Where groups might be made: of each hierarchy the part that is mounted, if the process of `groups` is in that.
+
+    In a container it begins at a group that is not the first of all, and another one may be mounted than is our first.
+    """
     with contextlib.suppress(OSError):
         mounts = [line.split() for line in _MOUNTS.read_text().splitlines()]
         for line in Path(groups).read_text().splitlines():
@@ -154,12 +196,17 @@ def _places(groups: str = "/proc/self/cgroup") -> Iterator[Group]:
             first = "memory" in controllers.split(",")
             if not first and controllers:
                 continue
-            for _, mounted, kind, options, *_ in mounts:
-                own = Path(f"{mounted}{path}")
+            for _, _, _, begin, mounted, *_, kind, _, options in mounts:
+                if not PurePosixPath(path).is_relative_to(begin):
+                    continue
+                top, inner = Path(mounted), PurePosixPath(path).relative_to(begin)
+                own = top / inner
+                if ".." in inner.parts:
+                    continue
                 if first and kind == "cgroup" and "memory" in options.split(","):
-                    yield Group(own, own, _FIRST)
+                    yield Group(own, own, _FIRST, top)
                 elif not first and kind == "cgroup2":  # of which the first group of all may have both
-                    yield Group(own if path == "/" else own.parent, own, _SECOND)
+                    yield Group(own if own == top else own.parent, own, _SECOND, top)
 
 
 def _is_usable(place: Group) -> bool:

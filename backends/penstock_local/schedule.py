@@ -58,7 +58,7 @@ class Schedule:
         self._intake = Intake(layout, self.notes)
         self._prepared: list[tuple[Step, Prepared]] = []
         self._noted: list[tuple[Step, Prepared]] = []
-        self._memory = Memory(layout.root)
+        self._memory = Memory(layout.root, clock)
         self.retrying = Retrying(layout, clock)
         self._slots = Slots()
         self._lending = Lending(layout, clock, self._slots)
