@@ -38,5 +38,6 @@ class TestLocal(Conformance):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 class TestLocalInDepth(TestLocal):
     profile = DEEP
