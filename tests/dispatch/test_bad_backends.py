@@ -51,6 +51,8 @@ NONSENSE = [
     RunReport(state="running", started="2020"),
     RunReport(state="sleeping"),
     RunReport(state="failed", error=Failure(code="x", message="a\udcffb")),
+    RunReport(state="queued", waits_for="a\udcffb"),
+    RunReport(state="queued", waits_for=7),
 ]
 
 
@@ -65,6 +67,21 @@ def test_one_report_that_is_nonsense_hides_no_other_run(ws, far, nonsense):
     with pytest.raises(PenstockError) as caught:
         ws.runs.wait(runs[1].id, timeout=5)
     assert caught.value.code == "backend_broken"
+
+
+def test_what_a_run_waits_for_is_one_line_until_it_has_ended(ws, far):
+    run = ws.runs.submit("near").run
+    for told, kept in (("a quota\n of\tchips ", "a quota of chips"), ("x" * 10_000, "x" * 500), (" \n", None)):
+        far.reports["*"] = RunReport(state="running", waits_for=told)
+        assert ws.runs.get(run.id).waits_for == kept
+    far.reports["*"] = RunReport(state="running", waits_for="a quota")
+    before = ws.runs.get(run.id)
+    assert before.trouble == "waiting for a quota"
+    with pytest.raises(PenstockError, match=r"is still running after 0 s: it waits for a quota"):
+        ws.runs.wait(run.id, timeout=0)
+    far.reports["*"] = RunReport(state="failed", waits_for="a quota")
+    ended = ws.runs.get(run.id)
+    assert (ended.state, ended.waits_for, ended.trouble) == ("failed", None, "")
 
 
 @pytest.mark.parametrize("text", ["nan", "inf", "-Infinity", "1e999"])

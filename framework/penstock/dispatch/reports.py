@@ -11,6 +11,9 @@ from penstock.spec import Pipeline, Type, Value
 from penstock.spec.command import sole_reference
 from penstock.spec.values import ValueInvalid, read_text, render
 
+_LONGEST = 500
+"""How many characters of what a run waits for are kept."""
+
 
 @frozen(kw_only=True)
 class ReadReport:
@@ -43,12 +46,10 @@ def read_report(pipeline: Pipeline, report: RunReport | Absent, outputs: Mapping
         step_outputs[step.name] = _typed(
             step_types(pipeline, step.name), step.outputs, wrong, f" of step `{step.name}`"
         )
-    if not isinstance(report.waits_for, str | None):
-        wrong.append("that it waits for what is no text")
-        report = evolve(report, waits_for=None)
     typed = None if outputs is None else _typed(output_types(pipeline), outputs, wrong, "")
     said = "; ".join(wrong) or None
-    report = evolve(report, steps=tuple(steps))
+    waits_for = report.waits_for and " ".join(report.waits_for.split())[:_LONGEST]
+    report = evolve(report, steps=tuple(steps), waits_for=waits_for or None)
     if said and report.state in ENDED and report.error is None:
         report = evolve(report, error=Failure(code="report_invalid", message=f"the backend reported {said}"))
     return ReadReport(report=report, outputs=typed, step_outputs=step_outputs, wrong=said)
