@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from attrs import frozen
@@ -118,6 +118,14 @@ def running(database: sqlite3.Connection) -> list[sqlite3.Row]:
         " WHERE jobs.ended IS NULL AND steps.state = 'running' AND steps.token IS NOT NULL"
     )
     return database.execute(sql).fetchall()
+
+
+def unfinished_steps(database: sqlite3.Connection) -> Iterator[sqlite3.Row]:
+    """The steps of unfinished jobs with their job and its publication, oldest first, in the order of the graph."""
+    yield from database.execute(
+        "SELECT jobs.seq, jobs.publication, steps.name, steps.state FROM jobs JOIN steps ON steps.job = jobs.seq"
+        " WHERE jobs.ended IS NULL ORDER BY jobs.seq, steps.position"
+    )
 
 
 def job_of(database: sqlite3.Connection, token: str) -> int | None:

@@ -77,3 +77,18 @@ def test_what_has_just_come_waits_for_nothing(places, tmp_path):
     holding(place, tmp_path, 0)
     assert place.get(place.submit({"one": "true"})).waits_for is None
     (tmp_path / "0").touch()
+
+
+def test_a_step_that_cannot_begin_yet_and_what_is_behind_a_wide_one_wait_as_well(places, tmp_path, at_once):
+    place = places(slots=2)
+    holding(place, tmp_path, 0)
+    wide = place.submit({
+        "one": Step(command="true", resources=Resources(cpu=2)), "two": Step(command="true", after=("one",))
+    })  # fmt: skip
+    narrow = place.submit({"one": "true"})
+    assert place.get(wide).waits_for == "slots: it takes 2 of the 2 of its target at once, and fewer are free"
+    assert place.get(narrow).waits_for == (
+        "slots: what is before it takes 2 of the 2 of its target at once, and fewer are free"
+    )
+    (tmp_path / "0").touch()
+    assert [place.wait(run).state for run in (wide, narrow)] == ["succeeded"] * 2

@@ -15,10 +15,11 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.registry.crashes import WAYS, beside, by_hand, by_sqlite, checkpoint, count, crash, crashed, refused
 from tests.registry.restored import publish
 
 from penstock.errors import RegistryError
-from penstock.registry import Registry, restoring, schema
+from penstock.registry import Registry, log_mark, restoring, schema
 
 _WRITER = """\
 import sys
@@ -34,34 +35,6 @@ while True:
             number += 1
             print(number, flush=True)
 """
-
-
-def beside(path: Path, more: str) -> Path:
-    return path.with_name(path.name + more)
-
-
-def count(path: Path) -> int:
-    """How many versions there are in a sound registry."""
-    with Registry.open(path, create=False, read_only=True) as registry:
-        assert registry.check().ok
-        return len(registry.endpoints.get("digits").versions)
-
-
-def by_cp(path: Path, copy: Path) -> None:
-    shutil.copyfile(path, copy)
-
-
-def by_sqlite(path: Path, copy: Path) -> None:
-    with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(copy)) as target:
-        source.backup(target)
-
-
-def by_vacuum(path: Path, copy: Path) -> None:
-    with closing(sqlite3.connect(path)) as source:
-        source.execute("VACUUM INTO ?", (os.fspath(copy),))
-
-
-WAYS = {"cp": by_cp, "sqlite": by_sqlite, "vacuum": by_vacuum}
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -136,7 +109,7 @@ def test_a_restore_by_sqlite_is_no_foreign_log(path, tmp_path):
 def test_a_file_of_before_there_were_marks_is_opened_with_its_log(path, monkeypatch):
     with monkeypatch.context() as before:
         before.setattr(schema, "STEPS", schema.STEPS[:3])
-        before.setattr("penstock.registry.log_mark.mark", lambda connection: None)
+        before.setattr("penstock.registry.log_mark.mark", lambda connection, began: None)
         with Registry.open(path) as registry:
             publish(registry, "a")
         with Registry.open(path) as registry:
@@ -149,10 +122,154 @@ def test_a_file_of_before_there_were_marks_is_opened_with_its_log(path, monkeypa
     assert count(path) == 3
 
 
+@pytest.mark.parametrize("versions", [3, 4])
+def test_a_migration_that_was_killed_keeps_its_own_log(path, monkeypatch, versions):
+    """Before or after its checkpoint, and whether the registry had marks or a log before."""
+    with monkeypatch.context() as before:
+        before.setattr(schema, "STEPS", schema.STEPS[:versions])
+        if versions == 3:
+            before.setattr("penstock.registry.log_mark.mark", lambda connection, began: None)
+        with Registry.open(path) as registry:
+            publish(registry, "a")
+        with Registry.open(path) as registry:
+            publish(registry, "b")
+            crash(path)
+    crashed(path)
+    with Registry.open(path) as registry:
+        crash(path)
+        checkpoint(path)
+        publish(registry, "c")
+        shutil.copyfile(path, beside(path, ".checkpointed"))
+    crashed(path)
+    assert count(path) == 2
+    with Registry.open(path) as registry:
+        publish(registry, "c")
+        checkpoint(path)
+        crash(path)
+    crashed(path)
+    assert count(path) == 3
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("versions", [3, 4])
+def test_a_copy_from_before_a_migration_is_refused(path, tmp_path, monkeypatch, versions, way):
+    with monkeypatch.context() as before:
+        before.setattr(schema, "STEPS", schema.STEPS[:versions])
+        if versions == 3:
+            before.setattr("penstock.registry.log_mark.mark", lambda connection, began: None)
+        with Registry.open(path) as registry:
+            for number in range(50):
+                publish(registry, f"a{number}")
+    WAYS[way](path, tmp_path / "copy.db")
+    with Registry.open(path):
+        pass
+    with Registry.open(path) as registry:
+        publish(registry, "b")
+        crash(path)
+    refused(crashed(path, tmp_path / "copy.db"))
+
+
+@pytest.mark.parametrize("change", ["VACUUM", "ANALYZE", "CREATE INDEX more ON history (door)", "REINDEX"])
+@pytest.mark.parametrize("when", ["before the log", "in it", "in it and checkpointed"])
+def test_what_others_change_is_part_of_the_file(path, change, when):
+    with Registry.open(path) as registry:
+        for number in range(20):
+            publish(registry, f"a{number}")
+        if when != "before the log":
+            checkpoint(path, "truncate")
+            by_hand(path, change)
+            if when == "in it and checkpointed":
+                checkpoint(path)
+            crash(path)
+    if when != "before the log":
+        assert count(crashed(path)) == 20
+    by_hand(path, change.replace("more", "again"))
+    with Registry.open(path) as registry:
+        publish(registry, "b")
+        crash(path)
+    assert count(crashed(path)) == 21
+
+
+@pytest.mark.parametrize(("way", "change"), [("cp", "VACUUM"), ("vacuum", "ANALYZE"), ("cp", "ANALYZE")])
+def test_a_copy_from_before_others_changed_the_file_is_refused(path, tmp_path, way, change):
+    with Registry.open(path) as registry:
+        for number in range(100):
+            publish(registry, f"a{number}")
+    by_hand(path, "VACUUM")
+    with Registry.open(path) as registry:
+        for number in range(30):
+            publish(registry, f"b{number}")
+    WAYS[way](path, tmp_path / "copy.db")
+    by_hand(path, change)
+    with Registry.open(path) as registry:
+        publish(registry, "c")
+        crash(path)
+    refused(crashed(path, tmp_path / "copy.db"))
+
+
+def test_what_was_begun_and_not_committed_is_no_part_of_a_log(path):
+    """A header with the page of an earlier log behind it: the two are written one after the other."""
+    with Registry.open(path) as registry:
+        for number in range(3):
+            publish(registry, f"a{number}")
+            publish(registry, f"b{number}")
+            checkpoint(path)
+        before = beside(path, "-wal").read_bytes()
+        publish(registry, "c")
+        after = beside(path, "-wal").read_bytes()
+        main = path.read_bytes()
+    frame = 24 + 4096
+    first = next(
+        place for place in range(32, len(after), frame) if after[place : place + 24] != before[place : place + 24]
+    )
+    ends = next(place for place in range(first, len(after), frame) if after[place + 4 : place + 8] != b"\0" * 4)
+    torn = 0
+    for place in range(first, ends + frame, frame):
+        for cut in (place, place + 24):
+            path.write_bytes(main)
+            beside(path, "-shm").unlink(missing_ok=True)
+            beside(path, "-wal").write_bytes(after[:cut] + before[cut:])
+            assert count(path) == 6
+            torn += 1
+    assert torn > 10
+
+
+def test_a_registry_that_is_a_link_has_the_log_of_its_file(path, tmp_path):
+    with Registry.open(path) as registry:
+        publish(registry, "a")
+    shutil.copyfile(path, tmp_path / "copy.db")
+    link = tmp_path / "linked" / "registry.db"
+    link.parent.mkdir()
+    link.symlink_to(path)
+    with Registry.open(path) as registry:
+        publish(registry, "b")
+    with Registry.open(path) as registry:
+        publish(registry, "c")
+        crash(path)
+        shutil.copyfile(beside(path, "-wal"), beside(link, "-wal"))
+    assert count(link) == 3
+    crashed(path, tmp_path / "copy.db")
+    refused(link)
+
+
+@pytest.mark.parametrize("size", [0, 1, 1000, 2**31, 2**32 - 1])
+def test_a_log_of_no_size_that_pages_have_says_nothing(path, size):
+    with Registry.open(path) as registry:
+        publish(registry, "a")
+        crash(path)
+    crashed(path)
+    log = bytearray(beside(path, "-wal").read_bytes())
+    log[8:12] = size.to_bytes(4, "big")
+    beside(path, "-wal").write_bytes(log)
+    assert list(log_mark._frames(beside(path, "-wal"))) == []
+
+
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
-        st.sampled_from(["write", "write", "close", "passive", "restart", "truncate", "read", "copy", "crash"]),
+        st.sampled_from(
+            ["write", "write", "close", "passive", "restart", "truncate", "read", "copy", "crash", "VACUUM", "ANALYZE"]
+        ),
         max_size=16,
     ),
     st.sampled_from(sorted(WAYS)),
@@ -165,10 +282,11 @@ def test_its_own_log_is_never_refused_and_another_never_taken(acts, way):
         publish(registry, "0")
         number = 1
         older: list[Path] = []
+        marked = True  # of what others change in a log nothing is known until we write
         for act in acts:
             if act == "write":
                 publish(registry, str(number))
-                number += 1
+                number, marked = number + 1, True
             elif act == "close":
                 held.close()
                 registry = held.enter_context(Registry.open(path))
@@ -179,15 +297,19 @@ def test_its_own_log_is_never_refused_and_another_never_taken(acts, way):
             elif act in ("passive", "restart", "truncate"):
                 with closing(sqlite3.connect(path, timeout=0)) as connection:
                     connection.execute(f"PRAGMA wal_checkpoint({act})").fetchone()
+            elif act in ("VACUUM", "ANALYZE"):
+                with closing(sqlite3.connect(path, timeout=0)) as connection:
+                    connection.execute(act)
+                marked = False
             elif act == "copy":
                 older.append(Path(folder) / f"copy{len(older)}.db")
                 WAYS[way](path, older[-1])
             else:
                 _crash(path, Path(folder), path, number, exact=True)
-                for copy in older:
+                for copy in older if marked else ():
                     _crash(path, Path(folder), copy, number, exact=False)
         _crash(path, Path(folder), path, number, exact=True)
-        for copy in older:
+        for copy in older if marked else ():
             _crash(path, Path(folder), copy, number, exact=False)
 
 

@@ -116,7 +116,7 @@ class Follower:
             return Followed(run=now)
         if isinstance(trouble, _Unwritten):
             now = trouble.run
-        return Followed(run=evolve(now, stale=cause_of(trouble)), trouble=trouble)
+        return Followed(run=evolve(now, stale=cause_of(trouble), waits_for=None), trouble=trouble)
 
     def _look_at(self, places: Mapping[Placement, Sequence[RunRef]], answers: dict[str, PenstockError | None]) -> None:
         """Look at the runs of one target, noting what stands in the way of each, or None, once its word is there."""

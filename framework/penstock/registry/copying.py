@@ -178,23 +178,24 @@ def refuse_foreign_log(path: Path) -> None:
     """Raise RegistryError `registry_log_foreign` when the log beside a file belongs to another, over which a copy was
     put: a backup never had one itself, and any other copy does not fit it, see `log_mark`. Raises OSError.
     """
+    log = Path(f"{os.path.realpath(path)}-wal")  # SQLite keeps it beside the file, not beside a link to that
     # In this order: who takes a backup into use removes the mark before there is a log.
-    if not has_log(path):
+    if not has_log(log, ""):
         return
     # Not by `open`: closing a file takes away the locks that SQLite has on it in this process.
     without_log = partial(connect, path, "ro&immutable=1")
     try:
         with closing(without_log()) as connection:
             marked = is_backup(connection)
-        foreign = marked or log_mark.is_foreign(without_log, path.with_name(f"{path.name}-wal"))
+        foreign = marked or log_mark.is_foreign(without_log, log)
     except (sqlite3.Error, FileNotFoundError):
         return  # what is wrong with it is said by whoever opens it
     if foreign:
         this = "this is a backup, and" if marked else "this is not the file that was written here last:"
         raise RegistryError(
-            f"{path}: {this} the log {path.name}-wal beside it belongs to another file, which it was "
-            "copied over; nothing was changed. Put a backup in place with `penstock registry restore FILE`, or remove "
-            f"{path.name}-wal and {path.name}-shm to go on with what the {'backup' if marked else 'copy'} holds",
+            f"{path}: {this} the log {log.name} beside it belongs to another file, which it was copied over; nothing "
+            f"was changed. Put a backup in place with `penstock registry restore FILE`, or move {log.name} and "
+            f"{log.name.removesuffix('-wal')}-shm away to go on with what the {'backup' if marked else 'copy'} holds",
             code="registry_log_foreign",
         )
 

@@ -151,20 +151,23 @@ class Database:
             connection.execute(begin)
             before = connection.total_changes
             try:
+                began = "" if begin == "BEGIN" else log_mark.first_page(connection)
                 yield connection
-                self.commit(connection, wrote=connection.total_changes != before)
+                self.commit(connection, began if connection.total_changes != before else "")
             except BaseException:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
 
-    def commit(self, connection: sqlite3.Connection, *, wrote: bool) -> None:
-        """End a transaction, marking the log if it `wrote` rows. Raises sqlite3.Error when nothing of it holds,
-        RegistryError `registry_undecided` when that is not known, and as `check_in_place`.
+    def commit(self, connection: sqlite3.Connection, began: str) -> None:
+        """End a transaction. `began` is what `log_mark.first_page` said then, empty when nothing was written.
+
+        Raises sqlite3.Error when nothing of it holds, RegistryError `registry_undecided` when that is not known, and as
+        `check_in_place`.
         """
         try:
-            if wrote:
-                log_mark.mark(connection)
+            if began:
+                log_mark.mark(connection, began)
             connection.execute("COMMIT")
         except sqlite3.Error as error:
             if connection.in_transaction:

@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from penstock.errors import RegistryError
+from penstock.registry import log_mark
 from penstock.registry.database import Database, Transaction
 from penstock.registry.troubles import Alone, translated
 
@@ -38,6 +39,7 @@ class GroupCommit:
         self._changes = 0
         self._held = ExitStack()
         self._last = 0
+        self._began = ""
         self._after: list[Callable[[], None]] = []
         self._committing = False
 
@@ -101,7 +103,7 @@ class GroupCommit:
             if self._lost is not None:
                 raise self._lost
             wrote = connection.total_changes != self._changes
-            self._database.commit(connection, wrote=wrote)
+            self._database.commit(connection, self._began if wrote else "")
         for work in self._after:
             work()
         return wrote
@@ -119,6 +121,7 @@ class GroupCommit:
             except sqlite3.OperationalError:  # another process decides
                 raise WouldBlock from None
             held.callback(_roll_back, connection)
+            self._began = log_mark.first_page(connection)
             self._last = self._database.last_change(connection)
             self._connection, self._changes = connection, connection.total_changes
             self._held = held.pop_all()

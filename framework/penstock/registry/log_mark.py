@@ -1,9 +1,10 @@
 """Which log belongs to which file: SQLite takes whatever lies beside a file for its log, and ruins a copy with it.
 
-Each transaction leaves a mark, and beside it the mark before it. What a checkpoint takes from the log to the file is
-the state after one of the log's transactions; so a file has the mark from which its log began, or one of the log's.
-With a mark goes the version that SQLite counts its schema by: a copy that was written anew, page by page, has another.
-Formats: sqlite.org/fileformat2.html, sections 1.3 (the version), 1.6 (pages of tables) and 4.1 (the log).
+Each transaction leaves a mark, beside the mark before it and what the file's first page said when it began: how many
+pages there were, how many of them free, and the version by which SQLite counts changes of the schema. A checkpoint
+brings the file to the state after one of the log's transactions; so a file is as the log's first transaction found it,
+or as one of them left it, but for the first page, which is written before the others.
+Formats: sqlite.org/fileformat2.html, sections 1.3 (the first page), 1.6 (pages of tables) and 4 (the log).
 """
 
 from __future__ import annotations
@@ -19,13 +20,16 @@ from pathlib import Path
 
 from attrs import frozen
 
+_NONE = "0" * 32
+"""The mark of a file that has none yet."""
 TABLE = "CREATE TABLE log_mark (marks TEXT NOT NULL)"
-_RANDOM = "lower(hex(randomblob(16))) || '.00000000'"
-FIRST = f"INSERT INTO log_mark VALUES ('penstock log ' || {_RANDOM} || ' ' || {_RANDOM})"
-_NEXT = "UPDATE log_mark SET marks = 'penstock log ' || ? || ' ' || substr(marks, 14, 41) WHERE rowid = 1"
+FIRST = f"INSERT INTO log_mark VALUES ('penstock log {_NONE} {_NONE} {'0' * 24}')"
+_NEXT = "UPDATE log_mark SET marks = 'penstock log ' || ? || ' ' || substr(marks, 14, 32) || ' ' || ? WHERE rowid = 1"
+_MARKS = re.compile(rb"penstock log ([0-9a-f]{32}) ([0-9a-f]{32}) ([0-9a-f]{24})")
 
-_MARKS = re.compile(rb"penstock log ([0-9a-f]{32})\.([0-9a-f]{8}) ([0-9a-f]{32})\.([0-9a-f]{8})")
 _MAGIC = (0x377F0682, 0x377F0683)
+_SIZES = frozenset(1 << bits for bits in range(9, 17))
+"""The sizes that a page may have."""
 _HEAD, _FRAME = 32, 24
 """Bytes of a log's header, and of the header before each page in it."""
 _LEAF = 0x0D
@@ -34,94 +38,164 @@ _AGAIN = 3
 
 
 @frozen
-class _File:
-    """What a file has without its log: the page of marks, its own mark, and the version of its schema."""
+class _State:
+    """A mark, and what the first page says with it; None where that is not known."""
 
-    root: int
     mark: bytes
-    version: bytes
+    first: bytes | None
 
 
 @frozen
 class _Frame:
-    """A page in a log: its number, how many pages the file has after a commit, else 0, and the marks if it has any."""
+    """A page in a log: its number, how many pages the file has after a commit, else 0, and its content."""
 
     page: int
     size: int
-    marks: re.Match[bytes] | None
+    data: bytes
 
 
-def mark(connection: sqlite3.Connection) -> None:
+def first_page(connection: sqlite3.Connection) -> str:
+    """What `mark` needs of the beginning of a transaction. Raises sqlite3.Error."""
+    asked = ("page_count", "freelist_count", "schema_version")
+    return "".join(f"{int(connection.execute(f'PRAGMA {one}').fetchone()[0]) & 0xFFFFFFFF:08x}" for one in asked)
+
+
+def mark(connection: sqlite3.Connection, began: str) -> None:
     """Leave the next mark, last in a transaction that changes something. Raises sqlite3.Error."""
-    version = int(connection.execute("PRAGMA schema_version").fetchone()[0])
-    connection.execute(_NEXT, (f"{secrets.token_hex(16)}.{version:08x}",))
+    connection.execute(_NEXT, (secrets.token_hex(16), began))
 
 
 def is_foreign(without_log: Callable[[], sqlite3.Connection], log: Path) -> bool:
     """Whether a log belongs to another file than that which `without_log` opens as it is, as `immutable`.
 
-    False where that cannot be known: of a file or a log without marks. Raises sqlite3.Error, OSError.
+    False where that cannot be known, of a log without marks. Raises sqlite3.Error, OSError.
     """
     return all(_contradicts(without_log, log) for _ in range(_AGAIN))
 
 
 def _contradicts(without_log: Callable[[], sqlite3.Connection], log: Path) -> bool:
     file = _of_file(without_log)
-    if file is None:
+    if _fits(file, _states(_frames(log))):
         return False
-    frames = list(_frames(log, lambda page: page == file.root))
-    if not any(frame.marks for frame in frames):  # they may be elsewhere, in a log of pages in another order
-        frames = list(_frames(log, lambda _: True))
-    if _is_whole(frames) or not any(frame.marks for frame in frames):
+    # What was not committed may be anything, and whether it was takes its time to find out.
+    frames = list(_committed(log))
+    if _is_whole(frames) or _fits(file, _states(frames)):
         return False
-    return not _fits(file, frames) and _of_file(without_log) == file
+    return _of_file(without_log) == file
 
 
-def _fits(file: _File, frames: Iterable[_Frame]) -> bool:
-    found = [frame.marks for frame in frames if frame.page == file.root and frame.marks]
-    marks = {mark for one in found for mark in one.group(1, 3)}
-    versions = {version for one in found for version in one.group(2, 4)}
-    return file.mark in marks and file.version in versions
+def _fits(file: _State, states: Iterable[_State]) -> bool:
+    """Whether a file is in one of the states, its first page in that or a later one. Nothing is known of no state."""
+    known = matched = False
+    for state in states:
+        known = True
+        matched = matched or state.mark == file.mark
+        if matched and state.first in (None, file.first):
+            return True
+    return not known
+
+
+def _states(frames: Iterable[_Frame]) -> Iterator[_State]:
+    """The state in which a log found its file, and that after each commit."""
+    now: _State | None = None
+    changed = False
+    """Whether the first page was written before the first mark, which then does not say how it was before."""
+    first: bytes | None = None
+    found: re.Match[bytes] | None = None
+    for frame in frames:
+        first = _first_page(frame.data) if frame.page == 1 else first
+        found = _marks_of(frame.data) or found
+        if not frame.size:
+            continue
+        if now is None and found is not None:
+            now = _State(found[2], None if changed else found[3])
+            yield now
+        if now is not None:
+            now = _State(found[1] if found else now.mark, first or now.first)
+            yield now
+        changed = changed or first is not None
+        first = found = None
 
 
 def _is_whole(frames: Iterable[_Frame]) -> bool:
     """Whether a log has every page, so that what is in the file does not matter, as after a restore by SQLite."""
-    pages = {frame.page for frame in frames}
-    size = next((frame.size for frame in reversed(list(frames)) if frame.size), 0)
+    pages, size = set[int](), 0
+    for frame in frames:
+        pages.add(frame.page)
+        size = frame.size or size
     return size > 0 and pages.issuperset(range(1, size + 1))
 
 
-def _of_file(without_log: Callable[[], sqlite3.Connection]) -> _File | None:
-    """None for one that has no marks. Asked anew each time: who reads a file so keeps what it has read."""
+def _of_file(without_log: Callable[[], sqlite3.Connection]) -> _State:
+    """The state of a file. Asked anew each time: who reads a file so keeps what it has read."""
     with closing(without_log()) as connection:
-        table = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'log_mark'").fetchone()
-        marks = table and connection.execute("SELECT marks FROM log_mark").fetchone()
-        found = marks and _MARKS.match(str(marks[0]).encode())
-        if not found:
-            return None
-        version = int(connection.execute("PRAGMA schema_version").fetchone()[0])
-        return _File(int(table[0]), found[1], b"%08x" % version)
+        first = first_page(connection).encode()
+        table = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'log_mark'").fetchone()
+        row = table and connection.execute("SELECT marks FROM log_mark").fetchone()
+        found = row and _MARKS.fullmatch(str(row[0]).encode())
+        return _State(found[1] if found else _NONE.encode(), first)
 
 
-def _frames(log: Path, reads: Callable[[int], bool]) -> Iterator[_Frame]:
-    """The frames of a log, with the marks of pages that are read; what was there before it began anew is none of it."""
+def _frames(log: Path) -> Iterator[_Frame]:
+    """The frames of a log, as far as they are of one beginning; the last may be of what was not committed."""
+    return (frame for frame, _, _ in _raw(log))
+
+
+def _committed(log: Path) -> Iterator[_Frame]:
+    """The frames of a log that SQLite would take: those up to the last commit whose sums are right."""
+    waiting: list[_Frame] = []
+    sums, order = (0, 0), ">"
+    for frame, head, begin in _raw(log):
+        if begin:
+            order = ">" if begin[3] & 1 else "<"
+            sums = _add(sums, begin[:24], order)
+            if sums != struct.unpack_from(">II", begin, 24):
+                return
+        sums = _add(_add(sums, head[:8], order), frame.data, order)
+        if sums != struct.unpack_from(">II", head, 16):
+            return
+        waiting.append(frame)
+        if frame.size:
+            yield from waiting
+            waiting.clear()
+
+
+def _add(sums: tuple[int, int], data: bytes, order: str) -> tuple[int, int]:
+    """SQLite's sums of a log, with more data."""
+    one, two = sums
+    words = iter(struct.unpack(f"{order}{len(data) // 4}I", data))
+    for word in words:
+        one = (one + word + two) & 0xFFFFFFFF
+        two = (two + next(words) + one) & 0xFFFFFFFF
+    return one, two
+
+
+def _raw(log: Path) -> Iterator[tuple[_Frame, bytes, bytes]]:
+    """Each frame with its header, and the first with that of the log."""
     descriptor = os.open(log, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
-        head = os.pread(descriptor, _HEAD, 0)
-        if len(head) < _HEAD or struct.unpack_from(">I", head)[0] not in _MAGIC:
+        begin = os.pread(descriptor, _HEAD, 0)
+        if len(begin) < _HEAD or struct.unpack_from(">I", begin)[0] not in _MAGIC:
             return
-        length, salt = struct.unpack_from(">I", head, 8)[0], head[16:24]
+        length, salt = struct.unpack_from(">I", begin, 8)[0], begin[16:24]
+        if length not in _SIZES:
+            return
         place = _HEAD
-        while len(frame := os.pread(descriptor, _FRAME, place)) == _FRAME and frame[8:16] == salt:
-            page, size = struct.unpack_from(">II", frame)
-            yield _Frame(page, size, _marks_of(os.pread(descriptor, length, place + _FRAME)) if reads(page) else None)
-            place += _FRAME + length
+        while len(found := os.pread(descriptor, _FRAME + length, place)) == _FRAME + length and found[8:16] == salt:
+            page, size = struct.unpack_from(">II", found)
+            yield _Frame(page, size, found[_FRAME:]), found[:_FRAME], begin
+            place, begin = place + _FRAME + length, b""
     finally:
         os.close(descriptor)
 
 
+def _first_page(page: bytes) -> bytes:
+    """The same of a page as `first_page`."""
+    return "{:08x}{:08x}{:08x}".format(*(struct.unpack_from(">I", page, place)[0] for place in (28, 36, 40))).encode()
+
+
 def _marks_of(page: bytes) -> re.Match[bytes] | None:
     """The marks in a page that is a table of one row, and that row marks."""
-    if len(page) < 10 or page[0] != _LEAF or page[3:5] != b"\0\1":
+    if page[0] != _LEAF or page[3:5] != b"\0\1":
         return None
     return _MARKS.search(page, struct.unpack_from(">H", page, 8)[0])

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from penstock import drafts, trust
 from penstock.errors import RegistryError, UsageError
-from penstock.registry import maintenance, schema
+from penstock.registry import log_mark, maintenance, schema
 from penstock.registry.copying import (
     connect,
     connect_read_only,
@@ -112,9 +112,12 @@ def _fill(draft: Path, backup: Path) -> None:
             target.execute("PRAGMA journal_mode = WAL")
             target.execute("PRAGMA synchronous = FULL")
             target.execute("BEGIN IMMEDIATE")
+            began = log_mark.first_page(target)
             target.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
             if version_of(draft, target) < schema.latest():
                 schema.apply(target)
+            else:  # else copies of what it was made from would go with its log
+                log_mark.mark(target, began)
             target.execute("COMMIT")
             report = maintenance.check(target)
     if not report.ok:

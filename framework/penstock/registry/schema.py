@@ -312,9 +312,11 @@ def apply(connection: sqlite3.Connection) -> None:
     # A quarter of a second to import, and needed once in a registry's life per step.
     from sqlite_utils import Database, Migrations
 
+    began = log_mark.first_page(connection)
     migrations = Migrations("penstock.registry")
     for step in STEPS:
         migrations()(step)
     migrations.apply(Database(connection, recursive_triggers=False, execute_plugins=False))
     connection.execute(f"PRAGMA user_version = {latest()}")
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    log_mark.mark(connection, began)
