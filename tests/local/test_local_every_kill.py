@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -275,9 +276,14 @@ class Recovery:
         self.up(traced)
         self.ends_well(run, f"the next engine killed at {name} {count}")
         killed = traced.poll() is not None
+        while traced.poll() is None:  # it may be dying of that call just now, and then there is none to be killed
+            for pid in self.place.engines():
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.01)
         if not killed:
-            self.place.kill_engine()
-            traced.wait()
+            place = self.place
+            place.until(lambda: place.engines() or not wake.listening(place.layout), "somebody has the engine's pipe")
         return killed
 
 
