@@ -19,7 +19,7 @@ from tests.registry.crashes import WAYS, beside, by_hand, by_sqlite, checkpoint,
 from tests.registry.restored import publish
 
 from penstock.errors import RegistryError
-from penstock.registry import Registry, log_mark, restoring, schema
+from penstock.registry import Registry, restoring, schema, wal
 
 _WRITER = """\
 import sys
@@ -261,7 +261,7 @@ def test_a_log_of_no_size_that_pages_have_says_nothing(path, size):
     log = bytearray(beside(path, "-wal").read_bytes())
     log[8:12] = size.to_bytes(4, "big")
     beside(path, "-wal").write_bytes(log)
-    assert list(log_mark._frames(beside(path, "-wal"))) == []
+    assert list(wal.frames(beside(path, "-wal"))) == []
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

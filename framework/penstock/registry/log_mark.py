@@ -9,7 +9,6 @@ Formats: sqlite.org/fileformat2.html, sections 1.3 (the first page), 1.6 (pages 
 
 from __future__ import annotations
 
-import os
 import re
 import secrets
 import sqlite3
@@ -20,6 +19,9 @@ from pathlib import Path
 
 from attrs import frozen
 
+from penstock.registry import wal
+from penstock.registry.wal import Frame
+
 _NONE = "0" * 32
 """The mark of a file that has none yet."""
 TABLE = "CREATE TABLE log_mark (marks TEXT NOT NULL)"
@@ -27,11 +29,6 @@ FIRST = f"INSERT INTO log_mark VALUES ('penstock log {_NONE} {_NONE} {'0' * 24}'
 _NEXT = "UPDATE log_mark SET marks = 'penstock log ' || ? || ' ' || substr(marks, 14, 32) || ' ' || ? WHERE rowid = 1"
 _MARKS = re.compile(rb"penstock log ([0-9a-f]{32}) ([0-9a-f]{32}) ([0-9a-f]{24})")
 
-_MAGIC = (0x377F0682, 0x377F0683)
-_SIZES = frozenset(1 << bits for bits in range(9, 17))
-"""The sizes that a page may have."""
-_HEAD, _FRAME = 32, 24
-"""Bytes of a log's header, and of the header before each page in it."""
 _LEAF = 0x0D
 _AGAIN = 3
 """How often a log is held against its file: both change while somebody writes."""
@@ -43,15 +40,6 @@ class _State:
 
     mark: bytes
     first: bytes | None
-
-
-@frozen
-class _Frame:
-    """A page in a log: its number, how many pages the file has after a commit, else 0, and its content."""
-
-    page: int
-    size: int
-    data: bytes
 
 
 def first_page(connection: sqlite3.Connection) -> str:
@@ -75,10 +63,10 @@ def is_foreign(without_log: Callable[[], sqlite3.Connection], log: Path) -> bool
 
 def _contradicts(without_log: Callable[[], sqlite3.Connection], log: Path) -> bool:
     file = _of_file(without_log)
-    if _fits(file, _states(_frames(log))):
+    if _fits(file, _states(wal.frames(log))):
         return False
     # What was not committed may be anything, and whether it was takes its time to find out.
-    frames = list(_committed(log))
+    frames = list(wal.committed(log))
     if _is_whole(frames) or _fits(file, _states(frames)):
         return False
     return _of_file(without_log) == file
@@ -95,7 +83,7 @@ def _fits(file: _State, states: Iterable[_State]) -> bool:
     return not known
 
 
-def _states(frames: Iterable[_Frame]) -> Iterator[_State]:
+def _states(frames: Iterable[Frame]) -> Iterator[_State]:
     """The state in which a log found its file, and that after each commit."""
     now: _State | None = None
     changed = False
@@ -117,7 +105,7 @@ def _states(frames: Iterable[_Frame]) -> Iterator[_State]:
         first = found = None
 
 
-def _is_whole(frames: Iterable[_Frame]) -> bool:
+def _is_whole(frames: Iterable[Frame]) -> bool:
     """Whether a log has every page, so that what is in the file does not matter, as after a restore by SQLite."""
     pages, size = set[int](), 0
     for frame in frames:
@@ -134,59 +122,6 @@ def _of_file(without_log: Callable[[], sqlite3.Connection]) -> _State:
         row = table and connection.execute("SELECT marks FROM log_mark").fetchone()
         found = row and _MARKS.fullmatch(str(row[0]).encode())
         return _State(found[1] if found else _NONE.encode(), first)
-
-
-def _frames(log: Path) -> Iterator[_Frame]:
-    """The frames of a log, as far as they are of one beginning; the last may be of what was not committed."""
-    return (frame for frame, _, _ in _raw(log))
-
-
-def _committed(log: Path) -> Iterator[_Frame]:
-    """The frames of a log that SQLite would take: those up to the last commit whose sums are right."""
-    waiting: list[_Frame] = []
-    sums, order = (0, 0), ">"
-    for frame, head, begin in _raw(log):
-        if begin:
-            order = ">" if begin[3] & 1 else "<"
-            sums = _add(sums, begin[:24], order)
-            if sums != struct.unpack_from(">II", begin, 24):
-                return
-        sums = _add(_add(sums, head[:8], order), frame.data, order)
-        if sums != struct.unpack_from(">II", head, 16):
-            return
-        waiting.append(frame)
-        if frame.size:
-            yield from waiting
-            waiting.clear()
-
-
-def _add(sums: tuple[int, int], data: bytes, order: str) -> tuple[int, int]:
-    """SQLite's sums of a log, with more data."""
-    one, two = sums
-    words = iter(struct.unpack(f"{order}{len(data) // 4}I", data))
-    for word in words:
-        one = (one + word + two) & 0xFFFFFFFF
-        two = (two + next(words) + one) & 0xFFFFFFFF
-    return one, two
-
-
-def _raw(log: Path) -> Iterator[tuple[_Frame, bytes, bytes]]:
-    """Each frame with its header, and the first with that of the log."""
-    descriptor = os.open(log, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-    try:
-        begin = os.pread(descriptor, _HEAD, 0)
-        if len(begin) < _HEAD or struct.unpack_from(">I", begin)[0] not in _MAGIC:
-            return
-        length, salt = struct.unpack_from(">I", begin, 8)[0], begin[16:24]
-        if length not in _SIZES:
-            return
-        place = _HEAD
-        while len(found := os.pread(descriptor, _FRAME + length, place)) == _FRAME + length and found[8:16] == salt:
-            page, size = struct.unpack_from(">II", found)
-            yield _Frame(page, size, found[_FRAME:]), found[:_FRAME], begin
-            place, begin = place + _FRAME + length, b""
-    finally:
-        os.close(descriptor)
 
 
 def _first_page(page: bytes) -> bytes:
