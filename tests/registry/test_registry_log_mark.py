@@ -122,8 +122,15 @@ def test_a_file_of_before_there_were_marks_is_opened_with_its_log(path, monkeypa
     assert count(path) == 3
 
 
+def schema_of(path: Path) -> int:
+    """The version in a file without its log."""
+    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro&immutable=1", uri=True)) as connection:
+        return connection.execute("PRAGMA user_version").fetchone()[0]
+
+
+@pytest.mark.parametrize("checkpointed", [False, True])
 @pytest.mark.parametrize("versions", [3, 4])
-def test_a_migration_that_was_killed_keeps_its_own_log(path, monkeypatch, versions):
+def test_a_migration_that_was_killed_keeps_its_own_log(path, tmp_path, monkeypatch, versions, checkpointed):
     """Before or after its checkpoint, and whether the registry had marks or a log before."""
     with monkeypatch.context() as before:
         before.setattr(schema, "STEPS", schema.STEPS[:versions])
@@ -135,12 +142,12 @@ def test_a_migration_that_was_killed_keeps_its_own_log(path, monkeypatch, versio
             publish(registry, "b")
             crash(path)
     crashed(path)
-    with Registry.open(path) as registry:
+    with Registry.open(path):  # it is migrated
         crash(path)
         checkpoint(path)
-        publish(registry, "c")
-        shutil.copyfile(path, beside(path, ".checkpointed"))
-    crashed(path)
+        shutil.copyfile(path, tmp_path / "checkpointed.db")
+    crashed(path, tmp_path / "checkpointed.db" if checkpointed else None)
+    assert schema_of(path) == (schema.latest() if checkpointed else schema.DRAFTS + versions)
     assert count(path) == 2
     with Registry.open(path) as registry:
         publish(registry, "c")
