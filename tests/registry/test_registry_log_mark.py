@@ -242,19 +242,24 @@ def test_what_was_begun_and_not_committed_is_no_part_of_a_log(path):
 
 
 def test_a_registry_that_is_a_link_has_the_log_of_its_file(path, tmp_path):
-    with Registry.open(path) as registry:
-        publish(registry, "a")
+    other = tmp_path / "other.db"
+    for each in (path, other):
+        with Registry.open(each) as registry:
+            publish(registry, "a")
     shutil.copyfile(path, tmp_path / "copy.db")
     link = tmp_path / "linked" / "registry.db"
     link.parent.mkdir()
     link.symlink_to(path)
+    with Registry.open(other) as registry:  # what lies beside the link is nobody's
+        publish(registry, "b")
+        shutil.copyfile(beside(other, "-wal"), beside(link, "-wal"))
     with Registry.open(path) as registry:
         publish(registry, "b")
     with Registry.open(path) as registry:
         publish(registry, "c")
         crash(path)
-        shutil.copyfile(beside(path, "-wal"), beside(link, "-wal"))
     assert count(link) == 3
+    beside(link, "-wal").unlink()
     crashed(path, tmp_path / "copy.db")
     refused(link)
 
