@@ -247,6 +247,25 @@ def test_in_a_workspace_of_somebody_else_everything_is_read_and_nothing_changed(
     assert there(workspace) == before
 
 
+@as_root
+def test_who_keeps_anothers_workspace_open_sees_what_its_owner_does(workspace, monkeypatch):
+    """With and without a log beside the registry when it is opened."""
+    monkeypatch.setenv("PENSTOCK_TRUST", str(workspace))
+    give(workspace)
+    with Workspace.open(workspace, actor="eve") as opened:
+        assert opened.admin.status().runs["succeeded"] == 1
+        for number in range(1, 4):
+            give(workspace, user=0)
+            with Workspace.open(workspace, actor="ada") as owner:
+                owner.submit("hello").wait()
+                give(workspace)
+                assert opened.admin.status().runs["succeeded"] == number + 1
+                give(workspace, user=0)
+            give(workspace)
+            assert opened.admin.status().runs["succeeded"] == number + 1
+            assert opened.admin.check().ok
+
+
 BESIDE = ["-wal", "-shm", "-journal"]
 
 

@@ -218,7 +218,8 @@ class Database:
                 yield connection
             finally:
                 with self._lock:
-                    if self._closed or isinstance(connection, Alone):
+                    # A guest's may be of the file alone, as nobody else changes it: it sees no change after that.
+                    if self._closed or self.owner is not None or isinstance(connection, Alone):
                         connection.close()
                         self._alone.pop(thread, None)
                     else:
@@ -269,9 +270,8 @@ def _taken_back(connection: sqlite3.Connection) -> bool:
     log after the last process has gone takes it for committed. What is written next lies in its place.
     """
     try:
-        version = int(connection.execute("PRAGMA user_version").fetchone()[0])
         connection.execute("BEGIN IMMEDIATE")
-        connection.execute(f"PRAGMA user_version = {version}")
+        log_mark.mark(connection, log_mark.first_page(connection))
         connection.execute("COMMIT")
     except sqlite3.Error:
         if connection.in_transaction:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from attrs import define
 
 from penstock.errors import RegistryError
+from penstock.registry import log_mark
 from penstock.registry.database import Database, Transaction
 from penstock.registry.group_commit import GroupCommit, savepoint
 from penstock.registry.troubles import BUSY_SECONDS, busy, translated, undecided
@@ -85,10 +86,9 @@ class Decisions:
             self._turn.release()
 
     def rewrite(self) -> None:
-        """Write a page as it is, which fails as every write would. Raises RegistryError."""
+        """Write nothing but a mark, which fails as every write would. Raises RegistryError."""
         with self.write() as tx:
-            version = int(tx.need("PRAGMA user_version")[0])
-            tx.run(f"PRAGMA user_version = {version}")
+            tx.run(log_mark.SAME)
 
     def group_commit(self) -> GroupCommit:
         """Decisions of this thread that share a commit; nothing is begun yet."""

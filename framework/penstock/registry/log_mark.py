@@ -3,8 +3,10 @@
 Each transaction leaves a mark, beside the mark before it and what the file's first page said when it began: how many
 pages there were, how many of them free, and the version by which SQLite counts changes of the schema. A checkpoint
 brings the file to the state after one of the log's transactions; so a file is as the log's first transaction found it,
-or as one of them left it, but for the first page, which is written before the others.
-Formats: sqlite.org/fileformat2.html, sections 1.3 (the first page), 1.6 (pages of tables) and 4 (the log).
+or as one of them left it. One that broke off leaves some pages as they were before, the first page or another, for the
+disk is asked to keep them only at its end.
+Formats: sqlite.org/fileformat2.html, sections 1.3 (the first page), 1.6 (pages of tables), 2.1 (records) and 4 (the
+log).
 """
 
 from __future__ import annotations
@@ -26,8 +28,14 @@ _NONE = "0" * 32
 """The mark of a file that has none yet."""
 TABLE = "CREATE TABLE log_mark (marks TEXT NOT NULL)"
 FIRST = f"INSERT INTO log_mark VALUES ('penstock log {_NONE} {_NONE} {'0' * 24}')"
+SAME = "UPDATE log_mark SET marks = marks"
+"""Changes nothing, but is a change, so that its transaction leaves a mark."""
 _NEXT = "UPDATE log_mark SET marks = 'penstock log ' || ? || ' ' || substr(marks, 14, 32) || ' ' || ? WHERE rowid = 1"
 _MARKS = re.compile(rb"penstock log ([0-9a-f]{32}) ([0-9a-f]{32}) ([0-9a-f]{24})")
+_ROW = re.compile(rb"\x6a\x01\x03\x81\x5b" + _MARKS.pattern)
+"""The row as a page has it: 106 bytes, number 1, and a header of 3 bytes that says one text of 103. What somebody wrote
+who knows what a mark looks like is in no row of that form.
+"""
 
 _LEAF = 0x0D
 _AGAIN = 3
@@ -73,12 +81,13 @@ def _contradicts(without_log: Callable[[], sqlite3.Connection], log: Path) -> bo
 
 
 def _fits(file: _State, states: Iterable[_State]) -> bool:
-    """Whether a file is in one of the states, its first page in that or a later one. Nothing is known of no state."""
-    known = matched = False
+    """Whether a file has the mark of one of the states, and the first page of one. Nothing is known of no state."""
+    known = marked = first = False
     for state in states:
         known = True
-        matched = matched or state.mark == file.mark
-        if matched and state.first in (None, file.first):
+        marked = marked or state.mark == file.mark
+        first = first or state.first == file.first
+        if marked and (first or state.first is None):
             return True
     return not known
 
@@ -133,4 +142,4 @@ def _marks_of(page: bytes) -> re.Match[bytes] | None:
     """The marks in a page that is a table of one row, and that row marks."""
     if page[0] != _LEAF or page[3:5] != b"\0\1":
         return None
-    return _MARKS.search(page, struct.unpack_from(">H", page, 8)[0])
+    return _ROW.match(page, struct.unpack_from(">H", page, 8)[0])
