@@ -14,7 +14,7 @@ from pathlib import Path
 from penstock.errors import TargetUnavailable, one_line
 from penstock.opening import SWAPPED, open_file
 from penstock.text import printable
-from penstock_local import interpreters, places
+from penstock_local import halted, interpreters, places
 from penstock_local.layout import Layout
 
 READY = b"ready\n"
@@ -34,7 +34,7 @@ def start(layout: Layout, claimed: tuple[int, ...], environment: Mapping[str, st
 
     They are lock and pipe, or the place of a successor, see `succession`.
 
-    Raises TargetUnavailable `engine_not_started`, OSError when its log cannot be opened.
+    Raises TargetUnavailable `engine_not_started`, `engine_stopped`, OSError when its log cannot be opened.
     """
     with contextlib.ExitStack() as ours:
         with contextlib.ExitStack() as handed_over:
@@ -74,6 +74,9 @@ def _spawn(layout: Layout, files: tuple[int, ...], environment: Mapping[str, str
 def _hear(layout: Layout, heard: int, log: int, begin: int) -> None:
     """Wait for the engine's first word, or for the end of everybody who could say it."""
     if not select.select([heard], [], [], _PATIENCE)[0]:
+        stopped = halted.found(layout)
+        if stopped is not None:
+            raise stopped
         return
     word = os.read(heard, _LINE)
     if word == READY:

@@ -45,6 +45,16 @@ def holder(path: Path, byte: int | None = None) -> str:
     `byte`: who has that byte of it locked for writing, as SQLite does it.
     """
     with suppress(OSError, ValueError):
+        return _described(holder_pid(path, byte))
+    return ""
+
+
+def holder_pid(path: Path, byte: int | None = None) -> int:
+    """Which process locked a file that is locked, see `holder`; 0 when the machine does not say.
+
+    One that has ended since may have left the open file, and so the lock, to another.
+    """
+    with suppress(OSError, ValueError):
         found = path.stat()
         place = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
         for line in Path("/proc/locks").read_text(encoding="ascii").splitlines():
@@ -54,8 +64,8 @@ def holder(path: Path, byte: int | None = None) -> str:
                 continue
             is_byte = byte is not None and how == "WRITE" and first == last == str(byte)
             if is_byte if byte is not None else kind == "FLOCK":
-                return _described(int(pid))
-    return ""
+                return int(pid)
+    return 0
 
 
 def _described(pid: int) -> str:
