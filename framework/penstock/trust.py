@@ -9,6 +9,7 @@ its owner writes, see `is_mine`. `docs/trust.md` says so to users.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 from pathlib import Path
@@ -18,6 +19,7 @@ from penstock.errors import ConfigInvalid
 VARIABLE = "PENSTOCK_TRUST"
 """Folders and files that are trusted with all that lies below them, separated as the entries of PATH are."""
 
+_LINKS = 40  # that are followed in a row, as by Linux
 _warned: set[str] = set()
 
 
@@ -25,13 +27,19 @@ def distrust(path: Path, what: str, opened: int | None = None) -> str | None:
     """Why what lies at a path is not believed, in one line that says what to do; None when it is, or is not there.
 
     `what` says what it is. `opened` is an open file of it, which is then looked at in place of the path, so that nobody
-    can put something else there in between. A link is held to the same as what it leads to. What the owner's group can
-    write is warned of, once. Raises OSError.
+    can put something else there in between. A link is held to the same as what it leads to, and so is each link on the
+    way there. What the owner's group can write is warned of, once. Raises OSError.
     """
     try:
         named, folder = os.lstat(path), path.parent.stat()
     except FileNotFoundError:
+        if opened is not None:
+            raise  # it was opened by a link, perhaps, which is gone before anybody saw whose it was
         return None
+    if stat.S_ISLNK(named.st_mode):  # before what it leads to, which who made a link on the way could hide for a moment
+        refusal = _distrust_link(path, named, what, opened)
+        if refusal is not None:
+            return refusal
     try:
         found = path.stat() if opened is None else os.fstat(opened)
     except FileNotFoundError:
@@ -48,6 +56,47 @@ def distrust(path: Path, what: str, opened: int | None = None) -> str | None:
         why = f"lies in `{path.parent}`, which everybody can write"
         return _refusal(path, what, why, f"`chmod o-w {path.parent}`, or ")
     return None
+
+
+def _distrust_link(path: Path, found: os.stat_result, what: str, opened: int | None) -> str | None:
+    """Why it is not believed where a link leads: whose each link on the way and its end is, and where they lie.
+
+    Links among the folders are not looked at, neither here nor in the path itself. Raises OSError.
+    """
+    place = path
+    for _ in range(_LINKS):
+        if found.st_uid not in (0, os.geteuid()):
+            leads = f"leads to `{_real(place)}`, which " if place != path else ""
+            return _refusal(path, what, f"{leads}belongs to {name_of(found.st_uid)}, not to you")
+        if not stat.S_ISLNK(found.st_mode) or _is_of_kernel(found):
+            return None
+        place = place.parent / os.readlink(place)  # noqa: PTH115  # as text, to be asked of a path that is joined
+        if place.name == "..":
+            place = Path(os.path.realpath(place))
+        try:
+            if _is_open_to_all(place.parent.stat()):
+                real = _real(place)
+                why = f"leads to `{real}`, which lies in `{real.parent}`, which everybody can write"
+                return _refusal(path, what, why, f"`chmod o-w {real.parent}`, or ")
+            found = os.lstat(place)
+        except FileNotFoundError:
+            if opened is not None:
+                raise
+            return None
+    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+
+
+def _real(place: Path) -> Path:
+    """A place under the name that its folder really has, but a link by its own."""
+    return Path(os.path.realpath(place.parent)) / place.name
+
+
+def _is_of_kernel(link: os.stat_result) -> bool:
+    """Whether a link is one of /proc, as `/dev/stdin` leads to: it is an open file, and its text only describes it."""
+    try:
+        return link.st_dev == os.lstat("/proc/self").st_dev
+    except FileNotFoundError:
+        return False
 
 
 def distrust_database(database: Path, what: str) -> str | None:
