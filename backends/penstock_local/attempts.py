@@ -60,7 +60,7 @@ class Attempts:
         self._layout = layout
         self._clock = clock
         self._listener = listener
-        self._mine = secrets.token_hex(4)
+        self.mine = secrets.token_hex(4)
         self._ours: dict[int, Step] = {}
         self._strangers = neighbours.Strangers(clock, self._sweep)
         self._heard: deque[Event] = deque()
@@ -82,7 +82,7 @@ class Attempts:
 
     def token(self) -> str:
         """A token for another attempt. By what it begins with, the engine knows what its own steps left."""
-        return self._mine + secrets.token_hex(12)
+        return self.mine + secrets.token_hex(12)
 
     def start(
         self,
@@ -207,7 +207,7 @@ class Attempts:
             token = processes.token_of(pid)
             step = self.steps.get(token or "")
             if step is None:
-                if token is None or not token.startswith(self._mine):
+                if token is None or not token.startswith(self.mine):
                     others.append(pid)
                     continue
             elif step.live:
@@ -281,7 +281,7 @@ class Attempts:
     def _below(self) -> list[int]:
         pids = processes.children()
         near = {pid for pid in pids if pid not in self.keepers.pids and neighbours.is_one(pid)}
-        foreign = {pid for pid in pids if near and not (processes.token_of(pid) or self._mine).startswith(self._mine)}
+        foreign = {pid for pid in pids if near and not (processes.token_of(pid) or self.mine).startswith(self.mine)}
         return [pid for pid in pids if pid not in near | foreign]
 
 

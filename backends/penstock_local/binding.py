@@ -4,6 +4,8 @@ A root that was moved has its inode still, and one that was put back from a back
 is a copy, and its unfinished runs are the original's: they are neither looked after nor begun again, and nothing that
 runs is taken for a leftover. Whoever submits or cancels there makes it a root of its own, in which they end as lost.
 `docs/trust.md` says the same to whoever copies roots.
+
+It notes as well where each engine found the root that has begun steps, because those were given paths of that place.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from attrs import frozen
@@ -28,7 +31,12 @@ CREATE TABLE IF NOT EXISTS root (
     lock TEXT NOT NULL
 )
 """
-_MOVED = "CREATE TABLE IF NOT EXISTS moved (id INTEGER PRIMARY KEY CHECK (id = 1), noticed REAL NOT NULL)"
+_ENGINES = "CREATE TABLE IF NOT EXISTS engines (tokens TEXT PRIMARY KEY, path BLOB NOT NULL) WITHOUT ROWID"
+_OF_ENGINE = "substr({}, 1, length(tokens)) = tokens"
+_DONE = (
+    "DELETE FROM engines WHERE NOT EXISTS (SELECT 1 FROM jobs JOIN steps ON steps.job = jobs.seq"
+    f" WHERE jobs.ended IS NULL AND {_OF_ENGINE.format('steps.token')})"
+)
 
 
 @frozen
@@ -81,9 +89,6 @@ def take(layout: Layout, database: sqlite3.Connection) -> None:
         )
         for row in queue.jobs_after(database, 0):
             _lose(database, row, message)
-    if noted is not None and noted.path != here.path:
-        database.execute(_MOVED)
-        database.execute("REPLACE INTO moved VALUES (1, ?)", (time.monotonic(),))
     database.execute(_TABLE)
     database.execute("REPLACE INTO root VALUES (1, ?, ?, ?, ?)", (here.path, here.device, here.inode, here.lock))
 
@@ -93,13 +98,29 @@ def is_taken(layout: Layout, database: sqlite3.Connection) -> bool:
     return _noted(database) == _here(layout)
 
 
-def moved(database: sqlite3.Connection) -> float:
-    """When somebody first found the root at its present place, in monotonic seconds; 0.0 if it always was there.
+def engine_begins(layout: Layout, tokens: str) -> list[queue.Write]:
+    """What to write with the first step of an engine, whose tokens all begin so: where it found the root."""
+    path = os.fsencode(os.path.realpath(layout.root))
+    return [(_ENGINES, ()), (_DONE, ()), ("REPLACE INTO engines VALUES (?, ?)", (tokens, path))]
 
-    What was started before that was given paths of another place. Raises sqlite3.Error.
+
+def has_moved_since(layout: Layout, database: sqlite3.Connection, token: str) -> bool:
+    """Whether the place of which a step was given paths when it began is not the root's any more.
+
+    It asks the place and no clock, which begins anew with a boot and is another in another time namespace. Another path
+    to the root, as by a bind mount, is no move. Nor is what nobody knows: then what the step came to stands.
+    Raises sqlite3.Error, OSError.
     """
-    row = _row(database, "SELECT noticed FROM moved")
-    return float(row[0]) if row else 0.0
+    row = _row(database, f"SELECT path FROM engines WHERE {_OF_ENGINE.format('?')}", (token,))
+    if row is None:
+        return False
+    try:
+        found = os.stat(row[0])  # noqa: PTH116  # the path is bytes
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:  # it may be there
+        return False
+    return not os.path.samestat(found, layout.root.stat())
 
 
 def _noted(database: sqlite3.Connection) -> _Root | None:
@@ -107,9 +128,9 @@ def _noted(database: sqlite3.Connection) -> _Root | None:
     return _Root(*row) if row else None
 
 
-def _row(database: sqlite3.Connection, query: str) -> sqlite3.Row | None:
+def _row(database: sqlite3.Connection, query: str, values: Sequence[str] = ()) -> sqlite3.Row | None:
     try:
-        row: sqlite3.Row | None = database.execute(query).fetchone()
+        row: sqlite3.Row | None = database.execute(query, values).fetchone()
     except sqlite3.OperationalError as error:
         if "no such table" not in str(error):
             raise

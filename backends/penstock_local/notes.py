@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from penstock_local import failures, queue
@@ -14,12 +14,15 @@ from penstock_local.jobs import Step
 class Notes:
     """Changes of jobs and steps that are not in the queue yet. `database` is the queue, and may be opened anew.
 
-    `forget` is told of each run whose end is on disk.
+    `forget` is told of each run whose end is on disk. What is `first` is written with the first start, if there is one.
     """
 
-    def __init__(self, database: sqlite3.Connection, forget: Callable[[str], None]) -> None:
+    def __init__(
+        self, database: sqlite3.Connection, forget: Callable[[str], None], first: Iterable[queue.Write] = ()
+    ) -> None:
         self.database = database
         self._forget = forget
+        self._first = list(first)
         self._writes: list[queue.Write] = []
         self._durable = False
         self._gone: list[str] = []
@@ -32,6 +35,8 @@ class Notes:
     def start(self, step: Step) -> None:
         """An attempt is about to have a process."""
         now = time.time()
+        self._writes += self._first
+        self._first = []
         if not step.job.started:
             step.job.started = True
             self._writes.append(queue.job_started(step.job.seq, now))

@@ -22,14 +22,12 @@ PATIENCE = 10.0
 class Fate:
     """What became of a step; `event` is None when it never began. It ran for so many seconds, or has until now.
 
-    It `began` at a monotonic time, as far as that is known, else 0.0.
     `tries` is how many engines have died since it ended, which may be the fault of what it left.
     """
 
     event: Event | None
     seconds: float = 0.0
     tries: int = 0
-    began: float = 0.0
 
 
 def recover(attempts: Attempts, steps: Iterable[Step], left: Mapping[str, Path]) -> list[tuple[Step, Fate]]:
@@ -62,7 +60,7 @@ def _fate(step: Step, found: Mapping[str, tuple[Trace, int]]) -> Fate:
     trace, keeper = found[step.token]
     event = event_of(step.token, trace, keeper)
     until = time.monotonic() if isinstance(event, Started) else trace.ended
-    return Fate(event, until - trace.started, trace.tries + 1, trace.started)
+    return Fate(event, until - trace.started, trace.tries + 1)
 
 
 def _end(left: Mapping[str, Path]) -> bool:

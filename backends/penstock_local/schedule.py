@@ -54,7 +54,7 @@ class Schedule:
         self._ring = ring
         self._clock = clock
         self.preparation = Preparation(layout, ring, self._on_prepared)
-        self.notes = Notes(connection, self.preparation.forget)
+        self.notes = Notes(connection, self.preparation.forget, binding.engine_begins(layout, self.attempts.mine))
         self._intake = Intake(layout, self.notes)
         self._prepared: list[tuple[Step, Prepared]] = []
         self._noted: list[tuple[Step, Prepared]] = []
@@ -141,7 +141,7 @@ class Schedule:
     def _go_on(self, step: Step, fate: Fate) -> None:
         """Take up a step where an earlier engine left it."""
         timeout = step.plan["timeout"]
-        step.moved = fate.began < binding.moved(self.notes.database)
+        step.moved = binding.has_moved_since(self._layout, self.notes.database, step.token)
         if isinstance(fate.event, Started):
             steps.find_outputs(self._layout, step)
             self._slots.take(step)

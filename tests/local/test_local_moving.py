@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 import signal
+import subprocess
 from pathlib import Path
 
 import attrs
@@ -176,6 +177,75 @@ def test_the_same_of_a_root_whose_engine_was_killed_before(places, tmp_path, scr
     assert (report.state, report.steps[0].outputs) == ("succeeded", {"o": "hi\n"}), report
     assert len((tmp_path / "starts").read_text().split()) == starts
     assert not old.exists()
+
+
+FAILS = "echo x >> {0}/starts; until test -e {0}/go; do sleep 0.02; done; exit 3"
+
+
+def fail_unseen(place, tmp_path):
+    """A step that has failed and whose engine was killed before that."""
+    run = submit(place, tmp_path, FAILS)
+    place.kill_engine()
+    (tmp_path / "go").touch()
+    (keeper,) = place.keepers()
+    place.until(lambda: not place.alive(keeper), "the step does not end")
+    return run
+
+
+def has_failed_once(place, tmp_path, run) -> bool:
+    report = place.wait(run)
+    return report.steps[0].attempt == 1 and (tmp_path / "starts").read_text() == "x\n" and report.state == "failed"
+
+
+def test_a_move_before_a_step_began_is_none_of_its_concern_whatever_clocks_say(places, tmp_path):
+    """After a reboot what began since had begun, by the clock of the machine, long before an earlier move."""
+    place = places(idle=300.0)
+    place.wait(place.submit({"one": "true"}))
+    place.kill_engine()
+    move(place, "moved")
+    place.wait(place.submit({"one": "true"}))
+    with database.opened(place.layout) as connection:  # as it was noted before engines noted their places
+        connection.execute("CREATE TABLE IF NOT EXISTS moved (id INTEGER PRIMARY KEY, noticed REAL NOT NULL)")
+        connection.execute("REPLACE INTO moved VALUES (1, 1e12)")
+    run = fail_unseen(place, tmp_path)
+    assert has_failed_once(place, tmp_path, run)
+
+
+def test_what_an_engine_began_that_noted_no_place_is_not_begun_again(places, tmp_path):
+    place = places(idle=300.0)
+    run = fail_unseen(place, tmp_path)
+    with database.opened(place.layout) as connection:
+        connection.execute("DROP TABLE engines")
+    assert has_failed_once(place, tmp_path, run)
+
+
+def test_what_failed_before_a_clock_was_set_back_in_a_moved_root_is_begun_again(places, tmp_path):
+    place = places(idle=300.0)
+    run = fail_unseen(place, tmp_path)
+    move(place, "moved")
+    with database.opened(place.layout) as connection:
+        connection.execute("CREATE TABLE IF NOT EXISTS moved (id INTEGER PRIMARY KEY, noticed REAL NOT NULL)")
+        connection.execute("REPLACE INTO moved VALUES (1, 0.001)")
+    report = place.wait(run)
+    assert (report.state, report.steps[0].attempt) == ("failed", 2)
+    with database.opened(place.layout) as connection:
+        assert len(connection.execute("SELECT * FROM engines").fetchall()) == 1  # none is kept for nothing
+
+
+def test_another_path_to_the_same_root_is_no_move(places, tmp_path):
+    place = places(idle=300.0)
+    run = fail_unseen(place, tmp_path)
+    first, second = place.target, place.folder / "second"
+    second.mkdir()
+    if subprocess.run(["mount", "--bind", first.home, second], check=False, capture_output=True).returncode:
+        pytest.skip("another path needs the right to mount")
+    try:
+        place.target = attrs.evolve(first, home=second)
+        place.layout = Layout.of(place.target)
+        assert has_failed_once(place, tmp_path, run)
+        place.kill_engine()
+    finally:
+        subprocess.run(["umount", "-l", second], check=True)
 
 
 def test_a_moved_root_is_noticed_though_nobody_looks(places, tmp_path):
