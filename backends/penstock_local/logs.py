@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from pathlib import Path
 
 from penstock.opening import SWAPPED, open_file, open_folder
@@ -45,6 +46,17 @@ def open_regular(path: Path, flags: int) -> int:
         finally:
             os.close(folder)
     return open_file(path, flags, below=runs)
+
+
+def age(log: Path) -> float:
+    """Seconds since something was written on a log, by the time of the file; 0.0 where that is not known.
+
+    Of a step that waits for its next attempt the last that was written is mostly that another one begins.
+    """
+    try:
+        return max(0.0, time.time() - log.lstat().st_mtime)
+    except OSError:
+        return 0.0
 
 
 def read(log: Path, offset: int) -> tuple[bytes, int]:

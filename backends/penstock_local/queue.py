@@ -112,9 +112,10 @@ def jobs_after(database: sqlite3.Connection, seq: int) -> list[sqlite3.Row]:
 
 
 def running(database: sqlite3.Connection) -> list[sqlite3.Row]:
-    """Names and tokens of the steps that run, and the publication of each one's job."""
+    """Names, tokens and interruptions of the steps that run, and the publication of each one's job."""
     sql = (
-        "SELECT steps.name, steps.token, jobs.publication FROM jobs JOIN steps ON steps.job = jobs.seq"
+        "SELECT steps.name, steps.token, steps.interruptions, jobs.publication"
+        " FROM jobs JOIN steps ON steps.job = jobs.seq"
         " WHERE jobs.ended IS NULL AND steps.state = 'running' AND steps.token IS NOT NULL"
     )
     return database.execute(sql).fetchall()
@@ -123,7 +124,8 @@ def running(database: sqlite3.Connection) -> list[sqlite3.Row]:
 def unfinished_steps(database: sqlite3.Connection) -> Iterator[sqlite3.Row]:
     """The steps of unfinished jobs with their job and its publication, oldest first, in the order of the graph."""
     yield from database.execute(
-        "SELECT jobs.seq, jobs.publication, steps.name, steps.state FROM jobs JOIN steps ON steps.job = jobs.seq"
+        "SELECT jobs.seq, jobs.id, jobs.publication, steps.name, steps.state, steps.token, steps.failures,"
+        " steps.interruptions FROM jobs JOIN steps ON steps.job = jobs.seq"
         " WHERE jobs.ended IS NULL ORDER BY jobs.seq, steps.position"
     )
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from penstock_local import binding, database, failures, moving, queue, recovery, steps
+from penstock_local import binding, database, failures, logs, moving, queue, recovery, steps
 from penstock_local.attempts import Attempts
 from penstock_local.clock import Clock
 from penstock_local.events import Ended, Failed, Started
@@ -127,7 +127,7 @@ class Schedule:
             self._line_up(step)
         for step in taken.running:
             if not step.token and step.failures:
-                self._line_up_later(step, steps.since_mark(self._layout, step))
+                self._line_up_later(step, logs.age(self._layout.log_of(taken.job.id, step.name)))
             elif not step.token:
                 self._line_up(step)
         return [step for step in taken.running if step.token]

@@ -12,6 +12,13 @@ INTERRUPTIONS = 3
 """How often a step may be cut short by the death of what runs it before it is given up."""
 
 
+def wanted(planned: int, interruptions: int, total: int) -> int:
+    """How many slots of the total a step takes that asks for so many and was cut short so often."""
+    # A step that may be what kills engines gets its last chance alone, or others would take the blame too.
+    last_chance = interruptions >= INTERRUPTIONS - 1
+    return total if last_chance else min(planned, total)
+
+
 class Slots:
     """How many there are, who has them, who waits."""
 
@@ -62,6 +69,4 @@ class Slots:
             self.take(step)
 
     def _wanted(self, step: Step) -> int:
-        # A step that may be what kills engines gets its last chance alone, or others would take the blame too.
-        last_chance = step.interruptions >= INTERRUPTIONS - 1
-        return self._all if last_chance else min(int(step.plan["slots"]), self._all)
+        return wanted(int(step.plan["slots"]), step.interruptions, self._all)

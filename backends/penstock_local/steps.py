@@ -149,14 +149,6 @@ def mark(layout: Layout, step: Step, why: str, *, counts: bool = True) -> None:
             marks.add(os.fstat(file.fileno()).st_size, time.time())
 
 
-def since_mark(layout: Layout, step: Step) -> float:
-    """Seconds since that was said, by the time of the log; 0.0 where that is not known."""
-    try:
-        return max(0.0, time.time() - layout.log_of(step.job.id, step.name).lstat().st_mtime)
-    except OSError:
-        return 0.0
-
-
 def _fresh(layout: Layout, step: Step, kind: str) -> str:
     path = layout.attempt(step.job.id, kind, step.name, step.attempt)
     try:
