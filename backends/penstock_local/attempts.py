@@ -26,6 +26,7 @@ from penstock_local.journal import PATIENCE
 from penstock_local.keepers import Keepers
 from penstock_local.layout import Layout
 from penstock_local.own_keeper import request_of
+from penstock_local.strangers import Strangers
 from penstock_local.watching import Watching
 
 _UNANSWERED = 0.5
@@ -62,7 +63,7 @@ class Attempts:
         self._listener = listener
         self.mine = secrets.token_hex(4)
         self._ours: dict[int, Step] = {}
-        self._strangers = neighbours.Strangers(clock, self._sweep)
+        self._strangers = Strangers(layout, clock, self._sweep)
         self._heard: deque[Event] = deque()
         self._any_ended = False
         self._held_up = HeldUp(self.keepers, clock)
@@ -218,7 +219,7 @@ class Attempts:
                     continue  # it was told to end and has time to do so
             if not neighbours.is_one(pid):
                 processes.signal_child(pid, signal.SIGKILL)
-        self._strangers.end(others)
+        self._strangers.end(others, [step for step in self.steps.values() if step.live or step.token in held])
         for step in [step for step in self.steps.values() if not step.live and step.token not in held]:
             self.forget(step)
             self._listener.over(step)

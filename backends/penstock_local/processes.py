@@ -2,7 +2,7 @@
 
 A step's processes are known by the token in their environment, which children inherit, however far they move
 away. The engine is the reaper of everything below it, so what outlives its parents becomes its own child.
-A process that threw its environment away and left its group and its parents is ended once nothing claims it.
+One that threw its environment away and left its parents is ended once it can be no live step's, see `strangers`.
 
 After the death of an engine the next one knows what is left by that token or by stdout or stderr that still go to
 the log of an interrupted step. What it cannot know is a process that had dropped its environment and redirected
@@ -214,12 +214,15 @@ def end_leftovers(tokens: set[str], logs: Iterable[Path], patience: float) -> bo
 
 
 def _writes_to(pid: int, logs: frozenset[str]) -> bool:
-    for number in (1, 2) if logs else ():
+    return bool(logs) and not logs.isdisjoint(outputs_of(pid))
+
+
+def outputs_of(pid: int) -> Iterator[str]:
+    """The real paths of what a process has for stdout and stderr, as far as they can be known."""
+    for number in (1, 2):
         with contextlib.suppress(OSError):
             # The kernel says so when somebody has removed the file meanwhile.
-            if str(Path(f"/proc/{pid}/fd/{number}").readlink()).removesuffix(" (deleted)") in logs:
-                return True
-    return False
+            yield str(Path(f"/proc/{pid}/fd/{number}").readlink()).removesuffix(" (deleted)")
 
 
 def _pids() -> list[int]:
@@ -234,6 +237,12 @@ def is_stopped(pid: int) -> bool:
 def parent_of(pid: int) -> int:
     """The pid of a process's parent; -1 when it has ended."""
     return int(_stat(pid)[1])
+
+
+def began(pid: int) -> int:
+    """When a process began, in the kernel's ticks; 0 when it has ended."""
+    found = _stat(pid)
+    return int(found[19]) if len(found) > 19 else 0
 
 
 def _stat(pid: int) -> list[bytes]:

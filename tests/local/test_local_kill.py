@@ -72,6 +72,57 @@ def test_a_daemon_of_a_running_step_is_left_alone(place, tmp_path):
     assert not place.alive(pid_in(tmp_path / "pid"))
 
 
+HELPERS = {
+    "in its group": "(env -i PATH=$PATH {} &)",
+    "in a session": "setsid -f sh -c '(env -i PATH=$PATH {} >/dev/null 2>&1 &); sleep 300'",
+    "with its log": "env -i PATH=$PATH setsid -f {}",
+    "silent": "env -i PATH=$PATH setsid -f {} >/dev/null 2>&1",
+}
+"""How a step starts a process that has neither its environment nor a parent, and what may tell whose it is."""
+
+
+def helped(path, how, then) -> Step:
+    (path.parent / "helper").write_text(f"echo $$ > {path}; exec sleep 300\n")
+    start = HELPERS[how].format(f"sh {path.parent}/helper")
+    return Step(command=["sh", "-c", f"{start}; until test -s {path}; do sleep 0.01; done; {then}"])
+
+
+@pytest.mark.parametrize("how", HELPERS)
+def test_a_helper_without_an_environment_lives_for_as_long_as_its_step(place, tmp_path, how):
+    keep = f"until test -e {tmp_path}/go; do sleep 0.02; done"
+    run = place.submit({"one": helped(tmp_path / "pid", how, keep)})
+    place.until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text(), "the helper does not start")
+    for _ in range(3):
+        assert place.wait(place.submit({"other": "sleep 0.2"})).state == "succeeded"
+    pid = pid_in(tmp_path / "pid")
+    assert place.alive(pid)
+    later = place.submit({"later": "sleep 300"})
+    place.until(lambda: place.states(later)["later"] == "running", "the later step does not start")
+    (tmp_path / "go").touch()
+    assert place.wait(run).state == "succeeded"
+    # It began before the later step, and is not taken for its own.
+    place.until(lambda: not place.alive(pid), "the helper is still there")
+    assert place.cancel(later)
+    assert place.wait(later).state == "canceled"
+
+
+@pytest.mark.parametrize(("how", "waits"), [("with its log", False), ("silent", True)])
+def test_what_may_be_another_steps_waits_for_the_end_of_that_and_no_longer(place, tmp_path, how, waits):
+    keep = f"until test -e {tmp_path}/go; do sleep 0.02; done"
+    long = place.submit({"long": Step(command=["sh", "-c", f"touch {tmp_path}/up; {keep}"])})
+    place.until((tmp_path / "up").exists, "the long step does not start")
+    assert place.wait(place.submit({"one": helped(tmp_path / "pid", how, "true")})).state == "succeeded"
+    pid = pid_in(tmp_path / "pid")
+    if waits:
+        for _ in range(2):
+            assert place.wait(place.submit({"other": "sleep 0.2"})).state == "succeeded"
+        assert place.alive(pid)
+        (tmp_path / "go").touch()
+    place.until(lambda: not place.alive(pid), "the helper is still there")
+    (tmp_path / "go").touch()
+    assert place.wait(long).state == "succeeded"
+
+
 def test_cancel_ends_the_whole_tree_and_what_has_not_started(place, tmp_path):
     run = place.submit(
         {"one": runaway(place, tmp_path / "pid", "sleep 300"), "two": Step(command="true", after=("one",))}
