@@ -71,8 +71,10 @@ def log_chunk(layout: Layout, run: str, step: str, row: sqlite3.Row | None, offs
         raise unusable(path, error) from None
     if not size and row["state"] in ENDED and row["attempt"] and not layout.run(run).exists():
         raise NotFound(f"what the run `{run}` left is gone: `{layout.run(run)}` was removed", code="run_gone")
-    end = offset + len(data)
     ended = row["state"] in ENDED
+    if size < offset and not data:  # somebody has cut it, as `> /dev/stderr` does
+        return LogChunk(data=b"", next_offset=size, complete=ended)
+    end = offset + len(data)
     known = times.read(path, offset, end)
     if known is None and not ended:
         known = []  # there may be some in a moment

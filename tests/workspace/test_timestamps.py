@@ -93,15 +93,27 @@ def test_what_has_no_time_yet_waits_for_a_while_and_what_has_one_does_not(monkey
     assert late.shown("one", 11, LogChunk(data=b"l", next_offset=12, complete=False)).data == b"l"
 
 
-def test_what_is_not_followed_is_shown_up_to_where_it_was_found_first():
+def test_steps_of_a_run_that_is_not_followed_wait_in_vain_once(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(timestamps.time, "monotonic", lambda: now[0])
     late = Late(follow=False)
-    assert late.shown("one", 0, chunk(b"abc", known=0)).data == b""
     assert late.shown("one", 0, chunk(b"abcde", known=2)).data == b"ab"
     assert late.shown("one", 2, chunk(b"cde", 2, known=0)).data == b""
     assert list(late.steps) == ["one"]
-    assert late.shown("one", 2, chunk(b"cdefg", 2, known=2)).data == b"cd"
-    assert late.shown("one", 4, chunk(b"efg", 4, known=0)).data == b""
+    now[0] = timestamps.A_WHILE
+    assert late.shown("one", 2, chunk(b"cde", 2, known=0)).data == b"cde"
+    assert late.shown("two", 0, chunk(b"fgh", known=1)).data == b"f"
+    assert late.shown("two", 1, chunk(b"gh", 1, known=0)).data == b"gh"
     assert not late.steps
+
+
+def test_who_begins_again_is_told_of_a_line_without_an_end():
+    made = Timestamps()
+    assert not made.begin_again("one")
+    list(made.add("one", 0, chunk(b"a\nb")))
+    assert made.begin_again("one")
+    assert b"".join(made.add("one", 0, chunk(b"c\n"))) == stamp(0) + b"c\n"
+    assert not made.begin_again("one")
 
 
 @pytest.fixture

@@ -157,10 +157,12 @@ class LogTime:
 class LogChunk:
     """A piece of a step's log: the bytes from the asked offset, where to read on, and whether that is all.
 
-    `complete` is true when the step has ended and nothing follows `next_offset`. `times` says since when the bytes are
-    there, as far as that is known: offsets of the log that go up, from behind the asked one to `next_offset` at most,
-    with times that never go back. A backend that keeps none leaves it None. What lies behind the last mark may get its
-    time in a moment, and whoever wants that asks again until the piece is `complete` or a second has passed.
+    `complete` is true when the step has ended and nothing follows `next_offset`. No bytes and a `next_offset` before
+    the asked one say that the log is that short now: who follows it goes on at its beginning. `times` says since when
+    the bytes are there, as far as that is known: offsets of the log that go up, from behind the asked one to
+    `next_offset` at most, with times that never go back. A backend that keeps none leaves it None. What lies behind the
+    last mark may get its time in a moment, and whoever wants that asks again until the piece is `complete` or a second
+    has passed.
     """
 
     data: bytes

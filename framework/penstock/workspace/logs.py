@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import time
 from collections.abc import Callable, Iterator
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from penstock.contract.run import LogChunk
-from penstock.errors import NotFound, RegistryError, TargetUnsupported, did_you_mean
+from penstock.errors import NotFound, RegistryError, TargetUnavailable, TargetUnsupported, did_you_mean
 from penstock.records import RunRecord
 from penstock.workspace.clearing import refuse_cleared, told_as_gone
 from penstock.workspace.services import Services
@@ -16,6 +18,9 @@ from penstock.workspace.timestamps import Late, Timestamps
 
 _PAUSE = 0.1
 """Seconds between two looks at logs in which nothing is new."""
+
+_TURN = 8
+"""Pieces of one step's log that are shown before those of the others: a step that writes all the time has no last."""
 
 
 @frozen(kw_only=True)
@@ -29,13 +34,16 @@ class LogPart:
 class LogParts(Iterator[LogPart]):
     """What steps wrote, piece by piece, waiting for what is still to come when the run is followed.
 
-    Who must not wait asks by `look`. `on_untimed` is called once, as soon as times are asked for where there are none.
+    Who must not wait asks by `look`. `on_untimed` is called once, as soon as times are asked for where there are none,
+    and `on_shorter` with a step whose log has fewer bytes now than were read of it. Without `follow` each step comes in
+    one stretch, up to the end that its log had when it was found first.
     """
 
     def __init__(
         self, services: Services, run: RunRecord, step: str | None, follow: bool, timestamps: bool = False
     ) -> None:
         self.on_untimed: Callable[[], None] = lambda: None
+        self.on_shorter: Callable[[str], None] = lambda step: None
         self._services = services
         self._run = run
         self._step = step
@@ -67,22 +75,29 @@ class LogParts(Iterator[LogPart]):
             self._offsets[self._step] = offset
 
     def length(self) -> tuple[int, bool]:
-        """How many bytes the one step's log has now, and whether that is all it ever will have.
-
-        A target says where a piece ends and not how much there is, so this asks it a few times.
-        """
+        """How many bytes the one step's log has now, and whether that is all it ever will have."""
         assert self._step is not None
         if self._run.external is None or self._step not in [one.name for one in self._run.steps]:
             return 0, self._run.finished
-        low, high, probe, complete = 0, -1, 0, False
+        chunk = self._chunk(self._step, 0)
+        if chunk.complete or not chunk.data:
+            return chunk.next_offset, chunk.complete
+        return self._end(self._step, chunk.next_offset)
+
+    def _end(self, step: str, low: int) -> tuple[int, bool]:
+        """Where a log ends that has so many bytes at least, and whether it stays there.
+
+        A target says where a piece ends and not how much there is, so this asks it a few times. What grows meanwhile
+        has an end, too: one that it had, and none before that which it had at first.
+        """
+        high, probe, complete = -1, low, False
         while high < 0 or low < high:
-            chunk = self._chunk(self._step, probe)
+            chunk = self._chunk(step, probe)
             if chunk.data:
-                low, high = chunk.next_offset, high if chunk.next_offset <= high else -1
+                low = chunk.next_offset
                 if chunk.complete:
                     return low, True
-                # Mostly the first piece is all there is; after that the guess doubles.
-                probe = low if probe == 0 else low * 2
+                probe = low * 2
             else:
                 high, complete = probe, chunk.complete
             if high >= 0:
@@ -106,29 +121,72 @@ class LogParts(Iterator[LogPart]):
                 continue
             run = self._run = found.run
             wanted = [one.name for one in run.steps if self._step in (None, one.name) and one.name not in complete]
-            if self._late.steps and not self._follow:  # a second look, at these alone
-                wanted = [name for name in wanted if name in self._late.steps]
+            if run.external is None:
+                wanted = []
+            if not self._follow:
+                for name in wanted:
+                    yield from self._once(name)
+                return
             quiet = True
-            for name in wanted if run.external is not None else ():
-                while True:
+            for name in wanted:
+                # The steps of a run that has ended come in their order: each log has an end.
+                for _ in itertools.count() if run.finished else range(_TURN):
                     offset = self._offsets.get(name, 0)
-                    chunk = self._timed(name, offset, self._chunk(name, offset))
-                    self._offsets[name] = chunk.next_offset
+                    chunk = self._chunk(name, offset)
+                    if _is_shorter(chunk, offset):
+                        quiet = False
+                        yield from self._begin_again(name)
+                        continue
+                    chunk = self._timed(name, offset, chunk)
                     if chunk.data:
                         quiet = False
-                        yield from self._parts(name, offset, chunk)
+                    yield from self._parts(name, offset, chunk)
                     if chunk.complete:
                         complete.add(name)
                     if chunk.complete or not chunk.data:
                         break
-            if not self._late.steps and (not self._follow or (run.finished and quiet)):
+            if not self._late.steps and run.finished and quiet:
                 return
             if found.hopeless and found.trouble is not None:
                 raise found.trouble
             if quiet:
                 yield None
 
+    def _once(self, step: str) -> Iterator[LogPart | None]:
+        """A step's log up to the end that is found first, because one that grows all the time has no other."""
+        end: int | None = None
+        while end is None or self._offsets.get(step, 0) < end:
+            offset = self._offsets.get(step, 0)
+            chunk = self._chunk(step, offset)
+            if _is_shorter(chunk, offset):
+                self.on_shorter(step)
+                return
+            if end is None and (chunk.complete or not chunk.data):
+                end = chunk.next_offset
+            elif end is None:
+                with contextlib.suppress(TargetUnavailable):  # it may have to read for long to know; the next may do
+                    end, _ = self._end(step, chunk.next_offset)
+            if end is not None and chunk.next_offset > end:
+                chunk = evolve(chunk, data=chunk.data[: end - offset], next_offset=end)
+            chunk = self._timed(step, offset, chunk)
+            yield from self._parts(step, offset, chunk)
+            if step in self._late.steps:
+                yield None
+            elif not chunk.data:
+                return
+
+    def _begin_again(self, step: str) -> Iterator[LogPart]:
+        """Go on at the beginning of a log that somebody has cut: what was read of it is there no more."""
+        self._offsets[step] = 0
+        self._late.steps.pop(step, None)
+        self.on_shorter(step)
+        if self._timestamps is not None and self._timestamps.begin_again(step):
+            yield LogPart(step=step, data=b"\n")
+
     def _parts(self, step: str, offset: int, chunk: LogChunk) -> Iterator[LogPart]:
+        self._offsets[step] = chunk.next_offset
+        if not chunk.data:
+            return
         if self._timestamps is None:
             yield LogPart(step=step, data=chunk.data)
             return
@@ -143,6 +201,10 @@ class LogParts(Iterator[LogPart]):
             self._is_untimed = True
             self.on_untimed()
         return self._late.shown(step, offset, chunk)
+
+
+def _is_shorter(chunk: LogChunk, offset: int) -> bool:
+    return not chunk.data and chunk.next_offset < offset
 
 
 def read_logs(services: Services, run: RunRecord, step: str | None, follow: bool, timestamps: bool = False) -> LogParts:

@@ -26,14 +26,13 @@ _LINE = re.compile(rb"[^\r\n]+(?:\r\n?|\n)?|\r?\n")
 class Late:
     """What of logs is shown when: the end of a log has its time a moment later, or never.
 
-    `steps` are those with bytes that wait, and since when (monotonic). A log that is not followed is shown up to where
-    its end was found first, because one that grows all the time would have no end.
+    `steps` are those with bytes that wait, and since when (monotonic). Logs that are not followed are read one after
+    the other: where one has waited in vain, those after it do not.
     """
 
     def __init__(self, follow: bool) -> None:
         self.steps: dict[str, float] = {}
         self._follow = follow
-        self._ends: dict[str, int] = {}
         self._timeless: set[str] = set()
         """Steps for whose times we have waited in vain."""
 
@@ -45,18 +44,17 @@ class Late:
         known = min(chunk.times[-1].offset if chunk.times else offset, chunk.next_offset)
         if known > offset:
             self._timeless.discard(step)
-        if chunk.complete or known == chunk.next_offset or step in self._timeless:
+        is_timeless = step in self._timeless if self._follow else bool(self._timeless)
+        if chunk.complete or known == chunk.next_offset or (is_timeless and known == offset):
             return chunk
         if known > offset:
             return evolve(chunk, data=chunk.data[: known - offset], next_offset=known)
         now = time.monotonic()
         since = now if since is None else since
-        end = chunk.next_offset if self._follow else self._ends.setdefault(step, chunk.next_offset)
-        if offset < end and now - since >= A_WHILE:
+        if now - since >= A_WHILE:
             self._timeless.add(step)
             return chunk
-        if offset < end:
-            self.steps[step] = since
+        self.steps[step] = since
         return evolve(chunk, data=b"", next_offset=offset)
 
 
@@ -86,6 +84,10 @@ class Timestamps:
         times = _Times(chunk)
         for at in range(0, len(chunk.data), _PIECE):
             yield b"".join(_stamped(line, chunk.data[at : at + _PIECE], offset + at, times))
+
+    def begin_again(self, step: str) -> bool:
+        """Take what comes next of a step for the beginning of its log; whether a line had begun that has no end now."""
+        return self._lines.pop(step, _Line()).begun
 
 
 class _Times:

@@ -170,6 +170,7 @@ def logs(session: Session, ref: str, step: str | None, follow: bool, timestamps:
             one, follow = workspace.runs.wait(one.id), False
         parts = workspace.runs.logs(one.id, step=step, follow=follow, timestamps=timestamps)
         parts.on_untimed = lambda: session.output.warn([f"target `{one.target}` keeps no times of these logs"])
+        parts.on_shorter = lambda name: session.output.warn([f"the log of step `{name}` was cut while it was read"])
         if session.output.json:
             show_as_json(session.output, one.id, [each.name for each in one.steps if step in (None, each.name)], parts)
         elif step is not None or len(one.steps) == 1:

@@ -1,0 +1,155 @@
+"""Logs of steps that write while they are read: each in one stretch, to an end, and from a new beginning."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+import sys
+from datetime import UTC, datetime
+
+import pytest
+
+from penstock.cli.logs import show_as_json
+from penstock.cli.output import Output
+from penstock.contract.run import LogChunk, LogTime
+from penstock.errors import TargetUnavailable
+from penstock.workspace import LogParts, Workspace
+
+SPEC = """\
+apiVersion: penstock/v1
+kind: Pipeline
+name: written
+parameters: {go: {type: string}}
+steps:
+  one: {command: [sh, -c, 'until [ -e "$0" ]; do sleep 0.02; done', "${{ parameters.go }}"]}
+  two: {command: "true"}
+"""
+
+CUT = """\
+apiVersion: penstock/v1
+kind: Pipeline
+name: cut
+parameters: {go: {type: string}}
+steps:
+  one: {command: [sh, -c, 'echo a long line; until [ -e "$0" ]; do sleep 0.02; done; echo x > /dev/stderr; echo y', "${{ parameters.go }}"]}
+"""  # noqa: E501  # a command is one line
+
+NOW = datetime(2026, 11, 20, tzinfo=UTC)
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    (tmp_path / "written.yaml").write_text(SPEC)
+    (tmp_path / "cut.yaml").write_text(CUT)
+    with Workspace.open(tmp_path, env={}, actor="ada") as opened:
+        yield opened
+
+
+@pytest.fixture
+def running(workspace, tmp_path):
+    """A run whose first step waits."""
+    run = workspace.submit(tmp_path / "written.yaml", parameters={"go": f"{tmp_path / 'go'}"})
+    while len(run.refresh().record.steps) < 2:
+        pass
+    yield run
+    (tmp_path / "go").touch()
+    run.wait()
+
+
+def reading(workspace, run, chunk, **more) -> LogParts:
+    """Its logs, of which a target answers so."""
+    parts = LogParts(workspace.services, run.record, None, **{"follow": False, **more})
+    parts._chunk = chunk
+    return parts
+
+
+def endless(grown: int):
+    """A step that has written so much more each time that somebody looks, and one that has ended."""
+    size = itertools.count(100, grown)
+
+    def chunk(step, offset):
+        end = next(size) if step == "one" else 4
+        data = b"x" * max(0, min(50, end - offset))
+        return LogChunk(data=data, next_offset=offset + len(data), complete=step == "two" and offset + len(data) == 4)
+
+    return chunk
+
+
+@pytest.mark.parametrize("grown", [1, 50, 1000])
+def test_a_step_that_writes_faster_than_it_is_read_has_an_end_for_who_does_not_follow(workspace, running, grown):
+    parts = itertools.islice(reading(workspace, running, endless(grown)), 100_000)
+    found = dict.fromkeys(("one", "two"), 0)
+    for part in parts:
+        found[part.step] += len(part.data)
+    assert found["two"] == 4
+    assert 100 <= found["one"] < 100_000
+
+
+@pytest.mark.parametrize("grown", [1, 50, 1000])
+def test_such_a_step_has_a_length(workspace, running, grown):
+    parts = LogParts(workspace.services, running.record, "one", follow=False)
+    chunk, asked = endless(grown), itertools.count()
+
+    def counted(step, offset):
+        assert next(asked) < 1000
+        return chunk(step, offset)
+
+    parts._chunk = counted
+    length, is_all = parts.length()
+    assert length >= 100
+    assert not is_all
+
+
+def test_such_a_step_does_not_hide_the_others_from_who_follows(workspace, running):
+    parts = reading(workspace, running, endless(1000), follow=True)
+    assert "two" in [part.step for part in itertools.islice(parts, 100)]
+
+
+def test_a_target_that_cannot_say_the_end_yet_is_asked_again(workspace, running):
+    asked = itertools.count()
+
+    def chunk(step, offset):
+        if next(asked) % 2:
+            raise TargetUnavailable("it reads on", retry_after=1)
+        data = b"x" * max(0, min(50, 120 - offset))
+        return LogChunk(data=data, next_offset=offset + len(data), complete=False)
+
+    parts = LogParts(workspace.services, running.record, "one", follow=False)
+    parts._chunk = chunk
+    assert b"".join(part.data for part in parts) == b"x" * 120
+
+
+def test_a_step_whose_times_come_late_comes_in_one_stretch(workspace, running):
+    looks = {"one": itertools.count(), "two": itertools.count()}
+
+    def chunk(step, offset):
+        is_known = next(looks[step]) > 3
+        data = f"{step}, its log\n".encode()
+        known = len(data) if is_known else 3
+        times = [LogTime(known, NOW)] if known > offset else []
+        return LogChunk(data=data[offset:], next_offset=len(data), complete=False, times=times)
+
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding="utf-8", write_through=True)
+    kept, sys.stdout = sys.stdout, stream
+    try:
+        show_as_json(Output(json=True), "id", ["one", "two"], reading(workspace, running, chunk, timestamps=True))
+        stream.flush()
+    finally:
+        sys.stdout = kept
+    steps = dict(json.loads(raw.getvalue(), object_pairs_hook=list))["steps"]
+    assert steps == [(name, f"2026-11-20T00:00:00.000Z {name}, its log\n") for name in ("one", "two")]
+
+
+@pytest.mark.parametrize("timestamps", [False, True])
+def test_who_follows_a_log_that_is_cut_goes_on_at_its_beginning(workspace, tmp_path, timestamps):
+    run = workspace.submit(tmp_path / "cut.yaml", parameters={"go": f"{tmp_path / 'go'}"})
+    parts = workspace.runs.logs(run.id, follow=True, timestamps=timestamps)
+    told = []
+    parts.on_shorter = told.append
+    assert next(parts).data.endswith(b"a long line\n")
+    (tmp_path / "go").touch()
+    rest = b"".join(part.data for part in parts)
+    assert [line[25 * timestamps :] for line in rest.splitlines()] == [b"x", b"y"]
+    assert told == ["one"]
