@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 from penstock import trust
-from penstock.contract.target import Target
+from penstock.contract.target import HOME_MARK, Target
 from penstock.drafts import draft
 from penstock.errors import ConfigInvalid, TargetUnavailable
 
@@ -23,6 +23,7 @@ class Layout:
         self.root = root
         self.state = state
         """The state folder of the workspace that it was asked for by."""
+        self.mark = root / HOME_MARK
         self.queue = root / "queue.db"
         self.wake = root / "wake"
         self.lock = root / "engine.lock"
@@ -64,6 +65,8 @@ class Layout:
                 folder.mkdir(mode=0o700, exist_ok=True)
             for folder in (self.publications, self.owners, self.archives, self.endpoints, self.runs):
                 folder.mkdir(mode=0o700, exist_ok=True)
+            with contextlib.suppress(FileExistsError):  # whatever lies there, nobody waits for it
+                os.close(os.open(self.mark, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
         except OSError as error:
             raise unusable(self.root, error) from None
 

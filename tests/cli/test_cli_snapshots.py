@@ -208,3 +208,22 @@ def test_a_parameter_without_a_value_leaves_nothing_from_any_door(fed, cli, work
     assert said(given["id"]) == f"FOLDS=3\n--verbose --folds 3 --in={folder}/some.yaml last\n"
     assert "1 is less than the minimum 2" in cli("submit", "fed", "-p", "folds=1").refused(5).err
     assert said(workspace.submit("fed", parameters={"folds": None}).wait().id) == "--verbose last\n"
+
+
+@pytest.mark.parametrize("what", ["code", "data"])
+def test_a_registry_and_a_root_beside_the_spec_stay_at_home(fed, cli, what):
+    data = {"parameters": "{d: {type: directory, default: .}}"} if what == "data" else {}
+    given = (
+        'inputs: {d: "${{ parameters.d }}"}, command: "ls -A ${{ inputs.d }}"' if data else 'command: "ls -A", code: .'
+    )
+    folder = fed(f"{{list: {{{given}}}}}", **data)
+    config = "registry: reg.db\ntarget: here\ntargets:\n  here: {backend: local, root: ./runs}\n"
+    (folder / "penstock.yaml").write_text(config)
+    cli("publish", "fed.yaml", "--endpoint", "fed").ok()
+    run = cli("submit", "fed", "--wait", "--json").ok().json
+    listed = cli("run", "logs", run["id"]).ok().out.split()
+    assert "fed.yaml" in listed and not {"runs", "reg.db", "reg.db-wal", "reg.db-shm"} & {*listed}
+    assert (folder / "runs/wake").is_fifo() and (folder / "reg.db").is_file()
+    again = cli("publish", "fed.yaml", "--endpoint", "fed").ok().out
+    assert "already published" in again
+    assert re.search(r"left out: .*reg\.db.*runs/", again + cli("validate", "fed.yaml").ok().out)

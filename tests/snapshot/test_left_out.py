@@ -13,8 +13,10 @@ from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from penstock.contract.target import HOME_MARK
 from penstock.errors import RegistryError, SpecInvalid
 from penstock.launcher.archives import write_portable
+from penstock.registry.beside import own_files
 from penstock.snapshot import Bundled, extract, take
 from penstock.snapshot.refused import NotBundled
 from penstock.snapshot.walking import files_in
@@ -187,3 +189,40 @@ def test_much_code_is_refused_before_it_is_packed(tmp_path):
     assert (refused.value.code, refused.value.details[0].path) == ("code_large", ("steps", "s", "code"))
     (tmp_path / ".gitignore").write_text("big\n")
     assert take(CODE, tmp_path, tmp_path / "store", most_code=1).bundled[0].size == 1
+
+
+@pytest.mark.parametrize("is_code", [True, False])
+def test_what_is_ours_stays_at_home_by_whatever_name(tmp_path, is_code):
+    stamp = "20250102T030405Z"
+    ours = ["reg.db", "reg.db-wal", "reg.db-shm", "reg.db-journal", "reg.db.v3.bak", "reg.db.v3.1.bak"]
+    ours += [f"reg.db.replaced-{stamp}", f"reg.db.replaced-{stamp}.2", f"reg.db.replaced-{stamp}-wal"]
+    ours += [".reg.db.0123456789ab.new", ".reg.db.0123456789ab.new-wal", ".reg.db.v3.bak.0123456789ab.new"]
+    theirs = ["reg.db.py", "reg.db.replaced-by", "sub/reg.db", "xreg.db", "other/queue.db"]
+    lay(tmp_path, *ours, *theirs, f"runs/{HOME_MARK}", "runs/queue.db")
+    os.mkfifo(tmp_path / "runs/wake")
+    (tmp_path / "link").symlink_to("reg.db")
+    (tmp_path / "way").symlink_to("runs")
+    top = tmp_path if is_code else None
+    contents = files_in(tmp_path, tmp_path / "store", top=top, stays=own_files(tmp_path / "reg.db"))
+    assert paths(contents) == sorted(theirs)
+    assert list(contents.left) == sorted([*ours, "link", "runs/", "way/"])
+
+
+def test_a_registry_by_way_of_links_stays_at_home_where_it_lies(tmp_path):
+    lay(tmp_path, "a.py", "deep/real.db", "deep/real.db-wal", "x/")
+    (tmp_path / "reg.db").symlink_to("deep/real.db")
+    (tmp_path / "other").symlink_to("deep")
+    contents = files_in(tmp_path, tmp_path / "store", stays=own_files(tmp_path / "x/../reg.db"))
+    assert paths(contents) == ["a.py", "x/"]
+    contents = files_in(tmp_path, tmp_path / "store", stays=own_files(tmp_path / "other/real.db"))
+    assert paths(contents) == ["a.py", "x/"]
+
+
+def test_a_pipe_that_would_travel_says_what_to_do(tmp_path):
+    os.mkfifo(tmp_path / "wake")
+    with pytest.raises(NotBundled) as refused:
+        files_in(tmp_path, tmp_path / "store", top=tmp_path)
+    assert (refused.value.code, refused.value.hint) == (
+        "file_special",
+        "move it out of the folder, or name it in `.gitignore`",
+    )

@@ -10,13 +10,16 @@ from attrs import field, frozen
 
 from penstock.errors import Problem as Problem  # what a backend says of a pipeline; part of the contract
 
+HOME_MARK = ".penstock-target"
+"""A file by which a folder says that a target keeps its files there, so that it travels with no code and no data."""
+
 
 @frozen(kw_only=True)
 class Target:
     """A configured place. `options` is an instance of the attrs class that its backend declared.
 
     `home` is the workspace's state folder (`.penstock`): a backend that keeps files on this machine does so
-    below it unless its options say otherwise.
+    below it unless its options say otherwise; into a folder that they name it lays a file called `HOME_MARK`.
     """
 
     name: str

@@ -10,6 +10,7 @@ from typing import Any
 
 from attrs import frozen
 
+from penstock.contract.target import HOME_MARK
 from penstock.opening import read_file
 from penstock.snapshot.globs import NeverMatches, regex_of
 from penstock.snapshot.refused import NotBundled, text_of, unreadable
@@ -144,6 +145,11 @@ def is_cache(entry: Path) -> bool:
     One that may not be looked into says nothing of itself.
     """
     return entry.name in CACHES or any(_is_file(entry / mark) for mark in _MARKS)
+
+
+def is_home(entry: Path) -> bool:
+    """Whether a target keeps its files in a folder."""
+    return _is_file(entry / HOME_MARK)
 
 
 def _is_file(path: Path) -> bool:

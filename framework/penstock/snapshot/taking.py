@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Literal
 
@@ -19,7 +19,7 @@ from penstock.snapshot.packing import location_of, pack
 from penstock.snapshot.refused import NotBundled, unreadable
 from penstock.snapshot.stored import snapshot_digest
 from penstock.snapshot.types import Archive, Bundled, Snapshot
-from penstock.snapshot.walking import Contents, Found, checked_name, files_in, resolve_inside
+from penstock.snapshot.walking import Contents, Found, checked_name, files_in, nothing, resolve_inside
 from penstock.spec import Pipeline
 from penstock.spec.keys import walk
 from penstock.text import size_text
@@ -35,13 +35,20 @@ _LEFT_NAMED = 100
 
 
 def take(
-    pipeline: Pipeline, folder: Path, store: Path, *, document: Document | None = None, most_code: int | None = None
+    pipeline: Pipeline,
+    folder: Path,
+    store: Path,
+    *,
+    document: Document | None = None,
+    most_code: int | None = None,
+    stays: Callable[[Path], bool] = nothing,
 ) -> Snapshot:
     """Freeze a pipeline with its code folders and relative data defaults, which lie in `folder`.
 
     Archives go to `store`, content-addressed; the same content twice is one archive. `document` is what the
     pipeline was read from, so that errors can say line and column. `most_code` are the bytes of code that may travel;
-    None is any number. Raises SpecInvalid with everything that cannot travel, each at its key: `file_not_found`,
+    None is any number. `stays` says of a path without links in its folder whether it never travels in a folder, be it
+    code or data. Raises SpecInvalid with everything that cannot travel, each at its key: `file_not_found`,
     `path_outside_folder`, `link_outside_folder`, `link_broken`, `link_loop`, `not_a_folder`, `not_a_file`,
     `file_special`, `file_unreadable`, `file_changed`, `name_clash`, `name_not_utf8`, `ignore_rules_large`,
     `code_large`. Raises RegistryError when the store cannot be written.
@@ -53,7 +60,7 @@ def take(
     problems: list[Problem] = []
     for bundled in _bundled_paths(pipeline):
         try:
-            found[bundled] = _contents(bundled, root, store)
+            found[bundled] = _contents(bundled, root, store, stays)
         except NotBundled as error:
             problems.append(Problem(error.code, str(error), bundled.key, hint=error.hint))
     problems = problems or list(_too_much(found, most_code))
@@ -166,12 +173,12 @@ def lacking(pipeline: Pipeline, folder: Path) -> Iterator[Problem]:
             yield Problem(error.code, str(error), bundled.key, hint=error.hint)
 
 
-def _contents(bundled: _BundledPath, root: Path, store: Path) -> Contents:
+def _contents(bundled: _BundledPath, root: Path, store: Path, stays: Callable[[Path], bool]) -> Contents:
     real, status = _real(bundled, root)
     if bundled.kind == "file":
         name = checked_name(PurePath(os.path.normpath(bundled.path)).name, "")
         return Contents((Found(name, real, status.st_size),))
-    return files_in(real, store, top=root if bundled.is_ruled else None)
+    return files_in(real, store, top=root if bundled.is_ruled else None, stays=stays)
 
 
 def _real(bundled: _BundledPath, root: Path) -> tuple[Path, os.stat_result]:

@@ -6,12 +6,12 @@ import errno
 import os
 import stat
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from attrs import frozen
 
-from penstock.snapshot.ignoring import ALWAYS, STATE, Ignoring, Rules, is_cache, read_rules, rules_above
+from penstock.snapshot.ignoring import ALWAYS, STATE, Ignoring, Rules, is_cache, is_home, read_rules, rules_above
 from penstock.snapshot.refused import NotBundled, text_of, unreadable
 
 
@@ -49,14 +49,20 @@ class _Folder:
     rules: tuple[Rules, ...]
 
 
-def files_in(root: Path, skip: Path, *, top: Path | None = None) -> Contents:
+def nothing(_: Path) -> bool:
+    """Of no path that it stays at home."""
+    return False
+
+
+def files_in(root: Path, skip: Path, *, top: Path | None = None, stays: Callable[[Path], bool] = nothing) -> Contents:
     """What is in a folder (no links in its path). Empty folders travel.
 
-    Ignore rules are for code: `top` is the folder from which they count; without it, only `.git` and our own state stay
-    at home. `skip` is a folder that is left out: the store, should it lie inside. Raises NotBundled.
+    Ignore rules are for code: `top` is the folder from which they count; without it, only `.git` and what is
+    our own stay at home: state, folders of targets, and the files that `stays` knows. `skip` is a folder that is left
+    out: the store, should it lie inside. Raises NotBundled.
     """
     base = "" if top is None or top == root else f"{root.relative_to(top).as_posix()}/"
-    walk = _Walk(root, Path(os.path.realpath(skip)), base, is_code=top is not None)
+    walk = _Walk(root, Path(os.path.realpath(skip)), base, stays, is_code=top is not None)
     above = () if top is None else rules_above(top, root)
     waiting = [_Folder(root, "", frozenset({_identity(root.stat())}), above)]
     while waiting:
@@ -67,10 +73,11 @@ def files_in(root: Path, skip: Path, *, top: Path | None = None) -> Contents:
 class _Walk:
     """One walk through a folder; paths that rules look at begin with `base`."""
 
-    def __init__(self, root: Path, skip: Path, base: str, *, is_code: bool) -> None:
+    def __init__(self, root: Path, skip: Path, base: str, stays: Callable[[Path], bool], *, is_code: bool) -> None:
         self._root = root
         self._skip = skip
         self._base = base
+        self._stays = stays
         self._is_code = is_code
         self._ignoring = Ignoring()
         self._found: dict[str, Found | None] = {}
@@ -99,6 +106,9 @@ class _Walk:
                 self._left.append((False, text_of(ruled)))
                 bare = True
                 continue
+            if self._is_own(entry, is_folder):
+                self._left.append((True, text_of(ruled)))
+                continue
             checked_name(entry.name, folder.path)
             source, status = self._add(entry, path)
             if stat.S_ISDIR(status.st_mode):
@@ -107,6 +117,13 @@ class _Walk:
                     raise NotBundled("link_loop", f"the link `{path}` leads back to a folder that it is in")
                 yield _Folder(source, f"{path}/", folder.above | {identity}, here)
         self._bare.append((folder.path, bare))
+
+    def _is_own(self, entry: Path, is_folder: bool | None) -> bool:
+        """Whether something is ours, which changes while we work and is torn when it is copied."""
+        if is_folder:
+            return is_home(entry)
+        is_link = os.path.islink(entry)  # noqa: PTH114  # `is_symlink` raises for what may not be looked at
+        return self._stays(entry) or (is_link and self._stays(Path(os.path.realpath(entry))))
 
     def _instead(self, path: str) -> str:
         """What to do about a folder that cannot be looked into."""
@@ -171,7 +188,8 @@ def resolve_inside(source: Path, root: Path, shown: str, *, ignorable: bool = Fa
         hint = f"copy what it points to into the folder{instead}"
         raise NotBundled("link_outside_folder", f"the link `{shown}` leads out of {root}", hint)
     if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
-        raise NotBundled("file_special", f"`{shown}` is neither a file nor a folder")
+        hint = f"move it out of the folder{', or name it in `.gitignore`' if ignorable else ''}"
+        raise NotBundled("file_special", f"`{shown}` is neither a file nor a folder", hint)
     return real, status
 
 

@@ -49,7 +49,7 @@ class Pipelines(Group):
         opened = self._services.targets.open(target)
         read = publishing.load(source, caller, folder)
         with tempfile.TemporaryDirectory() as store:
-            taken = publishing.take(read, Path(store), large_code=True)
+            taken = publishing.take(self._services, read, Path(store), large_code=True)
         warnings = publishing.validate(opened, caller, read)
         return Validation(
             pipeline=read.pipeline,
@@ -92,7 +92,7 @@ class Pipelines(Group):
             message = f"{lost}; this begins a new one, at version 0"
             warnings += (Problem("registry_missing", message, severity="warning"),)
         self._services.make_registry()
-        taken = publishing.take(read, self._services.store, large_code=large_code)
+        taken = publishing.take(self._services, read, self._services.store, large_code=large_code)
         request = PublishRequest(
             name=read.pipeline.name if name is None else name,
             label=label,

@@ -15,6 +15,7 @@ from penstock.contract.hooks import Event
 from penstock.errors import NotFound, ParameterInvalid, Problem, TargetUnsupported
 from penstock.records import EndpointRecord, FrozenSnapshot, PublishedRecord
 from penstock.registry import PublishOutcome, PublishRequest
+from penstock.registry.beside import own_files
 from penstock.snapshot import Bundled, Snapshot
 from penstock.snapshot.taking import is_bundled
 from penstock.spec import Pipeline
@@ -86,13 +87,15 @@ def _without_files(pipeline: Pipeline, caller: Caller) -> Pipeline:
     return pipeline
 
 
-def take(source: Source, store: Path, *, large_code: bool) -> Snapshot:
+def take(services: Services, source: Source, store: Path, *, large_code: bool) -> Snapshot:
     """The snapshot of a pipeline, its archives in `store`. Raises what `snapshot.take` does.
 
+    The registry stays at home wherever it lies: each publish changes it, and what is copied of it is torn.
     More than 100 MB of code are an error, `code_large`, unless somebody said that they are meant.
     """
     most = None if large_code else MOST_CODE
-    return snapshot.take(source.pipeline, source.folder, store, document=source.document, most_code=most)
+    stays = own_files(services.config.registry.value)
+    return snapshot.take(source.pipeline, source.folder, store, document=source.document, most_code=most, stays=stays)
 
 
 def validate(target: OpenTarget, caller: Caller, source: Source) -> tuple[Problem, ...]:

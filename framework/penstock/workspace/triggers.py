@@ -110,13 +110,13 @@ def submit_file(
     name = source.pipeline.name
     if options.idempotency_key is not None and services.exists:
         with tempfile.TemporaryDirectory() as store:
-            digest = publishing.take(source, Path(store), large_code=True).digest
+            digest = publishing.take(services, source, Path(store), large_code=True).digest
         known = services.registry.runs.replay(_trial(services, name, digest, options, target))
         if known is not None:
             return replayed(services, known)
     publishing.validate(opened, caller, source)
     services.make_registry()
-    taken = publishing.take(source, services.store, large_code=large_code)
+    taken = publishing.take(services, source, services.store, large_code=large_code)
     request = _trial(services, name, taken.digest, options, target)
     submitted = _accept_trial(services, caller, opened, taken, request, options)
     return evolve(submitted, bundled=taken.bundled)
