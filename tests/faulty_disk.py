@@ -1,4 +1,4 @@
-"""Disks that are full, or that say so only as they are asked to sync: real ones, for tests on this machine."""
+"""Disks that are full, read-only, or that say so only as they are asked to sync: real ones, on this machine."""
 
 from __future__ import annotations
 
@@ -31,6 +31,20 @@ def small_disk(folder: Path, size: str, inodes: int = 0) -> Iterator[Path]:
         pytest.skip("a small disk needs the right to mount")
     try:
         yield folder
+    finally:
+        subprocess.run(["umount", "-l", folder], check=True)
+
+
+@contextmanager
+def read_only(folder: Path) -> Iterator[None]:
+    """A folder in which nobody can write anything, as on a read-only mount; skips the test where it cannot be had."""
+    if subprocess.run(["mount", "--bind", folder, folder], check=False, capture_output=True).returncode:
+        pytest.skip("a read-only mount needs the right to mount")
+    try:
+        remount = ["mount", "-o", "remount,ro,bind", folder]
+        if subprocess.run(remount, check=False, capture_output=True).returncode:
+            pytest.skip("a read-only mount needs the right to mount anew")
+        yield
     finally:
         subprocess.run(["umount", "-l", folder], check=True)
 

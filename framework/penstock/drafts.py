@@ -15,6 +15,9 @@ SQLITE = ("-wal", "-shm", "-journal")
 """What SQLite may lay beside a database, by how its name goes on."""
 LINK = "-link"
 """The same of a second name of another file, which its writer lays beside the draft to rename it: it has no lock."""
+_RIGHTS = 0o664
+"""What is kept of a mode: never what would let everybody write."""
+_ACL = "system.posix_acl_access"
 
 
 @contextmanager
@@ -41,6 +44,50 @@ def sweep(folder: Path, prefix: str, suffix: str) -> None:
         for path in sorted(left):
             with suppress(OSError):
                 _sweep_one(path)
+
+
+def keep_rights(place: Path, replaced: Path) -> None:
+    """Let those read a draft whom its owner let read the file that it is about to replace: its mode, group and ACL.
+
+    Nobody is let in who was not: a group that cannot be given, because this user is not in it, is shut out, and nobody
+    but the group keeps a right to write. What is another user's, or no file, is not asked. Raises OSError.
+    """
+    try:
+        found = replaced.lstat()
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
+        return
+    mode, acl = found.st_mode & _RIGHTS, _acl_of(replaced)
+    if acl is not None and found.st_mode & stat.S_IWOTH:  # it would let everybody write until the mode is set
+        return
+    handle = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        if os.fstat(handle).st_gid != found.st_gid:
+            try:
+                os.fchown(handle, -1, found.st_gid)
+            except OSError:
+                all_may = mode & mode >> 3 & 0o4 if acl is None else 0
+                mode, acl = all_may << 3 | all_may, None
+        try:
+            if acl is not None:
+                os.setxattr(handle, _ACL, acl)
+            elif _acl_of(handle) is not None:  # of the folder, which lets in whom the file did not
+                os.removexattr(handle, _ACL)
+        except OSError:
+            return
+        os.fchmod(handle, mode | 0o600)
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _acl_of(file: Path | int) -> bytes | None:
+    """Who may what beyond the mode, whose bits for the group are then the most that any of them may."""
+    try:
+        return os.getxattr(file, _ACL)
+    except OSError:  # there is none, or no such thing on this file system
+        return None
 
 
 def _make(folder: Path, prefix: str, suffix: str) -> tuple[Path, int]:

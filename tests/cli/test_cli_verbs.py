@@ -285,7 +285,7 @@ def test_a_backup_is_put_back(two, cli, project):
     assert cli("registry", "restore", kept, "-q").ok().out == f"{project / '.penstock/registry.db'}\n"
     assert cli("endpoint", "show", "greet", "--json").ok().json["gate"] is not None
     answer = cli("registry", "restore", "copy.db", "--json").ok().json
-    assert set(answer) == {"registry", "backup", "replaced", "active_again", "open_again", "compared"}
+    assert set(answer) == {"registry", "backup", "replaced", "active_again", "open_again", "compared", "readers_kept"}
     assert (answer["active_again"], answer["open_again"]) == ([], ["endpoint greet"])
     assert Path(answer["replaced"]).is_file()
     with Workspace.open(project) as workspace:

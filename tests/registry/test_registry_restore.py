@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import sqlite3
+import struct
 import subprocess
 import sys
 import tempfile
@@ -342,6 +343,52 @@ def test_a_backup_is_restored_from_a_sticky_folder_but_not_into_one(path, saved)
     (shared / "good.db-journal").write_bytes(bytes(4096))  # somebody else could have, but for the owner
     with pytest.raises(ConfigInvalid):
         Registry.restore(path, shared / "good.db")
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o644, 0o600, 0o664, 0o666])
+def test_who_was_let_in_to_read_stays_in(path, saved, monkeypatch, mode):
+    """Rights are whole when the file gets its name, and nobody is ever let in to write."""
+    path.chmod(mode)
+    if os.geteuid() == 0:
+        os.chown(path, -1, NOBODY)
+    group, replace, seen = path.stat().st_gid, Path.replace, []
+
+    def replaced(draft, place):
+        seen.append((draft.stat().st_mode & 0o7777, draft.stat().st_gid))
+        return replace(draft, place)
+
+    monkeypatch.setattr(Path, "replace", replaced)
+    kept = Registry.restore(path, saved)
+    assert seen == [(mode & 0o664, group)] == [(path.stat().st_mode & 0o7777, path.stat().st_gid)]
+    assert kept.stat().st_mode & 0o777 == mode
+    assert saved.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives files to another group: needs root")
+@pytest.mark.parametrize(("mode", "then"), [(0o640, 0o600), (0o644, 0o644), (0o664, 0o644), (0o604, 0o600)])
+def test_where_the_group_cannot_be_kept_nobody_is_let_in_instead(path, saved, monkeypatch, mode, then):
+    path.chmod(mode)
+    os.chown(path, -1, NOBODY)
+
+    def refused(*_):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "fchown", refused)
+    Registry.restore(path, saved)
+    assert (path.stat().st_mode & 0o777, path.stat().st_gid) == (then, os.getegid())
+
+
+def test_an_acl_goes_with_what_is_replaced(path, saved):
+    """`user::rw-,user:65534:r--,group::---,mask::r--,other::---`: its mode is 0640, and its group is not let in."""
+    entries = ((1, 6, -1), (2, 4, NOBODY), (4, 0, -1), (16, 4, -1), (32, 0, -1))
+    acl = struct.pack("<I", 2) + b"".join(struct.pack("<HHi", *entry) for entry in entries)
+    try:
+        os.setxattr(path, "system.posix_acl_access", acl)
+    except OSError as error:
+        pytest.skip(f"this file system has no ACLs: {error.strerror}")
+    assert path.stat().st_mode & 0o777 == 0o640
+    Registry.restore(path, saved)
+    assert os.getxattr(path, "system.posix_acl_access") == acl
 
 
 def drafts_of(path):

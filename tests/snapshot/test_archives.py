@@ -186,6 +186,15 @@ def test_whatever_lies_in_an_archives_place_gives_way_to_it(tmp_path):
     assert (tmp_path / "src" / "a.py").exists()
 
 
+def test_who_was_let_in_to_read_an_archive_stays_in_when_it_is_packed_again(tmp_path):
+    (tmp_path / "src").mkdir()
+    archive = packed(tmp_path / "src", tmp_path / "store")
+    assert archive.location.stat().st_mode & 0o777 == 0o600
+    archive.location.chmod(0o646)
+    assert packed(tmp_path / "src", tmp_path / "store") == archive
+    assert archive.location.stat().st_mode & 0o777 == 0o644
+
+
 def test_an_empty_folder_becomes_an_empty_folder(tmp_path):
     (tmp_path / "src").mkdir()
     archive = packed(tmp_path / "src", tmp_path / "store")

@@ -40,7 +40,8 @@ _held: dict[tuple[int, int], int] = {}
 def restore(path: Path, backup: Path) -> Path | None:
     """Put a backup in a registry's place; answers where the old registry is now, None where there was none.
 
-    Killed at any moment one of the two is there, whole. An older backup is migrated. Raises UsageError when the backup
+    Killed at any moment one of the two is there, whole. An older backup is migrated. Who could read the old registry
+    can read this one, unless this user may not give it its group. Raises UsageError when the backup
     is the registry itself; RegistryError, with nothing changed: `registry_missing`, `registry_corrupt`,
     `registry_newer`, `registry_older` or `registry_log_foreign` of the backup, `registry_in_use` when anybody has the
     registry open, `registry_network_fs`, `registry_read_only`, `registry_not_owned`,
@@ -63,6 +64,7 @@ def restore(path: Path, backup: Path) -> Path | None:
                 return None
             damaged = _is_damaged(path)
             with _alone(path):
+                drafts.keep_rights(draft, path)  # before it has the name, with which it is never more private
                 kept = _keep(path, damaged)
                 draft.replace(path)
                 sync(path.parent)

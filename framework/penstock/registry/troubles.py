@@ -59,6 +59,12 @@ def explain(path: Path, error: sqlite3.Error) -> RegistryError:
     primary = extended & 0xFF
     if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return busy(path)
+    if primary == sqlite3.SQLITE_CANTOPEN and _needs_index(path):
+        return RegistryError(
+            f"{path}: a process that died left a log, which cannot be taken in here, because the folder cannot be "
+            "written; open it once where it can be",
+            code="registry_read_only",
+        )
     full = "the disk is full" if primary == sqlite3.SQLITE_FULL or extended == sqlite3.SQLITE_IOERR_SHMSIZE else ""
     if primary == sqlite3.SQLITE_CANTOPEN:
         full = _lacks(path.parent)
@@ -80,6 +86,16 @@ def explain(path: Path, error: sqlite3.Error) -> RegistryError:
             code="registry_corrupt",
         )
     return RegistryError(f"{path}: the registry cannot be used ({error})")
+
+
+def _needs_index(path: Path) -> bool:
+    """Whether a log lies beside a file without its index, in a folder where none can be made."""
+    real = os.path.realpath(path)  # SQLite keeps both beside the file, not beside a link to that
+    log, index = Path(f"{real}-wal"), Path(f"{real}-shm")
+    try:
+        return log.stat().st_size > 0 and not index.exists() and not os.access(log.parent, os.W_OK)
+    except OSError:
+        return False
 
 
 def _lacks(folder: Path) -> str:

@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from attrs import frozen
 
-from penstock.drafts import draft
+from penstock.drafts import draft, keep_rights
 from penstock.errors import RegistryError
 from penstock.opening import SWAPPED, open_folder, open_in
 from penstock.snapshot.members import digest_of
@@ -50,6 +50,7 @@ def pack(files: Sequence[Found], store: Path) -> Packed:
             is_normal = all(unicodedata.is_normalized("NFC", found.path) for found in files)
             normal = digest if is_normal else digest_of(partial, normal=True)[0]
             _make_way(location_of(digest, store))
+            keep_rights(partial, location_of(digest, store))
             partial.replace(location_of(digest, store))
             _sync_folder(store)
     except OSError as error:

@@ -37,6 +37,7 @@ class Restored:
 
     `active_again` are tokens that were revoked since the backup was made and `open_again` gates that were closed, as
     far as the old registry can be read (`compared`): they hold as they did then.
+    Where not everybody can read it who could read the old one, `readers_kept` is false.
     """
 
     registry: Path
@@ -45,6 +46,7 @@ class Restored:
     active_again: tuple[str, ...] = ()
     open_again: tuple[str, ...] = ()
     compared: bool = True
+    readers_kept: bool = True
 
 
 class Admin(Group):
@@ -125,4 +127,5 @@ class Admin(Group):
             active_again=again.tokens,
             open_again=again.gates,
             compared=revived is not None,
+            readers_kept=replaced is None or not replaced.stat().st_mode & ~path.stat().st_mode & 0o044,
         )

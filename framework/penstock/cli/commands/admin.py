@@ -116,4 +116,6 @@ def restore(session: Session, source: Path) -> None:
         lines.append(f"open again, though closed since: {', '.join(done.open_again)}")
     if not done.compared:
         lines.append("the old registry cannot be read: what it had revoked or closed since is not known")
+    if not done.readers_kept:
+        lines.append("its group could not be given to it, so others cannot read it any more: let them in again")
     session.output.answer(done, lines, [str(done.registry)])
