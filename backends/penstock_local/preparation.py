@@ -58,11 +58,13 @@ class Preparation:
             self._remove(left)
 
     def clean_up(self, running: Iterable[Step]) -> None:
-        """Remove what an earlier engine left: drafts, and temporary folders of attempts but of those `running`.
+        """Remove what an earlier engine left: unpacked content that is none, and what attempts not `running` left.
 
         What that is, is found out here and now: a moment later our own attempts make the like.
         """
-        left = [*self._unpacked.leftovers(), *self._temporary.leftovers(running)]
+        going = list(running)
+        in_use = any(step.job.parameters.bundled for step in going)
+        left = [*self._unpacked.leftovers(in_use=in_use), *self._temporary.leftovers(going)]
         if left:
             self._remove(left)
 

@@ -23,7 +23,7 @@ from penstock.snapshot.members import check_archive
 from penstock_local import database, ownership, queue, removal
 from penstock_local.layout import DRAFTS, Layout, sync_folder, unusable, write_file
 from penstock_local.plan import check
-from penstock_local.unpacked import put_aside
+from penstock_local.unpacked import keep_only
 
 _LARGEST = 1 << 30
 """Bytes of a plan, and of any document that is read whole: far more than one has."""
@@ -97,10 +97,7 @@ def _remove_unneeded(layout: Layout) -> None:
     for path in layout.archives.glob("*.tar"):
         if path not in needed:
             removal.remove(os.fspath(path))
-    names = {path.stem for path in needed}
-    for path in layout.unpacked.glob("[!.]*"):
-        if path.name not in names:
-            put_aside(path)
+    keep_only(layout, {path.stem for path in needed})
 
 
 def read_plan(layout: Layout, external: str) -> dict[str, Any]:

@@ -4,6 +4,10 @@ A step is given the path of what lies here, so a large default costs its size on
 who keeps to modes can write to it. Where that does not hold, because steps run as root or the file system knows no
 modes, each attempt gets a copy of its own, see `Unpacked.protects`.
 
+Content lies alone in a folder that is closed like itself, `unpacked/DIGEST.closed/DIGEST`. Else a step could put
+another folder in the place of its input, which others read, and what it writes beside it would lie among everybody's.
+Earlier versions had no such folder; theirs, `unpacked/DIGEST`, are nobody's but the steps' that began with them.
+
 What came to harm is noticed: on its first use an engine reads all of it and compares the digest, and before every other
 use it looks whether anything was touched since, by the times of change that the system keeps.
 """
@@ -17,7 +21,7 @@ import secrets
 import stat
 import threading
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from penstock.opening import open_file
@@ -29,6 +33,8 @@ from penstock_local.troubles import is_machines
 
 _CHUNK = 1024 * 1024
 _OLD = ".old."
+_CLOSED = ".closed"
+"""How the names of closed folders end. No earlier content is called so, and what still reads that goes on."""
 
 
 class Unpacked:
@@ -46,31 +52,35 @@ class Unpacked:
         Raises RegistryError, `archive_corrupt` when the archive is not what was published, and OSError.
         """
         name = archive.digest.rpartition(":")[2]
-        place = self._folder / name
+        place = self._folder / f"{name}{_CLOSED}"
+        content = place / name
         with self._looking:
             lock = self._locks.setdefault(name, threading.Lock())
         with lock:  # several steps may ask for it at once
-            if not place.is_dir() or place.is_symlink():
+            if not _is_whole(place):
                 self._unpack(archive, place)
                 self._known[name] = _state(place)
-                return place
+                return content
             now = _state(place)
             if now != self._known.get(name):
                 if _digest(place) != archive.digest:
                     self._unpack(archive, place)
                     now = _state(place)
                 self._known[name] = now
-            return place
+            return content
 
-    def protects(self, place: Path) -> bool:
-        """Whether modes keep the steps of this engine from writing to what lies there. Root they do not."""
-        return not os.access(place, os.W_OK)
+    def protects(self, content: Path) -> bool:
+        """Whether modes keep this engine's steps from writing to it, beside it or in its place. Root they do not."""
+        return not any(os.access(folder, os.W_OK) for folder in (content, content.parent))
 
-    def leftovers(self) -> list[str]:
-        """What killed engines left half done and is to be removed. Ask before anything is unpacked: ours is alike."""
+    def leftovers(self, *, in_use: bool = False) -> list[str]:
+        """What is no finished unpacking and is to be removed. Ask before anything is unpacked: ours is alike.
+
+        Steps that are running may use what an earlier version unpacked: while it is `in_use`, only drafts are told.
+        """
         with contextlib.suppress(OSError):
             places.make_folder(self._folder)
-            return [entry.path for entry in os.scandir(self._folder) if entry.name.startswith(".")]
+            return [os.fspath(left) for path in self._folder.iterdir() if (left := _left(path, in_use))]
         return []
 
     def _unpack(self, archive: Archive, place: Path) -> None:
@@ -78,7 +88,7 @@ class Unpacked:
         places.make_folder(self._folder)
         draft = self._folder / f".{place.name}.{secrets.token_hex(4)}"
         try:
-            extract(archive, draft, read_only=True)
+            extract(archive, draft / _content_of(place).name, read_only=True)
             _close(draft)
             put_aside(place)
             draft.rename(place)
@@ -90,9 +100,45 @@ class Unpacked:
 def put_aside(place: Path) -> None:
     """Remove unpacked content: it is out of everybody's way at once, and gone a moment later. Raises OSError."""
     if os.path.lexists(place):
-        aside = place.with_name(f"{_OLD}{secrets.token_hex(8)}")
-        place.rename(aside)
-        removal.remove(os.fspath(aside))
+        removal.remove(os.fspath(_aside(place)))
+
+
+def keep_only(layout: Layout, names: Collection[str]) -> None:
+    """Remove all content but that of archives with these hexadecimal digests. Raises OSError."""
+    for path in layout.unpacked.glob("[!.]*"):
+        if path.name.removesuffix(_CLOSED) not in names:
+            put_aside(path)
+
+
+def _aside(place: Path) -> Path:
+    return place.rename(place.with_name(f"{_OLD}{secrets.token_hex(8)}"))
+
+
+def _content_of(place: Path) -> Path:
+    """Where in a closed folder the content lies, under the name that steps see."""
+    return place / place.name.removesuffix(_CLOSED)
+
+
+def _is_whole(place: Path) -> bool:
+    """Whether that is a closed folder with content, by what is there: it got its name when it was finished."""
+    try:
+        folders = place, _content_of(place)
+        return place.name.endswith(_CLOSED) and all(stat.S_ISDIR(os.lstat(folder).st_mode) for folder in folders)
+    except OSError:
+        return False
+
+
+def _left(path: Path, in_use: bool) -> Path | None:
+    """What is to be removed of something beside unpacked content, put aside if its name is one that we may need."""
+    if path.name.startswith("."):
+        return path
+    if in_use or _is_whole(path):
+        return None
+    if not path.name.endswith(_CLOSED):
+        return path
+    with contextlib.suppress(OSError):
+        return _aside(path)
+    return None
 
 
 def _close(folder: Path) -> None:
@@ -123,8 +169,14 @@ def _state(folder: Path) -> bytes:
     return found.digest()
 
 
-def _digest(folder: Path) -> str | None:
-    """The digest that an archive of a folder would have; None where there is none, or where modes let it be changed."""
+def _digest(place: Path) -> str | None:
+    """The digest that an archive of what lies in a closed folder would have.
+
+    None where there is none, where modes let it be changed or replaced, or where something lies beside it.
+    """
+    folder = _content_of(place)
+    if os.lstat(place).st_mode & 0o222 or os.listdir(place) != [folder.name]:  # noqa: PTH208  # only the names
+        return None
     found = dict(_entries(folder))
     inner = {name.rpartition("/")[0] for name in found if name}
     digest = ContentDigest()

@@ -64,7 +64,8 @@ def shown(place, command='cat "$0/deep/rows.csv"') -> bytes:
 
 
 def unpacked(place):
-    return [path for path in place.layout.unpacked.iterdir() if not path.name.startswith(".")]
+    """Content that was unpacked, each in its closed folder."""
+    return list(place.layout.unpacked.glob("[!.]*/*"))
 
 
 def size_of(folder) -> int:
@@ -81,18 +82,41 @@ def test_many_runs_cost_what_one_does(modest):
     (content,) = unpacked(modest)
     assert where == {f"{content}\n".encode()}
     assert size_of(modest.layout.runs) - before < 1_000_000
-    assert {path.stat().st_mode & 0o777 for path in content.rglob("*")} == {0o400, 0o500}
+    assert {path.stat().st_mode & 0o777 for path in content.parent.rglob("*")} == {0o400, 0o500}
+    assert content.parent.stat().st_mode & 0o777 == 0o500
 
 
 @pytest.mark.parametrize(
     "write",
-    ['echo evil >> "$0/deep/rows.csv"', 'touch "$0/new"', 'sed -i s/good/evil/ "$0/deep/rows.csv"', 'rm -rf "$0/deep"'],
+    [
+        'echo evil >> "$0/deep/rows.csv"',
+        'touch "$0/new"',
+        'sed -i s/good/evil/ "$0/deep/rows.csv"',
+        'rm -rf "$0/deep"',
+        'mv "$0" "$0.orig" && mkdir -p "$0/deep" && echo evil > "$0/deep/rows.csv"',
+        'rm -rf "$0"',
+        'echo evil > "$0.idx"',
+    ],
 )
 def test_a_step_that_writes_to_its_input_is_told_so_and_changes_nothing(modest, write):
     run = submit(modest, one=reading(write))
     assert modest.wait(run).state == "failed"
     assert b"ermission denied" in modest.log(run, "one")
     assert shown(modest) == b"good\n"
+    (content,) = unpacked(modest)
+    assert list(modest.layout.unpacked.iterdir()) == [content.parent]
+
+
+def test_a_step_that_replaces_its_input_feeds_no_run_that_is_running(modest, tmp_path):
+    wait = 'touch "$1/waits"; while [ ! -e "$1/go" ]; do sleep 0.05; done; cat "$0/deep/rows.csv"'
+    step = Step(command=["sh", "-c", wait, "${{ inputs.data }}", str(tmp_path)], inputs=reading("").inputs)
+    other = submit(modest, one=step)
+    modest.until((tmp_path / "waits").exists, "the other does not start")
+    run = submit(modest, one=reading('mv "$0" "$0.orig"; mkdir -p "$0/deep"; echo evil > "$0/deep/rows.csv"'))
+    assert modest.wait(run).state == "failed"
+    (tmp_path / "go").touch()
+    assert modest.wait(other).state == "succeeded"
+    assert modest.log(other, "one") == b"good\n"
 
 
 @only_root
@@ -127,14 +151,20 @@ def _added(content):
 
 
 def _linked(content):
+    elsewhere = content.parent.with_name("elsewhere")
     (content / "deep").chmod(0o700)
-    (content / "deep" / "rows.csv").rename(content.parent / "elsewhere")
-    (content / "deep" / "rows.csv").symlink_to(content.parent / "elsewhere")
+    (content / "deep" / "rows.csv").rename(elsewhere)
+    (content / "deep" / "rows.csv").symlink_to(elsewhere)
 
 
 def _gone(content):
-    subprocess.run(["chmod", "-R", "u+w", content], check=True)
+    subprocess.run(["chmod", "-R", "u+w", content.parent], check=True)
     shutil.rmtree(content)
+
+
+def _all_gone(content):
+    _gone(content)
+    content.parent.rmdir()
 
 
 def _replaced(content):
@@ -142,12 +172,44 @@ def _replaced(content):
     content.symlink_to("/etc")
 
 
+def _all_replaced(content):
+    _all_gone(content)
+    content.parent.symlink_to("/etc")
+
+
+def _exchanged(content):
+    """By a folder that looks the same from outside, in its closed folder closed again."""
+    content.parent.chmod(0o700)
+    content.rename(content.with_name("orig"))
+    shutil.copytree(content.with_name("orig"), content)
+    _changed(content)
+    subprocess.run(["chmod", "-R", "u+w", content.with_name("orig")], check=True)
+    shutil.rmtree(content.with_name("orig"))
+    content.parent.chmod(0o500)
+
+
+def _beside(content):
+    content.parent.chmod(0o700)
+    content.with_name("more").write_text("evil\n")
+    content.parent.chmod(0o500)
+
+
+def _room_opened(content):
+    content.parent.chmod(0o700)
+
+
 def _opened(content):
     (content / "deep" / "rows.csv").chmod(0o600)
 
 
 @pytest.mark.parametrize("known", [True, False])
-@pytest.mark.parametrize("harm", [_changed, _added, _linked, _gone, _replaced, _opened])
+@pytest.mark.parametrize(
+    "harm",
+    [
+        *(_changed, _added, _linked, _opened, _gone, _all_gone, _replaced, _all_replaced),
+        *(_exchanged, _beside, _room_opened),
+    ],
+)
 def test_unpacked_content_that_came_to_harm_is_noticed_by_the_same_engine_and_by_the_next(modest, harm, known):
     look = 'find "$0" ! -type d | wc -l; cat "$0/deep/rows.csv"'
     assert shown(modest, look) == b"1\ngood\n"
@@ -158,6 +220,7 @@ def test_unpacked_content_that_came_to_harm_is_noticed_by_the_same_engine_and_by
         modest.until(lambda: not modest.engines(), "the engine stays")
     assert shown(modest, look) == b"1\ngood\n"
     assert (content / "deep" / "rows.csv").stat().st_mode & 0o777 == 0o400
+    assert (content.parent.stat().st_mode & 0o777, list(content.parent.iterdir())) == (0o500, [content])
 
 
 def test_what_a_killed_engine_left_half_unpacked_goes(place):
@@ -167,6 +230,39 @@ def test_what_a_killed_engine_left_half_unpacked_goes(place):
     draft.chmod(0o500)
     assert shown(place) == b"good\n"
     place.until(lambda: not draft.exists(), "the draft stays")
+
+
+def test_whatever_lies_beside_unpacked_content_goes_whatever_its_name(place):
+    assert shown(place) == b"good\n"
+    (content,) = unpacked(place)
+    place.kill_engine()
+    for name in (content.name, f"{content.name}.orig", f"{'b' * 64}.closed"):  # the first as earlier versions had it
+        (place.layout.unpacked / name / "deep").mkdir(parents=True)
+        (place.layout.unpacked / name).chmod(0o500)
+    (place.layout.unpacked / f"{content.name}.idx").touch()
+    before = content.stat().st_ino
+    assert shown(place) == b"good\n"
+    place.until(lambda: list(place.layout.unpacked.iterdir()) == [content.parent], "something stays")
+    assert content.stat().st_ino == before
+
+
+def test_what_an_earlier_version_unpacked_stays_as_long_as_a_step_may_use_it(place, tmp_path):
+    wait = f"touch {tmp_path}/waits; while [ ! -e {tmp_path}/go ]; do sleep 0.05; done"
+    run = submit(place, one=reading(wait))
+    place.until((tmp_path / "waits").exists, "the step does not start")
+    (content,) = unpacked(place)
+    old, draft = (place.layout.unpacked / name for name in (content.name, ".abc.123"))
+    place.kill_engine()
+    old.mkdir()
+    draft.mkdir()
+    assert shown(place) == b"good\n"
+    place.until(lambda: not draft.exists(), "the draft stays")
+    assert old.exists()
+    (tmp_path / "go").touch()
+    assert place.wait(run).state == "succeeded"
+    place.kill_engine()
+    assert shown(place) == b"good\n"
+    place.until(lambda: not old.exists(), "the old content stays")
 
 
 def test_what_is_being_unpacked_is_no_leftover(place):
