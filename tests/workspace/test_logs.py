@@ -6,6 +6,7 @@ import io
 import itertools
 import json
 import sys
+import time
 from datetime import UTC, datetime
 
 import pytest
@@ -16,42 +17,34 @@ from penstock.contract.run import LogChunk, LogTime
 from penstock.errors import TargetUnavailable
 from penstock.workspace import LogParts, Workspace
 
-SPEC = """\
-apiVersion: penstock/v1
-kind: Pipeline
-name: written
-parameters: {go: {type: string}}
-steps:
-  one: {command: [sh, -c, 'until [ -e "$0" ]; do sleep 0.02; done', "${{ parameters.go }}"]}
-  two: {command: "true"}
-"""
-
-CUT = """\
-apiVersion: penstock/v1
-kind: Pipeline
-name: cut
-parameters: {go: {type: string}}
-steps:
-  one: {command: [sh, -c, 'echo a long line; until [ -e "$0" ]; do sleep 0.02; done; echo x > /dev/stderr; echo y', "${{ parameters.go }}"]}
-"""  # noqa: E501  # a command is one line
+WAIT = 'until [ -e "$0" ]; do sleep 0.02; done'
+WRITTEN = {"one": WAIT, "two": "true"}
+CUT = {"one": f"echo a long line; {WAIT}; echo x > /dev/stderr; echo y"}
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
 
 
 @pytest.fixture
 def workspace(tmp_path):
-    (tmp_path / "written.yaml").write_text(SPEC)
-    (tmp_path / "cut.yaml").write_text(CUT)
     with Workspace.open(tmp_path, env={}, actor="ada") as opened:
         yield opened
+
+
+def submit(workspace, folder, scripts: dict[str, str]):
+    """A run of these scripts, which get the path of a file that lets them go on."""
+    steps = {name: {"command": ["sh", "-c", script, "${{ parameters.go }}"]} for name, script in scripts.items()}
+    spec = {"apiVersion": "penstock/v1", "kind": "Pipeline", "name": "written"}
+    spec |= {"parameters": {"go": {"type": "string"}}, "steps": steps}
+    (folder / "written.yaml").write_text(json.dumps(spec))
+    return workspace.submit(folder / "written.yaml", parameters={"go": f"{folder / 'go'}"})
 
 
 @pytest.fixture
 def running(workspace, tmp_path):
     """A run whose first step waits."""
-    run = workspace.submit(tmp_path / "written.yaml", parameters={"go": f"{tmp_path / 'go'}"})
+    run = submit(workspace, tmp_path, WRITTEN)
     while len(run.refresh().record.steps) < 2:
-        pass
+        time.sleep(0.02)
     yield run
     (tmp_path / "go").touch()
     run.wait()
@@ -144,7 +137,7 @@ def test_a_step_whose_times_come_late_comes_in_one_stretch(workspace, running):
 
 @pytest.mark.parametrize("timestamps", [False, True])
 def test_who_follows_a_log_that_is_cut_goes_on_at_its_beginning(workspace, tmp_path, timestamps):
-    run = workspace.submit(tmp_path / "cut.yaml", parameters={"go": f"{tmp_path / 'go'}"})
+    run = submit(workspace, tmp_path, CUT)
     parts = workspace.runs.logs(run.id, follow=True, timestamps=timestamps)
     told = []
     parts.on_shorter = told.append
