@@ -15,8 +15,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from attrs import evolve
-
 from penstock_local import neighbours, processes
 from penstock_local.clock import Clock
 from penstock_local.events import Ended, Event, Failed, Started
@@ -95,7 +93,7 @@ class Attempts:
         door: str | None = None,
     ) -> None:
         """Have a step's process started. Raises OSError, ValueError when that is impossible, NoKeeper."""
-        self.keepers.spawn(evolve(request_of(step.token, command, folder, environment, log), door=door))
+        self.keepers.spawn(request_of(step.token, command, folder, environment, log, door))
         step.live = True
         self.steps[step.token] = step
 

@@ -202,7 +202,7 @@ class Engine:
             times.append(self._left_to_idle())
         if self._asked:
             times.append(succession.ASK_AGAIN)
-        woken = {key.fd for key, _ in self._selector.select(max(0.0, min(times)))}
+        woken = self._sleep(max(0.0, min(times)))
         if moving.has_moved(self._layout, self._lock):  # nothing is taken from it, and nothing put into its old place
             self._moved = self._leaving = True
             return
@@ -220,6 +220,17 @@ class Engine:
             self._schedule.retrying.surely(self._watching.look)
         self._schedule.retrying.surely(self._schedule.attempts.reap)
         self._clock.run(self._schedule.retrying.surely)
+
+    def _sleep(self, seconds: float) -> set[int]:
+        """Sleep until something happens, for so long at the most; clear up first, as far as nothing happens meanwhile.
+
+        Answers which files are ready to be read.
+        """
+        while self._schedule.preparation.behind:
+            if ready := self._selector.select(0):
+                return {key.fd for key, _ in ready}
+            self._schedule.preparation.catch_up()
+        return {key.fd for key, _ in self._selector.select(seconds)}
 
     def _listen_again(self) -> None:
         """Take the place where others look for us, and see what was put into the queue meanwhile."""

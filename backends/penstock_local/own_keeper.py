@@ -45,7 +45,14 @@ class Request:
     """How many keepers have died that were about to start it."""
 
 
-def request_of(token: str, command: Sequence[str], folder: str, environment: Mapping[str, str], log: Path) -> Request:
+def request_of(
+    token: str,
+    command: Sequence[str],
+    folder: str,
+    environment: Mapping[str, str],
+    log: Path,
+    door: str | None = None,
+) -> Request:
     """A step's words as the kernel takes them. Raises ValueError when it would not."""
     words = [processes.to_bytes(word) for word in command]
     variables = {processes.to_bytes(name): processes.to_bytes(value) for name, value in environment.items()}
@@ -58,7 +65,7 @@ def request_of(token: str, command: Sequence[str], folder: str, environment: Map
     paths = [program]
     if b"/" not in program:
         paths = [os.path.join(os.fsencode(folder), program) for folder in os.get_exec_path(dict(environment))]  # noqa: PTH118  # paths of bytes
-    return Request(token, paths, words, place, variables, log)
+    return Request(token, paths, words, place, variables, log, door)
 
 
 @define(eq=False)
@@ -149,13 +156,16 @@ class OwnKeeper:
     def _send(self, words: tuple[Any, ...], file: int | None = None) -> None:
         """Send a message. It may be too long to be taken at once, and the keeper may wait for us to listen."""
         body = marshal.dumps(words)
-        head = len(body).to_bytes(keeper.HEAD, "big")
+        data = len(body).to_bytes(keeper.HEAD, "big") + body
+        files = [] if file is None else [file]
         with contextlib.suppress(OSError):  # it has died, which `listen` finds out too
-            self._until_free()
-            socket.send_fds(self.connection, [head], [] if file is None else [file])
-            while body:
-                self._until_free()
-                body = body[self.connection.send(body, socket.MSG_DONTWAIT) :]
+            while data:
+                try:
+                    sent = socket.send_fds(self.connection, [data], files, socket.MSG_DONTWAIT)
+                except BlockingIOError:
+                    self._until_free()
+                else:
+                    data, files = data[sent:], []
 
     def _until_free(self) -> None:
         """Wait until it takes more, and listen to it meanwhile. Raises OSError when it has died, or is to die."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
@@ -14,6 +15,9 @@ from penstock_local.steps import Prepared
 from penstock_local.temporary import Temporary
 from penstock_local.unpacked import Unpacked
 from penstock_local.workers import Workers
+
+_MOST_BEHIND = 64
+"""Attempts that are not cleared up after while the loop has other things to do; then a worker does."""
 
 Ready = Callable[[Step, Prepared | Exception], None]
 """Called in the engine's thread with what came of a preparation, whatever became of the step meanwhile."""
@@ -27,6 +31,7 @@ class Preparation:
         self._ready = ready
         self._workers = Workers(ring)
         self._plain = wake.plain_environment()
+        self._over: deque[list[str]] = deque()
         self._temporary = Temporary(layout)
         self._unpacked = Unpacked(layout)
 
@@ -52,8 +57,23 @@ class Preparation:
         self._workers.collect()
 
     def clean(self, step: Step, keep_work: bool) -> None:
-        """Remove what an attempt needed only while it ran. A failed one keeps its working copy, to look into."""
-        left = steps.clean(self._layout, step, self._temporary, keep_work)
+        """Have removed what an attempt needed only while it ran, once the loop has nothing better to do.
+
+        A failed attempt keeps its working copy, to look into.
+        """
+        self._over.append(steps.needed_no_more(self._layout, step, self._temporary, keep_work))
+        if len(self._over) > _MOST_BEHIND:
+            self._remove([path for paths in self._over for path in paths])
+            self._over.clear()
+
+    @property
+    def behind(self) -> bool:
+        """Whether attempts are over that were not cleared up after."""
+        return bool(self._over)
+
+    def catch_up(self) -> None:
+        """Clear up after an attempt that is over. Even an empty folder may take a slow disk a while."""
+        left = steps.clean(self._over.popleft())
         if left:
             self._remove(left)
 
@@ -76,6 +96,8 @@ class Preparation:
 
     def close(self) -> None:
         """No attempt runs any more, and none will."""
+        while self.behind:
+            self.catch_up()
         self._temporary.close()
 
     def _remove(self, paths: Sequence[str]) -> None:

@@ -31,6 +31,7 @@ Child = tuple[int, int]
 
 _PR_SET_CHILD_SUBREAPER = 36
 _CHILDREN = f"/proc/self/task/{os.getpid()}/children"
+_PIECE = 16384
 
 
 def become_reaper() -> None:
@@ -68,7 +69,10 @@ def children() -> list[int]:
     """The pids of this process's children, orphans that came to it among them."""
     try:
         with open(_CHILDREN, "rb", buffering=0) as file:  # noqa: PTH123  # read after every step
-            return [int(pid) for pid in file.read(1 << 20).split()]
+            data = b""
+            while piece := file.read(_PIECE):  # the kernel gives no more than a page at once
+                data += piece
+            return [int(pid) for pid in data.split()]
     except FileNotFoundError:  # a kernel without CONFIG_PROC_CHILDREN
         me = os.getpid()
         return [pid for pid in _pids() if parent_of(pid) == me]

@@ -45,7 +45,8 @@ def _has_names(folder: str, python: str) -> bool:
     """Whether the names lead to the interpreter in its own folder. Every step asks."""
     try:
         found = os.stat(python)  # noqa: PTH116  # the path is text
-        same = all(os.path.samestat(os.stat(f"{folder}/{name}"), found) for name in _NAMES)  # noqa: PTH116  # as above
+        others = [path for name in _NAMES if (path := f"{folder}/{name}") != python]
+        same = all(os.path.samestat(os.stat(path), found) for path in others)  # noqa: PTH116  # as above
     except OSError:
         return False
     return same and _is_one(python, found.st_ino, found.st_mtime_ns)

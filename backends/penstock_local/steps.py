@@ -93,24 +93,29 @@ def find_outputs(layout: Layout, step: Step) -> None:
     step.paths = {name: f"{outputs}/{name}" for name in step.plan["outputs"]}
 
 
-def clean(layout: Layout, step: Step, temporary: Temporary, keep_work: bool) -> list[str]:
-    """Remove what an attempt needed only while it ran; returns what takes longer and is left for `remove`.
+def needed_no_more(layout: Layout, step: Step, temporary: Temporary, keep_work: bool) -> list[str]:
+    """What an attempt needed only while it ran, in the order in which it goes: its folders, then the link to one.
 
     A failed attempt keeps its working copy, to look into.
     """
-    left = []
     kinds = ["tmp", "inputs"] if step.job.parameters.bundled else ["tmp"]
     if not keep_work and step.plan["code"] is not None:
         kinds.append("work")
-    for kind in kinds:
-        path = layout.attempt(step.job.id, kind, step.name, step.attempt)
+    folders = [layout.attempt(step.job.id, kind, step.name, step.attempt) for kind in kinds]
+    return [*folders, temporary.link_of(step)]
+
+
+def clean(paths: Sequence[str]) -> list[str]:
+    """Remove what an attempt needs no more; returns what takes longer and is left for `remove`."""
+    *folders, link = paths
+    left = []
+    for path in folders:
         try:
             os.rmdir(path)  # noqa: PTH106  # mostly nothing is in it, and looking would take longer
         except FileNotFoundError:
             continue
         except OSError:
             left.append(path)
-    link = temporary.link_of(step)
     if left:
         return [*left, link]
     try:

@@ -287,6 +287,17 @@ def test_whenever_the_engine_is_killed_no_run_is_lost_and_no_finished_step_runs_
     assert set(lines) == set(steps)
 
 
+def test_every_child_is_found_though_the_kernel_tells_of_no_more_than_a_page_of_them_at_once():
+    begun = {os.posix_spawn("/bin/sleep", ["sleep", "300"], {}) for _ in range(1200)}
+    try:
+        assert begun <= set(processes.children())
+    finally:
+        for pid in begun:
+            os.kill(pid, signal.SIGKILL)
+        for pid in begun:
+            os.waitpid(pid, 0)
+
+
 def test_children_are_found_without_help_of_the_kernel(monkeypatch):
     with subprocess.Popen(["sleep", "300"]) as child:
         found = processes.children()

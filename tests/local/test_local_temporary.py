@@ -1,5 +1,6 @@
 """A step's temporary folder: short enough for sockets, its own, and gone with its attempt whatever is in it."""
 
+import json
 import secrets
 import subprocess
 import sys
@@ -7,8 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from penstock.contract.run import BoundParameters
 from penstock.spec import Retry, Step
+from penstock_local import hooks
+from penstock_local.jobs import Job
+from penstock_local.preparation import Preparation
 from penstock_local.removal import remove
+from penstock_local.steps import Prepared
 
 DEEP = """
 import os
@@ -55,6 +61,44 @@ def test_every_attempt_has_a_folder_of_its_own(place, tmp_path):
     assert (tmp_path / "found").read_text() == ""
     assert len(set((tmp_path / "paths").read_text().split())) == 4
     place.until(lambda: is_clear(place, run), "a folder stays")
+
+
+def test_what_an_attempt_needed_goes_while_its_run_goes_on(place, tmp_path):
+    wait = f"touch {tmp_path}/began; until test -e {tmp_path}/go; do sleep 0.01; done"
+    run = place.submit({"one": "true", "two": Step(command=["sh", "-c", wait])})
+    place.until((tmp_path / "began").exists, "`two` does not begin")
+    place.until(lambda: [path.name for path in folders(place, run)] == ["two.1"], "the folder of `one` stays")
+    (tmp_path / "go").touch()
+    assert place.wait(run).state == "succeeded"
+    place.until(lambda: is_clear(place, run), "the folder of `two` stays")
+
+
+def test_nothing_stays_behind_of_more_steps_than_the_engine_clears_up_after_at_once(place):
+    run = place.submit({f"s{number}": "true" for number in range(200)})
+    assert place.wait(run).state == "succeeded"
+    place.until(lambda: is_clear(place, run), "folders stay")
+
+
+@pytest.mark.parametrize("how_many", [1, 64, 65, 130])
+def test_an_engine_that_ends_clears_up_first(place, how_many):
+    """The loop does it when nothing happens, and a worker does what it does not come to."""
+    place.layout.make()
+    ready = []
+    preparation = Preparation(place.layout, ring=lambda: None, ready=lambda step, result: ready.append(result))
+    taken = place.snapshot(place.pipeline({f"s{number}": "true" for number in range(how_many)}))
+    plan = json.loads(hooks.penstock_compile_pipeline(place.target, taken).data)
+    job = Job.of(1, "run", plan, BoundParameters(), {})
+    for step in job.steps.values():
+        step.begin("token", 1)
+        preparation.start(step)
+    assert all(isinstance(one, Prepared) for one in ready)
+    assert len(list((place.layout.run("run") / "tmp").iterdir())) == how_many
+    for step in job.steps.values():
+        preparation.clean(step, keep_work=False)
+    preparation.close()
+    place.until(lambda: preparation.collect() or not preparation.busy, "the workers do not end")
+    assert list((place.layout.run("run") / "tmp").iterdir()) == []
+    assert list(place.layout.temporaries.iterdir()) == []
 
 
 ANEW = 'rm -rf "$TMPDIR"; mkdir -p "$TMPDIR/x"; touch "$TMPDIR/x/y"'
