@@ -11,8 +11,8 @@ log).
 
 from __future__ import annotations
 
+import os
 import re
-import secrets
 import sqlite3
 import struct
 from collections.abc import Callable, Iterable, Iterator
@@ -21,8 +21,8 @@ from pathlib import Path
 
 from attrs import frozen
 
-from penstock.registry import wal
-from penstock.registry.wal import Frame
+from penstock import wal
+from penstock.wal import Frame
 
 _NONE = "0" * 32
 """The mark of a file that has none yet."""
@@ -58,7 +58,7 @@ def first_page(connection: sqlite3.Connection) -> str:
 
 def mark(connection: sqlite3.Connection, began: str) -> None:
     """Leave the next mark, last in a transaction that changes something. Raises sqlite3.Error."""
-    connection.execute(_NEXT, (secrets.token_hex(16), began))
+    connection.execute(_NEXT, (os.urandom(16).hex(), began))
 
 
 def is_foreign(without_log: Callable[[], sqlite3.Connection], log: Path) -> bool:
