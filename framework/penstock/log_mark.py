@@ -18,8 +18,7 @@ import struct
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
-
-from attrs import frozen
+from typing import NamedTuple
 
 from penstock import wal
 from penstock.wal import Frame
@@ -42,12 +41,18 @@ _AGAIN = 3
 """How often a log is held against its file: both change while somebody writes."""
 
 
-@frozen
-class _State:
+class _State(NamedTuple):
     """A mark, and what the first page says with it; None where that is not known."""
 
     mark: bytes
     first: bytes | None
+
+
+def lay(connection: sqlite3.Connection) -> None:
+    """Make the table with the first mark unless it is there, in a transaction. Raises sqlite3.Error."""
+    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'log_mark'").fetchone() is None:
+        connection.execute(TABLE)
+        connection.execute(FIRST)
 
 
 def first_page(connection: sqlite3.Connection) -> str:
