@@ -12,7 +12,7 @@ from pathlib import Path
 from penstock import locks, log_mark, trust
 from penstock.errors import ConfigInvalid, TargetUnavailable
 from penstock.opening import open_file
-from penstock_local import environments, ownership, places, request, transactions
+from penstock_local import environments, foreign_log, ownership, places, request, transactions
 from penstock_local.layout import Layout, unusable
 
 VERSION = 3
@@ -69,8 +69,9 @@ def connect(layout: Layout, patience: float = _PATIENCE, *, alone: bool = False)
 
     With `alone` nobody else has it open meanwhile, and nothing is laid beside its log: for a moment, on a full disk.
 
-    Another user's is only read. Raises sqlite3.Error or OSError, and ConfigInvalid `not_trusted` when it or what lies
-    beside it is somebody else's; see `opened`. Who writes does so in `transactions.writing`.
+    Another user's is only read. Raises sqlite3.Error or OSError, ConfigInvalid `not_trusted` when it or what lies
+    beside it is somebody else's, and TargetUnavailable `queue_log_foreign` before anything is read; see `opened`. Who
+    writes does so in `transactions.writing`.
     """
     places.refuse_others(layout.queue, *(layout.queue.with_name(layout.queue.name + end) for end in _BESIDE))
     if ownership.is_guest(layout):
@@ -80,6 +81,7 @@ def connect(layout: Layout, patience: float = _PATIENCE, *, alone: bool = False)
         # SQLite gives its side files the mode of the main one.
         os.close(open_file(layout.queue, os.O_RDWR | os.O_CREAT))
     _refuse_planted(layout)
+    foreign_log.refuse(layout.queue)
     database = sqlite3.connect(layout.queue, isolation_level=None, timeout=patience)
     try:
         database.row_factory = sqlite3.Row
