@@ -22,7 +22,7 @@ from tests.registry.crashes import WAYS, beside
 import penstock_local
 from penstock.contract.run import Absent
 from penstock.errors import TargetUnavailable
-from penstock_local import database, hooks, ownership, transactions
+from penstock_local import database, hooks, ownership, queue, transactions
 from penstock_local.layout import Layout
 
 PAGE = 4096
@@ -149,6 +149,18 @@ def test_what_writes_nothing_leaves_no_mark(tmp_path):
         with database.deciding(layout):
             pass
         assert len(marks_in(beside(layout.queue, "-wal"))) == before
+
+
+@pytest.mark.parametrize("size", [0, 3000, 3200, 3300, 3400, 3500, 9000])
+def test_what_reads_like_a_mark_is_none(tmp_path, size):
+    layout = root_in(tmp_path)
+    forged = f"\x6a\x01\x03\x81\x5bpenstock log {'a' * 32} {'b' * 32} {'c' * 24}"
+    for text in (f"{forged} {'x' * size}", f"{'x' * size} {forged}"):
+        with contextlib.closing(database.connect(layout)) as connection:
+            before = count(layout)
+            with transactions.writing(connection):
+                queue.add_job(connection, text, "publication", text, [text])
+            assert counted(layout.queue, beside(layout.queue, "-wal")) == before + 1
 
 
 @pytest.mark.parametrize("ended", [False, True])
