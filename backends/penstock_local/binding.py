@@ -70,8 +70,8 @@ def refuse_copy(layout: Layout, database: sqlite3.Connection) -> None:
 def take(layout: Layout, database: sqlite3.Connection) -> None:
     """Note that the queue belongs to this root; in a copy, unfinished runs end as lost.
 
-    Call in a transaction that writes. Raises Conflict `root_copied` in a copy by hard links, whose queue is the
-    original's own file; sqlite3.Error, OSError.
+    Call in a transaction that writes (see `transactions`). Raises Conflict `root_copied` in a copy by hard links, whose
+    queue is the original's own file; sqlite3.Error, OSError.
     """
     noted, here = _noted(database), _here(layout)
     if noted == here:

@@ -9,13 +9,13 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from penstock import locks, trust
+from penstock import locks, log_mark, trust
 from penstock.errors import ConfigInvalid, TargetUnavailable
 from penstock.opening import open_file
-from penstock_local import environments, ownership, places, request
+from penstock_local import environments, foreign_log, ownership, places, request, transactions
 from penstock_local.layout import Layout, unusable
 
-VERSION = 2
+VERSION = 3
 _PATIENCE = 10.0
 """Seconds to wait for others that write."""
 _WRITE_LOCK = 120
@@ -69,8 +69,9 @@ def connect(layout: Layout, patience: float = _PATIENCE, *, alone: bool = False)
 
     With `alone` nobody else has it open meanwhile, and nothing is laid beside its log: for a moment, on a full disk.
 
-    Another user's is only read. Raises sqlite3.Error or OSError, and ConfigInvalid `not_trusted` when it or what lies
-    beside it is somebody else's; see `opened`.
+    Another user's is only read. Raises sqlite3.Error or OSError, ConfigInvalid `not_trusted` when it or what lies
+    beside it is somebody else's, and TargetUnavailable `queue_log_foreign` before anything is read; see `opened`. Who
+    writes does so in `transactions.writing`.
     """
     places.refuse_others(layout.queue, *(layout.queue.with_name(layout.queue.name + end) for end in _BESIDE))
     if ownership.is_guest(layout):
@@ -80,6 +81,7 @@ def connect(layout: Layout, patience: float = _PATIENCE, *, alone: bool = False)
         # SQLite gives its side files the mode of the main one.
         os.close(open_file(layout.queue, os.O_RDWR | os.O_CREAT))
     _refuse_planted(layout)
+    foreign_log.refuse(layout.queue)
     database = sqlite3.connect(layout.queue, isolation_level=None, timeout=patience)
     try:
         database.row_factory = sqlite3.Row
@@ -89,12 +91,14 @@ def connect(layout: Layout, patience: float = _PATIENCE, *, alone: bool = False)
         _refuse_planted(layout)  # what it has opened by now is what was looked at
         if found == 0:
             _create(database)
-        elif found == 1:
-            _migrate(layout, database)
+        elif found < VERSION:
+            _migrate(layout, database, found)
         elif found > VERSION:
             raise TargetUnavailable(
                 f"the queue `{layout.queue}` was written by a newer penstock; use that one", code="queue_newer"
             )
+        if not alone:  # a copy by `VACUUM INTO` has no log, until it is taken into use
+            database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = NORMAL")
     except BaseException:
         database.close()
@@ -113,17 +117,32 @@ def _refuse_planted(layout: Layout) -> None:
 
 def _create(database: sqlite3.Connection) -> None:
     database.execute("PRAGMA journal_mode = WAL")
-    database.execute("BEGIN IMMEDIATE")
-    if database.execute("PRAGMA user_version").fetchone()[0] == 0:
-        for statement in (*_SCHEMA.split(";"), _SETTINGS):
-            database.execute(statement)
-        database.execute(f"PRAGMA user_version = {VERSION}")
-    database.execute("COMMIT")
+    with transactions.writing(database):
+        if database.execute("PRAGMA user_version").fetchone()[0] == 0:
+            for statement in (*_SCHEMA.split(";"), _SETTINGS):
+                database.execute(statement)
+            log_mark.lay(database)
+            database.execute(f"PRAGMA user_version = {VERSION}")
 
 
-def _migrate(layout: Layout, database: sqlite3.Connection) -> None:
-    """From version 1, which kept environments and settings in each request. It can be cut short and begun again."""
-    database.execute("BEGIN IMMEDIATE")
+def _migrate(layout: Layout, database: sqlite3.Connection, found: int) -> None:
+    """From an earlier version; before 3 nothing was marked. It can be cut short and begun again."""
+    if found == 1:
+        with transactions.writing(database):
+            log_mark.lay(database)
+            _rewrite_requests(layout, database)
+        # Pages that were written over keep what they held until the whole file is written anew.
+        database.execute("VACUUM")
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    with transactions.writing(database):
+        if database.execute("PRAGMA user_version").fetchone()[0] < VERSION:  # else another process was faster
+            log_mark.lay(database)
+            database.execute(log_mark.SAME)
+            database.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def _rewrite_requests(layout: Layout, database: sqlite3.Connection) -> None:
+    """Take environments and settings out of the requests, where version 1 kept them."""
     database.execute(_SETTINGS)
     for row in database.execute("SELECT seq, id, ended, request FROM jobs ORDER BY seq").fetchall():
         try:
@@ -142,11 +161,6 @@ def _migrate(layout: Layout, database: sqlite3.Connection) -> None:
         with contextlib.suppress(KeyError, TypeError, ValueError):
             slots, grace, idle = settings["slots"], float(settings["grace"]), float(settings["idle"])
             database.execute("REPLACE INTO settings VALUES (1, ?, ?, ?)", (slots and int(slots), grace, idle))
-    database.execute("COMMIT")
-    # Pages that were written over keep what they held until the whole file is written anew.
-    database.execute("VACUUM")
-    database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    database.execute(f"PRAGMA user_version = {VERSION}")
 
 
 def wait(database: sqlite3.Connection, seconds: float) -> None:
@@ -161,7 +175,15 @@ def writer(queue: Path) -> str:
 
 @contextlib.contextmanager
 def opened(layout: Layout) -> Iterator[sqlite3.Connection]:
-    """The queue for a moment. Whatever SQLite or the machine says against it is a TargetUnavailable."""
+    """The queue for a moment, to read it. Whatever SQLite or the machine says against it is a TargetUnavailable."""
+    with _opened(layout) as database:
+        database.execute("PRAGMA query_only = ON")
+        yield database
+
+
+@contextlib.contextmanager
+def _opened(layout: Layout) -> Iterator[sqlite3.Connection]:
+    """The same, also to write."""
     try:
         with _for_now(layout) as database:
             yield database
@@ -212,29 +234,33 @@ def deciding(layout: Layout) -> Iterator[sqlite3.Connection]:
 
     A commit that fails leaves nothing that a later look at the log could take for committed, where that can be.
     """
-    with opened(layout) as database:
+    with _opened(layout) as database:
         database.execute("PRAGMA synchronous = FULL")
-        database.execute("BEGIN IMMEDIATE")
+        begun = transactions.begin(database)
         yield database
         try:
-            database.execute("COMMIT")
+            transactions.commit(database, begun)
         except sqlite3.Error as error:
             if database.in_transaction:
                 database.execute("ROLLBACK")
             if getattr(error, "sqlite_errorcode", 0) != sqlite3.SQLITE_FULL:  # then it lies nowhere whole
                 with contextlib.suppress(sqlite3.Error):
-                    write_over(database)
+                    _write_over(database)
             raise
 
 
-def write_over(database: sqlite3.Connection) -> None:
-    """Write what changes nothing in the place of a decision whose commit failed. Raises sqlite3.Error.
+def write_over(layout: Layout) -> None:
+    """Write nothing but a mark in the place of a decision whose commit failed. Raises as `opened`.
 
     It may lie in the log whole, with only the last sync, or the index beside the log, missing.
     """
-    database.execute("BEGIN IMMEDIATE")
-    database.execute(f"PRAGMA user_version = {VERSION}")
-    database.execute("COMMIT")
+    with _opened(layout) as database:
+        _write_over(database)
+
+
+def _write_over(database: sqlite3.Connection) -> None:
+    with transactions.writing(database):
+        database.execute(log_mark.SAME)
 
 
 def _unavailable(path: Path, error: sqlite3.Error) -> TargetUnavailable:

@@ -30,6 +30,7 @@ from penstock_local import (
     processes,
     starting,
     succession,
+    transactions,
     troubles,
     wake,
 )
@@ -81,11 +82,8 @@ class Engine:
     def _take(self) -> None:
         """Let the queue belong to this root before anything of it is begun or taken for a leftover."""
         if not binding.is_taken(self._layout, self._database):
-            self._database.execute("PRAGMA synchronous = FULL")
-            self._database.execute("BEGIN IMMEDIATE")
-            binding.take(self._layout, self._database)
-            self._database.execute("COMMIT")
-            self._database.execute("PRAGMA synchronous = NORMAL")
+            with transactions.writing(self._database, durable=True):
+                binding.take(self._layout, self._database)
 
     def _asked_to_leave(self, number: int, frame: Any) -> None:
         self._leaving = True

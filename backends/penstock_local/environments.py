@@ -17,7 +17,7 @@ from typing import Any
 from attrs import field, frozen
 
 from penstock.opening import read_file
-from penstock_local import places, removal
+from penstock_local import places, removal, transactions
 from penstock_local.layout import Layout, sync_folder, write_file
 
 _LARGEST = 1 << 30
@@ -109,8 +109,7 @@ def sweep(layout: Layout, database: sqlite3.Connection) -> None:
     except FileNotFoundError:
         return
     failed: OSError | None = None
-    database.execute("BEGIN IMMEDIATE")  # no submit is between its file and its job
-    try:
+    with transactions.writing(database):  # no submit is between its file and its job
         needed = {row[0] for row in database.execute("SELECT id FROM jobs WHERE ended IS NULL")}
         for name in set(os.listdir(layout.environments)) - needed:  # noqa: PTH208  # as above
             try:
@@ -118,7 +117,5 @@ def sweep(layout: Layout, database: sqlite3.Connection) -> None:
             except OSError as error:  # the others go all the same
                 failed = error
         sync_folder(layout.environments)
-    finally:
-        database.execute("ROLLBACK")
     if failed:
         raise failed

@@ -9,6 +9,7 @@ import sqlite3
 from penstock import trust
 from penstock.drafts import SQLITE
 from penstock.errors import ConfigInvalid
+from penstock_local import foreign_log
 from penstock_local.layout import Layout
 
 _ASK = "ask for the right to read the root, or call penstock as that user"
@@ -53,12 +54,14 @@ def make(layout: Layout) -> None:
 def connect(layout: Layout) -> sqlite3.Connection:
     """Read the queue of another user's root, beside which nothing is made.
 
-    Raises ConfigInvalid `not_owned` where it is not for this user to read, sqlite3.Error.
+    Raises ConfigInvalid `not_owned` where it is not for this user to read, TargetUnavailable `queue_log_foreign`,
+    sqlite3.Error, OSError.
     """
     for more in ("", *SQLITE):
         path = layout.queue.with_name(layout.queue.name + more)
         if path.exists() and not os.access(path, os.R_OK):
             raise not_owned(layout, f"who lets nobody else read `{path}`; {_ASK}")
+    foreign_log.refuse(layout.queue)
     try:
         mode = trust.guest_mode(layout.queue)
     except FileNotFoundError:

@@ -15,6 +15,8 @@ from typing import Any
 
 from attrs import frozen
 
+from penstock_local import transactions
+
 Write = tuple[str, Sequence[Any]]
 """One statement and its values, to be written together with others."""
 
@@ -156,19 +158,9 @@ def counts(database: sqlite3.Connection) -> dict[str, int]:
 
 def write(database: sqlite3.Connection, writes: Sequence[Write], durable: bool) -> None:
     """Write several statements as one; `durable` waits until they are on disk. Raises sqlite3.Error."""
-    if durable:
-        database.execute("PRAGMA synchronous = FULL")
-    database.execute("BEGIN IMMEDIATE")
-    try:
+    with transactions.writing(database, durable):
         for statement, values in writes:
             database.execute(statement, values)
-        database.execute("COMMIT")
-    except BaseException:
-        if database.in_transaction:
-            database.execute("ROLLBACK")
-        raise
-    if durable:
-        database.execute("PRAGMA synchronous = NORMAL")
 
 
 def step_started(seq: int, position: int, attempt: int, token: str, now: float) -> Write:

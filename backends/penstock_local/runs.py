@@ -80,8 +80,7 @@ def _add(layout: Layout, connection: sqlite3.Connection, options: LocalOptions, 
 def _withdraw(layout: Layout, run: str) -> None:
     """Remove the environment of a run that was not accepted after all; what fails here, an engine does later."""
     with contextlib.suppress(PenstockError, OSError):
-        with database.opened(layout) as connection:
-            database.write_over(connection)  # else the run may come back from the log, and miss it
+        database.write_over(layout)  # else the run may come back from the log, and miss it
         with database.deciding(layout) as connection:
             if not queue.knows(connection, run):
                 environments.forget(layout, run)

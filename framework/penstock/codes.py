@@ -198,6 +198,7 @@ engine_stopped TargetUnavailable retry=1: A signal has stopped the local target'
 engine_paused TargetUnavailable retry=1: The local target's engine waits until its machine has what it lacks.
 engine_not_started TargetUnavailable retry=10: The local target's engine does not come up; the message says why.
 queue_corrupt TargetUnavailable: The local target's queue cannot be read; move it away and submit again.
+queue_log_foreign TargetUnavailable: A copy of the local target's queue lies there with another's log; move that away.
 queue_newer TargetUnavailable: The local target's queue or a journal there was written by a newer penstock; use that.
 dispatch_failed TargetRefused exit=11 http=502: The target refused the run, for good.
 target_not_there TargetRefused: The project, bucket or image that the target names does not exist.

@@ -204,7 +204,7 @@ def test_a_move_before_a_step_began_is_none_of_its_concern_whatever_clocks_say(p
     place.kill_engine()
     move(place, "moved")
     place.wait(place.submit({"one": "true"}))
-    with database.opened(place.layout) as connection:  # as it was noted before engines noted their places
+    with database.deciding(place.layout) as connection:  # as it was noted before engines noted their places
         connection.execute("CREATE TABLE IF NOT EXISTS moved (id INTEGER PRIMARY KEY, noticed REAL NOT NULL)")
         connection.execute("REPLACE INTO moved VALUES (1, 1e12)")
     run = fail_unseen(place, tmp_path)
@@ -214,7 +214,7 @@ def test_a_move_before_a_step_began_is_none_of_its_concern_whatever_clocks_say(p
 def test_what_an_engine_began_that_noted_no_place_is_not_begun_again(places, tmp_path):
     place = places(idle=300.0)
     run = fail_unseen(place, tmp_path)
-    with database.opened(place.layout) as connection:
+    with database.deciding(place.layout) as connection:
         connection.execute("DROP TABLE engines")
     assert has_failed_once(place, tmp_path, run)
 
@@ -223,7 +223,7 @@ def test_what_failed_before_a_clock_was_set_back_in_a_moved_root_is_begun_again(
     place = places(idle=300.0)
     run = fail_unseen(place, tmp_path)
     move(place, "moved")
-    with database.opened(place.layout) as connection:
+    with database.deciding(place.layout) as connection:
         connection.execute("CREATE TABLE IF NOT EXISTS moved (id INTEGER PRIMARY KEY, noticed REAL NOT NULL)")
         connection.execute("REPLACE INTO moved VALUES (1, 0.001)")
     report = place.wait(run)

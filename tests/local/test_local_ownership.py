@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -84,7 +85,7 @@ def test_what_runs_is_shown_while_its_owner_s_engine_listens(theirs):
 def test_what_a_killed_process_left_is_for_the_owner_to_take_in(theirs, tmp_path):
     place, ended, _ = theirs
     give(place, 0)
-    with database.opened(place.layout) as connection:
+    with contextlib.closing(database.connect(place.layout)) as connection:
         connection.execute("CREATE TABLE more (x)")
         for name in ("queue.db", "queue.db-wal"):
             shutil.copy(place.layout.root / name, tmp_path / name)

@@ -136,7 +136,7 @@ from tests.faulty_disk import break_syncs
 
 layout = Layout(Path(sys.argv[1]))
 other = database.connect(layout)  # else whoever closes the queue last takes the log away
-database.write_over(other)  # the log has begun
+database.write_over(layout)  # the log has begun
 try:
     break_syncs()
 except (KeyError, OSError) as error:

@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 from tests.registry.crashes import WAYS, beside, by_hand, by_sqlite, checkpoint, count, crash, crashed, refused
 from tests.registry.restored import publish
 
+from penstock import wal
 from penstock.errors import RegistryError
-from penstock.registry import Registry, restoring, schema, wal
+from penstock.registry import Registry, restoring, schema
 
 _WRITER = """\
 import sys
@@ -109,7 +110,7 @@ def test_a_restore_by_sqlite_is_no_foreign_log(path, tmp_path):
 def test_a_file_of_before_there_were_marks_is_opened_with_its_log(path, monkeypatch):
     with monkeypatch.context() as before:
         before.setattr(schema, "STEPS", schema.STEPS[:3])
-        before.setattr("penstock.registry.log_mark.mark", lambda connection, began: None)
+        before.setattr("penstock.log_mark.mark", lambda connection, began: None)
         with Registry.open(path) as registry:
             publish(registry, "a")
         with Registry.open(path) as registry:
@@ -135,7 +136,7 @@ def test_a_migration_that_was_killed_keeps_its_own_log(path, tmp_path, monkeypat
     with monkeypatch.context() as before:
         before.setattr(schema, "STEPS", schema.STEPS[:versions])
         if versions == 3:
-            before.setattr("penstock.registry.log_mark.mark", lambda connection, began: None)
+            before.setattr("penstock.log_mark.mark", lambda connection, began: None)
         with Registry.open(path) as registry:
             publish(registry, "a")
         with Registry.open(path) as registry:
@@ -163,7 +164,7 @@ def test_a_copy_from_before_a_migration_is_refused(path, tmp_path, monkeypatch, 
     with monkeypatch.context() as before:
         before.setattr(schema, "STEPS", schema.STEPS[:versions])
         if versions == 3:
-            before.setattr("penstock.registry.log_mark.mark", lambda connection, began: None)
+            before.setattr("penstock.log_mark.mark", lambda connection, began: None)
         with Registry.open(path) as registry:
             for number in range(50):
                 publish(registry, f"a{number}")

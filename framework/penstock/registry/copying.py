@@ -11,9 +11,9 @@ from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
-from penstock import drafts, locks, trust
+from penstock import drafts, locks, log_mark, trust
 from penstock.errors import Conflict, RegistryError
-from penstock.registry import log_mark, maintenance
+from penstock.registry import maintenance
 from penstock.registry.database import BACKUP_ID, is_backup
 from penstock.registry.troubles import BUSY_SECONDS, Alone, busy, translated
 

@@ -13,8 +13,9 @@ from typing import TypeVar
 
 from attrs import frozen
 
+from penstock import log_mark
 from penstock.errors import RegistryError
-from penstock.registry import log_mark, schema
+from penstock.registry import schema
 from penstock.registry.troubles import Alone, explain, translated, undecided, unwritable
 
 LONGEST = 3_600_000_000

@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 
 from attrs import define
 
+from penstock import log_mark
 from penstock.errors import RegistryError
-from penstock.registry import log_mark
 from penstock.registry.database import Database, Transaction
 from penstock.registry.group_commit import GroupCommit, savepoint
 from penstock.registry.troubles import BUSY_SECONDS, busy, translated, undecided

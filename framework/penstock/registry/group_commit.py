@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Self, TypeVar
 
+from penstock import log_mark
 from penstock.errors import RegistryError
-from penstock.registry import log_mark
 from penstock.registry.database import Database, Transaction
 from penstock.registry.troubles import Alone, translated
 

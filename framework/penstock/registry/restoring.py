@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from penstock import drafts, trust
+from penstock import drafts, log_mark, trust
 from penstock.errors import RegistryError, UsageError
-from penstock.registry import log_mark, maintenance, schema
+from penstock.registry import maintenance, schema
 from penstock.registry.copying import (
     connect,
     connect_read_only,

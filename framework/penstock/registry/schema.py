@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from penstock.registry import log_mark
+from penstock import log_mark
 
 if TYPE_CHECKING:
     from sqlite_utils import Database

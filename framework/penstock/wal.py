@@ -6,8 +6,7 @@ import os
 import struct
 from collections.abc import Iterator
 from pathlib import Path
-
-from attrs import frozen
+from typing import NamedTuple
 
 _MAGIC = (0x377F0682, 0x377F0683)
 _SIZES = frozenset(1 << bits for bits in range(9, 17))
@@ -16,8 +15,7 @@ _HEAD, _FRAME = 32, 24
 """Bytes of a log's header, and of the header before each page in it."""
 
 
-@frozen
-class Frame:
+class Frame(NamedTuple):
     """A page in a log: its number, how many pages the file has after a commit, else 0, and its content."""
 
     page: int

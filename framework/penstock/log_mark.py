@@ -11,18 +11,17 @@ log).
 
 from __future__ import annotations
 
+import os
 import re
-import secrets
 import sqlite3
 import struct
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import NamedTuple
 
-from attrs import frozen
-
-from penstock.registry import wal
-from penstock.registry.wal import Frame
+from penstock import wal
+from penstock.wal import Frame
 
 _NONE = "0" * 32
 """The mark of a file that has none yet."""
@@ -42,12 +41,18 @@ _AGAIN = 3
 """How often a log is held against its file: both change while somebody writes."""
 
 
-@frozen
-class _State:
+class _State(NamedTuple):
     """A mark, and what the first page says with it; None where that is not known."""
 
     mark: bytes
     first: bytes | None
+
+
+def lay(connection: sqlite3.Connection) -> None:
+    """Make the table with the first mark unless it is there, in a transaction. Raises sqlite3.Error."""
+    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'log_mark'").fetchone() is None:
+        connection.execute(TABLE)
+        connection.execute(FIRST)
 
 
 def first_page(connection: sqlite3.Connection) -> str:
@@ -58,7 +63,7 @@ def first_page(connection: sqlite3.Connection) -> str:
 
 def mark(connection: sqlite3.Connection, began: str) -> None:
     """Leave the next mark, last in a transaction that changes something. Raises sqlite3.Error."""
-    connection.execute(_NEXT, (secrets.token_hex(16), began))
+    connection.execute(_NEXT, (os.urandom(16).hex(), began))
 
 
 def is_foreign(without_log: Callable[[], sqlite3.Connection], log: Path) -> bool:
