@@ -14,7 +14,7 @@ from attrs import define
 from penstock.errors import RegistryError
 from penstock.registry import log_mark
 from penstock.registry.database import Database, Transaction
-from penstock.registry.group_commit import GroupCommit, savepoint
+from penstock.registry.group_commit import GroupCommit
 from penstock.registry.troubles import BUSY_SECONDS, busy, translated, undecided
 
 LARGEST_GROUP = 64
@@ -156,7 +156,7 @@ class Decisions:
     def _try(self, connection: sqlite3.Connection, one: _Decision, tx: Transaction) -> None:
         """Make one decision of several; what it did is taken back when it fails, and the others' stays."""
         try:
-            with translated(self._database.path), savepoint(connection):
+            with translated(self._database.path), _savepoint(connection):
                 one.answer = one.work(tx)
         except Exception as error:
             if not connection.in_transaction:  # SQLite took back all of it, on a full disk for one
@@ -173,3 +173,17 @@ class Decisions:
         except RegistryError:
             return False
         return True
+
+
+@contextmanager
+def _savepoint(connection: sqlite3.Connection) -> Iterator[None]:
+    """A part of a transaction that leaves nothing behind when it fails; the rest stays, unless SQLite took back all."""
+    connection.execute("SAVEPOINT one")
+    try:
+        yield
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK TO one")
+            connection.execute("RELEASE one")
+        raise
+    connection.execute("RELEASE one")

@@ -112,7 +112,7 @@ class GroupCommits:
         jobs, self._jobs = self._jobs, []
         return [decided for work, done in jobs for decided in self._try(group, work, done)]
 
-    def _answer(self, decided: list[_Decided], seconds: float | None, failed: Exception | None) -> None:
+    def _answer(self, decided: list[_Decided], seconds: float | None, failed: BaseException | None) -> None:
         if seconds is not None:  # else nothing was written, which says nothing of the disk
             self._quick = min(self._quick + 1, _MOST_TRUST) if seconds < _QUICK else max(0, self._quick - _SLOW)
         for one in decided:
@@ -147,14 +147,16 @@ class GroupCommits:
         return []
 
 
-def _timed(group: GroupCommit) -> tuple[float | None, Exception | None]:
+def _timed(group: GroupCommit) -> tuple[float | None, BaseException | None]:
     """Commit what was decided: how long it took to write it, in seconds, and what stood in its way."""
-    began, wrote, failed = time.perf_counter(), True, None
+    began = time.perf_counter()
     try:
         wrote = group.commit()
+    except WouldBlock as error:  # nothing was written; each does its own again in a thread
+        return None, error
     except Exception as error:
-        failed = error
-    return time.perf_counter() - began if wrote else None, failed
+        return time.perf_counter() - began, error
+    return time.perf_counter() - began if wrote else None, None
 
 
 def _do(works: Iterable[Callable[[], None]]) -> None:
