@@ -94,6 +94,16 @@ class Decisions:
         """Decisions of this thread that share a commit; nothing is begun yet."""
         return GroupCommit(self._database, self)
 
+    def begin(self) -> None:
+        """Take this thread's turn now if its decisions share a commit, see `GroupCommit.begin`. Raises WouldBlock."""
+        if self.of_thread.group is not None:
+            self.of_thread.group.begin()
+
+    def look(self, work: Callable[[Transaction], T]) -> T:
+        """What one statement finds: in the state that this thread decides on, where it has begun to, else as it is."""
+        group = self.of_thread.group
+        return self._database.look(work) if group is None or not group.can_look else group.look(work)
+
     def after(self, work: Callable[[], None]) -> None:
         """Do something that raises nothing once what this thread has decided is committed, which it mostly is."""
         if self.of_thread.group is not None:

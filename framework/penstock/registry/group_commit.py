@@ -70,7 +70,7 @@ class GroupCommit:
         asked does it again. Decisions look first and write then, so hardly any does; a savepoint for each, of which
         SQLite keeps every page as it was before, would be a fifth of what a decision costs.
         """
-        connection = self._connection or self._begin()
+        connection = self.begin()
         if self._lost is not None:
             raise self._lost
         tx = self._database.decision(connection, self._last)
@@ -87,6 +87,17 @@ class GroupCommit:
             raise
         self._last = tx.now
         return answer
+
+    @property
+    def can_look(self) -> bool:
+        """Whether something is begun, in which `look` looks."""
+        return self._connection is not None and self._lost is None
+
+    def look(self, work: Callable[[Transaction], T]) -> T:
+        """What one statement finds in the state that is decided on. Raises RegistryError, WouldBlock."""
+        connection, now = self.begin(), self._database.time()
+        with translated(self._database.path):
+            return work(Transaction(connection, now, now))
 
     def after(self, work: Callable[[], None]) -> None:
         """Do something once all are committed; it raises nothing. `commit` does it, unless it is taken before."""
@@ -115,8 +126,10 @@ class GroupCommit:
             work()
         return wrote
 
-    def _begin(self) -> sqlite3.Connection:
-        """Take the turn if it can be had at once. Raises WouldBlock."""
+    def begin(self) -> sqlite3.Connection:
+        """Take the turn, unless it is ours, if it can be had at once. Raises WouldBlock."""
+        if self._connection is not None:
+            return self._connection
         with ExitStack() as held:
             if not self._decisions.try_turn(held):
                 raise WouldBlock
