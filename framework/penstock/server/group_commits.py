@@ -58,6 +58,7 @@ class GroupCommits:
         self._committing = Threads(1, "penstock-commit")
         self._quick = 0
         self._client: object = None
+        self._alone = False
         self._jobs: list[_Job] = []
         self._round: asyncio.Task[None] | None = None
 
@@ -66,10 +67,10 @@ class GroupCommits:
 
         Who is the only `client` for a while waits for no others.
         """
-        alone, self._client = client == self._client, client
+        self._alone, self._client = client == self._client, client
         done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._jobs.append((work, done))
-        if self._round is None and alone and self._is_quick:
+        if self._round is None and self._alone and self._is_quick:
             with self._registry.group_commit() as group:
                 self._answer(self._decide(group), *_timed(group))
         elif self._round is None:
@@ -95,7 +96,7 @@ class GroupCommits:
                 while self._jobs and done < _MOST:
                     done += len(self._jobs)
                     decided += self._decide(group)
-                    for _ in range(_LOOKS):
+                    for _ in range(0 if self._alone else _LOOKS):
                         await asyncio.sleep(0)
                 commit = partial(_timed, group)
                 self._answer(decided, *(commit() if self._is_quick else await self._committing.do(commit)))
