@@ -203,10 +203,11 @@ def _address(tx: Transaction, request: TriggerRequest) -> _Addressed:
         return _Addressed(row)
     if request.key is None:
         return _of_body(tx, request, row, scope)
-    run = tx.one(f"{RUNS} WHERE r.scope = ? AND r.key = ? AND r.key IS NOT NULL", scope, request.key)
-    if run is None:
+    # Mostly there is none, and all that RUNS joins is not opened for that.
+    found = tx.one("SELECT seq FROM runs WHERE scope = ? AND key = ?", scope, request.key)
+    if found is None:
         return _Addressed(row, scope, request.key)
-    known = record_of(tx, run)
+    known = record_of(tx, tx.need(f"{RUNS} WHERE r.seq = ?", found["seq"]))
     kept = tx.one("SELECT q.fingerprint FROM requests q JOIN runs r ON r.seq = q.run WHERE r.id = ?", known.id)
     asked = "" if kept is None else kept["fingerprint"]
     if request.is_same_request is not None and not request.is_same_request(known, asked):
