@@ -3,6 +3,7 @@
 import uuid
 
 import pytest
+from attrs import evolve
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -35,6 +36,30 @@ def test_a_run_records_what_it_resolved_to_and_from_what(registry, kit, two):
     assert (runs[0].endpoint_id, runs[2].endpoint_id) == (registry.endpoints.identify("numbers"), None)
     assert (runs[1].pipeline, runs[1].label, runs[1].digest, runs[1].target) == ("digits", "2", "b", "laptop")
     assert runs == [default, pinned, direct]
+
+
+@pytest.mark.parametrize("kind", ["endpoint", "published", "file"])
+@pytest.mark.parametrize("key", ["mine", None])
+def test_the_record_of_an_acceptance_is_the_one_that_is_read(registry, kit, two, clock, kind, key):
+    registry.endpoints.set_deduplication("digits", 60, kit.caller)
+    place = Placement(target="laptop", backend="local", identity="{}", options="{}")
+    names = {"endpoint": "digits", "published": "digits:2", "file": "digits"}
+    order = TriggerRequest(
+        kind=kind,
+        ref=names[kind],
+        key=key,
+        body=lambda: "asked",
+        rerun_of="another",
+        **({"placement": place, "digest": "b"} if kind == "file" else {}),
+    )
+    typed = {"text": "\u00e9\0", "number": 0.1, "whole": 2**70, "list": [1, {"a": None}], "none": None}
+    new = accepted(
+        description="why", tags={"team": "vision"}, parameters=BoundParameters(typed=typed, texts={"text": "x"})
+    )
+    clock.now -= 10_000_000  # set back, so that the time of the history is another than the clock's
+    run, known = registry.runs.accept(order, registry.runs.resolve(order), new, evolve(kit.caller, verified=True))
+    assert not known and run == registry.runs.get(run.id)
+    assert list(run.parameters.items()) == list(registry.runs.get(run.id).parameters.items())
 
 
 def test_a_resolution_carries_everything_frozen(registry, kit):

@@ -15,6 +15,7 @@ from tests.searching import holders
 
 from penstock.registry.tokens import SESSIONS
 from penstock.server.rest.routes import ROUTES
+from penstock.workspace import Workspace
 
 
 def shape(reply) -> tuple[int, object]:
@@ -58,6 +59,24 @@ def test_a_revoked_token_is_refused_at_once(served, folder, serving) -> None:
     assert served.call("GET", "/v1/endpoints", token=token).status == 200
     serving.penstock(folder, "token", "revoke", "brief")
     assert served.call("GET", "/v1/endpoints", token=token).status == 401
+
+
+def test_a_token_that_has_triggered_is_refused_at_once_when_it_is_revoked_and_triggers_nothing(
+    served, folder, serving
+) -> None:
+    """Who may come in is found out with the decision; what the server knew of a token before counts for nothing."""
+    token = serving.token(folder, "often", "submit")
+    for _ in range(3):
+        assert served.call("POST", "/v1/endpoints/hello/runs", {}, token=token).status == 201
+    wrong = token[:-1] + ("A" if token[-1] != "A" else "B")
+    assert served.call("POST", "/v1/endpoints/hello/runs", {}, token=wrong).status == 401
+    with Workspace.open(folder, env={}, actor="ada") as workspace:  # another process for all the server knows
+        before = workspace.runs.list().items[0].id
+        workspace.tokens.revoke("often")
+        for body in ({}, {"parameters": {"nmae": "x"}}, {"version": "99"}):
+            assert served.call("POST", "/v1/endpoints/hello/runs", body, token=token).status == 401
+        assert served.call("POST", "/v1/endpoints/nothing/runs", {}, token=token).status == 401
+        assert workspace.runs.list().items[0].id == before
 
 
 def test_what_waits_to_be_decided_when_its_token_is_revoked_is_refused(served, folder, serving) -> None:

@@ -179,6 +179,29 @@ def test_what_writes_nothing_says_nothing_of_the_disk(registry, monkeypatch):
     assert threads[-1] == "penstock-commit"
 
 
+def test_a_bug_in_one_decision_is_the_outcome_of_that_one_alone(registry):
+    """What it had written is taken back with all that share its commit, which are made again."""
+
+    def broken():
+        def work(tx):
+            tx.run("INSERT INTO outbox (kind, subject, target, due) VALUES ('sync', 1, 'x', 1)")
+            raise Gone
+
+        registry._decisions.make(work)
+
+    async def ask():
+        doing = accepting(registry)
+        works = [written(registry), broken, written(registry)]
+        asked = [doing.do(work, client=number) for number, work in enumerate(works)]
+        found.extend(await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), 20))
+
+    found = []
+    asyncio.run(ask())
+    assert found[0] is None and isinstance(found[1], Gone) and found[2] is None
+    assert len(registry.tokens.list()) == 2
+    assert not registry.outbox.due_targets()
+
+
 def test_without_a_thread_to_commit_by_nothing_is_decided_and_everybody_hears_of_it(registry, monkeypatch):
     async def ask():
         doing, start = accepting(registry), threading.Thread.start

@@ -137,6 +137,10 @@ class Database:
             now = self._clock()
             yield Transaction(connection, now, now)
 
+    def time(self) -> int:
+        """The machine's time, as a transaction has it."""
+        return self._clock()
+
     def look(self, work: Callable[[Transaction], T]) -> T:
         """What one statement finds, which is consistent by itself."""
         with self.connection() as connection:

@@ -14,7 +14,7 @@ from attrs import define
 from penstock import log_mark
 from penstock.errors import RegistryError
 from penstock.registry.database import Database, Transaction
-from penstock.registry.group_commit import GroupCommit, savepoint
+from penstock.registry.group_commit import GroupCommit
 from penstock.registry.troubles import BUSY_SECONDS, busy, translated, undecided
 
 LARGEST_GROUP = 64
@@ -94,6 +94,16 @@ class Decisions:
         """Decisions of this thread that share a commit; nothing is begun yet."""
         return GroupCommit(self._database, self)
 
+    def begin(self) -> None:
+        """Take this thread's turn now if its decisions share a commit, see `GroupCommit.begin`. Raises WouldBlock."""
+        if self.of_thread.group is not None:
+            self.of_thread.group.begin()
+
+    def look(self, work: Callable[[Transaction], T]) -> T:
+        """What one statement finds: in the state that this thread decides on, where it has begun to, else as it is."""
+        group = self.of_thread.group
+        return self._database.look(work) if group is None or not group.can_look else group.look(work)
+
     def after(self, work: Callable[[], None]) -> None:
         """Do something that raises nothing once what this thread has decided is committed, which it mostly is."""
         if self.of_thread.group is not None:
@@ -156,7 +166,7 @@ class Decisions:
     def _try(self, connection: sqlite3.Connection, one: _Decision, tx: Transaction) -> None:
         """Make one decision of several; what it did is taken back when it fails, and the others' stays."""
         try:
-            with translated(self._database.path), savepoint(connection):
+            with translated(self._database.path), _savepoint(connection):
                 one.answer = one.work(tx)
         except Exception as error:
             if not connection.in_transaction:  # SQLite took back all of it, on a full disk for one
@@ -173,3 +183,17 @@ class Decisions:
         except RegistryError:
             return False
         return True
+
+
+@contextmanager
+def _savepoint(connection: sqlite3.Connection) -> Iterator[None]:
+    """A part of a transaction that leaves nothing behind when it fails; the rest stays, unless SQLite took back all."""
+    connection.execute("SAVEPOINT one")
+    try:
+        yield
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK TO one")
+            connection.execute("RELEASE one")
+        raise
+    connection.execute("RELEASE one")

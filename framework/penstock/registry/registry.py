@@ -63,7 +63,7 @@ def looks(function: Callable[Concatenate[Transaction, P], T]) -> Callable[Concat
 
     @wraps(function)
     def method(self: _Group, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return self._database.look(lambda tx: function(tx, *args, **kwargs))
+        return self._decisions.look(lambda tx: function(tx, *args, **kwargs))
 
     return method
 
@@ -221,6 +221,10 @@ class Registry(_Group):
     def must_not_block(self) -> bool:
         """Whether this thread must not wait for anything: its decisions are part of a group commit."""
         return self._decisions.of_thread.group is not None
+
+    def begin_joined(self) -> None:
+        """Take this thread's turn now if its decisions are part of a group commit. Raises WouldBlock."""
+        self._decisions.begin()
 
     def after_commit(self, work: Callable[[], None]) -> None:
         """Do something that raises nothing once what this thread has decided is committed."""

@@ -198,6 +198,11 @@ def placement_of(row: Row) -> Placement:
     return _read(Placement, row)
 
 
+def shown_key(scope: str | None, key: str | None) -> str | None:
+    """The idempotency key of a run as its caller knows it: None where it was made from what was asked for."""
+    return None if scope is not None and scope.startswith(BODY_SCOPE) else key
+
+
 def run_record(row: Columns, steps: Iterable[Columns]) -> RunRecord:
     """A row of RUNS and its rows of `run_steps` in order."""
     waits = row["ended"] is None and row["due"] is not None
@@ -207,7 +212,7 @@ def run_record(row: Columns, steps: Iterable[Columns]) -> RunRecord:
         endpoint=row["endpoint_name"],
         version=None if row["version"] is None else str(row["version"]),
         published=row["published_id"],
-        idempotency_key=None if (row["scope"] or "").startswith(BODY_SCOPE) else row["key"],
+        idempotency_key=shown_key(row["scope"], row["key"]),
         cancel_requested=row["cancel_requested"] is not None,
         steps=tuple(_read(StepRecord, step) for step in steps),
         waiting=_read(Waiting, row) if waits else None,

@@ -12,7 +12,7 @@ from attrs import frozen
 
 from penstock.callers import Caller
 from penstock.errors import Conflict, NotAuthenticated, TooManyRequests
-from penstock.records import RunRecord
+from penstock.records import RunRecord, Waiting
 from penstock.registry import outbox, resolving, snapshots
 from penstock.registry.database import Transaction
 from penstock.registry.history import record
@@ -22,7 +22,7 @@ from penstock.registry.lookup import (
     record_of,
 )
 from penstock.registry.messages import NewRun, Resolution, ResolutionChanged, TriggerRequest
-from penstock.registry.rows import BODY_SCOPE, RUNS, run_record, to_json
+from penstock.registry.rows import BODY_SCOPE, RUNS, read_mapping, shown_key, to_json, to_time
 from penstock.registry.tokens import refuse_revoked
 
 
@@ -104,7 +104,46 @@ def accept(
     record(tx, caller, "run_accepted", "run", new.id, found.pipeline, from_=found.resolved_from, to=to)
     if new.keep is not None:
         new.keep()
-    return run_record(tx.need(f"{RUNS} WHERE r.seq = ?", number), ()), False
+    return _accepted(tx, request, found, new, caller, addressed), False
+
+
+def _accepted(
+    tx: Transaction, request: TriggerRequest, found: Resolution, new: NewRun, caller: Caller, addressed: _Addressed
+) -> RunRecord:
+    """The record of a run that was accepted just now, as it will be read."""
+    return RunRecord(
+        id=new.id,
+        endpoint=found.endpoint,
+        endpoint_id=found.endpoint_id,
+        version=found.version,
+        resolved_from=found.resolved_from,  # type: ignore[arg-type]  # one of these
+        published=found.published,
+        pipeline=found.pipeline,
+        label=found.label,
+        digest=found.snapshot.digest,
+        target=found.placement.target,
+        experiment=new.experiment,
+        description=new.description,
+        tags=read_mapping(to_json(dict(new.tags))),
+        state="queued",
+        parameters=read_mapping(to_json(dict(new.parameters.typed))),
+        by=caller.actor,
+        verified=caller.verified,
+        door=caller.door,
+        idempotency_key=shown_key(addressed.scope, addressed.key),
+        rerun_of=request.rerun_of,
+        cancel_requested=False,
+        cancel_reason=None,
+        created=to_time(tx.now),
+        started=None,
+        ended=None,
+        steps=(),
+        outputs={},
+        error=None,
+        external=None,
+        details={},
+        waiting=Waiting(tries=0, due=to_time(tx.clock), message=""),
+    )
 
 
 def _refuse_full(tx: Transaction, request: TriggerRequest, found: Resolution) -> None:
@@ -164,10 +203,11 @@ def _address(tx: Transaction, request: TriggerRequest) -> _Addressed:
         return _Addressed(row)
     if request.key is None:
         return _of_body(tx, request, row, scope)
-    run = tx.one(f"{RUNS} WHERE r.scope = ? AND r.key = ? AND r.key IS NOT NULL", scope, request.key)
-    if run is None:
+    # Mostly there is none, and all that RUNS joins is not opened for that.
+    found = tx.one("SELECT seq FROM runs WHERE scope = ? AND key = ?", scope, request.key)
+    if found is None:
         return _Addressed(row, scope, request.key)
-    known = record_of(tx, run)
+    known = record_of(tx, tx.need(f"{RUNS} WHERE r.seq = ?", found["seq"]))
     kept = tx.one("SELECT q.fingerprint FROM requests q JOIN runs r ON r.seq = q.run WHERE r.id = ?", known.id)
     asked = "" if kept is None else kept["fingerprint"]
     if request.is_same_request is not None and not request.is_same_request(known, asked):

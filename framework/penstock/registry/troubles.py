@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+
+from attrs import frozen
 
 from penstock import trust
 from penstock.errors import RegistryError, UsageError
@@ -37,20 +37,28 @@ class Alone(sqlite3.Connection):
             os.close(turn)
 
 
-@contextmanager
-def translated(path: Path) -> Iterator[None]:
-    """Turn what SQLite raises into the RegistryError that a person can act on."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise explain(path, error) from error
-    except json.JSONDecodeError as error:
-        raise RegistryError(
-            f"{path}: something in the registry was damaged ({error}); `penstock registry check` says what",
-            code="registry_corrupt",
-        ) from error
-    except UnicodeEncodeError:
-        raise UsageError("a text in this call is not Unicode text (it holds a lone surrogate)") from None
+@frozen
+class translated:  # a context manager, as those of contextlib are called
+    """Turn what SQLite raises into the RegistryError that a person can act on. Every transaction asks for it, and as
+    a generator it would take several times as long.
+    """
+
+    path: Path
+
+    def __enter__(self) -> None:
+        """Nothing was raised yet."""
+
+    def __exit__(self, kind: object, error: BaseException | None, _: object) -> None:
+        """Raise what it means."""
+        if isinstance(error, sqlite3.Error):
+            raise explain(self.path, error) from error
+        if isinstance(error, json.JSONDecodeError):
+            raise RegistryError(
+                f"{self.path}: something in the registry was damaged ({error}); `penstock registry check` says what",
+                code="registry_corrupt",
+            ) from error
+        if isinstance(error, UnicodeEncodeError):
+            raise UsageError("a text in this call is not Unicode text (it holds a lone surrogate)") from None
 
 
 def explain(path: Path, error: sqlite3.Error) -> RegistryError:

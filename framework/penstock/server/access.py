@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -21,6 +22,8 @@ _log = logging.getLogger("penstock.server")
 
 _LONGEST = 4096
 """How long, in characters, a token of ours may be."""
+_LET_IN = 1_000
+"""How many tokens of ours are remembered that were let in; they are forgotten together."""
 _LONGEST_SIGNED = 16_384
 """How long one of an issuer may be: Entra's with 200 groups has 11,000."""
 
@@ -38,6 +41,7 @@ class Gatekeeper:
         self._ask = ask
         self._oidc = oidc
         self._anonymous = PerAddress(anonymous_per_minute)
+        self._let_in = set[bytes]()  # hashes of tokens
 
     @property
     def asks(self) -> bool:
@@ -82,12 +86,23 @@ class Gatekeeper:
         return self._oidc is not None and "." in text and not text.startswith("penstock")
 
     def _own(self, token: str) -> tuple[str, Rights] | None:
-        """Who has a token of ours."""
+        """Who has a token of ours.
+
+        Of one that was let in before it is found out in the transaction that decides what it asks for, which is begun
+        for it, rather than in one before that. For who never had one the turn to decide is not taken.
+        """
         if len(token) > _LONGEST or not self._services.exists:
             return None
-        found = self._services.registry.tokens.verify(token)
+        registry, hashed = self._services.registry, hashlib.sha256(token.encode()).digest()
+        if hashed in self._let_in:
+            registry.begin_joined()
+        found = registry.tokens.verify(token)
         if found is None:
+            self._let_in.discard(hashed)
             return None
+        if len(self._let_in) >= _LET_IN:
+            self._let_in.clear()
+        self._let_in.add(hashed)
         endpoints = None if found.endpoints is None else frozenset(found.endpoints)
         return found.name, Rights(scope=found.scope, endpoints=endpoints, token=found.id)
 

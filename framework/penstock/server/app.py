@@ -6,15 +6,14 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from inspect import isawaitable, iscoroutinefunction
 from typing import Any
 
-from attrs import evolve
+from attrs import evolve, frozen
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -219,8 +218,9 @@ class App:
 
     def _caller(self, route: HttpRoute, request: Request) -> Caller:
         request_id = request.scope["request_id"]
-        caller = evolve(nobody(route.door, request_id), rights=_LOOK)
-        if not route.open:
+        if route.open:
+            caller = evolve(nobody(route.door, request_id), rights=_LOOK)
+        else:
             caller = self._gatekeeper.caller(
                 request.headers.getlist("authorization"),
                 route.door,
@@ -237,15 +237,25 @@ class App:
         return (self._shapes.at(scope["path"]) if route is None else route.refuse)(error, request_id)
 
 
+@frozen(eq=False)
+class _Endpoint:
+    """What answers a path, as an ASGI application: around a function Starlette would put handlers of exceptions, of
+    which there are none here, and which each message of an answer goes through.
+    """
+
+    app: App
+    by_method: Mapping[str, HttpRoute]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive, send)
+        scope["penstock_route"] = route = self.by_method["GET" if request.method == "HEAD" else request.method]
+        answered = await self.app.answer(route, request)
+        await self.app.streams.response(answered, head=request.method == "HEAD")(scope, receive, send)
+
+
 def _starlette_route(app: App, path: str, routes: Sequence[HttpRoute]) -> Route:
     by_method = {route.method: route for route in routes}
-
-    async def endpoint(request: Request) -> Response:
-        route = by_method["GET" if request.method == "HEAD" else request.method]
-        request.scope["penstock_route"] = route
-        return app.streams.response(await app.answer(route, request), head=request.method == "HEAD")
-
-    return Route(path, endpoint, methods=list(by_method))
+    return Route(path, _Endpoint(app, by_method), methods=list(by_method))
 
 
 def _answered(scope: Scope, status: int, seconds: float) -> AnsweredRequest:

@@ -58,6 +58,7 @@ class GroupCommits:
         self._committing = Threads(1, "penstock-commit")
         self._quick = 0
         self._client: object = None
+        self._alone = False
         self._jobs: list[_Job] = []
         self._round: asyncio.Task[None] | None = None
 
@@ -66,10 +67,10 @@ class GroupCommits:
 
         Who is the only `client` for a while waits for no others.
         """
-        alone, self._client = client == self._client, client
+        self._alone, self._client = client == self._client, client
         done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._jobs.append((work, done))
-        if self._round is None and alone and self._is_quick:
+        if self._round is None and self._alone and self._is_quick:
             with self._registry.group_commit() as group:
                 self._answer(self._decide(group), *_timed(group))
         elif self._round is None:
@@ -95,7 +96,7 @@ class GroupCommits:
                 while self._jobs and done < _MOST:
                     done += len(self._jobs)
                     decided += self._decide(group)
-                    for _ in range(_LOOKS):
+                    for _ in range(0 if self._alone else _LOOKS):
                         await asyncio.sleep(0)
                 commit = partial(_timed, group)
                 self._answer(decided, *(commit() if self._is_quick else await self._committing.do(commit)))
@@ -112,7 +113,7 @@ class GroupCommits:
         jobs, self._jobs = self._jobs, []
         return [decided for work, done in jobs for decided in self._try(group, work, done)]
 
-    def _answer(self, decided: list[_Decided], seconds: float | None, failed: Exception | None) -> None:
+    def _answer(self, decided: list[_Decided], seconds: float | None, failed: BaseException | None) -> None:
         if seconds is not None:  # else nothing was written, which says nothing of the disk
             self._quick = min(self._quick + 1, _MOST_TRUST) if seconds < _QUICK else max(0, self._quick - _SLOW)
         for one in decided:
@@ -147,14 +148,16 @@ class GroupCommits:
         return []
 
 
-def _timed(group: GroupCommit) -> tuple[float | None, Exception | None]:
+def _timed(group: GroupCommit) -> tuple[float | None, BaseException | None]:
     """Commit what was decided: how long it took to write it, in seconds, and what stood in its way."""
-    began, wrote, failed = time.perf_counter(), True, None
+    began = time.perf_counter()
     try:
         wrote = group.commit()
+    except WouldBlock as error:  # nothing was written; each does its own again in a thread
+        return None, error
     except Exception as error:
-        failed = error
-    return time.perf_counter() - began if wrote else None, failed
+        return time.perf_counter() - began, error
+    return time.perf_counter() - began if wrote else None, None
 
 
 def _do(works: Iterable[Callable[[], None]]) -> None:

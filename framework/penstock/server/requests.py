@@ -56,21 +56,22 @@ def query(text: bytes) -> Mapping[str, tuple[str, ...]]:
 def headers(request: Request) -> Mapping[str, str]:
     """The headers that routes may see, by lower-case name. Raises UsageError for two idempotency keys."""
     found: dict[str, str] = {}
-    for name, value in request.headers.items():
+    for raw, value in request.scope["headers"]:
+        name = raw.decode("latin-1")
         if name == "idempotency-key" and name in found:  # joined, they would be a third one
             raise UsageError("the request has `Idempotency-Key` more than once; say it once")
         if name != "authorization":  # the gatekeeper's alone
-            value = _as_utf8(value)
-            found[name] = f"{found[name]}, {value}" if name in found else value
+            text = _as_utf8(value)
+            found[name] = f"{found[name]}, {text}" if name in found else text
     return found
 
 
-def _as_utf8(value: str) -> str:
+def _as_utf8(value: bytes) -> str:
     """What a header says: UTF-8 where it is that, so that an idempotency key is the same one at every door."""
     try:
-        return value.encode("latin-1").decode()
+        return value.decode()
     except UnicodeDecodeError:
-        return value
+        return value.decode("latin-1")
 
 
 def base_url(scope: Scope, public_url: str | None) -> str:
