@@ -92,7 +92,7 @@ def test_a_key_that_comes_many_times_at_once_has_one_run(served, tokens):
 
 
 def test_what_was_accepted_before_is_not_taken_for_what_holds(served, tokens, folder):
-    """Gate, default and name are those of the acceptance, though the trigger was prepared for what was before."""
+    """Gates, default and name are those of the acceptance, though the trigger was prepared for what was before."""
 
     def trigger(name="hello"):
         reply = served.call("POST", f"/v1/endpoints/{name}/runs", {}, token=tokens["submit"])
@@ -114,6 +114,10 @@ def test_what_was_accepted_before_is_not_taken_for_what_holds(served, tokens, fo
         workspace.endpoints.rename("hello", "hidden")
         assert trigger() == "endpoint_not_found"
         workspace.endpoints.rename("hallo", "hello")
+        assert trigger() == ("hello", "1")
+        workspace.endpoints.disable("hello@1")
+        assert trigger() == "version_disabled"
+        workspace.endpoints.enable("hello@1")
         assert trigger() == ("hello", "1")
 
 
