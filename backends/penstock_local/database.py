@@ -16,6 +16,8 @@ from penstock_local import environments, foreign_log, ownership, places, request
 from penstock_local.layout import Layout, unusable
 
 VERSION = 3
+_READABLE = 2
+"""The first version that has all that who reads asks for."""
 _PATIENCE = 10.0
 """Seconds to wait for others that write."""
 _WRITE_LOCK = 120
@@ -64,10 +66,13 @@ CREATE TABLE steps (
 """
 
 
-def connect(layout: Layout, patience: float = _PATIENCE, *, alone: bool = False) -> sqlite3.Connection:
+def connect(
+    layout: Layout, patience: float = _PATIENCE, *, alone: bool = False, reads: bool = False
+) -> sqlite3.Connection:
     """Open the queue, making it when it is not there, and wait up to `patience` seconds for others that write.
 
     With `alone` nobody else has it open meanwhile, and nothing is laid beside its log: for a moment, on a full disk.
+    Who only `reads` leaves it as it is where it can be read so.
 
     Another user's is only read. Raises sqlite3.Error or OSError, ConfigInvalid `not_trusted` when it or what lies
     beside it is somebody else's, and TargetUnavailable `queue_log_foreign` before anything is read; see `opened`. Who
@@ -91,14 +96,16 @@ def connect(layout: Layout, patience: float = _PATIENCE, *, alone: bool = False)
         _refuse_planted(layout)  # what it has opened by now is what was looked at
         if found == 0:
             _create(database)
-        elif found < VERSION:
+        elif found < (_READABLE if reads else VERSION):
             _migrate(layout, database, found)
         elif found > VERSION:
             raise TargetUnavailable(
                 f"the queue `{layout.queue}` was written by a newer penstock; use that one", code="queue_newer"
             )
-        if not alone:  # a copy by `VACUUM INTO` has no log, until it is taken into use
+        if not (alone or reads):  # a copy by `VACUUM INTO` has no log, until it is taken into use
             database.execute("PRAGMA journal_mode = WAL")
+        if reads:
+            database.execute("PRAGMA query_only = ON")
         database.execute("PRAGMA synchronous = NORMAL")
     except BaseException:
         database.close()
@@ -176,16 +183,15 @@ def writer(queue: Path) -> str:
 @contextlib.contextmanager
 def opened(layout: Layout) -> Iterator[sqlite3.Connection]:
     """The queue for a moment, to read it. Whatever SQLite or the machine says against it is a TargetUnavailable."""
-    with _opened(layout) as database:
-        database.execute("PRAGMA query_only = ON")
+    with _opened(layout, reads=True) as database:
         yield database
 
 
 @contextlib.contextmanager
-def _opened(layout: Layout) -> Iterator[sqlite3.Connection]:
+def _opened(layout: Layout, *, reads: bool = False) -> Iterator[sqlite3.Connection]:
     """The same, also to write."""
     try:
-        with _for_now(layout) as database:
+        with _for_now(layout, reads) as database:
             yield database
     except sqlite3.Error as error:
         raise _unavailable(layout.queue, error) from None
@@ -194,13 +200,13 @@ def _opened(layout: Layout) -> Iterator[sqlite3.Connection]:
 
 
 @contextlib.contextmanager
-def _for_now(layout: Layout) -> Iterator[sqlite3.Connection]:
+def _for_now(layout: Layout, reads: bool) -> Iterator[sqlite3.Connection]:
     """The queue for a moment; on a full disk, without room for the index that those who share a log keep beside it,
     alone with it. Who wants to be alone takes turns by a lock on the root, for two who want it at once get it never.
     """
     with contextlib.ExitStack() as stack:
         try:
-            database = connect(layout)
+            database = connect(layout, reads=reads)
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode not in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE):
                 raise
@@ -209,11 +215,13 @@ def _for_now(layout: Layout) -> Iterator[sqlite3.Connection]:
             if not locks.take(turn, exclusive=True, seconds=_PATIENCE):
                 raise
             try:
-                database = connect(layout, 1.0, alone=True)
+                database = connect(layout, 1.0, alone=True, reads=reads)
             except sqlite3.OperationalError as busy:
                 if busy.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
                     raise
-                database = connect(layout)  # others have it open, and with that an index which can be shared
+                database = connect(
+                    layout, reads=reads
+                )  # others have it open, and with that an index which can be shared
         stack.enter_context(contextlib.closing(database))
         yield database
 

@@ -220,15 +220,14 @@ class Engine:
         self._clock.run(self._schedule.retrying.surely)
 
     def _sleep(self, seconds: float) -> set[int]:
-        """Sleep until something happens, for so long at the most; clear up first, as far as nothing happens meanwhile.
-
-        Answers which files are ready to be read.
-        """
-        while self._schedule.preparation.behind:
+        """Sleep for so long unless something happens, and clear up first; answers which files are ready to be read."""
+        until = time.monotonic() + seconds
+        preparation, retrying = self._schedule.preparation, self._schedule.retrying
+        while preparation.behind and not retrying.any and time.monotonic() < until:
             if ready := self._selector.select(0):
                 return {key.fd for key, _ in ready}
-            self._schedule.preparation.catch_up()
-        return {key.fd for key, _ in self._selector.select(seconds)}
+            retrying.surely(preparation.catch_up)
+        return {key.fd for key, _ in self._selector.select(max(0.0, until - time.monotonic()))}
 
     def _listen_again(self) -> None:
         """Take the place where others look for us, and see what was put into the queue meanwhile."""

@@ -71,11 +71,18 @@ class Preparation:
         """Whether attempts are over that were not cleared up after."""
         return bool(self._over)
 
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left to unpack, remove or clear up after."""
+        return not (self.busy or self.behind)
+
     def catch_up(self) -> None:
-        """Clear up after an attempt that is over. Even an empty folder may take a slow disk a while."""
-        left = steps.clean(self._over.popleft())
-        if left:
-            self._remove(left)
+        """Clear up after an attempt that is over, if any is. Even an empty folder may take a slow disk a while."""
+        if self._over:
+            left = steps.clean(self._over[0])
+            if left:
+                self._remove(left)
+            self._over.popleft()
 
     def clean_up(self, running: Iterable[Step]) -> None:
         """Remove what an earlier engine left: unpacked content that is none, and what attempts not `running` left.
@@ -96,8 +103,8 @@ class Preparation:
 
     def close(self) -> None:
         """No attempt runs any more, and none will."""
-        while self.behind:
-            self.catch_up()
+        while self._over:  # here and now: no worker outlives us
+            steps.remove(steps.clean(self._over.popleft()))
         self._temporary.close()
 
     def _remove(self, paths: Sequence[str]) -> None:

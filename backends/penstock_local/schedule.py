@@ -67,14 +67,14 @@ class Schedule:
 
     @property
     def busy(self) -> bool:
-        """Whether there are unfinished jobs, folders that are still being removed, or something to be tried again."""
-        return bool(self.jobs) or self.preparation.busy or self.retrying.any or not self.ready
+        """Whether there are unfinished jobs, folders to be removed, or something to be tried again."""
+        return bool(self.jobs) or not self.preparation.done or self.retrying.any or not self.ready
 
     @property
     def quiet(self) -> bool:
         """Whether another engine would find everything in the queue and in journals, as after a kill."""
-        begun = self._prepared or self._noted or self.notes.any or self.preparation.busy or self.retrying.any
-        return not begun and self.attempts.quiet
+        begun = self._prepared or self._noted or self.notes.any or self.retrying.any
+        return not begun and self.preparation.done and self.attempts.quiet
 
     # From the queue into memory
 

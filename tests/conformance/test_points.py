@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from pathlib import Path
 
@@ -72,7 +73,7 @@ def test_the_probe_is_whole_at_every_moment_while_others_examine_the_same(harnes
 
 @pytest.mark.parametrize(("breaking", "reason"), [
     ("deaf", "the moment before the call of the hook was not seen"),
-    ("alive", "3 of 3 points were not reached: `call of penstock_cancel_run`, "),
+    ("alive", r"(\d+) of \1 points were not reached: `call of penstock_cancel_run`, "),
 ])  # fmt: skip
 def test_a_history_that_is_not_interrupted_is_not_passed(breaking, reason, new_folder, engines_end):
     import scripted
@@ -80,7 +81,8 @@ def test_a_history_that_is_not_interrupted_is_not_passed(breaking, reason, new_f
     folder = new_folder()
     result, said = in_subprocess(scripted.asked, folder, "a_killed_cancel_is_made_up_for", breaking)
     engines_end(folder)
-    assert (result, said[: len(reason)]) == ("skip", reason)
+    assert result == "skip"
+    assert re.match(reason, said)
 
 
 def test_processes_are_found_by_a_folder_that_they_name_and_killed(new_folder):

@@ -252,7 +252,21 @@ def test_a_copy_in_the_place_of_a_queue_has_a_log_again(tmp_path, way):
     database.connect(layout).close()
     WAYS[way](layout.queue, tmp_path / "copy.db")
     shutil.copyfile(tmp_path / "copy.db", layout.queue)
-    with database.opened(layout) as connection:
+    with database.deciding(layout) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_who_only_reads_leaves_a_queue_as_it_is(tmp_path, version):
+    """However full its disk is, or on a read-only mount: a log mode is asked for and marks are laid by who writes."""
+    layout = root_in(tmp_path)
+    with contextlib.closing(older(layout, 3) if version == 2 else database.connect(layout)) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")
+    before = whole(layout.root)
+    assert count(layout) == (3 if version == 2 else 0)
+    assert whole(layout.root) == before
+    with database.deciding(layout) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone()[0] == database.VERSION
         assert connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
 
 

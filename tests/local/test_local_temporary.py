@@ -1,19 +1,26 @@
 """A step's temporary folder: short enough for sockets, its own, and gone with its attempt whatever is in it."""
 
+import contextlib
 import json
 import secrets
+import selectors
 import subprocess
 import sys
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from penstock.contract.run import BoundParameters
 from penstock.spec import Retry, Step
 from penstock_local import hooks
+from penstock_local.clock import Clock
+from penstock_local.engine import Engine
 from penstock_local.jobs import Job
 from penstock_local.preparation import Preparation
 from penstock_local.removal import remove
+from penstock_local.retrying import Retrying
 from penstock_local.steps import Prepared
 
 DEEP = """
@@ -79,9 +86,36 @@ def test_nothing_stays_behind_of_more_steps_than_the_engine_clears_up_after_at_o
     place.until(lambda: is_clear(place, run), "folders stay")
 
 
+def test_an_engine_that_ends_at_once_clears_up_first(places):
+    """A step's copy of its code has no link by which the next engine would know it."""
+    place = places(idle=0.0)
+    (place.spec / "src").mkdir()
+    for number in range(1500):
+        (place.spec / "src" / f"{number}").touch()
+    fill = Step(command=["sh", "-c", 'cd "$TMPDIR" && seq 1500 | xargs touch'], code="src")
+    run = place.submit({"one": fill, "two": fill})
+    assert place.wait(run).state == "succeeded"
+    place.until(lambda: not place.engines(), "the engine stays")
+    assert [list(folder.iterdir()) for folder in place.layout.private_of(run.id) if folder.exists()] == [[], []]
+
+
+def test_what_is_due_does_not_wait_for_clearing_up(place, monkeypatch):
+    place.layout.make()
+    behind = list(range(20))
+
+    class Slow:
+        behind = property(lambda self: bool(behind))
+        catch_up = staticmethod(lambda: (time.sleep(0.05), behind.pop()))
+
+    with contextlib.closing(selectors.DefaultSelector()) as selector:
+        retrying = Retrying(place.layout, Clock())
+        engine = SimpleNamespace(_selector=selector, _schedule=SimpleNamespace(preparation=Slow(), retrying=retrying))
+        assert Engine._sleep(engine, 0.3) == set()
+    assert behind
+
+
 @pytest.mark.parametrize("how_many", [1, 64, 65, 130])
-def test_an_engine_that_ends_clears_up_first(place, how_many):
-    """The loop does it when nothing happens, and a worker does what it does not come to."""
+def test_an_engine_that_ends_clears_up_what_is_left(place, how_many):
     place.layout.make()
     ready = []
     preparation = Preparation(place.layout, ring=lambda: None, ready=lambda step, result: ready.append(result))
