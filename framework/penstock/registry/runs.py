@@ -204,7 +204,7 @@ def _address(tx: Transaction, request: TriggerRequest) -> _Addressed:
     if request.key is None:
         return _of_body(tx, request, row, scope)
     # Mostly there is none, and all that RUNS joins is not opened for that.
-    found = tx.one("SELECT seq FROM runs WHERE scope = ? AND key = ?", scope, request.key)
+    found = tx.one("SELECT r.seq FROM runs r WHERE r.scope = ? AND r.key = ? AND r.key IS NOT NULL", scope, request.key)
     if found is None:
         return _Addressed(row, scope, request.key)
     known = record_of(tx, tx.need(f"{RUNS} WHERE r.seq = ?", found["seq"]))
