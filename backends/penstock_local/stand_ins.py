@@ -46,7 +46,7 @@ def _has_names(folder: str, python: str) -> bool:
     try:
         found = os.stat(python)  # noqa: PTH116  # the path is text
         others = [path for name in _NAMES if (path := f"{folder}/{name}") != python]
-        same = all(os.path.samestat(os.stat(path), found) for path in others)  # noqa: PTH116  # as above
+        same = all(os.path.samestat(os.stat(path), found) for path in others)  # noqa: PTH116  # the paths are text
     except OSError:
         return False
     return same and _is_one(python, found.st_ino, found.st_mtime_ns)

@@ -116,7 +116,7 @@ def _accepted(
         endpoint=found.endpoint,
         endpoint_id=found.endpoint_id,
         version=found.version,
-        resolved_from=found.resolved_from,  # type: ignore[arg-type]  # one of these
+        resolved_from=found.resolved_from,  # type: ignore[arg-type]  # text in a resolution; it writes these words only
         published=found.published,
         pipeline=found.pipeline,
         label=found.label,
