@@ -23,6 +23,14 @@ def emulator(emulated, tmp_path_factory):
     assert "Traceback" not in running.errors.read_text()
 
 
+@pytest.fixture(scope="module")
+def anybodys(emulated, tmp_path_factory):
+    """An emulator that is sent anything: among it what deletes the things that other tests of the shared one use."""
+    running = emulated.Emulated(tmp_path_factory.mktemp("anybodys") / "state")
+    yield running
+    assert running.stop() == 0, running.errors.read_text()
+
+
 @pytest.fixture
 def fresh(emulated, tmp_path):
     """An emulator of the test's own."""

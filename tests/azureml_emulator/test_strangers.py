@@ -153,21 +153,21 @@ BODIES = st.sampled_from(
     BODIES,
     st.booleans(),
 )
-def test_no_request_is_a_fault_of_the_emulator(emulator, verb, start, parts, query, body, versioned) -> None:
+def test_no_request_is_a_fault_of_the_emulator(anybodys, verb, start, parts, query, body, versioned) -> None:
     path = "/".join([start, *parts]) or "/"
     if "faults" in path and verb == "POST":
         return  # asked in `test_faults`
     asked = {**query, **({"api-version": "2024-01-01"} if versioned else {})}
     target = f"{path}?{'&'.join(f'{key}={value}' for key, value in asked.items())}"
-    head = (f"{verb} {target} HTTP/1.1", f"Host: 127.0.0.1:{port_of(emulator)}", "Authorization: Bearer x")
+    head = (f"{verb} {target} HTTP/1.1", f"Host: 127.0.0.1:{port_of(anybodys)}", "Authorization: Bearer x")
     more = ("Range: bytes=5-1", "x-ms-blob-type: BlockBlob", "x-ms-meta-a: é", f"Content-Length: {len(body)}")
     with (
-        socket.create_connection(("127.0.0.1", port_of(emulator)), timeout=20) as plain,
-        emulator.tls.wrap_socket(plain, server_hostname="127.0.0.1") as connection,
+        socket.create_connection(("127.0.0.1", port_of(anybodys)), timeout=20) as plain,
+        anybodys.tls.wrap_socket(plain, server_hostname="127.0.0.1") as connection,
     ):
         connection.sendall("\r\n".join((*head, *more, "Connection: close", "", "")).encode() + body)
         answer = b""
         while piece := connection.recv(1 << 16):
             answer += piece
     assert re.match(rb"HTTP/1.1 (?!500|502)\d{3} ", answer), (target, answer)
-    assert "Traceback" not in emulator.errors.read_text(), target
+    assert "Traceback" not in anybodys.errors.read_text(), target
