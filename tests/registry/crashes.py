@@ -7,11 +7,16 @@ import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from random import Random
 
 import pytest
+from attrs import frozen
+from hypothesis import strategies as st
 
 from penstock.errors import RegistryError
 from penstock.registry import Registry
+
+PAGE = 4096
 
 
 def beside(path: Path, more: str) -> Path:
@@ -74,3 +79,33 @@ def refused(path: Path) -> None:
     with pytest.raises(RegistryError) as error:
         Registry.open(path)
     assert error.value.code == "registry_log_foreign"
+
+
+@frozen
+class Torn:
+    """What a disk may have kept of a checkpoint when power was lost before the file was synced: a part of the pages
+    that is `kept`, perhaps the `first`; it is as long as it was (`short`), or as it was to be.
+    """
+
+    kept: float
+    first: bool
+    short: bool
+    random: Random
+
+    def of(self, before: bytes, after: bytes) -> bytes:
+        pages = [
+            after[place : place + PAGE]
+            if (self.first if place == 0 else self.random.random() < self.kept)
+            else before[place : place + PAGE] or bytes(PAGE)
+            for place in range(0, len(after), PAGE)
+        ]
+        return b"".join(pages[: len(before) // PAGE] if self.short else pages)
+
+
+TORN = st.builds(
+    Torn,
+    kept=st.sampled_from([0.0, 0.1, 0.5, 0.9, 1.0]),
+    first=st.booleans(),
+    short=st.booleans(),
+    random=st.randoms(use_true_random=False),
+)
