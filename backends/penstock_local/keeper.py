@@ -51,6 +51,10 @@ _OURS = (int(signal.SIGPIPE), int(signal.SIGXFSZ), int(signal.SIGINT))
 """What Python ignores or takes for its own; steps get it as it was."""
 
 
+_MACHINES = (errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+"""Errors of the machine, which say nothing about the file that was tried; see `troubles`, which this cannot import."""
+
+
 class Keeper:
     """The loop: requests from the engine, ends of steps."""
 
@@ -226,8 +230,9 @@ class Keeper:
                 try:
                     os.execve(path, command, env)
                 except OSError as error:
-                    if number == errno.ENOENT and error.errno not in (errno.ENOENT, errno.ENOTDIR):
-                        number = error.errno or 0
+                    number = _worse(number, error)
+                    if number in _MACHINES:
+                        break
             if number == errno.ENOMEM:  # of the group: it is not the machine's
                 where = "limit"
         except OSError as error:
@@ -257,8 +262,9 @@ class Keeper:
                     setsigdef=_OURS,
                 )
             except OSError as error:
-                if found == errno.ENOENT and error.errno not in (errno.ENOENT, errno.ENOTDIR):
-                    found = error.errno or 0
+                found = _worse(found, error)
+                if found in _MACHINES:  # the right one may have been it
+                    break
         raise OSError(found, os.strerror(found))
 
     def _reap(self) -> None:
@@ -298,6 +304,13 @@ class Keeper:
                     os.write(pipe, b"\n")
             finally:
                 os.close(pipe)
+
+
+def _worse(found: int, error: OSError) -> int:
+    """What to say of several files that were tried: trouble of the machine, else the first that is there and no use."""
+    if error.errno in _MACHINES or (found == errno.ENOENT and error.errno not in (errno.ENOENT, errno.ENOTDIR)):
+        return error.errno or 0
+    return found
 
 
 def _enter(door: str) -> None:

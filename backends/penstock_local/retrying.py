@@ -47,12 +47,20 @@ class Retrying:
         """Start nothing for a while for trouble of the machine, and then do something. Raises any other error."""
         if not is_machines(error):
             raise error
+        seconds = self._pause.begin(error)
+        if act is not _nothing or act not in self._put_off:  # one wakes for all that only wait
+            self._put_off_for(seconds, act)
+
+    def _put_off_for(self, seconds: float, act: Act) -> None:
         self._put_off.append(act)
-        self._clock.later(self._pause.begin(error), lambda: self._again(act))
+        self._clock.later(seconds, lambda: self._again(act))
 
     def _again(self, act: Act) -> None:
         self._put_off.remove(act)
-        self.surely(act)
+        if act is _nothing and self.pauses:  # for trouble that came since
+            self._put_off_for(self._pause.left, act)
+        else:
+            self.surely(act)
 
     def went_well(self) -> None:
         """A try went well: the next pause is as short as the first."""

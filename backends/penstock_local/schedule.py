@@ -195,7 +195,8 @@ class Schedule:
         """
         self.preparation.collect()
         while self.ready and not self.retrying.pauses:
-            while self.begins and (step := self._slots.next(self.attempts.token)):
+            # What the machine does not let us prepare is lined up again, and would be the next for ever.
+            while self.begins and not self.retrying.pauses and (step := self._slots.next(self.attempts.token)):
                 self.preparation.start(step)
             for step, prepared in self._prepared:
                 if step.ended:  # canceled while nothing was started

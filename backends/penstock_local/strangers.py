@@ -48,6 +48,7 @@ class Strangers:
         self._layout = layout
         self._clock = clock
         self._look_again = look_again
+        self._looks_again = False
         self._known: dict[int, _Stranger] = {}
 
     def forget(self, pid: int) -> None:
@@ -68,6 +69,7 @@ class Strangers:
         leaders: dict[Owner, int] = {token: step.pid for token, step in ours.items()}
         leaders |= {pid: pid for pid in near if neighbours.is_keeper(pid)}
         began = functools.cache(processes.began)
+        now = time.monotonic()
         for pid in pids:
             if pid in near or (near and processes.token_of(pid) is not None):
                 continue
@@ -80,8 +82,15 @@ class Strangers:
             if not found.settled:
                 found.owners = {owner for owner in found.owners if began(leaders[owner]) <= found.began}
                 found.settled = all(leaders[owner] for owner in found.owners)  # else one has no known pid yet
-            if not found.owners and self._is_nobodys(found):
+            if found.owners:
+                continue
+            if found.since is None:
+                found.since = now
+            if now >= found.since + _SUSPICION:
                 processes.signal_child(pid, signal.SIGKILL)
+            elif not self._looks_again:  # once for all of them: there may be thousands
+                self._looks_again = True
+                self._clock.later(_SUSPICION, self._once_more)
 
     def _told(self, pid: int, steps: Mapping[str, Step]) -> set[Owner] | None:
         """The step that a child's group, session or log tells, nobody where it has ended; None when they tell none."""
@@ -98,10 +107,7 @@ class Strangers:
                     return {token for token, step in steps.items() if (step.job.id, f"{step.name}.log") == (run, name)}
         return None
 
-    def _is_nobodys(self, found: _Stranger) -> bool:
-        """Whether a child has been without a claim for too long to be just between two programs."""
-        now = time.monotonic()
-        if found.since is None:
-            found.since = now
-            self._clock.later(_SUSPICION, self._look_again)
-        return now >= found.since + _SUSPICION
+    def _once_more(self) -> None:
+        """Who was without a claim the last time was so for too long to be just between two programs, or has one."""
+        self._looks_again = False
+        self._look_again()

@@ -89,6 +89,56 @@ def test_what_runs_on_a_full_disk_can_be_canceled(places, small_disk, tmp_path):
     assert set(place.states(run).values()) <= {"canceled", "succeeded"} and place.states(run)["second"] == "canceled"
 
 
+def test_a_step_that_cannot_be_prepared_keeps_the_engine_from_nothing(places, small_disk, tmp_path):
+    """It is the next in line again as soon as it was put back."""
+    disk = small_disk(nr_inodes=120)
+    place = places(root=disk.folder / "root", slots=2, grace=0.2)
+    run = place.submit({"first": held(tmp_path), "second": Step(command="true", after=("first",))})
+    timed = place.submit({"long": Step(command=["sh", "-c", f"echo $$ > {tmp_path}/pid; exec sleep 300"], timeout=2.0)})
+    place.until(lambda: begun(tmp_path) and (tmp_path / "pid").exists(), "the steps do not start")
+    disk.fill_inodes()
+    (tmp_path / "go").touch()
+    hold_up(place, run, tmp_path, why="No space left")
+    pid = (tmp_path / "pid").read_text().strip()
+    place.until(lambda: not Path(f"/proc/{pid}").exists(), "the engine does not hear of a timeout")
+    disk.clear()
+    assert end_of(place, run) == "succeeded"
+    assert place.get(timed).error.code == "step_timeout"
+
+
+def test_what_waits_for_the_end_of_a_pause_waits_once(place):
+    """However much is put back: and it waits for the end of the next one too."""
+    place.layout.make()
+    clock = Clock()
+    retrying = Retrying(place.layout, clock)
+    for _ in range(1000):
+        retrying.later(OSError(28, "No space left on device"))
+    due = []
+    clock.run(due.append)
+    assert due == []
+    place.until(lambda: not retrying.pauses, "the pause does not end")
+    retrying.later(OSError(28, "No space left on device"))
+    assert retrying.pauses
+    clock.run(lambda act: due.append(act) or act())
+    assert len(due) == 1 and retrying.any
+    place.until(lambda: not retrying.pauses, "the pause does not end")
+    clock.run(lambda act: due.append(act) or act())
+    assert len(due) == 2 and not retrying.any
+
+
+def test_what_comes_due_while_timers_run_waits_for_its_turn():
+    """Else an action that takes long and has itself called again would leave time for nothing else."""
+    clock, done = Clock(), []
+
+    def again() -> None:
+        done.append(True)
+        clock.later(0.0, again)
+
+    clock.later(0.0, again)
+    clock.run(lambda act: act())
+    assert len(done) == 1
+
+
 def test_an_engine_without_open_files_fails_nothing(place, tmp_path):
     first = place.submit({"first": held(tmp_path)})
     place.until(lambda: begun(tmp_path), "the step does not start")
@@ -117,6 +167,20 @@ def test_a_machine_without_processes_fails_nothing(place, tmp_path, few_processe
     (tmp_path / "go").touch()
     assert {end_of(place, run) for run in (first, *runs)} == {"succeeded"}
     assert {step.attempt for run in runs for step in place.get(run).steps} == {1}
+
+
+def test_a_folder_of_path_that_is_no_use_does_not_hide_trouble_of_the_machine(place, tmp_path, few_processes):
+    first = place.submit({"first": held(tmp_path)})
+    place.until(lambda: begun(tmp_path), "the step does not start")
+    engine = place.engine()
+    few_processes(*map(int, Path(f"/proc/{engine}/task/{engine}/children").read_text().split()))
+    (tmp_path / "loop").symlink_to("loop")
+    run = place.submit({"one": Step(command="true", env={"PATH": f"{tmp_path}/loop:{os.defpath}"})})
+    hold_up(place, run, tmp_path, why="no process can be started")
+    few_processes()
+    (tmp_path / "go").touch()
+    assert {end_of(place, run) for run in (first, run)} == {"succeeded"}
+    assert place.steps(run)["one"].attempt == 1
 
 
 @pytest.fixture
