@@ -11,6 +11,7 @@ import signal
 import sys
 import textwrap
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +24,8 @@ from hypothesis import settings
 from penstock.workspace import Workspace
 
 # A slow moment of the machine is no finding; a failure prints how to make it happen again.
-settings.register_profile("house", deadline=None, print_blob=True)
+settings.register_profile("thorough", deadline=None, print_blob=True)
+settings.register_profile("house", settings.get_profile("thorough"), max_examples=30)
 settings.load_profile("house")
 
 # A shell's background jobs are born deaf to Ctrl-C, and so would be what tests start and interrupt.
@@ -101,14 +103,30 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What needs the machine alone comes last, when nobody else is kept waiting by it."""
+    """What needs the machine alone comes last, when nobody else is kept waiting by it; some tests are sampled."""
     items.sort(key=_needs_the_machine_alone)
+    _sample(items)
     cloud = [item for item in items if item.nodeid.startswith(CLOUD)]
     missing = ", ".join(name for name in VENDORS_OWN if not _is_installed(name)) if cloud else ""
     if missing and os.environ.get("PENSTOCK_TEST_CLOUD"):  # as CI has it, which must skip none of them
         raise pytest.UsageError(f"the suites of the cloud backends need {missing}")
     for item in cloud if missing else ():
         item.add_marker(pytest.mark.skip(reason=f"needs {missing}: see `requirements-cloud.lock`"))
+
+
+def _sample(items: list[pytest.Item]) -> None:
+    """Of the cases of a test that is marked `sampled`, leave all but some to `thorough`; another test keeps others."""
+    cases: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        if item.get_closest_marker("sampled"):
+            cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    for name, found in cases.items():
+        kept = found[0].get_closest_marker("sampled").args[0]
+        first = zlib.crc32(name.encode())
+        spread = {(first + len(found) * number // kept) % len(found) for number in range(kept)}
+        for number, item in enumerate(found):
+            if number not in spread:
+                item.add_marker("thorough")
 
 
 def _is_installed(name: str) -> bool:

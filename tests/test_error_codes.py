@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -15,21 +16,26 @@ from penstock.targets import discovery
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs/errors.md"
-# The kit plants codes of its own, which no caller ever sees.
-SOURCES = {
-    file: ast.parse(file.read_text())
-    for top in ("framework", "backends", "plugins")
-    for file in sorted((ROOT / top).rglob("*.py"))
-    if "testing" not in file.relative_to(ROOT).parts
-    and file.name != "codes.py"
-    # What an emulator refuses with are a cloud's codes.
-    and not any(part.endswith("_emulator") for part in file.relative_to(ROOT).parts)
-}
 # Their `code` is a folder.
 SPEC = {"Step", "Defaults"}
 # What an f-string fills in.
 ROLES = f"(?:{'|'.join(get_args(discovery.Kind))})"
 Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+@functools.cache
+def sources() -> dict[Path, ast.Module]:
+    """The files of ours that may name codes, read once."""
+    return {
+        file: ast.parse(file.read_text())
+        for top in ("framework", "backends", "plugins")
+        for file in sorted((ROOT / top).rglob("*.py"))
+        # The kit plants codes of its own, which no caller ever sees.
+        if "testing" not in file.relative_to(ROOT).parts
+        and file.name != "codes.py"
+        # What an emulator refuses with are a cloud's codes.
+        and not any(part.endswith("_emulator") for part in file.relative_to(ROOT).parts)
+    }
 
 
 def literals(node: ast.expr | None) -> Iterator[str]:
@@ -65,7 +71,7 @@ def called(file: Path, call: ast.Call) -> Iterator[tuple[str, str]]:
 def takers() -> dict[tuple[str, str], int]:
     """Who takes a `code`, and as which positional argument."""
     found = {}
-    for file, tree in SOURCES.items():
+    for file, tree in sources().items():
         for node in tree.body:
             if isinstance(node, Function) and "code" in names(node):
                 at = names(node).index("code")
@@ -84,7 +90,7 @@ def takers() -> dict[tuple[str, str], int]:
 
 def unpacked() -> Iterator[str]:
     """Codes that a function gives back in a tuple, which whoever calls it takes apart."""
-    for file, tree in SOURCES.items():
+    for file, tree in sources().items():
         for node in ast.walk(tree):
             target = getattr(node, "target", None) or next(iter(getattr(node, "targets", [])), None)
             value = getattr(node, "iter", None) or getattr(node, "value", None)
@@ -97,7 +103,7 @@ def unpacked() -> Iterator[str]:
 
 
 def defined(module: str, name: str, file: Path) -> Iterator[tuple[Path, Function]]:
-    for other, tree in SOURCES.items():
+    for other, tree in sources().items():
         if other == file or other.stem == module:
             yield from ((other, node) for node in tree.body if isinstance(node, Function) and node.name == name)
 
@@ -111,7 +117,7 @@ def given(function: Function, at: int) -> Iterator[str]:
 def raised() -> Iterator[tuple[str, str]]:
     """Every code that the sources write down, with the name of what it is given to."""
     known = takers()
-    for file, tree in SOURCES.items():
+    for file, tree in sources().items():
         for node in ast.walk(tree):
             match node:
                 case ast.Call():
@@ -152,7 +158,7 @@ def test_every_code_that_the_sources_write_is_in_the_table() -> None:
 def test_every_code_of_the_table_is_written_in_the_sources() -> None:
     written = {code for text, _ in raised() for code in matching(text, codes.CODES)}
     written |= {kind.code for kind in codes.KINDS.values()}
-    for tree in SOURCES.values():
+    for tree in sources().values():
         written |= {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
     unused = sorted(set(codes.CODES) - written)
     assert not unused, f"a row in framework/penstock/codes.py, and raised nowhere: {unused}"

@@ -103,6 +103,7 @@ def test_blocked_signals(case):
     assert found.read_text() == "[]"
 
 
+@pytest.mark.thorough
 def test_data_copies(case):
     one = case("data-copies")
     one.run("python", "make.py")
@@ -127,6 +128,7 @@ def on_disk(folder: Path) -> int:
     return sum(found.values())
 
 
+@pytest.mark.thorough
 def test_empty_folders(case):
     one = case("empty-folders")
     one.run("sh", "make.sh")
@@ -159,6 +161,7 @@ def user_and_root(shell_environment, engines_end) -> Iterator[Callable[[str], tu
         engines_end(place)
 
 
+@pytest.mark.thorough
 @only_root
 @pytest.mark.parametrize("trusts", [False, True])
 def test_first_caller_root(user_and_root, trusts):
@@ -190,6 +193,7 @@ def test_moved_project(case):
     assert there.submit("moved").endswith("hello\n")
 
 
+@pytest.mark.thorough
 def test_nested_trigger(case):
     one = case("nested-trigger")
     other = evolve(one, folder=one.folder / "other")

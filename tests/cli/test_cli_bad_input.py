@@ -101,6 +101,7 @@ BAD_TRIGGERS = {
 }
 
 
+@pytest.mark.sampled(7)
 @pytest.mark.parametrize("line", BAD_TRIGGERS)
 def test_a_refusal_is_one_line_with_its_code_and_changes_nothing(two, cli, line):
     status, code, said = BAD_TRIGGERS[line]
@@ -231,6 +232,7 @@ def test_a_registry_that_cannot_be_written_is_one_line(project, cli):
     assert len(answer.err.splitlines()) == 1 and "/proc/registry.db" in answer.err
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("mode", [0o500, 0o000], ids=["readable", "private"])
 def test_a_registry_of_somebody_else_is_refused_and_unchanged(two, cli, bound_by_permissions, mode):
     def penstock(*arguments):

@@ -49,12 +49,14 @@ def environments(project, tmp_path):
     return Environment(tmp_path / "one", project), Environment(tmp_path / "two", project)
 
 
+@pytest.mark.thorough
 def test_a_run_has_the_environment_that_it_was_submitted_from(environments):
     one, two = environments
     for each in (one, two):
         assert one.prefix(each.run("which.yaml")) == str(each.folder)
 
 
+@pytest.mark.thorough
 def test_a_version_has_the_environment_that_it_was_published_from(environments):
     one, two = environments
     assert one("publish", "which.yaml", "--endpoint", "which").returncode == 0
@@ -74,6 +76,7 @@ def test_a_version_has_the_environment_that_it_was_published_from(environments):
     assert f"the interpreter `{one.python}`, which was frozen when this was published, is not there" in done.stderr
 
 
+@pytest.mark.thorough
 def test_what_was_published_keeps_its_interpreter_and_says_so(environments, project):
     one, two = environments
     assert one("publish", "which.yaml").returncode == 0
@@ -96,6 +99,7 @@ def test_a_target_whose_interpreter_is_none_is_refused_before_anything_runs(envi
     assert health.returncode == 10 and "`/bin/ls`: it is no Python" in health.stdout + health.stderr
 
 
+@pytest.mark.thorough
 def test_the_target_may_say_the_interpreter(environments, project):
     one, two = environments
     config = (project / "penstock.yaml").read_text()

@@ -51,6 +51,7 @@ def test_ctrl_c_while_a_command_starts_is_one_line(project, after):
         assert process.returncode == 130 and err in ([], ["interrupted"])
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("pause", [0, 0.001, 0.01])
 def test_two_at_once_are_one(workspace, project, start, pause):
     (project / "slow.yaml").write_text(

@@ -165,6 +165,7 @@ TEXTS = st.text(
 ENCODINGS = ("ascii", "latin-1", "cp1252", "utf-8", "UTF8", "koi8-r")
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_json_is_whole_and_harmless_in_every_locale(printed, encoding):
     @given(TEXTS)

@@ -169,6 +169,7 @@ def test_a_parameter_file_is_typed_and_its_errors_have_a_place(greet, project, c
     assert cli("run", "list").ok().out == "no runs\n"
 
 
+@pytest.mark.thorough
 def test_parameters_come_from_standard_input(greet, start):
     """As a list of processes shows every `-p`."""
 

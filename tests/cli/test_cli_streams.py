@@ -39,6 +39,7 @@ def published(project, cli):
     return project
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("closed", ["<&-", "<&- >&-", "<&- 2>&-", "<&- >&- 2>&-"])
 def test_a_closed_standard_input_is_an_empty_one(published, closed):
     done = shell(published, f"p submit greet --params - {closed}")
@@ -70,6 +71,7 @@ COMMANDS = {
 }
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("what", COMMANDS)
 def test_a_pipe_that_nobody_writes_is_not_waited_for(published, what):
     line, status = COMMANDS[what]
@@ -78,6 +80,7 @@ def test_a_pipe_that_nobody_writes_is_not_waited_for(published, what):
     assert "pipe.yaml" in said and len(said.splitlines()) == 1
 
 
+@pytest.mark.thorough
 def test_a_pipe_of_the_shell_is_read(published):
     assert shell(published, "p validate <(cat greet.yaml)").returncode == 0
     assert shell(published, "cat greet.yaml | p validate /dev/stdin").returncode == 0

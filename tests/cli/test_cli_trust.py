@@ -39,6 +39,7 @@ def theirs(engines_end):
         engines_end(place)
 
 
+@pytest.mark.thorough
 def test_a_user_s_steps_run_as_the_user_whatever_root_does_there(theirs):
     submit, look, check, serve = ("submit", "who"), ("run", "list", "--json"), ("target", "check"), ("serve",)
     for arguments in (submit, ("run", "list"), look):
@@ -62,6 +63,7 @@ def test_a_user_s_steps_run_as_the_user_whatever_root_does_there(theirs):
     assert owners(theirs) == {USER}
 
 
+@pytest.mark.thorough
 def test_root_asks_nobody_what_became_of_a_user_s_runs(theirs):
     (theirs / "pipeline.yaml").write_text(SPEC.replace("[id, -u]", "[sleep, '300']"))
     done = penstock(theirs, "submit", "pipeline.yaml", "--quiet", user=True)
@@ -74,6 +76,7 @@ def test_root_asks_nobody_what_became_of_a_user_s_runs(theirs):
     assert penstock(theirs, "run", "cancel", run, user=True).returncode == 0
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -11,13 +11,13 @@ from penstock.spec import Parameter, Pipeline, Step
 from penstock.testing.strategies import pipelines
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=11, deadline=None)
 @given(pipelines())
 def test_a_pipeline_comes_back_from_its_yaml(pipeline):
     assert parse_pipeline(to_yaml(pipeline)) == pipeline
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(pipelines())
 def test_canonical_form_is_a_fixed_point(pipeline):
     form = canonical_json(pipeline)
@@ -27,14 +27,14 @@ def test_canonical_form_is_a_fixed_point(pipeline):
     assert canonical_json(checked(pipeline)) == form
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(pipelines())
 def test_the_quick_way_back_is_the_checked_way_back(pipeline):
     form = canonical_json(pipeline)
     assert from_canonical(form) == parse_pipeline(form)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(pipelines(), st.randoms(use_true_random=False), st.sampled_from([True, False, None]), st.sampled_from("\"'"))
 def test_style_and_order_do_not_count(pipeline, random, flow, quote):
     def shuffled(data):

@@ -29,7 +29,7 @@ def test_the_file_in_specs_is_fresh(kind):
     assert json.loads(file.read_text()) == schema(kind), hint
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(pipelines())
 def test_it_takes_every_pipeline(pipeline):
     VALIDATOR.validate(canonical(pipeline))
@@ -46,7 +46,7 @@ def _objects(data):
     yield from (data[key] for key in ("defaults",) if key in data)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(pipelines(), keys(), st.data())
 def test_it_refuses_unknown_keys_where_the_codec_does(pipeline, key, data):
     document = canonical(pipeline)

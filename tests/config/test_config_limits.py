@@ -85,6 +85,7 @@ def test_every_number_is_asked_here():
     assert ("server", "", "max_requests") in OPTIONS and ("target", "azureml", "poll_timeout") in OPTIONS
 
 
+@pytest.mark.sampled(15)
 @pytest.mark.parametrize("said", ["file", "variable"])
 @pytest.mark.parametrize(("kind", "name", "option"), OPTIONS)
 def test_a_number_beyond_all_limits_is_refused_with_its_place(write, kind, name, option, said):
@@ -99,6 +100,7 @@ def test_a_number_beyond_all_limits_is_refused_with_its_place(write, kind, name,
         assert refused.value.exit_code == 4
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(("kind", "name", "option"), OPTIONS)
 def test_what_is_taken_fits_what_counts_and_waits(write, kind, name, option):
     """The largest number that is taken, found by halving, is one that SQLite, timers and sockets can hold."""

@@ -60,6 +60,7 @@ def test_what_is_no_refusal_goes_through():
         code_of(crash)
 
 
+@pytest.mark.thorough
 def test_another_interpreter_hashes_in_its_own_way():
     assert in_fresh_interpreter(order_of_a_set, ("a", "b"), hash_seed=7) == in_fresh_interpreter(
         order_of_a_set, ("a", "b"), hash_seed=7
@@ -70,6 +71,7 @@ def test_another_interpreter_hashes_in_its_own_way():
     )
 
 
+@pytest.mark.thorough
 def test_what_fails_in_another_interpreter_is_raised_as_what_it_is():
     with pytest.raises(RuntimeError, match="the pump has stopped"):
         in_fresh_interpreter(crash, hash_seed=1)

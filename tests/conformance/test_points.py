@@ -29,6 +29,7 @@ def harness(tmp_path_factory, engines_end):
     engines_end(folder)
 
 
+@pytest.mark.thorough
 def test_every_kind_of_durable_step_is_a_point_and_nothing_else_is(new_folder):
     import scripted
 
@@ -71,6 +72,7 @@ def test_the_probe_is_whole_at_every_moment_while_others_examine_the_same(harnes
     assert killed == points
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("breaking", "reason"), [
     ("deaf", "the moment before the call of the hook was not seen"),
     ("alive", r"(\d+) of \1 points were not reached: `call of penstock_cancel_run`, "),

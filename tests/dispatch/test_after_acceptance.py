@@ -70,6 +70,7 @@ class Rude:
         raise self.error
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("verb", VERBS)
 @pytest.mark.parametrize("error", [ValueError("odd"), SystemExit(3), GeneratorExit()], ids=repr)
 def test_no_plugin_undoes_what_is_committed(ws, folder, verb, error):
@@ -80,6 +81,7 @@ def test_no_plugin_undoes_what_is_committed(ws, folder, verb, error):
         assert VERBS[verb](rude) == EXPECTED.get(verb, True)
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("verb", VERBS)
 @pytest.mark.parametrize(
     "error",

@@ -56,6 +56,7 @@ NONSENSE = [
 ]
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("nonsense", NONSENSE, ids=lambda report: ascii(report)[:60])
 def test_one_report_that_is_nonsense_hides_no_other_run(ws, far, nonsense):
     runs = [ws.runs.submit("near").run for _ in range(3)]

@@ -116,6 +116,7 @@ def test_a_last_try_that_is_refused_is_the_last(ws, far, folder, monkeypatch):
     assert ws.admin.status().pending_cancels == 0
 
 
+@pytest.mark.thorough
 def test_a_run_that_waits_for_a_target_that_is_gone_never_gets_there(ws, far, folder):
     far.away.add("away")
     far.RETRY = 0.01

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import zlib
 from pathlib import Path
 
 import pytest
@@ -23,9 +24,13 @@ def pytest_configure(config):
 
 
 def pytest_generate_tests(metafunc):
+    """README's command asks each question through its first door and another one, `-m thorough` through the rest."""
     if "harness" in metafunc.fixturenames:
         mark = metafunc.definition.get_closest_marker("doors")
-        metafunc.parametrize("harness", mark.args if mark else tuple(DOORS), indirect=True, scope="module")
+        first, *others = mark.args if mark else tuple(DOORS)
+        other = others[zlib.crc32(metafunc.definition.name.encode()) % len(others)] if others else first
+        cases = [pytest.param(door, marks=[] if door == other else pytest.mark.thorough) for door in others]
+        metafunc.parametrize("harness", [first, *cases], indirect=True, scope="module")
 
 
 @pytest.fixture(scope="module")

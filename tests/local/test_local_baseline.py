@@ -106,6 +106,7 @@ def shown(place, oddity: str) -> list[str]:
     return place.log(run, "one").decode().splitlines()
 
 
+@pytest.mark.thorough
 def test_engine_and_steps_are_the_same_whoever_came_first(places):
     plain = shown(places("plain"), "")
     signals = [int(line.split()[1], 16) for line in plain if line.startswith(("SigBlk", "SigIgn"))]
@@ -116,6 +117,7 @@ def test_engine_and_steps_are_the_same_whoever_came_first(places):
         assert shown(places(what), oddity) == plain, f"a caller that {what}"
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("what", PRIVILEGED)
 def test_an_engine_undoes_what_it_has_a_right_to(places, what):
     oddity, here, right = PRIVILEGED[what]
@@ -139,6 +141,7 @@ def test_a_deaf_caller_makes_no_deaf_engine(place, what):
     assert place.steps(run)["two"].exit_code == 128 + signal.SIGTERM
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("oddity", ["", ODDITIES["has a tight umask"], ODDITIES["has a loose umask"]])
 def test_what_a_step_writes_elsewhere_has_the_umask_that_is_written_down(place, tmp_path, oddity):
     (tmp_path / "shared").mkdir()

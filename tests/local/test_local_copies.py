@@ -132,6 +132,7 @@ def test_a_cancel_in_a_copy_ends_nothing_of_the_original(running, tmp_path):
     assert place.wait(run).state == "succeeded"
 
 
+@pytest.mark.thorough
 def test_an_engine_that_is_started_by_hand_in_a_copy_begins_nothing_again(running, tmp_path):
     place, run = running
     engine = place.engine()

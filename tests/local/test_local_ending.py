@@ -87,6 +87,7 @@ def starts(tmp_path, name: str) -> int:
     return path.read_text().count("x") if path.exists() else 0
 
 
+@pytest.mark.thorough
 def test_an_end_of_which_the_outputs_could_not_be_read(places, patched, tmp_path):
     place = places(grace=0.2)
     process = patched(place, OUTPUTS_UNREADABLE)

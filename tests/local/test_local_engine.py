@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -46,6 +47,7 @@ def test_the_engine_has_nothing_of_whoever_submitted_first(place, monkeypatch):
     assert files == {"/dev/null", str(place.layout.log)}
 
 
+@pytest.mark.thorough
 def test_no_wake_up_is_lost_by_an_engine_that_ends_at_once(places):
     place = places(idle=0.0)
     publication = place.publish({"one": "true"})
@@ -74,6 +76,7 @@ for _ in range(25):
     assert attempts == 1
 
 
+@pytest.mark.thorough
 def test_of_engines_started_together_one_stays(place, tmp_path):
     place.layout.make()
     with contextlib.ExitStack() as racers:

@@ -82,6 +82,7 @@ def _folder(path):
     (path / "full").mkdir(parents=True)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("harm", [_changed, _pipe, _link, _folder])
 def test_a_changed_plan_is_followed_by_nobody_and_publishing_again_heals(place, harm):
     publication, other = publish(place), publish(place, "other")

@@ -40,6 +40,7 @@ def interpreter(folder: Path, name: str) -> Path:
     return path
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("beside", ["another", "nothing", "a link", "a program with many names"])
 @pytest.mark.parametrize("folder", ["two", "it's a 'folder'", "with:colon"])
 def test_steps_find_the_very_interpreter(places, tmp_path, beside, folder):
@@ -117,6 +118,7 @@ def _closed(script: Path, other: Path) -> None:
     script.chmod(0)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("plant", [_link, _folder_of_links, _text, _pipe, _folder, _closed])
 def test_what_a_step_puts_in_their_place_is_not_used(places, tmp_path, plant):
     python = interpreter(tmp_path / "two", "python3.99")

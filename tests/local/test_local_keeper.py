@@ -119,6 +119,7 @@ def test_a_running_step_outlives_its_keeper(place):
     assert (place.steps(run)["one"].outputs["x"], place.engine()) == ("7", engine)
 
 
+@pytest.mark.thorough
 def test_engine_after_engine_may_be_killed(place):
     waiting = Waiting(place)
     run = place.submit({"one": waiting.step})
@@ -188,6 +189,7 @@ def test_a_step_that_could_not_be_started_says_so_at_once(place):
     assert "`./absent`, or the interpreter it names, was not found in its working folder" in report.error.message
 
 
+@pytest.mark.thorough
 def test_a_keeper_gives_way_to_another_before_its_journal_is_full(places, monkeypatch):
     place = places(idle=0.0)
     run = place.submit({"first": "true"})

@@ -87,6 +87,7 @@ def helped(path, how, then) -> Step:
     return Step(command=["sh", "-c", f"{start}; until test -s {path}; do sleep 0.01; done; {then}"])
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("how", HELPERS)
 def test_a_helper_without_an_environment_lives_for_as_long_as_its_step(place, tmp_path, how):
     keep = f"until test -e {tmp_path}/go; do sleep 0.02; done"
@@ -218,6 +219,7 @@ def test_after_kill_of_engine_and_keeper_the_next_one_ends_what_is_left_and_goes
     assert (one.attempt, one.error) == (2, None)
 
 
+@pytest.mark.thorough
 def test_a_step_that_is_cut_short_again_and_again_is_given_up(place, tmp_path):
     run = place.submit(interruptible(tmp_path))
     for count in (1, 2, 3):

@@ -37,6 +37,7 @@ def test_the_least_is_enough_for_a_shell(place):
     assert place.wait(run).state == "succeeded"
 
 
+@pytest.mark.sampled(1)
 @limited
 @pytest.mark.parametrize("asked", [512, 4096, 1 << 16, 1 << 17])
 def test_a_limit_too_small_for_anything_is_the_steps_own_failure(place, asked):

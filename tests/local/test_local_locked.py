@@ -8,6 +8,8 @@ import sqlite3
 import subprocess
 import sys
 
+import pytest
+
 from penstock.errors import TargetUnavailable
 from penstock.spec import Step
 from penstock.testing.processes.killing import kill_naming
@@ -44,6 +46,7 @@ def told(place, run) -> str:
     return ""
 
 
+@pytest.mark.thorough
 def test_timeouts_and_cancels_go_on_and_it_is_said_who_has_the_lock(places, tmp_path):
     place = places(grace=0.5)
     go, up = tmp_path / "go", tmp_path / "up"
@@ -82,6 +85,7 @@ def test_a_cancel_that_was_asked_before_is_heard(places, tmp_path):
     assert place.wait(run).state == "canceled"
 
 
+@pytest.mark.thorough
 def test_an_engine_that_is_ended_meanwhile_repeats_nothing_that_has_ended(places, tmp_path):
     place = places()
     script = f"echo x >> {tmp_path}/starts; until test -e {tmp_path}/go; do sleep 0.02; done"
@@ -98,6 +102,7 @@ def test_an_engine_that_is_ended_meanwhile_repeats_nothing_that_has_ended(places
     assert (tmp_path / "starts").read_text() == "x\n"
 
 
+@pytest.mark.thorough
 def test_an_engine_that_cannot_begin_for_it_says_who_has_the_lock(places, tmp_path):
     place = places()
     run = place.submit({"one": Step(command=["sh", "-c", f"until test -e {tmp_path}/go; do sleep 0.02; done"])})

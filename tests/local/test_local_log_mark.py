@@ -61,6 +61,7 @@ def crashed(place, copy_by=None, copy=None):
     return first, second
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("way", WAYS)
 def test_a_copy_over_the_queue_of_a_killed_engine_is_refused(place, tmp_path, way):
     first, second = crashed(place, WAYS[way], tmp_path / "copy.db")
@@ -97,6 +98,7 @@ def test_a_copy_over_the_queue_of_a_killed_engine_is_refused(place, tmp_path, wa
         assert place.wait(place.submit({"one": "true"})).state == "succeeded"
 
 
+@pytest.mark.thorough
 def test_a_queue_of_another_user_is_refused_to_readers_too(place, tmp_path, monkeypatch):
     first, _ = crashed(place, WAYS["sqlite"], tmp_path / "copy.db")
     shutil.copyfile(tmp_path / "copy.db", place.layout.queue)
@@ -107,6 +109,7 @@ def test_a_queue_of_another_user_is_refused_to_readers_too(place, tmp_path, monk
     assert whole(place.layout.root) == before
 
 
+@pytest.mark.thorough
 def test_its_own_log_after_a_kill_goes_on(place):
     first, second = crashed(place)
     assert beside(place.layout.queue, "-wal").stat().st_size
@@ -197,6 +200,7 @@ def test_a_copy_of_the_version_before_is_refused_with_a_later_log(tmp_path, way)
     assert counted(tmp_path / "copy.db", None) == 50
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("logged", [False, True])
 @pytest.mark.parametrize("version", [1, 2])
 def test_a_migration_that_was_killed_anywhere_keeps_its_own_log(tmp_path, monkeypatch, version, logged):
@@ -280,6 +284,7 @@ def test_an_empty_file_is_a_new_queue_beside_whatever_log(tmp_path):
     assert count(layout) == 0
 
 
+@pytest.mark.thorough
 def test_a_writer_that_is_killed_loses_nothing_and_is_never_refused(tmp_path):
     layout = root_in(tmp_path)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([*sys.path, str(Path(__file__).parents[2])])}
@@ -297,6 +302,7 @@ def test_a_writer_that_is_killed_loses_nothing_and_is_never_refused(tmp_path):
         assert not said or done - int(said[-1]) in (0, 1)  # killed in between it has written a job, and not said so
 
 
+@pytest.mark.thorough
 @settings(max_examples=25)
 @given(st.sampled_from([1, 60]), st.sampled_from([1, 25]), st.sampled_from([0, 0, 3]), TORN)
 def test_any_part_of_a_checkpoint_that_a_disk_kept_goes_with_its_log(earlier, logged, more, torn):
@@ -323,6 +329,7 @@ def test_any_part_of_a_checkpoint_that_a_disk_kept_goes_with_its_log(earlier, lo
 ACTS = ["write", "write", "close", "PASSIVE", "RESTART", "TRUNCATE", "read", "copy", "crash", "VACUUM", "ANALYZE"]
 
 
+@pytest.mark.thorough
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.sampled_from(ACTS), max_size=16), st.sampled_from(sorted(WAYS)))
 def test_its_own_log_is_never_refused_and_another_never_taken(acts, way):

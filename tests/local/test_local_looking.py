@@ -101,6 +101,7 @@ def heard(pipe) -> bytes:
         return b""
 
 
+@pytest.mark.thorough
 def test_a_look_at_a_running_run_writes_nothing_and_wakes_nobody(place):
     fill_queue(place, 1)
     publication = place.publish({"one": "true"})
@@ -214,6 +215,7 @@ sys.exit(engine.main(sys.argv[1:]))
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("steps", [["true", "false"], ["false", "true"]])
 def test_a_clock_that_is_set_back_again_and_again_ends_nothing_before_it_began(places, monkeypatch, steps):
     place = places(idle=0.0)

@@ -53,6 +53,7 @@ def test_what_a_step_starts_is_limited_with_it_and_an_attempt_has_its_own_limit(
     place.until(lambda: not groups(place), "its groups stay")
 
 
+@pytest.mark.thorough
 @limited
 def test_a_step_that_is_adopted_keeps_its_limit_and_the_engine_is_not_limited(place, tmp_path):
     script = f'touch {tmp_path}/up; while ! test -e {tmp_path}/go; do sleep 0.02; done; exec "$@"'
@@ -103,6 +104,7 @@ def elsewhere():
     folder.rmdir()  # so there is no group in it
 
 
+@pytest.mark.thorough
 @limited
 def test_an_engine_finds_the_group_that_an_earlier_one_made_elsewhere(place, tmp_path, elsewhere):
     script = f'touch {tmp_path}/up; while ! test -e {tmp_path}/go; do sleep 0.02; done; exec "$@"'

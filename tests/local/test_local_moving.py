@@ -32,6 +32,7 @@ def gone(place, engine: int) -> None:
     place.until(lambda: not place.alive(engine), "the engine stays with a root that is not its own")
 
 
+@pytest.mark.thorough
 def test_a_run_goes_on_in_the_new_place_of_an_idle_engine_s_root(places):
     place = places(idle=300.0)
     publication = place.publish(
@@ -49,6 +50,7 @@ def test_a_run_goes_on_in_the_new_place_of_an_idle_engine_s_root(places):
     assert place.layout.log.read_text() == ""
 
 
+@pytest.mark.thorough
 def test_what_runs_while_its_root_is_moved_runs_again_there_and_loses_nothing(places, tmp_path):
     place = places(idle=300.0)
     wait = f"echo x >> {tmp_path}/starts; until test -e {tmp_path}/go; do sleep 0.02; done"
@@ -82,6 +84,7 @@ def test_a_step_that_ends_in_a_moved_root_makes_nothing_in_the_old_place(places,
     assert not old.exists()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("leave", [lambda home: shutil.rmtree(home), lambda home: home.rename(home.parent / "aside")])
 def test_a_root_that_was_replaced_has_an_engine_of_its_own(places, tmp_path, leave):
     place = places(idle=300.0)
@@ -99,6 +102,7 @@ def test_a_root_that_was_replaced_has_an_engine_of_its_own(places, tmp_path, lea
     assert place.wait(place.submit({"one": "true"})).state == "succeeded"
 
 
+@pytest.mark.thorough
 def test_what_was_taken_over_from_a_killed_engine_ends_with_its_place(places, tmp_path):
     """As what an engine started itself: it runs again where the root lies now, and that does not count."""
     place = places(idle=300.0)
@@ -159,6 +163,7 @@ def test_what_ended_in_a_moved_root_counts_if_it_succeeded_and_only_then(places,
     assert not old.exists() and "gives up" not in place.layout.log.read_text()
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(("script", "starts"), [(OPEN, 1), (LATE, 2)], ids=["open", "late"])
 @pytest.mark.parametrize("wakes", ["look", "submit"])
 def test_the_same_of_a_root_whose_engine_was_killed_before(places, tmp_path, script, starts, wakes):
@@ -197,6 +202,7 @@ def has_failed_once(place, tmp_path, run) -> bool:
     return report.steps[0].attempt == 1 and (tmp_path / "starts").read_text() == "x\n" and report.state == "failed"
 
 
+@pytest.mark.thorough
 def test_a_move_before_a_step_began_is_none_of_its_concern_whatever_clocks_say(places, tmp_path):
     """After a reboot what began since had begun, by the clock of the machine, long before an earlier move."""
     place = places(idle=300.0)
@@ -248,6 +254,7 @@ def test_another_path_to_the_same_root_is_no_move(places, tmp_path):
         subprocess.run(["umount", "-l", second], check=True)
 
 
+@pytest.mark.thorough
 def test_a_moved_root_is_noticed_though_nobody_looks(places, tmp_path):
     place = places(idle=300.0)
     run = submit(place, tmp_path, LATE)
@@ -258,6 +265,7 @@ def test_a_moved_root_is_noticed_though_nobody_looks(places, tmp_path):
     place.until(lambda: state(place, run) == "succeeded", "nobody goes on")
 
 
+@pytest.mark.thorough
 def test_a_keeper_that_is_killed_while_its_root_moves_loses_nothing(places, tmp_path):
     place = places(idle=300.0)
     run = submit(place, tmp_path, OPEN)

@@ -106,6 +106,7 @@ def left_running(containers, tmp_path):
     return here, there, place
 
 
+@pytest.mark.thorough
 def test_nothing_of_another_container_is_taken_over_or_ended(containers, tmp_path):
     here, there, place = left_running(containers, tmp_path)
     assert "another PID namespace" in there.do("state", "a")
@@ -117,6 +118,7 @@ def test_nothing_of_another_container_is_taken_over_or_ended(containers, tmp_pat
     assert ends(there, "b") == "succeeded"
 
 
+@pytest.mark.thorough
 def test_what_ended_in_a_container_is_worked_out_by_the_next(containers, tmp_path):
     _, there, place = left_running(containers, tmp_path)
     (place / "go.a").touch()
@@ -127,6 +129,7 @@ def test_what_ended_in_a_container_is_worked_out_by_the_next(containers, tmp_pat
     assert (place / "up.a").read_text() == "x\n"
 
 
+@pytest.mark.thorough
 def test_what_a_container_took_along_is_run_again(containers, tmp_path):
     here, there = containers
     place = tmp_path / "place"

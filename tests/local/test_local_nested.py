@@ -67,6 +67,7 @@ def nest(places, tmp_path):
     return Nest(places, tmp_path)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("how", ["ends", "is canceled", "has its engine asked to end", "has its engine killed"])
 def test_an_engine_outlives_the_step_that_brought_it_up(nest, how):
     outer = nest.outer
@@ -89,6 +90,7 @@ def test_an_engine_outlives_the_step_that_brought_it_up(nest, how):
     nest.end()
 
 
+@pytest.mark.thorough
 def test_what_a_killed_engine_had_goes_on_below_another(nest):
     """Its keeper becomes a child of the outer engine, and stays who it is."""
     outer, inner = nest.outer, nest.inner
@@ -110,6 +112,7 @@ def test_a_step_that_only_looks_like_an_engine_ends_with_its_run(place, tmp_path
     assert not place.alive(int((tmp_path / "pid").read_text()))
 
 
+@pytest.mark.thorough
 def test_a_step_triggers_an_endpoint_of_another_workspace(place, tmp_path):
     """As somebody would write it, by the command line; and nobody looks at the inner run."""
     inner, outer = tmp_path / "inner", tmp_path / "outer"
@@ -159,6 +162,7 @@ ALONE = ['"$@"', 'env -i "$@"; true', 'exec env -i "$@"', 'env -i sh -c \'setsid
 """Ways in which a step's shell may call a program, which has the step's environment or none."""
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("how", ALONE)
 def test_a_step_lends_its_slot_while_it_waits_for_a_run_of_its_own_root(places, tmp_path, how):
     place = places(slots=1)
@@ -171,6 +175,7 @@ def test_a_step_lends_its_slot_while_it_waits_for_a_run_of_its_own_root(places, 
     assert (tmp_path / "ended").exists()
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("how", ALONE[:3])
 @pytest.mark.parametrize("roots", ["aba", "abcab"])
 def test_steps_of_roots_that_wait_for_each_other_in_a_circle_have_the_slots_of_those_they_come_from(places, roots, how):
@@ -225,6 +230,7 @@ def test_who_looks_once_does_not_wait_for_ever(places, monkeypatch):
     place.until(lambda: not any(place.layout.waits.iterdir()), "what it left stays")
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(not memory.can_limit(), reason="needs control groups that this user may make")
 def test_an_engine_is_not_in_the_group_of_the_step_that_brought_it_up(nest):
     step = attrs.evolve(nest.step(), resources=Resources(memory="64Mi"))

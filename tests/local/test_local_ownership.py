@@ -111,6 +111,7 @@ def test_nothing_is_made_in_a_state_folder_of_another_user(places, monkeypatch):
         assert list(home.iterdir()) == []
 
 
+@pytest.mark.thorough
 def test_an_engine_serves_no_root_of_another_user(theirs):
     place, _, _ = theirs
     with pytest.raises(PenstockError, match=r"belongs to .*, who alone writes there and starts its engine"):
@@ -122,6 +123,7 @@ def test_an_engine_serves_no_root_of_another_user(theirs):
         assert queue.counts(connection) == {"queued": 1}
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("name", ["queue.db", "queue.db-wal", "queue.db-shm", "queue.db-journal"])
 def test_what_somebody_else_laid_into_a_root_is_not_taken_for_its_queue(places, name):
     place = places(idle=0.0)
@@ -166,6 +168,7 @@ def as_nobody(call) -> str:
         return file.read().decode()
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("closed", ["queue.db", "queue.db-wal", "the root"])
 def test_who_may_not_read_is_told_so(monkeypatch, closed):
     with place_of_both() as folder:

@@ -135,6 +135,7 @@ def test_a_cancel_while_code_is_unpacked_ends_the_run_at_once_and_starts_nothing
     assert list((slow.place.layout.run(run.id) / "tmp").iterdir()) == []
 
 
+@pytest.mark.thorough
 def test_after_kill_of_the_engine_while_code_is_unpacked_the_attempt_is_made_once(slow, tmp_path):
     run = submit(slow, {"one": coded(tmp_path)})
     for count in range(1, 6):  # more often than a step may be cut short: nothing of it was started
@@ -149,6 +150,7 @@ def test_after_kill_of_the_engine_while_code_is_unpacked_the_attempt_is_made_onc
     assert (tmp_path / "ran").read_text() == "code"
 
 
+@pytest.mark.thorough
 def test_an_engine_that_is_asked_to_end_does_not_wait_for_what_is_unpacked(slow, tmp_path):
     run = submit(slow, {"one": coded(tmp_path)})
     engine = slow.start()

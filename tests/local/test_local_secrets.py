@@ -103,6 +103,7 @@ def test_nothing_stays_of_a_run_whose_publication_is_damaged(place, monkeypatch)
     assert gone(place)
 
 
+@pytest.mark.thorough
 def test_after_kill_of_the_engine_the_run_still_has_them_and_then_nobody(place, tmp_path):
     run = place.submit({"one": waits(tmp_path)})
     place.until((tmp_path / "up").exists, "the step does not start")
@@ -115,12 +116,14 @@ def test_after_kill_of_the_engine_the_run_still_has_them_and_then_nobody(place, 
     assert gone(place)
 
 
+@pytest.mark.thorough
 def test_a_step_that_kills_what_runs_it_leaves_none(place):
     run = place.submit({"one": Step(command=["sh", "-c", f"{place.KILL_BOTH}; sleep 300"])})
     assert place.wait(run).error.code == "step_interrupted"
     assert gone(place)
 
 
+@pytest.mark.thorough
 @settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     ends=st.lists(st.sampled_from(["true", "false", "sleep 0.05"]), min_size=1, max_size=4),

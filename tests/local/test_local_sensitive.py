@@ -48,6 +48,7 @@ def test_a_step_gets_it_and_the_queue_never_has_it(place, tmp_path):
     assert holders(place) == []
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("end", ["fail", "cancel", "kill", "kill, then fail"])
 def test_nothing_stays_however_a_run_ends(place, tmp_path, end):
     run = submit(place, {"one": waits(tmp_path, "exit 1" if "fail" in end else "true")})

@@ -76,6 +76,7 @@ def test_a_kill_on_a_full_disk_repeats_nothing(places, small_disk, tmp_path, who
     assert {held.noted() for held in helds} == {"be"}
 
 
+@pytest.mark.thorough
 def test_an_end_that_the_engine_hears_of_on_a_full_disk_outlives_the_engine(places, small_disk, tmp_path):
     disk = small_disk()
     place = places(root=disk.folder / "root", grace=0.2)

@@ -156,6 +156,7 @@ def test_an_engine_without_open_files_fails_nothing(place, tmp_path):
     assert place.engine() == engine
 
 
+@pytest.mark.thorough
 def test_a_machine_without_processes_fails_nothing(place, tmp_path, few_processes):
     first = place.submit({"first": held(tmp_path)})
     place.until(lambda: begun(tmp_path), "the step does not start")
@@ -193,6 +194,7 @@ def coded(places):
     return place, place.publish({"one": Step(command=["true"], code="src")})
 
 
+@pytest.mark.thorough
 def test_an_engine_without_threads_fails_nothing(coded, tmp_path, few_processes):
     place, publication = coded
     first = place.submit({"first": held(tmp_path)})
@@ -208,6 +210,7 @@ def test_an_engine_without_threads_fails_nothing(coded, tmp_path, few_processes)
     assert place.engine() == engine
 
 
+@pytest.mark.thorough
 def test_what_is_canceled_while_it_waits_prepared_stays_canceled(coded, tmp_path, few_processes):
     place, publication = coded
     first = place.submit({"first": held(tmp_path)})

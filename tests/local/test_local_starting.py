@@ -46,6 +46,7 @@ def interpreter(tmp_path, monkeypatch):
     return use
 
 
+@pytest.mark.thorough
 def test_what_an_engine_says_last_is_told_at_once(place, interpreter, monkeypatch):
     publication = place.publish({"one": "true"})
     for number, (script, why) in enumerate([*WHYS.items(), (None, "not found")]):
@@ -137,11 +138,13 @@ def submit(command: list[str], path: list[str]) -> subprocess.CompletedProcess[s
     return subprocess.run(words, env=env, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.thorough
 def test_penstock_on_the_path_of_modules_works(project):
     done = submit([sys._base_executable, "-m", "penstock"], outside())
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.thorough
 def test_penstock_in_a_zip_file_works(project, tmp_path):
     app = tmp_path / "app.zip"
     root = Path(starting.__file__).parents[2]

@@ -38,6 +38,7 @@ HOSTILE = st.sampled_from(
 )
 
 
+@pytest.mark.thorough
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(texts=st.lists(TEXT | HOSTILE, min_size=1, max_size=8))
 def test_a_value_arrives_byte_exact_in_its_own_argument(place, texts):
@@ -150,6 +151,7 @@ def test_outputs_travel_from_step_to_step_and_to_the_run(place):
     assert place.steps(run)["make"].outputs["count"] == "7"
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("declared", "script", "code", "message"),
     [
@@ -172,6 +174,7 @@ def test_an_output_that_is_not_what_was_declared_fails_the_step(place, declared,
     assert report.steps[0].exit_code == 0
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("command", "code", "exit_code", "message"),
     [

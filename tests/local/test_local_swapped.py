@@ -39,6 +39,7 @@ IN_A_STEP = {
 }
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("how", IN_A_STEP)
 def test_a_log_that_its_step_has_swapped_is_told_and_the_next_attempt_gets_a_new_one(place, tmp_path, how):
     log = place.layout.log_of("run", "one")
@@ -87,6 +88,7 @@ def test_an_output_that_is_swapped_after_it_was_looked_at_is_wrong(tmp_path, swa
         steps.read_outputs(step)
 
 
+@pytest.mark.sampled(1)
 @swaps
 def test_what_lies_in_the_place_of_the_pipe_wakes_nobody_and_gives_way(place, swap):
     place.layout.make()
@@ -96,6 +98,7 @@ def test_what_lies_in_the_place_of_the_pipe_wakes_nobody_and_gives_way(place, sw
     assert place.layout.wake.is_fifo()
 
 
+@pytest.mark.sampled(1)
 @swaps
 def test_an_engine_whose_pipe_was_swapped_takes_its_place_again_when_a_step_ends(place, tmp_path, swap):
     held = place.submit({"one": Step(command=["sh", "-c", f"until [ -e {tmp_path}/go ]; do sleep 0.02; done"])})

@@ -86,6 +86,7 @@ def test_nothing_stays_behind_of_more_steps_than_the_engine_clears_up_after_at_o
     place.until(lambda: is_clear(place, run), "folders stay")
 
 
+@pytest.mark.thorough
 def test_an_engine_that_ends_at_once_clears_up_first(places):
     """A step's copy of its code has no link by which the next engine would know it."""
     place = places(idle=0.0)
@@ -138,6 +139,7 @@ def test_an_engine_that_ends_clears_up_what_is_left(place, how_many):
 ANEW = 'rm -rf "$TMPDIR"; mkdir -p "$TMPDIR/x"; touch "$TMPDIR/x/y"'
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("fill", [CLOSED, 'rmdir "$TMPDIR"', 'rmdir "$TMPDIR"; ln -s / "$TMPDIR"', ANEW])
 def test_whatever_a_step_leaves_in_its_temporary_folder_goes_with_it(place, fill):
     run = place.submit({"one": Step(command=["sh", "-c", f'cd "$TMPDIR" && {fill}'])})

@@ -140,6 +140,7 @@ def is_watching(pid: int) -> bool:
     return any("inotify wd:" in text for text in found)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("how", ["mkfifo {}", "ln -s {}.victim {}", "mkdir {}"])
 def test_marks_that_a_step_has_swapped_lead_nowhere_and_hold_nobody_up(place, how):
     path = file_of(place.layout.log_of("run", "one"))

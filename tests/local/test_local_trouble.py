@@ -51,6 +51,7 @@ sys.exit(engine.main(sys.argv[1:]))
 """
 
 
+@pytest.mark.thorough
 def test_a_crash_is_one_line_and_takes_no_step_along(places, tmp_path, monkeypatch):
     place = places(idle=0.0)
     monkeypatch.setattr(wake, "wake", lambda layout: None)
@@ -74,6 +75,7 @@ def test_a_crash_is_one_line_and_takes_no_step_along(places, tmp_path, monkeypat
     assert len((tmp_path / "long").read_text().split()) == 1
 
 
+@pytest.mark.thorough
 def test_a_step_whose_end_crashes_every_engine_is_given_up(places, monkeypatch):
     place = places(idle=0.0)
     monkeypatch.setattr(wake, "wake", lambda layout: None)
@@ -86,6 +88,7 @@ def test_a_step_whose_end_crashes_every_engine_is_given_up(places, monkeypatch):
     assert report.error.message == "step `poison`: ended, and 3 engines died before they had noted what it came to"
 
 
+@pytest.mark.thorough
 def test_a_step_that_kills_what_runs_it_takes_nobody_along(place, tmp_path):
     quiet = 'touch "$1"; sleep 1'
     kill = f"until test -e {tmp_path}/up1 -a -e {tmp_path}/up2; do sleep 0.01; done; {place.KILL_BOTH}; sleep 300"
@@ -157,6 +160,7 @@ def damaged(plan: bytes, change) -> bytes:
     return json.dumps(document).encode()
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     "damage",
     [
@@ -191,6 +195,7 @@ def test_a_damaged_publication_fails_its_run_only(place, monkeypatch, damage):
     assert place.layout.log.read_text() == ""
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     "request_text",
     ["{}", "[]", "x", "[" * 100_000, '{"parameters": 1}', '{"parameters": {"texts": {}}, "environment": []}', None],
@@ -340,6 +345,7 @@ def test_a_root_that_cannot_be_looked_into_is_not_an_empty_one(tmp_path):
         layout.has_queue()
 
 
+@pytest.mark.thorough
 def test_a_tree_without_tokens_is_ended_whole_however_fast_its_root_dies(place):
     """The root is known, its descendants only by descent: none may be looked for after its parent has gone."""
     script = "for i in 1 2 3 4 5 6; do sh -c 'sleep 300 & sleep 300 & wait' & done; echo up; wait"

@@ -86,6 +86,7 @@ def test_many_runs_cost_what_one_does(modest):
     assert content.parent.stat().st_mode & 0o777 == 0o500
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     "write",
     [
@@ -107,6 +108,7 @@ def test_a_step_that_writes_to_its_input_is_told_so_and_changes_nothing(modest, 
     assert list(modest.layout.unpacked.iterdir()) == [content.parent]
 
 
+@pytest.mark.thorough
 def test_a_step_that_replaces_its_input_feeds_no_run_that_is_running(modest, tmp_path):
     wait = 'touch "$1/waits"; while [ ! -e "$1/go" ]; do sleep 0.05; done; cat "$0/deep/rows.csv"'
     step = Step(command=["sh", "-c", wait, "${{ inputs.data }}", str(tmp_path)], inputs=reading("").inputs)
@@ -119,6 +121,7 @@ def test_a_step_that_replaces_its_input_feeds_no_run_that_is_running(modest, tmp
     assert modest.log(other, "one") == b"good\n"
 
 
+@pytest.mark.thorough
 @only_root
 def test_where_modes_hold_for_nobody_each_attempt_has_a_copy_that_goes_with_it(place):
     # The second step reads when the first has written, and a third attempt sees neither of the others.
@@ -202,6 +205,7 @@ def _opened(content):
     (content / "deep" / "rows.csv").chmod(0o600)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("known", [True, False])
 @pytest.mark.parametrize(
     "harm",
@@ -246,6 +250,7 @@ def test_whatever_lies_beside_unpacked_content_goes_whatever_its_name(place):
     assert content.stat().st_ino == before
 
 
+@pytest.mark.thorough
 def test_what_an_earlier_version_unpacked_stays_as_long_as_a_step_may_use_it(place, tmp_path):
     wait = f"touch {tmp_path}/waits; while [ ! -e {tmp_path}/go ]; do sleep 0.05; done"
     run = submit(place, one=reading(wait))

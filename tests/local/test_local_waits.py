@@ -60,6 +60,7 @@ def in_time(work):
     return done[0]
 
 
+@pytest.mark.thorough
 def test_a_stopped_publisher_hangs_nothing(workspace, project):
     (project / "greet.yaml").write_text((project / "greet.yaml").read_text() + "defaults: {code: ./src}\n")
     (project / "src").mkdir()

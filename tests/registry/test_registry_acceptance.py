@@ -193,6 +193,7 @@ json_values = st.recursive(
 )
 
 
+@pytest.mark.thorough
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(parameters=st.dictionaries(st.text(st.characters(codec="utf-8"), max_size=5), json_values, max_size=4))
 def test_parameters_come_back_exactly(registry, kit, parameters):

@@ -114,6 +114,7 @@ def test_a_token_made_when_the_clock_was_ahead_does_not_live_for_years(registry,
     assert {one.name: one.state for one in registry.tokens.list()} == {"brief": "expired", "lasting": "active"}
 
 
+@pytest.mark.thorough
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(jumps=st.lists(st.sampled_from([0, 1, -1, 3600, -3600, 86_400, -86_400, YEARS, -YEARS]), max_size=8))
 def test_whatever_the_clock_does_no_time_is_far_from_it_and_the_last_answer_is_that_of_now(

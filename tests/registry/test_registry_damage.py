@@ -27,6 +27,7 @@ PLACES = [
 HARM = {"bytes": "x'ff'", "text": "CAST(x'41ff42' AS TEXT)", "words": "'nonsense'", "far": "9e18"}
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("harm", HARM)
 @pytest.mark.parametrize(("table", "column"), PLACES)
 def test_a_damaged_row_hides_no_other(path, kit, table, column, harm):
@@ -51,6 +52,7 @@ def test_a_damaged_row_hides_no_other(path, kit, table, column, harm):
         assert bool(lines) is (is_time or harm in ("bytes", "text")), registry.check()
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("harm", ["pages", "a law", "cut"])
 def test_there_is_no_backup_that_could_not_be_restored(path, kit, tmp_path, harm):
     """A job that saves each night and throws older ones away would be left with none."""

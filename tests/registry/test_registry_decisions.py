@@ -111,6 +111,7 @@ STEPS = st.tuples(
 )
 
 
+@pytest.mark.thorough
 @given(steps=st.lists(STEPS, min_size=2, max_size=8))
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_decisions_that_share_a_commit_are_as_if_each_had_been_made_alone(tmp_path_factory, kit, steps):

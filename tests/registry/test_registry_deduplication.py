@@ -148,6 +148,7 @@ def test_of_many_who_race_one_is_accepted(path, kit):
         assert sorted(replayed for _, replayed in told) == [False] + [True] * 7
 
 
+@pytest.mark.thorough
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     steps=st.lists(

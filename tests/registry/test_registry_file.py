@@ -106,6 +106,7 @@ def _damage(path, how):
         path.write_bytes(content[:8192] + b"\x5a" * (len(content) - 8192))
 
 
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize(
     "how",
     ["truncated", "cut in the first page", "empty", "garbage", "another program's", "a folder", "only a log"],
@@ -163,6 +164,7 @@ JSON = [
 ]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("text", ["{", "", "[1]", "7", "nonsense"])
 @pytest.mark.parametrize(("table", "column"), JSON)
 def test_what_cannot_be_read_in_one_row_harms_no_other(path, kit, table, column, text):

@@ -188,6 +188,7 @@ def test_what_only_reads_reads_on_a_full_disk(tmp_path, kit, left):
             assert registry.check().ok and kit.runs(registry).items[0].id == run.id
 
 
+@pytest.mark.thorough
 def test_readers_of_a_full_disk_let_each_other_and_writers_in(tmp_path, kit):
     """Each is alone for a moment; killed at any time they leave it whole, and who writes finds room when there is."""
     looks, errors = [], []

@@ -38,6 +38,7 @@ while True:
 """
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("more", [1, 60])
 def test_a_copy_over_a_crashed_registry_is_refused(path, tmp_path, kit, way, more):
@@ -129,6 +130,7 @@ def schema_of(path: Path) -> int:
         return connection.execute("PRAGMA user_version").fetchone()[0]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("checkpointed", [False, True])
 @pytest.mark.parametrize("versions", [3, 4])
 def test_a_migration_that_was_killed_keeps_its_own_log(path, tmp_path, monkeypatch, versions, checkpointed):
@@ -158,6 +160,7 @@ def test_a_migration_that_was_killed_keeps_its_own_log(path, tmp_path, monkeypat
     assert count(path) == 3
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("versions", [3, 4])
 def test_a_copy_from_before_a_migration_is_refused(path, tmp_path, monkeypatch, versions, way):
@@ -177,6 +180,7 @@ def test_a_copy_from_before_a_migration_is_refused(path, tmp_path, monkeypatch, 
     refused(crashed(path, tmp_path / "copy.db"))
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("change", ["VACUUM", "ANALYZE", "CREATE INDEX more ON history (door)", "REINDEX"])
 @pytest.mark.parametrize("when", ["before the log", "in it", "in it and checkpointed"])
 def test_what_others_change_is_part_of_the_file(path, change, when):
@@ -198,6 +202,7 @@ def test_what_others_change_is_part_of_the_file(path, change, when):
     assert count(crashed(path)) == 21
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(("way", "change"), [("cp", "VACUUM"), ("vacuum", "ANALYZE"), ("cp", "ANALYZE")])
 def test_a_copy_from_before_others_changed_the_file_is_refused(path, tmp_path, way, change):
     with Registry.open(path) as registry:
@@ -277,6 +282,7 @@ def test_a_log_of_no_size_that_pages_have_says_nothing(path, size):
     assert list(wal.frames(beside(path, "-wal"))) == []
 
 
+@pytest.mark.thorough
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(

@@ -17,6 +17,7 @@ from penstock.registry import Registry
 FORGED = f"penstock log {'a' * 32} {'b' * 32} {'c' * 24}"
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("size", [0, 3000, 3200, 3300, 3400, 3500, 9000])
 @pytest.mark.parametrize("first", [True, False])
 def test_what_reads_like_a_mark_is_none(path, kit, size, first):
@@ -34,6 +35,7 @@ def test_what_reads_like_a_mark_is_none(path, kit, size, first):
     assert count(crashed(path)) == 1
 
 
+@pytest.mark.thorough
 @settings(max_examples=25)
 @given(st.sampled_from([1, 30]), st.sampled_from([1, 12]), st.sampled_from([0, 0, 3]), TORN)
 def test_any_part_of_a_checkpoint_that_a_disk_kept_goes_with_its_log(earlier, logged, more, torn):
@@ -59,6 +61,7 @@ def test_any_part_of_a_checkpoint_that_a_disk_kept_goes_with_its_log(earlier, lo
         assert count(path) == earlier + logged + more
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("way", WAYS)
 def test_asking_whether_it_can_be_written_leaves_a_mark(path, tmp_path, way):
     """As a check of a server's health does: what it writes may be the first that there is in a log."""

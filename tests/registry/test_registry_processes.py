@@ -96,6 +96,7 @@ def replay(rows, endpoint, runs):
     assert times == sorted(times)
 
 
+@pytest.mark.thorough
 def test_one_key_from_many_processes_is_one_run(shared, kit):
     processes = [start("keyed", shared, seed, 15) for seed in range(6)]
     said = [line for process in processes for line in finish(process)]
@@ -107,6 +108,7 @@ def test_one_key_from_many_processes_is_one_run(shared, kit):
         assert len(kit.runs(registry, limit=1000).items) == 15
 
 
+@pytest.mark.thorough
 def test_many_processes_may_make_or_migrate_the_same_registry(path):
     processes = [start("publish", path, seed, 3) for seed in range(5)]
     for process in processes:

@@ -222,6 +222,7 @@ def test_listings_leave_closed_ones_out_and_count_them(registry, kit):
             registry.pipelines.list(**call)
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize(
     "name", ["", " a", "a ", "a\nb", "x" * 256, "é" * 128, "\ud800", "\0", "a/b", "a:b", "a@b", "a:b@c", "e\u0301"]
 )

@@ -79,6 +79,7 @@ CHANGES = st.lists(
 )
 
 
+@pytest.mark.thorough
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(before=CHANGES, after=CHANGES, killed=st.booleans())
 def test_what_is_restored_answers_exactly_as_when_it_was_saved(kit, before, after, killed):
@@ -242,6 +243,7 @@ def test_an_older_backup_is_migrated_and_stays_as_it_is(path, saved, monkeypatch
         assert registry.is_backup
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("kind", ["quiet", "crashed"])
 @pytest.mark.parametrize("what", ["restore", "backup"])
 def test_one_of_both_is_whole_whenever_it_is_killed(tmp_path, kind, what):

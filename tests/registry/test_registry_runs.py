@@ -209,6 +209,7 @@ step_reports = st.lists(
 )
 
 
+@pytest.mark.thorough
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(reports=st.lists(st.builds(RunReport, state=states, steps=step_reports.map(tuple)), max_size=8))
 def test_whatever_is_reported_states_only_go_forward_and_an_end_is_final(registry, kit, reports):

@@ -27,6 +27,7 @@ def _loaded() -> set[str]:
     return {name.partition(".")[0] for name in sys.modules if name.startswith(("penstock_tiny", "penstock_odd"))}
 
 
+@pytest.mark.thorough
 def test_names_are_listed_with_their_distribution_and_nothing_is_imported() -> None:
     names = discovery.names("backend")
     assert names["tiny"] == "penstock-tiny 3.1"
@@ -39,12 +40,14 @@ def test_names_are_listed_with_their_distribution_and_nothing_is_imported() -> N
     assert _loaded() == set()
 
 
+@pytest.mark.thorough
 def test_one_backend_is_imported_and_no_other() -> None:
     backend = discovery.load("backend", "tiny")
     assert backend.__name__ == "penstock_tiny"  # type: ignore[attr-defined]  # it is a module
     assert _loaded() == {"penstock_tiny"}
 
 
+@pytest.mark.thorough
 def test_a_name_that_two_distributions_bring_is_refused_naming_both() -> None:
     with pytest.raises(ConfigInvalid) as caught:
         discovery.load("backend", "shared")
@@ -54,6 +57,7 @@ def test_a_name_that_two_distributions_bring_is_refused_naming_both() -> None:
     assert _loaded() == set()
 
 
+@pytest.mark.thorough
 def test_an_unknown_name_gets_a_hint() -> None:
     with pytest.raises(ConfigInvalid) as caught:
         discovery.load("backend", "tinny")

@@ -80,6 +80,7 @@ def test_a_strangers_backend_does_the_main_job_beside_broken_ones(penstock: Pens
     assert penstock("endpoint", "list").returncode == 0
 
 
+@pytest.mark.thorough
 def test_a_broken_backend_hurts_only_whoever_uses_it(penstock: Penstock) -> None:
     def publish(target: str) -> tuple[int, str, str]:
         return refusal(penstock("publish", "nothing.yaml", "--target", target, "--json"))
@@ -111,6 +112,7 @@ def test_a_plugin_that_is_not_there_is_told_with_where_it_is_named(tmp_path, mon
     assert str(refused.value) == f"{place}there is no plugin `audits` (did you mean `audit`?)"
 
 
+@pytest.mark.thorough
 def test_what_a_target_lacks_is_said_and_what_it_has_works(penstock: Penstock) -> None:
     run = answer(penstock("submit", "nothing.yaml", "--target", "mute", "--wait", "--json"))
     assert refusal(penstock("run", "logs", run["id"], "--json"))[:2] == (9, "target_unsupported")

@@ -128,6 +128,7 @@ def test_open_routes_take_only_what_a_form_needs(served, serving) -> None:
         assert answer(connection)[0] == 413
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(
     "sent", [b"", b"G", b"GET /healthz HTTP/1.1\r\nHost: local", b"GET /healthz HTTP/1.1\r\nHost: a\r\n"]
 )
@@ -155,6 +156,7 @@ def test_a_head_that_does_not_come_is_not_waited_for(hurried, before, sent, serv
         assert ended(connection) == b""
 
 
+@pytest.mark.thorough
 def test_who_takes_nothing_of_an_answer_is_left(hurried) -> None:
     """Its request holds a place until then; here it asks for more than all buffers on the way hold."""
     size = len(hurried.call("GET", "/openapi.json").body)
@@ -169,6 +171,7 @@ def test_who_takes_nothing_of_an_answer_is_left(hurried) -> None:
     assert hurried.call("GET", "/healthz").status == 200
 
 
+@pytest.mark.thorough
 def test_who_takes_an_answer_slowly_gets_all_of_it(hurried) -> None:
     asked, got = 240, b""
     with closing(socket.socket()) as connection:

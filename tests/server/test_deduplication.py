@@ -78,6 +78,7 @@ def test_of_many_that_race_through_two_servers_one_is_accepted(folder, serving, 
         other.stop()
 
 
+@pytest.mark.thorough
 def test_it_is_durable_and_just_after_the_window_comes_a_new_run(folder, serving, again, tokens):
     served = serving.Served(folder, "--no-dispatch")
     first = served.call("POST", V1, {}, token=tokens["submit"]).json["Id"]

@@ -296,6 +296,7 @@ def follower(live, path, token, bodies) -> http.client.HTTPConnection:
     return connection
 
 
+@pytest.mark.thorough
 def test_many_follow_a_log_to_its_end_and_hold_up_nobody(live, tokens, folder, tmp_path) -> None:
     go = tmp_path / "go"
     sent = {"parameters": {"mode": str(go)}}

@@ -49,6 +49,7 @@ def run(*command: object, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([str(word) for word in command], cwd=cwd, capture_output=True, text=True, env=env)
 
 
+@pytest.mark.thorough
 @needs("openapi_python_client")
 def test_a_generated_client_calls_by_type(served, folder, tokens, tmp_path) -> None:
     (folder / "typed.yaml").write_text(TYPED)

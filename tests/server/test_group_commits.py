@@ -62,7 +62,7 @@ def said(reply):
 
 
 @given(path=PATHS, body=BODIES, key=st.none() | st.sampled_from(["a", "b"]))
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=52, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 def test_both_ways_say_the_same(served, tokens, in_threads, path, body, key):
     headers = {"Idempotency-Key": key} if key else {}
     other, token = in_threads

@@ -10,6 +10,7 @@ import time
 import pytest
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("to_the_end", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["others", "end"])
 def test_a_target_that_hangs_holds_up_neither_others_nor_the_end(folder, serving, tokens, to_the_end) -> None:
     server = serving.Served(folder, env={"PENSTOCK_SERVER_BODY_SECONDS": "0.5"})

@@ -146,6 +146,7 @@ def test_a_document_that_is_not_the_issuers_own_is_not_followed(verify, change) 
     assert not verify.asked["/keys"]
 
 
+@pytest.mark.sampled(11)
 @pytest.mark.parametrize("path", [DOCUMENT, "/keys"])
 @pytest.mark.parametrize(
     ("status", "headers", "body"),

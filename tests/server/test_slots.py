@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from penstock.workspace import Workspace
 
 CLIENT = """\
@@ -34,6 +36,7 @@ steps:
 """
 
 
+@pytest.mark.thorough
 def test_a_step_that_waits_by_http_for_a_run_that_waits_for_its_slot_is_told(tmp_path, serving):
     code = tmp_path / "outer"
     code.mkdir()

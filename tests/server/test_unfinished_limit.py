@@ -26,6 +26,7 @@ def fresh(folder, serving):
         workspace.endpoints.rename("limited", f"limited-{time.monotonic_ns()}")  # its runs may still be unfinished
 
 
+@pytest.mark.thorough
 def test_however_many_race_no_more_are_accepted(fresh, tokens):
     def trigger(number: int):
         server = fresh[number % 2]

@@ -54,7 +54,7 @@ def folders(folder):
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_dir()}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=19, deadline=None)
 @given(st.dictionaries(st.lists(_names, min_size=1, max_size=3).map("/".join), st.tuples(st.binary(), st.booleans())))
 def test_what_is_packed_is_unpacked(files):
     with tempfile.TemporaryDirectory() as name:

@@ -67,7 +67,7 @@ def _by_us(lines: list[str], path: str, is_folder: bool) -> bool:
 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="git is the judge")
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @example(
     [(["/a?b"], ("a/b", False)), (["/*b"], ("a/b", False)), (["/a[!c]b"], ("a/b", False)), (["?"], ("\xe9", True))]
 )

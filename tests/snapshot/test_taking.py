@@ -281,6 +281,7 @@ _STEPS = "steps: {s: {command: run}}\n"
 _DATA = "parameters: {p: {type: directory, default: ./src}}"
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("spec", ["defaults: {code: ./src}", _DATA], ids=["code", "data"])
 @pytest.mark.parametrize(("close", "mode"), [("src/main.py", 0), ("src/sub", 0), ("src/sub", 0o100), ("src", 0o400)])
 def test_what_may_not_be_read(folder, validate, spec, close, mode):

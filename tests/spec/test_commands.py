@@ -213,6 +213,7 @@ def test_a_value_is_put_in_verbatim_and_never_expanded_again(before, value):
     assert fill(template, lambda _: nasty) == f"{before} {nasty}|"
 
 
+@pytest.mark.thorough
 def test_a_long_word_takes_no_long_time():
     assert len(split("run " + "{[" * 200_000)[1]) == 400_000
     assert len(split("run " + "x" * 500_000)[1]) == 500_000

@@ -56,7 +56,7 @@ def test_what_defaults_say_counts_where_it_holds():
     ]  # fmt: skip
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(pipelines())
 def test_every_warning_names_something_that_nothing_else_does(pipeline):
     for problem in warnings(pipeline):

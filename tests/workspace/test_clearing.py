@@ -142,6 +142,7 @@ def test_what_somebody_removed_is_said_to_be_gone(workspace, tmp_path, lose, cod
     assert "is gone" in workspace.runs.missing(run)["made"]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("lose", [lambda *_: None, lose_root], ids=["cleared", "removed"])
 def test_the_command_line_says_it_too(workspace, tmp_path, lose):
     (run,) = made(workspace)

@@ -194,6 +194,7 @@ def places(workspace: Workspace, group: str, name: str) -> list[str]:
     ]
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(("group", "name"), VERBS)
 def test_no_verb_reads_a_file_for_a_caller_from_elsewhere(server, stranger, group, name):
     verb = getattr(getattr(stranger, group), name)
@@ -345,6 +346,7 @@ BUILDERS = {
 }
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("kind", BUILDERS)
 def test_a_pipeline_that_is_sent_brings_no_file_of_the_server(server, stranger, kind):
     before = server.pipelines.list(all=True).items

@@ -171,6 +171,7 @@ READS = ("run list", "run show {}", "run logs {}", "run outputs {}", "endpoint l
          "history", "pipeline list", "token list", "registry check", "registry backup {elsewhere}")  # fmt: skip
 
 
+@pytest.mark.thorough
 def test_what_only_reads_answers_on_a_full_disk(filling, tmp_path, engines_end, cli_of):
     """Where nobody has it open there is no room even for what SQLite lays beside a file that it reads."""
     (filling / "penstock.yaml").write_text("targets: {laptop: {backend: local, idle: 1s}}\n")

@@ -35,6 +35,7 @@ def test_what_lies_in_the_folder_changes_no_reference(workspace, hello, project)
     assert behind(workspace, "hello") == by_name.digest
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("ref", ["./plain", "../project/plain", "greet.yaml", "GREET.YML", "./greet.yaml"])
 def test_a_file_says_so_by_its_folder_or_its_ending(workspace, project, ref):
     text = (project / "greet.yaml").read_text()
@@ -92,6 +93,7 @@ def test_two_versions_of_one_trigger_are_a_wrong_call(workspace, hello):
         workspace.submit("hello", target="spare")
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("ref", ["a@" * 200_000, ":" * 400_000, "a:" * 200_000 + "@b", "x" * 400_000, "@" * 400_000])
 def test_a_reference_of_any_length_is_read_in_a_moment(workspace, hello, ref):
     begin = time.monotonic()

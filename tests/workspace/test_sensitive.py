@@ -350,6 +350,7 @@ def test_no_refusal_shows_a_value(ws, wrong) -> None:
     assert "5000111222" not in said
 
 
+@pytest.mark.thorough
 def test_nothing_that_the_command_line_prints_shows_a_value(ws, state, project) -> None:
     secret = Secret()
     given = [

@@ -44,6 +44,7 @@ def test_every_parameter_is_named_and_none_is_the_caller(method) -> None:
     assert inspect.getdoc(method)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("line", [line.strip() for line in WRONG.splitlines()[3:]])
 def test_a_misspelt_keyword_is_a_type_error(workspace, line) -> None:
     workspace.publish("greet.yaml", name="digits", endpoint="digits")
@@ -52,6 +53,7 @@ def test_a_misspelt_keyword_is_a_type_error(workspace, line) -> None:
         exec(line.replace("123456", run.id), {"workspace": workspace})
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("checker", ["mypy", "basedpyright"])
 def test_a_misspelt_keyword_is_a_finding_of_type_checkers(tmp_path, checker) -> None:
     pytest.importorskip(checker)

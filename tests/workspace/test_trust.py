@@ -132,6 +132,7 @@ def test_a_group_that_can_write_is_warned_of_once(project, caplog, monkeypatch):
     assert caplog.messages == []
 
 
+@pytest.mark.sampled(1)
 @as_root
 @pytest.mark.parametrize("what", PLACES)
 def test_what_belongs_to_another_user_is_not_used(workspace, monkeypatch, what):
@@ -284,6 +285,7 @@ def attempt(path: Path, what: str) -> None:
 PLANTED = [pytest.param("theirs", marks=as_root), "open", "a link"]
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("what", PLANTED)
 @pytest.mark.parametrize("more", BESIDE)
 def test_what_somebody_laid_beside_a_registry_is_not_taken_for_part_of_it(workspace, monkeypatch, more, what):
@@ -304,6 +306,7 @@ def test_what_somebody_laid_beside_a_registry_is_not_taken_for_part_of_it(worksp
         beside.unlink()
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("more", BESIDE)
 def test_what_somebody_lays_beside_a_registry_while_it_is_opened_is_found(workspace, monkeypatch, more):
     path = state(workspace) / "registry.db"
@@ -376,6 +379,7 @@ def there(folder: Path) -> dict[str, tuple[int, int, int]]:
     return {path: (one.st_uid, one.st_gid, one.st_mode) for path, one in found.items()}
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("named", [".", "project", "./..", "~nobody-at-all", "/nowhere:."])
 def test_a_relative_path_trusts_nothing_and_that_is_said(workspace, monkeypatch, caplog, named):
     state(workspace).chmod(0o777)

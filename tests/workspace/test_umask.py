@@ -64,6 +64,7 @@ def place(engines_end):
         engines_end(place)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("umask", [0o777, 0o322])
 def test_what_the_command_line_makes_under_any_umask_can_be_used(place, umask):
     folder, _ = place
@@ -77,6 +78,7 @@ def test_what_the_command_line_makes_under_any_umask_can_be_used(place, umask):
     assert not [path for path in state.iterdir() if stat.S_IMODE(path.stat().st_mode) & 0o077]
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(("umask", "refused"), [(0o777, True), (0o322, True), (0o077, False), (0, False)])
 def test_a_program_with_such_a_umask_is_refused(place, umask, refused):
     done = _run(place, [sys.executable, "-c", FROM_PYTHON], umask)
