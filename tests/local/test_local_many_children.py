@@ -12,11 +12,14 @@ from penstock_local.strangers import Strangers
 MANY = 300
 DEAF = f"""
 import os, signal, time
-signal.signal(signal.SIGTERM, signal.SIG_IGN)
 for _ in range({MANY}):
     if not os.fork():
-        time.sleep(300)
-        os._exit(0)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 1)
+        os.dup2(null, 2)
+        os.execv("/bin/sleep", ["sleep", "300"])
+time.sleep(0.5)
 print(os.environ["PENSTOCK_STEP_TOKEN"], flush=True)
 time.sleep(300)
 """
