@@ -82,11 +82,12 @@ def forget(layout: Layout, run: str) -> None:
         names = [_PARAMETER]
     if any(name.startswith(_PARAMETER) for name in names):
         for folder in layout.private_of(run):
-            removal.remove(os.fspath(folder))
+            removal.remove_below(folder, layout.root)
+    places.make_folder(layout.environments)  # what is in another folder, by a link, is not ours to remove
     try:
         path.unlink(missing_ok=True)
     except IsADirectoryError:
-        removal.remove(os.fspath(path))
+        removal.remove_below(path, layout.root)
     sync_folder(layout.environments)
 
 
@@ -102,7 +103,7 @@ def sweep(layout: Layout, database: sqlite3.Connection) -> None:
     """Remove the values of every run that is not in the queue or has ended. Raises sqlite3.Error, OSError."""
     if not os.path.lexists(layout.environments):
         return
-    places.make_folder(layout.environments)  # what is in another folder, by a link, is not ours to remove
+    places.make_folder(layout.environments)  # as above
     try:
         if not os.listdir(layout.environments):  # noqa: PTH208  # names are all that is needed
             return

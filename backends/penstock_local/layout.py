@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 from pathlib import Path
 
 from penstock import trust
@@ -44,6 +45,7 @@ class Layout:
         self.keepers = root / "keepers"
         self.waits = root / "waits"
         self._runs = os.fspath(self.runs)
+        self._kept = self.publications, self.owners, self.archives, self.endpoints, self.runs
 
     @classmethod
     def of(cls, target: Target) -> Layout:
@@ -63,12 +65,34 @@ class Layout:
         try:
             for folder in (*reversed(self.root.parents), self.root):  # `parents=True` would open them to everybody
                 folder.mkdir(mode=0o700, exist_ok=True)
-            for folder in (self.publications, self.owners, self.archives, self.endpoints, self.runs):
-                folder.mkdir(mode=0o700, exist_ok=True)
+            for folder in self._kept:
+                with contextlib.suppress(FileExistsError):
+                    folder.mkdir(mode=0o700)
+                _see(folder)
             with contextlib.suppress(FileExistsError):  # whatever lies there, nobody waits for it
                 os.close(os.open(self.mark, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
         except OSError as error:
             raise unusable(self.root, error) from None
+
+    def refuse_links(self) -> None:
+        """Raise TargetUnavailable where something else lies in the place of a folder that nobody can make anew."""
+        for folder in self._kept:
+            try:
+                _see(folder)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise unusable(folder, error) from None
+
+    def see_runs(self) -> None:
+        """Raise OSError where something else lies in the place of the folder of runs. Every step asks."""
+        with contextlib.suppress(FileNotFoundError):
+            _see(self._runs)
+
+    def see_archives(self) -> None:
+        """The same of the folder of archives."""
+        with contextlib.suppress(FileNotFoundError):
+            _see(self.archives)
 
     def has_queue(self) -> bool:
         """Whether anything was ever submitted here. Raises TargetUnavailable when it cannot be known.
@@ -120,6 +144,15 @@ class Layout:
         return f"{self._runs}/{run}/{kind}/{step}.{attempt}"
 
 
+def _see(folder: Path | str) -> None:
+    """Raise OSError where no folder is, and for a link to one: what lies behind it is not ours."""
+    found = os.lstat(folder)
+    if stat.S_ISLNK(found.st_mode):
+        raise OSError(errno.ELOOP, "it is a link", os.fspath(folder))
+    if not stat.S_ISDIR(found.st_mode):
+        raise OSError(errno.ENOTDIR, "it is no folder", os.fspath(folder))
+
+
 def unusable(path: Path, error: OSError) -> TargetUnavailable:
     """The one line for a folder or file that the machine does not let us use."""
     why = error.strerror or str(error)
@@ -130,7 +163,7 @@ def unusable(path: Path, error: OSError) -> TargetUnavailable:
         todo = f"it is {trust.name_of(owner or 0)}'s; ask for the right to read it, or call penstock as that user"
     elif error.errno in (errno.ENOSPC, errno.EDQUOT):
         todo = "free some space"
-    elif error.errno in (errno.ELOOP, errno.EINVAL, errno.EISDIR, errno.EEXIST):
+    elif error.errno in (errno.ELOOP, errno.EINVAL, errno.EISDIR, errno.EEXIST, errno.ENOTDIR):
         todo = "move away what lies in its place, or give the target a `root` that can be written"
     return TargetUnavailable(
         f"cannot use `{where}`: {why}; {todo}",

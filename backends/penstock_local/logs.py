@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from penstock.opening import SWAPPED, open_file, open_folder
+from penstock_local import places
 
 CHUNK = 1024 * 1024
 """Bytes that are read at once, at the most."""
@@ -22,7 +23,7 @@ def open_to_append(log: Path) -> int:
     try:
         return open_regular(log, flags)
     except FileNotFoundError:  # somebody cleared the logs away
-        log.parent.mkdir(0o700, parents=True, exist_ok=True)
+        os.close(places.open_made(log.parent, root_of(log)))
         return open_regular(log, flags)
 
 
@@ -31,21 +32,26 @@ def open_regular(path: Path, flags: int) -> int:
 
     Raises OSError, also where a folder on the way was swapped.
     """
-    runs = path.parents[2]
+    root = root_of(path)
     try:
-        return open_file(path, flags, below=runs)
+        return open_file(path, flags, below=root)
     except OSError as error:
         if error.errno not in SWAPPED:
             raise
         try:
-            folder = open_folder(path.parent, below=runs)
+            folder = open_folder(path.parent, below=root)
         except OSError:
             raise error from None  # which names the file
         try:
             os.unlink(path.name, dir_fd=folder)  # `Path` takes no handle
         finally:
             os.close(folder)
-    return open_file(path, flags, below=runs)
+    return open_file(path, flags, below=root)
+
+
+def root_of(log: Path) -> Path:
+    """The root that a log lies in: no folder between them may be a link, that of all runs neither."""
+    return log.parents[3]
 
 
 def age(log: Path) -> float:
@@ -65,7 +71,7 @@ def read(log: Path, offset: int) -> tuple[bytes, int]:
     Where something else lies in its place, the log is a line that says so: one log that cannot be read hides no other.
     """
     try:
-        with os.fdopen(open_file(log, below=log.parents[2]), "rb", buffering=0) as file:
+        with os.fdopen(open_file(log, below=root_of(log)), "rb", buffering=0) as file:
             size = os.fstat(file.fileno()).st_size
             file.seek(offset)
             return file.read(CHUNK), size

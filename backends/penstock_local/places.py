@@ -6,12 +6,13 @@ something else, too: what lies behind it is not ours to fill or to empty.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from penstock.opening import SWAPPED, open_file
+from penstock.opening import SWAPPED, open_file, open_folder
 from penstock_local import removal
 
 _LARGEST = 1 << 24
@@ -42,6 +43,25 @@ def make_folder(path: Path) -> None:
     except FileExistsError:  # somebody else has just made it
         if not stat.S_ISDIR(os.lstat(path).st_mode):
             raise
+
+
+def open_made(path: Path, below: Path) -> int:
+    """Open a folder below another one, by no link, and make it private where it is not there; the caller closes it.
+
+    So it is with the folders between them: `mkdir(parents=True)` would open those to everybody. Raises OSError.
+    """
+    try:
+        return open_folder(path, below=below)
+    except FileNotFoundError:
+        if path == below:
+            raise
+    above = open_made(path.parent, below)
+    try:
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(path.name, 0o700, dir_fd=above)  # `Path` takes no handle
+    finally:
+        os.close(above)
+    return open_folder(path, below=below)
 
 
 def small_files(folder: Path) -> Iterator[Path]:

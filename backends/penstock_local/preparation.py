@@ -104,11 +104,11 @@ class Preparation:
     def close(self) -> None:
         """No attempt runs any more, and none will."""
         while self._over:  # here and now: no worker outlives us
-            steps.remove(steps.clean(self._over.popleft()))
+            steps.remove(steps.clean(self._over.popleft()), self._layout.root)
         self._temporary.close()
 
     def _remove(self, paths: Sequence[str]) -> None:
-        self._beside(partial(steps.remove, paths), lambda result: None)
+        self._beside(partial(steps.remove, paths, self._layout.root), lambda result: None)
 
     def _beside(self, work: Callable[[], None], then: Callable[[object], None]) -> None:
         """Do something in another thread, or here and now where there is none."""
@@ -122,7 +122,7 @@ class Preparation:
 
 
 def _forget(layout: Layout, run: str, inputs: str) -> None:
-    removal.remove(inputs)
+    removal.remove_below(inputs, layout.root)
     environments.forget(layout, run)
 
 

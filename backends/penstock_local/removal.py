@@ -9,6 +9,10 @@ import fcntl
 import os
 import stat
 import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from penstock.opening import open_folder
 
 _GET_FLAGS, _SET_FLAGS, _FIXED = 0x80086601, 0x40086602, 0x30
 """The requests FS_IOC_GETFLAGS and FS_IOC_SETFLAGS of linux/fs.h on machines of 64 bits, FS_IMMUTABLE_FL and
@@ -17,10 +21,30 @@ _DETACH = 2
 """MNT_DETACH of umount2(2): whoever has something open there keeps it."""
 
 
+@contextlib.contextmanager
+def held(path: str | Path, below: Path) -> Iterator[str]:
+    """The same path by the open folder in which it lies, whatever is put in the place of that meanwhile.
+
+    Raises OSError where a link leads there from the folder that it is `below`.
+    """
+    folder, name = os.path.split(path)
+    opened = open_folder(Path(folder), below=below)
+    try:
+        yield f"/proc/self/fd/{opened}/{name}"
+    finally:
+        os.close(opened)
+
+
+def remove_below(path: str | Path, below: Path) -> None:
+    """The same as `remove`, and nothing where a link leads there from the folder that it is `below`."""
+    with contextlib.suppress(OSError), held(path, below) as place:
+        remove(place)
+
+
 def remove(path: str) -> None:
     """Remove a file, a link or a folder with all that is in it, as far as our rights reach. Safe in any thread.
 
-    A link is never followed, nor is a mounted file system emptied: it is unmounted. Files that were made immutable are
+    No link in it is followed, nor is a mounted file system emptied: it is unmounted. Files that were made immutable are
     made as they were. What cannot be removed (another user's) stays without a word.
     """
     with contextlib.suppress(OSError):
@@ -41,8 +65,13 @@ def remove(path: str) -> None:
 
 
 def size_of(path: str) -> int:
-    """Bytes on the disk of a folder and what is in it, as far as we may look; a file with more names counts none."""
+    """Bytes on the disk of a folder and what is in it, as far as we may look; a file with more names counts none.
+
+    What lies behind a link in its place is none of it.
+    """
     total = 0
+    if os.path.islink(path):  # noqa: PTH114  # the path is text
+        return total
     for place, _, names in os.walk(path):
         for name in (".", *names):
             with contextlib.suppress(OSError):

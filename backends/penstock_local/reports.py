@@ -66,6 +66,7 @@ def log_chunk(layout: Layout, run: str, step: str, row: sqlite3.Row | None, offs
         raise NotFound(f"the run `{run}` has no step `{step}` on this target", code="step_not_found")
     path = layout.log_of(run, step)
     try:
+        layout.see_runs()  # not the trouble of one log
         data, size = logs.read(path, offset)
     except OSError as error:
         raise unusable(path, error) from None

@@ -161,11 +161,17 @@ def clear(target: Target, run: str) -> int:
     ownership.refuse_guest(layout)
     with database.opened_if_there(layout) as connection:
         found = queue.job(connection, run) if connection else None
-    folder = os.fspath(layout.run(run))
-    if found is None or found[0]["ended"] is None or not os.path.lexists(folder):
+    if found is None or found[0]["ended"] is None:
         return 0
-    size = removal.size_of(folder)
-    removal.remove(folder)
+    try:
+        layout.see_runs()
+        with removal.held(layout.run(run), layout.root) as folder:
+            size = removal.size_of(folder) if os.path.lexists(folder) else 0
+            removal.remove(folder)
+    except FileNotFoundError:
+        return 0
+    except OSError as error:
+        raise unusable(layout.runs, error) from None
     return size
 
 

@@ -13,13 +13,13 @@ from typing import Any
 
 from attrs import frozen
 
-from penstock.opening import open_file
+from penstock.opening import open_file, open_folder
 from penstock.snapshot import Archive
 from penstock.spec.command import Reference
 from penstock.spec.optional import Resolve, arguments, given, variables
 from penstock.spec.values import MAX_TEXT, ValueInvalid, read_output
 from penstock.text import printable
-from penstock_local import interpreters, logs, removal, stand_ins, times
+from penstock_local import interpreters, logs, places, removal, stand_ins, times
 from penstock_local.copying import copy_tree
 from penstock_local.descent import ABOVE
 from penstock_local.jobs import Step
@@ -29,6 +29,8 @@ from penstock_local.temporary import Temporary
 from penstock_local.unpacked import Unpacked
 
 _KINDS = ("logs", "work", "tmp", "outputs")
+_FILLED = ("work", "inputs")
+"""What is copied into, which takes so long that it may well be asked whether a link leads there."""
 _NAMED, _NAME_LENGTH, _LOOKED_AT = 3, 60, 1000
 """Of what lies beside a missing output: how many names are shown, how much of each, and how many are looked at."""
 
@@ -63,6 +65,7 @@ def prepare(layout: Layout, step: Step, plain: Mapping[str, str], temporary: Tem
     `directory` output is not made: an empty one is the step's own doing, as it is with a file, and a folder's times are
     too coarse to tell. Raises OSError, RegistryError.
     """
+    layout.see_runs()
     private = temporary.prepare(step)
     work = _fresh(layout, step, "tmp")
     if step.plan["code"] is not None:
@@ -88,8 +91,9 @@ def prepare(layout: Layout, step: Step, plain: Mapping[str, str], temporary: Tem
 def find_outputs(layout: Layout, step: Step) -> None:
     """Know where the outputs of the step's attempt are to lie, whatever lies there. Raises OSError."""
     outputs = layout.attempt(step.job.id, "outputs", step.name, step.attempt)
-    above, name = os.path.split(outputs)
-    step.folder = f"{os.path.realpath(above)}/{name}"
+    # Links lead to the root alone: one below it would be followed to what others wrote.
+    root = os.fspath(layout.root)
+    step.folder = os.path.realpath(root) + outputs.removeprefix(root)
     step.paths = {name: f"{outputs}/{name}" for name in step.plan["outputs"]}
 
 
@@ -127,10 +131,10 @@ def clean(paths: Sequence[str]) -> list[str]:
     return []
 
 
-def remove(paths: Sequence[str]) -> None:
-    """Remove folders and links in this order, as far as possible. Safe in any thread."""
+def remove(paths: Sequence[str], root: Path) -> None:
+    """Remove folders and links of a root in this order, as far as possible. Safe in any thread."""
     for path in paths:
-        removal.remove(path)
+        removal.remove_below(path, root)
 
 
 def read_outputs(step: Step) -> dict[str, str]:
@@ -159,13 +163,25 @@ def _fresh(layout: Layout, step: Step, kind: str) -> str:
     try:
         os.mkdir(path, 0o700)  # noqa: PTH102  # twice for every step
     except FileNotFoundError:  # the first of its run
-        for folder in {*_KINDS, kind}:
-            (layout.run(step.job.id) / folder).mkdir(0o700, parents=True, exist_ok=True)
+        _begin(layout, step, {*_KINDS, kind})
         os.mkdir(path, 0o700)  # noqa: PTH102  # the path is text, and every step asks
     except FileExistsError:  # made by an engine that died before it spawned
-        removal.remove(path)
+        removal.remove_below(path, layout.root)
         os.mkdir(path, 0o700)  # noqa: PTH102  # the path is text, and every step asks
+    if kind in _FILLED:
+        os.close(open_folder(Path(path), below=layout.root))
     return path
+
+
+def _begin(layout: Layout, step: Step, kinds: set[str]) -> None:
+    """Make the folders of a run. Raises OSError."""
+    run = places.open_made(layout.run(step.job.id), layout.root)
+    try:
+        for kind in kinds:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(kind, 0o700, dir_fd=run)  # `Path` takes no handle
+    finally:
+        os.close(run)
 
 
 def _resolver(layout: Layout, step: Step, unpacked: Unpacked) -> Resolve:

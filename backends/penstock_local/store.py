@@ -66,6 +66,7 @@ def retire(target: Target, publication: Publication) -> bool:
     """
     layout = Layout.of(target)
     ownership.refuse_guest(layout)
+    layout.refuse_links()
     owners = layout.owners_of(publication.external)
     if not layout.publications.exists():
         return True
@@ -80,7 +81,7 @@ def retire(target: Target, publication: Publication) -> bool:
                 if waiting:
                     raise TargetUnavailable(f"{waiting} unfinished runs still need the publication", retry_after=30.0)
                 layout.publication(publication.external).unlink(missing_ok=True)
-            shutil.rmtree(owners, ignore_errors=True)
+            removal.remove_below(owners, layout.root)
             _remove_unneeded(layout)
     except OSError as error:
         raise unusable(layout.root, error) from None
@@ -96,7 +97,7 @@ def _remove_unneeded(layout: Layout) -> None:
     needed = {layout.archive(item["digest"]) for plan in plans for item in plan["archives"].values()}
     for path in layout.archives.glob("*.tar"):
         if path not in needed:
-            removal.remove(os.fspath(path))
+            removal.remove_below(path, layout.root)
     keep_only(layout, {path.stem for path in needed})
 
 
@@ -136,9 +137,12 @@ def damage(target: Target, publication: Publication) -> list[str]:
     found = []
     for path, planned in plan["archives"].items():
         try:
+            layout.see_archives()
             check_archive(Archive(path=path, location=layout.archive(planned["digest"]), **planned))
         except RegistryError as error:
             found.append(f"{error}; publish it again")
+        except OSError as error:
+            found.append(str(unusable(layout.archives, error)))
     return found
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import stat
 import threading
 import time
 from collections.abc import Iterable
@@ -18,7 +19,7 @@ from pathlib import Path
 from penstock_local import places
 from penstock_local.jobs import Step
 from penstock_local.layout import Layout
-from penstock_local.removal import open_up, remove
+from penstock_local.removal import held, open_up, remove_below
 
 _PLACES = ("/tmp", "/var/tmp", "/dev/shm")  # nothing lies there but a link with a name of its own
 _OLD = "old."
@@ -30,6 +31,7 @@ class Temporary:
     """The short paths of one root. Everything may be called in any thread."""
 
     def __init__(self, layout: Layout) -> None:
+        self._root = layout.root
         self._runs = layout.runs
         self._links = layout.temporaries
         self._folder = os.fspath(layout.temporaries)
@@ -54,7 +56,7 @@ class Temporary:
         try:
             os.symlink(target, link)  # noqa: PTH211  # the path is text, and every step asks
         except FileExistsError:  # of an engine that died before it spawned; or a step put something there
-            remove(link)
+            remove_below(link, self._root)
             os.symlink(target, link)  # noqa: PTH211  # as above
         except (FileNotFoundError, NotADirectoryError):
             places.make_folder(self._links)
@@ -87,10 +89,12 @@ class Temporary:
         with contextlib.suppress(OSError):
             folder = Path(os.path.normpath(self._links / link.readlink()))
             inside = folder.relative_to(self._runs).parts if self._runs in folder.parents else ()
-            if len(inside) == 3 and inside[1] == "tmp" and folder.is_dir() and not folder.is_symlink():
-                open_up(os.fspath(folder))
-                folder.rename(self._links / f"{_OLD}{secrets.token_hex(8)}")
-        remove(os.fspath(link))
+            if len(inside) == 3 and inside[1] == "tmp":
+                with held(folder, self._root) as place:
+                    if stat.S_ISDIR(os.lstat(place).st_mode):
+                        open_up(place)
+                        Path(place).rename(self._links / f"{_OLD}{secrets.token_hex(8)}")
+        remove_below(link, self._root)
 
     def _find_place(self) -> str:
         """The short way to the root's folder of links; that folder itself where no link to it can be made."""
@@ -104,7 +108,7 @@ class Temporary:
             made = Path(f"{parent}/penstock-{secrets.token_hex(4)}")
             with contextlib.suppress(OSError):
                 made.symlink_to(self._links)
-                remove(os.fspath(self._kept))
+                remove_below(self._kept, self._root)
                 self._kept.symlink_to(made)
                 return os.fspath(made)
         return self._folder

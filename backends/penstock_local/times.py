@@ -102,11 +102,11 @@ class Marks:
                 self.interval, kept = INTERVAL, [(self._last, 0)]
         path = file_of(self._log)
         draft = path.with_suffix(".at~")
-        folder = open_folder(draft.parent, below=draft.parents[2])
+        folder = open_folder(draft.parent, below=logs.root_of(draft))
         try:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(draft.name, dir_fd=folder)
-            made = open_file(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, below=draft.parents[2])
+            made = open_file(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, below=logs.root_of(draft))
             os.close(self._file)
             self._file = made
             text = b"".join(_RECORD.pack(*mark) for mark in kept)
@@ -133,7 +133,7 @@ def read(log: Path, start: int, end: int) -> list[LogTime] | None:
     if end <= start:
         return []
     try:
-        file = open_file(file_of(log), below=log.parents[2])
+        file = open_file(file_of(log), below=logs.root_of(log))
     except OSError:  # what it is that lies there, is no word of ours
         return None
     try:

@@ -24,7 +24,7 @@ import unicodedata
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from penstock.opening import open_file
+from penstock.opening import open_file, open_folder
 from penstock.snapshot import Archive, extract
 from penstock.snapshot.members import ContentDigest
 from penstock_local import places, removal
@@ -41,6 +41,7 @@ class Unpacked:
     """The unpacked archives of one root, as one engine knows them. Everything may be called in any thread."""
 
     def __init__(self, layout: Layout) -> None:
+        self._layout = layout
         self._folder = layout.unpacked
         self._looking = threading.Lock()
         self._locks: dict[str, threading.Lock] = {}
@@ -57,6 +58,7 @@ class Unpacked:
         with self._looking:
             lock = self._locks.setdefault(name, threading.Lock())
         with lock:  # several steps may ask for it at once
+            places.make_folder(self._folder)
             if not _is_whole(place):
                 self._unpack(archive, place)
                 self._known[name] = _state(place)
@@ -85,7 +87,7 @@ class Unpacked:
 
     def _unpack(self, archive: Archive, place: Path) -> None:
         """Unpack an archive, compare it with its digest, and only then give it its place, whatever lies there."""
-        places.make_folder(self._folder)
+        self._layout.see_archives()
         draft = self._folder / f".{place.name}.{secrets.token_hex(4)}"
         try:
             extract(archive, draft / _content_of(place).name, read_only=True)
@@ -93,7 +95,7 @@ class Unpacked:
             put_aside(place)
             draft.rename(place)
         except BaseException:
-            removal.remove(os.fspath(draft))
+            removal.remove_below(draft, self._layout.root)
             raise
 
 
@@ -105,9 +107,16 @@ def put_aside(place: Path) -> None:
 
 def keep_only(layout: Layout, names: Collection[str]) -> None:
     """Remove all content but that of archives with these hexadecimal digests. Raises OSError."""
-    for path in layout.unpacked.glob("[!.]*"):
-        if path.name.removesuffix(_CLOSED) not in names:
-            put_aside(path)
+    if not os.path.lexists(layout.unpacked):
+        return
+    places.make_folder(layout.unpacked)
+    folder = open_folder(layout.unpacked, below=layout.root)
+    try:
+        for path in Path(f"/proc/self/fd/{folder}").glob("[!.]*"):
+            if path.name.removesuffix(_CLOSED) not in names:
+                put_aside(path)
+    finally:
+        os.close(folder)
 
 
 def _aside(place: Path) -> Path:

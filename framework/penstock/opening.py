@@ -90,9 +90,10 @@ def open_folder(path: Path, *, below: Path) -> int:
 
     Raises OSError.
     """
-    opened = os.open(below, _WAY)
+    first, *names = path.relative_to(below).parts or ("",)
+    opened = _step(first, below, path) if first else os.open(below, _WAY)
     try:
-        for name in path.relative_to(below).parts:
+        for name in names:
             opened, above = _step(name, opened, path), opened
             os.close(above)
     except BaseException:
@@ -112,13 +113,15 @@ def read_file(path: Path, most: int, *, below: Path | None = None) -> bytes:
     return bytes(data)
 
 
-def _step(name: str, folder: int, path: Path) -> int:
+def _step(name: str, folder: int | Path, path: Path) -> int:
+    """Go on to what is in a folder. One that is given by its path may be reached by links, and costs nothing more."""
     if name in ("", ".", ".."):
         raise OSError(errno.EINVAL, "its path leads elsewhere", os.fspath(path))
+    place, within = (name, folder) if isinstance(folder, int) else (f"{folder}/{name}", None)
     try:
-        return os.open(name, _WAY | os.O_NOFOLLOW, dir_fd=folder)
+        return os.open(place, _WAY | os.O_NOFOLLOW, dir_fd=within)
     except OSError as error:
-        is_link = error.errno in (errno.ELOOP, errno.ENOTDIR) and stat.S_ISLNK(os.lstat(name, dir_fd=folder).st_mode)
+        is_link = error.errno in (errno.ELOOP, errno.ENOTDIR) and stat.S_ISLNK(os.lstat(place, dir_fd=within).st_mode)
         raise _named(error, path, "a folder on its way is a link" if is_link else error.strerror or "") from None
 
 

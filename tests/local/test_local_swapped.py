@@ -58,7 +58,7 @@ def test_a_log_that_its_step_has_swapped_is_told_and_the_next_attempt_gets_a_new
 
 
 def test_no_log_is_written_through_a_folder_that_is_a_link(tmp_path):
-    log = Layout(tmp_path / "root").log_of("run", "one")
+    log = Layout(tmp_path).log_of("run", "one")
     os.close(open_to_append(log))
     log.parent.rename(tmp_path / "elsewhere")
     log.parent.symlink_to(tmp_path / "elsewhere")

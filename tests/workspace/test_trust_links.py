@@ -180,3 +180,22 @@ def test_a_chain_is_believed_when_each_of_it_is_ours_and_nobody_can_replace_it(t
     first = [number for number in wrong if number > 0]
     if first and 0 not in wrong:
         assert f"leads to `{at[chain[first[0]][0]] / str(first[0])}`, which " in str(distrust)
+
+
+@as_root
+def test_archives_may_lie_behind_a_link_of_ours_and_of_nobody_else(project, tmp_path, monkeypatch):
+    with Workspace.open(project, actor="ada") as opened:
+        opened.publish("greet.yaml", endpoint="hello")
+    archives = project / ".penstock/archives"
+    archives.rename(tmp_path / "larger")
+    archives.symlink_to(tmp_path / "larger")
+    with Workspace.open(project, actor="ada") as opened:
+        opened.publish("greet.yaml", endpoint="hello")
+    os.chown(archives, NOBODY, NOBODY, follow_symlinks=False)
+    with pytest.raises(ConfigInvalid) as refusal, Workspace.open(project, actor="ada") as opened:
+        opened.publish("greet.yaml")
+    said = str(refusal.value)
+    assert refusal.value.code == "not_trusted" and said.startswith(f"the folder of archives `{archives}` belongs to")
+    monkeypatch.setenv("PENSTOCK_TRUST", str(tmp_path / "larger"))
+    with Workspace.open(project, actor="ada") as opened:
+        opened.publish("greet.yaml")

@@ -215,10 +215,11 @@ class Services:
         return not self.store.is_dir() and not registry.is_empty()
 
     def _refuse_strange(self) -> None:
-        """Raise ConfigInvalid `not_trusted` when somebody else could have written the state folder or the registry."""
+        """Raise ConfigInvalid `not_trusted` when somebody else could have written what a workspace goes by."""
         registry = self.config.registry.value
         looks: tuple[Callable[[], str | None], ...] = (
             lambda: trust.distrust(self.home, "the state folder"),
+            lambda: trust.distrust(self.store, "the folder of archives"),  # which may be a link to a larger disk
             lambda: trust.distrust(registry, "the registry"),
             lambda: trust.distrust_database(registry, "the registry"),
         )
