@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sqlite3
 from collections.abc import Mapping, Sequence
@@ -164,9 +165,18 @@ def clear(target: Target, run: str) -> int:
     folder = os.fspath(layout.run(run))
     if found is None or found[0]["ended"] is None or not os.path.lexists(folder):
         return 0
+    _refuse_unwritable(layout)  # what cannot be removed stays without a word
     size = removal.size_of(folder)
     removal.remove(folder)
     return size
+
+
+def _refuse_unwritable(layout: Layout) -> None:
+    """Raise TargetUnavailable where nothing of any run can be removed."""
+    if os.access(layout.runs, os.W_OK):
+        return
+    why = errno.EROFS if os.statvfs(layout.runs).f_flag & os.ST_RDONLY else errno.EACCES
+    raise unusable(layout.runs, OSError(why, os.strerror(why)))
 
 
 def _settings(options: LocalOptions) -> queue.Settings:

@@ -253,13 +253,16 @@ def rerun(
 def clean(session: Session, older_than: float, keep: int, dry_run: bool) -> None:
     """Clear away what ended runs left on their targets: working copies, logs, artifacts.
 
-    The records of runs stay, with their values, states and times.
+    The records of runs stay, with their values, states and times. A target that could not be asked is said, and then
+    the exit status is that of a target that is away.
     """
     with session.workspace() as workspace:
         done = workspace.runs.clean(older_than=older_than, keep=keep, dry_run=dry_run)
     count = f"{len(done.runs)} run{'' if len(done.runs) == 1 else 's'}"
     said = f"would clear away {count}" if dry_run else f"cleared away {count}, {size_text(done.freed)}"
     session.output.answer(done, [said, *done.left], list(done.runs))
+    if done.failed:
+        click.get_current_context().exit(TargetUnavailable.exit_code)
 
 
 def _cancel_text(one: RunRecord) -> str:
