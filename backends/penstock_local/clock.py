@@ -24,7 +24,7 @@ class Clock:
         return self._due[0][0] if self._due else None
 
     def run(self, do: Callable[[Callable[[], None]], None]) -> None:
-        """Have done what is due by now: `do` is given each action. What comes due meanwhile has to wait for its turn."""
+        """Have done what is due by now: `do` is given each action. What comes due meanwhile waits for its turn."""
         now = time.monotonic()
         while self._due and self._due[0][0] <= now:
             do(heapq.heappop(self._due)[2])

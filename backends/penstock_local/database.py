@@ -1,10 +1,9 @@
-"""The file behind the queue of one root: opening, making and migrating it, and what can be said when that fails."""
+"""The file behind the queue of one root: opening, making and migrating it."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 from penstock import locks, log_mark, trust
 from penstock.errors import ConfigInvalid, TargetUnavailable
 from penstock.opening import open_file
-from penstock_local import environments, foreign_log, ownership, places, request, transactions
+from penstock_local import environments, foreign_log, ownership, places, queue_troubles, request, transactions
 from penstock_local.layout import Layout, unusable
 
 VERSION = 3
@@ -20,8 +19,6 @@ _READABLE = 2
 """The first version that has all that who reads asks for."""
 _PATIENCE = 10.0
 """Seconds to wait for others that write."""
-_WRITE_LOCK = 120
-"""The byte of the file `-shm` that whoever writes has locked: `WAL_WRITE_LOCK` in SQLite's file format."""
 _BESIDE = ("-wal", "-shm", "-journal")
 """How the names of the files end that SQLite keeps beside the queue's."""
 _SETTINGS = """
@@ -67,12 +64,13 @@ CREATE TABLE steps (
 
 
 def connect(
-    layout: Layout, patience: float = _PATIENCE, *, alone: bool = False, reads: bool = False
+    layout: Layout, patience: float = _PATIENCE, *, alone: bool = False, reads: bool = False, still: bool = False
 ) -> sqlite3.Connection:
     """Open the queue, making it when it is not there, and wait up to `patience` seconds for others that write.
 
     With `alone` nobody else has it open meanwhile, and nothing is laid beside its log: for a moment, on a full disk.
-    Who only `reads` leaves it as it is where it can be read so.
+    Who only `reads` leaves it as it is where it can be read so. A `still` file is read without a lock or a log, for a
+    moment: where nothing can be made beside it, and nothing lies there.
 
     Another user's is only read. Raises sqlite3.Error or OSError, ConfigInvalid `not_trusted` when it or what lies
     beside it is somebody else's, and TargetUnavailable `queue_log_foreign` before anything is read; see `opened`. Who
@@ -87,7 +85,8 @@ def connect(
         os.close(open_file(layout.queue, os.O_RDWR | os.O_CREAT))
     _refuse_planted(layout)
     foreign_log.refuse(layout.queue)
-    database = sqlite3.connect(layout.queue, isolation_level=None, timeout=patience)
+    where = f"{layout.queue.as_uri()}?mode=ro&immutable=1" if still else layout.queue
+    database = sqlite3.connect(where, isolation_level=None, timeout=patience, uri=still)
     try:
         database.row_factory = sqlite3.Row
         if alone:
@@ -175,11 +174,6 @@ def wait(database: sqlite3.Connection, seconds: float) -> None:
     database.execute(f"PRAGMA busy_timeout = {round(seconds * 1000)}")
 
 
-def writer(queue: Path) -> str:
-    """Who writes to a queue, in words; empty when the machine does not say."""
-    return locks.holder(queue.with_name(queue.name + "-shm"), _WRITE_LOCK)
-
-
 @contextlib.contextmanager
 def opened(layout: Layout) -> Iterator[sqlite3.Connection]:
     """The queue for a moment, to read it. Whatever SQLite or the machine says against it is a TargetUnavailable."""
@@ -194,7 +188,7 @@ def _opened(layout: Layout, *, reads: bool = False) -> Iterator[sqlite3.Connecti
         with _for_now(layout, reads) as database:
             yield database
     except sqlite3.Error as error:
-        raise _unavailable(layout.queue, error) from None
+        raise queue_troubles.unavailable(layout.queue, error) from None
     except OSError as error:
         raise unusable(layout.queue, error) from None
 
@@ -203,11 +197,15 @@ def _opened(layout: Layout, *, reads: bool = False) -> Iterator[sqlite3.Connecti
 def _for_now(layout: Layout, reads: bool) -> Iterator[sqlite3.Connection]:
     """The queue for a moment; on a full disk, without room for the index that those who share a log keep beside it,
     alone with it. Who wants to be alone takes turns by a lock on the root, for two who want it at once get it never.
+    Who reads where no file can be made (a read-only mount, no inodes) reads it as it is, unless it has a log.
     """
     with contextlib.ExitStack() as stack:
         try:
             database = connect(layout, reads=reads)
         except sqlite3.OperationalError as error:
+            if reads and error.sqlite_errorcode == sqlite3.SQLITE_CANTOPEN and queue_troubles.lies_alone(layout.queue):
+                yield stack.enter_context(contextlib.closing(connect(layout, reads=True, still=True)))
+                return
             if error.sqlite_errorcode not in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE):
                 raise
             turn = os.open(layout.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -269,31 +267,3 @@ def write_over(layout: Layout) -> None:
 def _write_over(database: sqlite3.Connection) -> None:
     with transactions.writing(database):
         database.execute(log_mark.SAME)
-
-
-def _unavailable(path: Path, error: sqlite3.Error) -> TargetUnavailable:
-    why = str(error)
-    if "malformed" in why or "not a database" in why or "corrupt" in why:
-        return TargetUnavailable(
-            f"the queue `{path}` is damaged ({why}); move it away and the runs it holds end as lost",
-            retry_after=60.0,
-            code="queue_corrupt",
-        )
-    if "full" in why or ("disk I/O" in why and _free(path.parent) < 256 * 1024):
-        why = "the disk is full"
-    elif "readonly" in why or "unable to open" in why:
-        why = "it cannot be written"
-    elif "locked" in why:
-        by = writer(path)
-        return TargetUnavailable(f"the queue `{path}` is busy{by and f', {by} writes it'}; try again", code="lock_held")
-    return TargetUnavailable(
-        f"cannot use the queue `{path}`: {why}; free some space or give the target a `root` that can be written",
-        retry_after=10.0,
-    )
-
-
-def _free(folder: Path) -> int:
-    try:
-        return shutil.disk_usage(folder).free
-    except OSError:
-        return 0

@@ -133,6 +133,16 @@ def refuse_newer(folder: Path) -> None:
                 read(path)
 
 
+def knows(folder: Path, token: str) -> bool:
+    """Whether a keeper of that folder has begun to start a step; False where that cannot be read."""
+    with contextlib.suppress(OSError):
+        for path in folder.iterdir():
+            with contextlib.suppress(OSError, TargetUnavailable):
+                if token in read(path).traces:
+                    return True
+    return False
+
+
 def is_elsewhere(folder: Path) -> bool:
     """Whether a keeper of that folder lives in another PID namespace. Raises OSError.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from penstock.opening import SWAPPED, open_file, open_folder
@@ -65,20 +66,50 @@ def age(log: Path) -> float:
         return 0.0
 
 
-def read(log: Path, offset: int) -> tuple[bytes, int]:
-    """A piece of a log from an offset on, and how long the log is. Raises OSError.
+def lost(log: Path, *, was_made: bool) -> bytes:
+    """The line of a log that is not there any more; nothing where it is there, or where none `was_made`.
 
-    Where something else lies in its place, the log is a line that says so: one log that cannot be read hides no other.
+    Raises OSError.
     """
     try:
-        with os.fdopen(open_file(log, below=root_of(log)), "rb", buffering=0) as file:
-            size = os.fstat(file.fileno()).st_size
-            file.seek(offset)
-            return file.read(CHUNK), size
-    except FileNotFoundError:
-        return b"", 0  # the step has not started, or never will
+        os.close(open_file(log, below=root_of(log)))
+    except FileNotFoundError as error:
+        return _no_more(log, error) if was_made else b""
     except OSError as error:
-        if error.errno not in (*SWAPPED, errno.ENXIO):
-            raise
-        line = f"--- the log `{log}` is not there any more: {error.strerror} ---\n".encode("utf-8", "replace")
-        return line[offset:], len(line)
+        return _no_more(log, error)
+    return b""
+
+
+def read(log: Path, offset: int, was_made: Callable[[], bool]) -> tuple[bytes, int]:
+    """A piece of a log from an offset on, and how long the log is. Raises OSError.
+
+    Where it is not there any more, or something else lies in its place, the log is a line that says so: one log that
+    cannot be read hides no other. `was_made` is asked where nothing is there, whether there was a log at all.
+    """
+    try:
+        try:
+            return _piece(log, offset)
+        except FileNotFoundError:
+            if not was_made():
+                return b"", 0  # the step has not started, or never will
+            return _piece(log, offset)  # it may have been made before that was asked
+    except OSError as error:
+        line = _no_more(log, error)
+    if 0 < offset < len(line):  # what was read so far was another log's: whoever follows it begins again
+        return b"", 0
+    return line[offset:], len(line)
+
+
+def _piece(log: Path, offset: int) -> tuple[bytes, int]:
+    with os.fdopen(open_file(log, below=root_of(log)), "rb", buffering=0) as file:
+        size = os.fstat(file.fileno()).st_size
+        file.seek(offset)
+        return file.read(CHUNK), size
+
+
+def _no_more(log: Path, error: OSError) -> bytes:
+    """The line that stands for a log; the error is raised where it is of another kind."""
+    if error.errno not in (*SWAPPED, errno.ENXIO, errno.ENOENT):
+        raise error
+    why = "it was removed" if error.errno == errno.ENOENT else error.strerror
+    return f"--- the log `{log}` is not there any more: {why} ---\n".encode("utf-8", "replace")

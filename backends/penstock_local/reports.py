@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from penstock.contract.run import ENDED, Failure, LogChunk, LogTime, RunOutputs, RunReport, StepReport
 from penstock.errors import NotFound
-from penstock_local import logs, times
+from penstock_local import journal, logs, times
 from penstock_local.layout import Layout, unusable
 from penstock_local.made import Made
 
@@ -67,11 +67,9 @@ def log_chunk(layout: Layout, run: str, step: str, row: sqlite3.Row | None, offs
     path = layout.log_of(run, step)
     try:
         layout.see_runs()  # not the trouble of one log
-        data, size = logs.read(path, offset)
+        data, size = logs.read(path, offset, lambda: _had_log(layout, run, row))
     except OSError as error:
         raise unusable(path, error) from None
-    if not size and row["state"] in ENDED and row["attempt"] and not layout.run(run).exists():
-        raise NotFound(f"what the run `{run}` left is gone: `{layout.run(run)}` was removed", code="run_gone")
     ended = row["state"] in ENDED
     if size < offset and not data:  # somebody has cut it, as `> /dev/stderr` does
         return LogChunk(data=b"", next_offset=size, complete=ended)
@@ -82,6 +80,20 @@ def log_chunk(layout: Layout, run: str, step: str, row: sqlite3.Row | None, offs
     elif known is not None and ended and (known[-1].offset if known else offset) < end:
         known.append(LogTime(end, None))
     return LogChunk(data=data, next_offset=end, complete=ended and end >= size, times=known)
+
+
+def _had_log(layout: Layout, run: str, row: sqlite3.Row) -> bool:
+    """Whether there was a log of a step: an attempt is on record a moment before its log is made, and its keeper notes
+    it after that. Raises NotFound `run_gone` where all is gone that the run left.
+    """
+    ended = row["state"] in ENDED
+    if ended and row["attempt"] and not layout.run(run).exists():
+        raise NotFound(f"what the run `{run}` left is gone: `{layout.run(run)}` was removed", code="run_gone")
+    if row["failures"] or row["interruptions"]:  # the line that another attempt begins was in it
+        return True
+    if ended:
+        return row["exit_code"] is not None
+    return bool(row["token"]) and journal.knows(layout.keepers, row["token"])
 
 
 def _time(seconds: float | None) -> datetime | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sqlite3
 from collections.abc import Mapping, Sequence
@@ -166,6 +167,7 @@ def clear(target: Target, run: str) -> int:
     try:
         layout.see_runs()
         with removal.held(layout.run(run), layout.root) as folder:
+            _refuse_unwritable(layout)  # what cannot be removed stays without a word
             size = removal.size_of(folder) if os.path.lexists(folder) else 0
             removal.remove(folder)
     except FileNotFoundError:
@@ -173,6 +175,14 @@ def clear(target: Target, run: str) -> int:
     except OSError as error:
         raise unusable(layout.runs, error) from None
     return size
+
+
+def _refuse_unwritable(layout: Layout) -> None:
+    """Raise TargetUnavailable where nothing of any run can be removed."""
+    if os.access(layout.runs, os.W_OK):
+        return
+    why = errno.EROFS if os.statvfs(layout.runs).f_flag & os.ST_RDONLY else errno.EACCES
+    raise unusable(layout.runs, OSError(why, os.strerror(why)))
 
 
 def _settings(options: LocalOptions) -> queue.Settings:

@@ -150,9 +150,17 @@ def mark(layout: Layout, step: Step, why: str, *, counts: bool = True) -> None:
     what = f"attempt {step.failures + 1} of {step.plan['attempts']}" if counts else "begun again"
     line = f"--- {what} after: {step.job.masked(why)} ---\n"
     path = layout.log_of(step.job.id, step.name)
-    with contextlib.suppress(OSError), os.fdopen(logs.open_to_append(path), "wb") as file:
+    # One that does not count was cut short while it ran; one that failed may never have been started.
+    was_made = not counts or step.exit_code is not None or step.failures > 1
+    with contextlib.suppress(OSError):
+        lost = logs.lost(path, was_made=was_made)  # which stays true, and who has read it goes on behind it
+        _append(path, lost + line.encode("utf-8", "replace"))
+
+
+def _append(path: Path, data: bytes) -> None:
+    with os.fdopen(logs.open_to_append(path), "wb") as file:
         marks = times.Marks(path, os.fstat(file.fileno()).st_size)
-        file.write(line.encode("utf-8", "replace"))
+        file.write(data)
         file.flush()
         with contextlib.closing(marks):
             marks.add(os.fstat(file.fileno()).st_size, time.time())

@@ -6,6 +6,7 @@ import io
 import json
 import subprocess
 import sys
+import threading
 import unicodedata
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from penstock.cli import output as output_module
 from penstock.cli.logs import A_WHILE, MOST, UnderNames, show_as_json
 from penstock.cli.output import Output
 from penstock.workspace import LogPart
+from penstock_local import reports
 
 PENSTOCK = [sys.executable, "-m", "penstock"]
 
@@ -141,6 +143,42 @@ def test_a_bar_is_seen_while_it_moves(project, cli):
         rest = follower.stdout.read()
     assert follower.returncode == 0
     assert {b"train | 2%", b"other | done"} <= set(rest.splitlines())
+
+
+CUT = """\
+apiVersion: penstock/v1
+kind: Pipeline
+name: cut
+parameters: {seen: {type: string}}
+steps:
+  long: {command: [sh, -c, 'echo first, and long; until [ -e "$0.1" ]; do sleep 0.1; done; LOSE; echo last', "${{ parameters.seen }}"]}
+  other: {command: [sh, -c, 'echo other']}
+"""  # noqa: E501  # a command is one line
+
+
+@pytest.mark.parametrize("form", ["--json", "--timestamps", "--"])
+@pytest.mark.parametrize("lose", ["echo x > /dev/stderr", "rm $(readlink /proc/$$/fd/1)"], ids=["cut", "removed"])
+def test_who_follows_is_warned_of_what_is_lost(project, cli, monkeypatch, form, lose):
+    (project / "cut.yaml").write_text(CUT.replace("LOSE", lose))
+    one = cli("submit", "cut.yaml", "-p", f"seen={project / 'seen'}", "-q").ok().out.strip()
+    go, real = project / "seen.1", reports.log_chunk
+
+    def log_chunk(*asked):
+        chunk = real(*asked)
+        if chunk.data.startswith(b"first"):
+            go.touch()
+        return chunk
+
+    monkeypatch.setattr(reports, "log_chunk", log_chunk)
+    late = threading.Timer(10, go.touch)  # for who never reads it
+    late.start()
+    try:
+        said = cli("run", "logs", one, "--follow", form).ok()
+    finally:
+        late.cancel()
+    assert said.err == "warning: the log of step `long` was cut or removed while it was read\n"
+    shown = said.json["steps"]["long"] if form == "--json" else said.out
+    assert ("is not there any more" if "rm" in lose else "last") in shown
 
 
 @pytest.fixture

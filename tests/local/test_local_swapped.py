@@ -10,7 +10,7 @@ from penstock.contract.artifacts import Destination
 from penstock.contract.run import BoundParameters
 from penstock.errors import NotFound
 from penstock.spec import Retry, Step
-from penstock_local import downloads, environments, steps, wake
+from penstock_local import downloads, environments, hooks, steps, wake
 from penstock_local.jobs import Job
 from penstock_local.layout import Layout
 from penstock_local.logs import open_to_append
@@ -55,6 +55,62 @@ def test_a_log_that_its_step_has_swapped_is_told_and_the_next_attempt_gets_a_new
     assert place.log(run, "two") == b"other\n"
     if how == "link":
         assert (tmp_path / "victim").read_text() == "theirs\n"
+
+
+REMOVED = {"log": "rm {0}", "folder": "rm -r $(dirname {0})"}
+NO_MORE = b"--- the log `%s` is not there any more: it was removed ---\n"
+
+
+@pytest.mark.parametrize("how", REMOVED)
+def test_a_log_that_was_removed_is_told_while_the_step_runs_and_once_it_has_ended(place, tmp_path, how):
+    log = place.layout.log_of("run", "one")
+    script = f"echo one; {REMOVED[how].format(log)}; until [ -e {tmp_path}/go ]; do sleep 0.02; done; echo two"
+    run = place.submit({"one": script_of(script), "two": "echo other"}, run="run")
+    no_more = NO_MORE % os.fsencode(log)
+    place.until(lambda: place.log(run, "one") == no_more, "it is not told")
+    for offset in (1, 4, len(no_more) - 1, len(no_more) + 1):  # of the log that was there, so one begins again
+        chunk = hooks.penstock_read_logs(place.target, run, "one", offset)
+        assert chunk.data == b"" and chunk.next_offset < offset
+    (tmp_path / "go").touch()
+    assert place.wait(run).state == "succeeded"
+    assert place.log(run, "one") == no_more
+    if how == "log":
+        assert place.log(run, "two") == b"other\n"
+
+
+def script_of(script: str, **more) -> Step:
+    return Step(command=["sh", "-c", script], **more)
+
+
+@pytest.mark.parametrize("how", [*REMOVED, *IN_A_STEP])
+def test_the_log_of_the_next_attempt_says_that_the_one_before_is_gone(place, tmp_path, how):
+    """Who had read that goes on behind it, and misses nothing of the new one, however long that is."""
+    log = place.layout.log_of("run", "one")
+    lose = {**REMOVED, **IN_A_STEP}[how].format(log, tmp_path)
+    script = f"if [ -e {tmp_path}/second ]; then seq 999; else touch {tmp_path}/second; echo one; {lose}; "
+    script += f"until [ -e {tmp_path}/go ]; do sleep 0.02; done; exit 3; fi"
+    run = place.submit({"one": script_of(script, retry=Retry(attempts=2))}, run="run")
+    place.until(lambda: b"is not there any more" in place.log(run, "one"), "it is not told")
+    told = place.log(run, "one")
+    (tmp_path / "go").touch()
+    assert place.wait(run).state == "succeeded"
+    found = place.log(run, "one")
+    assert found.startswith(told + b"--- attempt 2 of 2 after: ") and found.endswith(b"\n998\n999\n")
+
+
+def test_a_step_that_never_had_a_log_has_lost_none(place, tmp_path):
+    absent = Step(command=["/no/such/program"], retry=Retry(attempts=2))
+    steps = {"absent": "/no/such/program", "again": absent, "after": Step(command="true", after=("absent",))}
+    held = place.submit({"one": script_of(f"until [ -e {tmp_path}/go ]; do sleep 0.02; done"), "two": "true",
+                         "next": Step(command="true", after=("one",))})  # fmt: skip
+    place.until(lambda: place.steps(held)["one"].state == "running", "the step does not start")
+    assert [place.log(held, name) for name in ("one", "next")] == [b"", b""]
+    run = place.submit(steps)
+    assert place.wait(run).state == "failed"
+    assert [b"any more" in place.log(run, name) for name in steps] == [False] * 3
+    (tmp_path / "go").touch()
+    place.wait(held)
+    assert [place.log(held, name) for name in ("one", "two", "next")] == [b""] * 3
 
 
 def test_no_log_is_written_through_a_folder_that_is_a_link(tmp_path):

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.faulty_disk import read_only
 
 from penstock.errors import NotFound
 from penstock.workspace import Workspace
@@ -160,3 +161,23 @@ def test_the_command_line_says_it_too(workspace, tmp_path, lose):
     done = penstock("outputs", run)
     assert done.returncode == 0 and "was cleared away" in done.stderr
     assert json.loads(penstock("outputs", run, "--json").stdout)["missing"].keys() == {"made"}
+
+
+def test_a_target_that_could_not_be_asked_is_no_success(workspace, tmp_path):
+    root = tmp_path / "root"
+    (tmp_path / "penstock.yaml").write_text(f"target: far\ntargets: {{far: {{backend: local, root: {root}}}}}\n")
+    with Workspace.open(tmp_path, env={}, actor="ada") as again:
+        again.publish(tmp_path / "made.yaml", endpoint="far")
+        run = again.submit("far").wait().id
+
+    def clean(*words):
+        command = [sys.executable, "-m", "penstock", "run", "clean", "--older-than", "0s", *words]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    with read_only(root):
+        done = clean()
+        assert (done.returncode, "target `far` was left out: " in done.stdout) == (10, True), done
+        done = clean("--json")
+        assert (done.returncode, json.loads(done.stdout)["runs"]) == (10, [])
+    done = clean("--json")
+    assert (done.returncode, json.loads(done.stdout)["runs"]) == (0, [run])

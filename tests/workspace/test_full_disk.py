@@ -9,7 +9,7 @@ import time
 from collections import Counter
 
 import pytest
-from tests.faulty_disk import fill, small_disk
+from tests.faulty_disk import fill, read_only, small_disk
 
 from penstock.errors import RegistryError, WaitTimeout
 from penstock.registry import RunQuery
@@ -186,3 +186,40 @@ def test_what_only_reads_answers_on_a_full_disk(filling, tmp_path, engines_end, 
     assert "full" in cli_of(filling, "run", "logs", run).stdout
     said = cli_of(filling, "endpoint", "disable", "filling")
     assert said.returncode == 12 and "the disk is full; nothing was changed" in said.stderr
+
+
+@pytest.fixture
+def done(tmp_path, engines_end):
+    """A workspace on a disk with few inodes, whose run has ended; nobody has anything open."""
+    with small_disk(tmp_path / "disk", "48m", inodes=300) as disk:
+        (disk / "penstock.yaml").write_text("targets: {laptop: {backend: local, idle: 1s}}\n")
+        (disk / "filling.yaml").write_text(FILLING)
+        with Workspace.open(disk, actor="ada") as ws:
+            ws.publish(disk / "filling.yaml", endpoint="filling")
+            run = ws.runs.submit(disk / "filling.yaml", parameters={"file": "/dev/null"}).run.id
+            assert ws.runs.wait(run, timeout=120).state == "succeeded"
+        engines_end(disk)
+        yield disk, run
+
+
+def test_what_only_reads_answers_without_inodes(done, tmp_path, cli_of):
+    disk, run = done
+    (disk / "ballast").mkdir()
+    with pytest.raises(OSError, match="space"):
+        for number in range(1000):
+            (disk / "ballast" / f"{number}").touch()
+    for line in READS:
+        said = cli_of(disk, *line.format(run, elsewhere=tmp_path / "saved.db").split())
+        assert said.returncode == 0, (line, said.stderr)
+    assert "full" in cli_of(disk, "run", "logs", run).stdout
+    said = cli_of(disk, "endpoint", "disable", "filling")
+    assert said.returncode == 12 and "no inodes left; nothing was changed" in said.stderr
+
+
+def test_what_only_reads_answers_on_a_read_only_mount(done, tmp_path, cli_of):
+    disk, run = done
+    with read_only(disk):
+        for line in READS:
+            said = cli_of(disk, *line.format(run, elsewhere=tmp_path / "saved.db").split())
+            assert said.returncode == 0, (line, said.stderr)
+        assert "full" in cli_of(disk, "run", "logs", run).stdout

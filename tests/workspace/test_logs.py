@@ -146,3 +146,22 @@ def test_who_follows_a_log_that_is_cut_goes_on_at_its_beginning(workspace, tmp_p
     rest = b"".join(part.data for part in parts)
     assert [line[25 * timestamps :] for line in rest.splitlines()] == [b"x", b"y"]
     assert told == ["one"]
+
+
+REMOVED = {"one": f'echo a line; {WAIT}; rm "$(readlink /proc/$$/fd/1)"; until [ -e "$0.2" ]; do sleep 0.02; done'}
+
+
+def test_who_follows_a_log_that_is_removed_is_told_what_became_of_it(workspace, tmp_path):
+    run = submit(workspace, tmp_path, REMOVED)
+    parts = workspace.runs.logs(run.id, follow=True)
+    told = []
+    parts.on_shorter = told.append
+    assert next(parts).data == b"a line\n"
+    (tmp_path / "go").touch()
+    no_more = next(parts).data
+    assert no_more.startswith(b"--- the log `") and no_more.endswith(b"` is not there any more: it was removed ---\n")
+    (tmp_path / "go.2").touch()
+    assert list(parts) == []
+    assert told == ["one"]
+    assert run.wait().state == "succeeded"
+    assert b"".join(part.data for part in workspace.runs.logs(run.id)) == no_more

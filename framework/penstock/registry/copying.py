@@ -15,7 +15,7 @@ from penstock import drafts, locks, log_mark, trust
 from penstock.errors import Conflict, RegistryError
 from penstock.registry import maintenance
 from penstock.registry.database import BACKUP_ID, is_backup
-from penstock.registry.troubles import BUSY_SECONDS, Alone, busy, translated
+from penstock.registry.troubles import BUSY_SECONDS, Alone, busy, lacks_inodes, translated
 
 _TOLD = 3
 """How much of what is wrong the line of an error holds."""
@@ -116,8 +116,13 @@ def connect_read_only(path: Path) -> sqlite3.Connection:
 
 
 def connect_alone(path: Path, why: RegistryError) -> Alone:
-    """Read a file on a disk that is full, see `Alone`, waiting a moment for who has it open. See `alone_in_turn`."""
-    connection = connect(path, "rw", Alone)
+    """Read a file on a disk that is full, see `Alone`, waiting a moment for who has it open. See `alone_in_turn`.
+
+    Where not even an empty log can be made beside it, for want of inodes, it is read as it is, for nobody else can make
+    one: whoever has it open has one already.
+    """
+    still = not any(os.path.lexists(f"{os.path.realpath(path)}-{end}") for end in ("wal", "journal"))
+    connection = connect(path, "ro&immutable=1" if still and lacks_inodes(path.parent) else "rw", Alone)
     assert isinstance(connection, Alone)
     connection.why = why
     connection.execute("PRAGMA busy_timeout = 250")

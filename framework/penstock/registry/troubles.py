@@ -107,17 +107,22 @@ def _needs_index(path: Path) -> bool:
 
 
 def _lacks(folder: Path) -> str:
-    """How a disk is full on which no file can be made in a folder; SQLite does not say why it opens none.
+    """How a disk is full on which no file can be made in a folder; SQLite does not say why it opens none."""
+    if lacks_inodes(folder):
+        return "the disk is full: it has no inodes left"
+    try:
+        return "the disk is full" if os.statvfs(folder).f_bavail == 0 else ""
+    except OSError:
+        return ""
 
-    A file system that does not count its inodes has zero of them in all.
-    """
+
+def lacks_inodes(folder: Path) -> bool:
+    """Whether no file can be made on the disk of a folder, which counts its inodes and has none left."""
     try:
         disk = os.statvfs(folder)
     except OSError:
-        return ""
-    if disk.f_files > 0 and disk.f_favail == 0:
-        return "the disk is full: it has no inodes left"
-    return "the disk is full" if disk.f_bavail == 0 else ""
+        return False
+    return disk.f_files > 0 and disk.f_favail == 0  # one that does not count them has zero of them in all
 
 
 def busy(path: Path) -> RegistryError:

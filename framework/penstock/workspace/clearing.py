@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from attrs import frozen
 
 from penstock.callers import Caller
-from penstock.errors import NotFound, PenstockError, cause_of
+from penstock.errors import ConfigInvalid, NotFound, PenstockError, cause_of
 from penstock.workspace.services import Services
 
 _HOOK = "penstock_clear_run"
@@ -18,13 +18,15 @@ _HOOK = "penstock_clear_run"
 class Cleared:
     """What `run clean` did, or with `dry_run` what it would do: runs by their ids, and bytes that were freed.
 
-    `left` says of targets why runs on them were left alone.
+    `left` says of targets why runs on them were left alone; it `failed` where one that is configured
+    could not be asked.
     """
 
     runs: tuple[str, ...]
     freed: int
     left: tuple[str, ...]
     dry_run: bool
+    failed: bool = False
 
 
 def cleared_text(services: Services, run: str) -> str:
@@ -59,7 +61,7 @@ def clear(services: Services, caller: Caller, *, age: float, keep: int, dry_run:
     runs = services.registry.runs
     cleared: list[str] = []
     left: dict[str, str] = {}
-    freed = 0
+    freed, failed = 0, False
     for run in runs.to_clear(age=age, keep=keep):
         ref, placement = runs.ref(run)
         try:
@@ -72,6 +74,7 @@ def clear(services: Services, caller: Caller, *, age: float, keep: int, dry_run:
                 runs.note_cleared(run, caller)
         except PenstockError as error:
             left[placement.target] = f"target `{placement.target}` was left out: {cause_of(error)}"
+            failed = failed or not isinstance(error, ConfigInvalid)  # that stays so: a target that was taken out
             continue
         cleared.append(run)
-    return Cleared(runs=tuple(cleared), freed=freed, left=tuple(left.values()), dry_run=dry_run)
+    return Cleared(runs=tuple(cleared), freed=freed, left=tuple(left.values()), dry_run=dry_run, failed=failed)

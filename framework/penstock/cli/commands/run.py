@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +21,7 @@ from penstock.cli.session import Session
 from penstock.cli.tables import Table, record
 from penstock.cli.times import moment_text, read_duration, span_text
 from penstock.contract.run import RUN_STATES, RunState
-from penstock.errors import ParameterInvalid, UsageError
+from penstock.errors import ParameterInvalid, TargetUnavailable, UsageError
 from penstock.records import RunRecord
 from penstock.text import size_text
 
@@ -166,11 +168,19 @@ def logs(session: Session, ref: str, step: str | None, follow: bool, timestamps:
     """Print what a run's steps wrote; of one STEP exactly as it is, of several with the step's name."""
     with session.workspace() as workspace:
         one = workspace.runs.get(ref)
-        if session.output.json and follow:  # a document is read once it is whole
+
+        def warn_shorter(name: str) -> None:
+            session.output.warn([f"the log of step `{name}` was cut or removed while it was read"])
+
+        if session.output.json and follow:  # a document is read once it is whole, and what is lost until then is told
+            watched = workspace.runs.logs(one.id, step=step, follow=True)
+            watched.on_shorter = warn_shorter
+            with suppress(TargetUnavailable):  # whoever waits is patient with a target that is away
+                deque(watched, maxlen=0)
             one, follow = workspace.runs.wait(one.id), False
         parts = workspace.runs.logs(one.id, step=step, follow=follow, timestamps=timestamps)
         parts.on_untimed = lambda: session.output.warn([f"target `{one.target}` keeps no times of these logs"])
-        parts.on_shorter = lambda name: session.output.warn([f"the log of step `{name}` was cut while it was read"])
+        parts.on_shorter = warn_shorter
         if session.output.json:
             show_as_json(session.output, one.id, [each.name for each in one.steps if step in (None, each.name)], parts)
         elif step is not None or len(one.steps) == 1:
@@ -243,13 +253,16 @@ def rerun(
 def clean(session: Session, older_than: float, keep: int, dry_run: bool) -> None:
     """Clear away what ended runs left on their targets: working copies, logs, artifacts.
 
-    The records of runs stay, with their values, states and times.
+    The records of runs stay, with their values, states and times. A target that could not be asked is said, and then
+    the exit status is that of a target that is away.
     """
     with session.workspace() as workspace:
         done = workspace.runs.clean(older_than=older_than, keep=keep, dry_run=dry_run)
     count = f"{len(done.runs)} run{'' if len(done.runs) == 1 else 's'}"
     said = f"would clear away {count}" if dry_run else f"cleared away {count}, {size_text(done.freed)}"
     session.output.answer(done, [said, *done.left], list(done.runs))
+    if done.failed:
+        click.get_current_context().exit(TargetUnavailable.exit_code)
 
 
 def _cancel_text(one: RunRecord) -> str:
