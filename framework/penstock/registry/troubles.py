@@ -9,7 +9,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-from penstock import trust
+from penstock import acls
 from penstock.errors import RegistryError, UsageError
 from penstock.locks import holder
 
@@ -153,7 +153,7 @@ def unwritable(path: Path, owner: int | None) -> RegistryError:
             code="registry_read_only",
         )
     return RegistryError(
-        f"{path}: the registry belongs to {trust.name_of(owner)}, who alone changes it and follows its runs; you can "
+        f"{path}: the registry belongs to {acls.name_of(owner)}, who alone changes it and follows its runs; you can "
         "read it, for anything else call penstock as that user",
         code="registry_not_owned",
     )
