@@ -9,6 +9,7 @@ from pathlib import Path
 
 from penstock import trust
 from penstock.errors import ConfigInvalid, RegistryError
+from penstock.making import make_folder
 from penstock.registry import schema
 from penstock.registry.copying import (
     alone_in_turn,
@@ -229,7 +230,7 @@ def prepare_folder(folder: Path) -> None:
     if folder.is_dir():
         return
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(folder.parent)
         folder.mkdir(mode=0o700)
         sync(folder.parent)
         ignore = folder / ".gitignore"
