@@ -105,12 +105,3 @@ def test_a_path_that_is_too_long_for_the_system_is_refused_in_one_line(root, wha
     assert refused.value.code == "file_unreadable"
     assert str(refused.value).endswith(f"{name}` cannot be read: file name too long")
     assert "\n" not in str(refused.value)
-
-
-def test_a_folder_of_which_nothing_may_be_read_is_told_as_before(root):
-    if os.geteuid() == 0:
-        pytest.skip("root may read everything")
-    (root / "shut").mkdir(mode=0)
-    with pytest.raises(NotBundled) as refused:
-        walk(root)
-    assert refused.value.code == "file_unreadable"
