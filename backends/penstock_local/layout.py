@@ -8,7 +8,7 @@ import os
 import stat
 from pathlib import Path
 
-from penstock import trust
+from penstock import acls, trust
 from penstock.contract.target import HOME_MARK, Target
 from penstock.drafts import draft
 from penstock.errors import ConfigInvalid, TargetUnavailable
@@ -160,7 +160,7 @@ def unusable(path: Path, error: OSError) -> TargetUnavailable:
     todo = "check its permissions, or give the target a `root` that can be written"
     owner = _owner(Path(os.fsdecode(where)))
     if error.errno in (errno.EACCES, errno.EPERM) and owner not in (None, os.geteuid()):
-        todo = f"it is {trust.name_of(owner or 0)}'s; ask for the right to read it, or call penstock as that user"
+        todo = f"it is {acls.name_of(owner or 0)}'s; ask for the right to read it, or call penstock as that user"
     elif error.errno in (errno.ENOSPC, errno.EDQUOT):
         todo = "free some space"
     elif error.errno in (errno.ELOOP, errno.EINVAL, errno.EISDIR, errno.EEXIST, errno.ENOTDIR):

@@ -6,7 +6,7 @@ import contextlib
 import os
 import sqlite3
 
-from penstock import trust
+from penstock import acls, trust
 from penstock.drafts import SQLITE
 from penstock.errors import ConfigInvalid
 from penstock_local import foreign_log
@@ -40,7 +40,7 @@ def make(layout: Layout) -> None:
         with contextlib.suppress(OSError):
             state = layout.state
             if state is not None and state in layout.root.parents and not trust.is_mine(state.stat()):
-                why = f"would lie in `{state}`, which belongs to {trust.name_of(state.stat().st_uid)}"
+                why = f"would lie in `{state}`, which belongs to {acls.name_of(state.stat().st_uid)}"
                 raise ConfigInvalid(
                     f"the root `{layout.root}` {why}, who alone writes there; call penstock as that user",
                     code="not_owned",
@@ -73,5 +73,5 @@ def connect(layout: Layout) -> sqlite3.Connection:
 
 def not_owned(layout: Layout, what: str) -> ConfigInvalid:
     """The error for whoever wants something of a root that is another user's."""
-    owner = trust.name_of(layout.root.stat().st_uid)
+    owner = acls.name_of(layout.root.stat().st_uid)
     return ConfigInvalid(f"the root `{layout.root}` belongs to {owner}, {what}", code="not_owned")

@@ -210,7 +210,7 @@ registry_error RegistryError exit=12 http=503: The registry cannot be used; the 
 registry_busy RegistryError http=503 retry=1: Somebody else writes the registry; try again.
 registry_copied RegistryError: This registry is a copy; it is for looking, and takes and hands over nothing.
 registry_corrupt RegistryError: The registry file is damaged; put a backup in its place.
-registry_disk_full RegistryError http=503: The disk is full, or has no inodes left; make room.
+registry_disk_full RegistryError http=503: The disk is full, or has no inodes left, or files may not grow (`ulimit -f`).
 registry_in_use RegistryError http=503: Somebody has the registry open; end what uses it and try again.
 registry_linked RegistryError http=503: The registry's file has a second name, as after `cp -al`; it is for looking.
 registry_log_foreign RegistryError: A backup or other copy lies there with another file's log; use `registry restore`.

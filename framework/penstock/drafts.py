@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from penstock.acls import NAME as ACL
+from penstock.acls import acl_of
 from penstock.locks import take
 
 SQLITE = ("-wal", "-shm", "-journal")
@@ -17,7 +19,6 @@ LINK = "-link"
 """The same of a second name of another file, which its writer lays beside the draft to rename it: it has no lock."""
 _RIGHTS = 0o664
 """What is kept of a mode: never what would let everybody write."""
-_ACL = "system.posix_acl_access"
 
 
 @contextmanager
@@ -58,7 +59,7 @@ def keep_rights(place: Path, replaced: Path) -> None:
         return
     if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
         return
-    mode, acl = found.st_mode & _RIGHTS, _acl_of(replaced)
+    mode, acl = found.st_mode & _RIGHTS, acl_of(replaced)
     if acl is not None and found.st_mode & stat.S_IWOTH:  # it would let everybody write until the mode is set
         return
     handle = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -71,23 +72,15 @@ def keep_rights(place: Path, replaced: Path) -> None:
                 mode, acl = all_may << 3 | all_may, None
         try:
             if acl is not None:
-                os.setxattr(handle, _ACL, acl)
-            elif _acl_of(handle) is not None:  # of the folder, which lets in whom the file did not
-                os.removexattr(handle, _ACL)
+                os.setxattr(handle, ACL, acl)
+            elif acl_of(handle) is not None:  # of the folder, which lets in whom the file did not
+                os.removexattr(handle, ACL)
         except OSError:
             return
         os.fchmod(handle, mode | 0o600)
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _acl_of(file: Path | int) -> bytes | None:
-    """Who may what beyond the mode, whose bits for the group are then the most that any of them may."""
-    try:
-        return os.getxattr(file, _ACL)
-    except OSError:  # there is none, or no such thing on this file system
-        return None
 
 
 def _make(folder: Path, prefix: str, suffix: str) -> tuple[Path, int]:

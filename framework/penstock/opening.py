@@ -102,6 +102,26 @@ def open_folder(path: Path, *, below: Path) -> int:
     return opened
 
 
+def end_of(path: Path) -> tuple[Path, os.stat_result]:
+    """Where a path leads, all links followed, and what the system knows of that. Raises OSError.
+
+    The kernel is asked at once, where it tells: `realpath` asks of each folder on the way by its whole path.
+    """
+    if hasattr(os, "O_PATH"):
+        opened = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        try:
+            found = os.fstat(opened)
+            real = Path(os.readlink(f"/proc/self/fd/{opened}"))  # noqa: PTH115  # as text, which may be no path at all
+            if real.is_absolute() and os.path.samestat(os.lstat(real), found):
+                return real, found
+        except OSError:
+            pass  # no /proc, or something without a name
+        finally:
+            os.close(opened)
+    real = Path(os.path.realpath(path, strict=True))
+    return real, real.stat()
+
+
 def read_file(path: Path, most: int, *, below: Path | None = None) -> bytes:
     """The content of a regular file of so many bytes at the most. Raises OSError."""
     with os.fdopen(open_file(path, below=below), "rb", buffering=0) as file:

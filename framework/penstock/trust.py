@@ -14,6 +14,7 @@ import os
 import stat
 from pathlib import Path
 
+from penstock import acls
 from penstock.errors import ConfigInvalid
 
 VARIABLE = "PENSTOCK_TRUST"
@@ -28,7 +29,7 @@ def distrust(path: Path, what: str, opened: int | None = None) -> str | None:
 
     `what` says what it is. `opened` is an open file of it, which is then looked at in place of the path, so that nobody
     can put something else there in between. A link is held to the same as what it leads to, and so is each link on the
-    way there. What the owner's group can write is warned of, once. Raises OSError.
+    way there. What a group, or somebody by an ACL, can write is warned of once, be it the folder. Raises OSError.
     """
     try:
         named, folder = os.lstat(path), path.parent.stat()
@@ -46,15 +47,15 @@ def distrust(path: Path, what: str, opened: int | None = None) -> str | None:
         found = named  # a link to nothing; whoever made it may have reasons
     for one in (named, found):
         if one.st_uid not in (0, os.geteuid()):
-            return _refusal(path, what, f"belongs to {name_of(one.st_uid)}, not to you")
+            return _refusal(path, what, f"belongs to {acls.name_of(one.st_uid)}, not to you")
     if stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode):  # the modes of links and pipes say other things
         if found.st_mode & stat.S_IWOTH:
             return _refusal(path, what, "can be written by everybody", f"`chmod o-w {path}`, or ")
-        if found.st_mode & stat.S_IWGRP:
-            _warn_of_group(path, what, found)
+        _warn_of_writers(path, what, found, opened)
     if _is_open_to_all(folder):
         why = f"lies in `{path.parent}`, which everybody can write"
         return _refusal(path, what, why, f"`chmod o-w {path.parent}`, or ")
+    _warn_of_folder(path.parent, what, folder)
     return None
 
 
@@ -67,17 +68,19 @@ def _distrust_link(path: Path, found: os.stat_result, what: str, opened: int | N
     for _ in range(_LINKS):
         if found.st_uid not in (0, os.geteuid()):
             leads = f"leads to `{_real(place)}`, which " if place != path else ""
-            return _refusal(path, what, f"{leads}belongs to {name_of(found.st_uid)}, not to you")
+            return _refusal(path, what, f"{leads}belongs to {acls.name_of(found.st_uid)}, not to you")
         if not stat.S_ISLNK(found.st_mode) or _is_of_kernel(found):
             return None
         place = place.parent / os.readlink(place)  # noqa: PTH115  # as text, to be asked of a path that is joined
         if place.name == "..":
             place = Path(os.path.realpath(place))
         try:
-            if _is_open_to_all(place.parent.stat()):
+            folder = place.parent.stat()
+            if _is_open_to_all(folder):
                 real = _real(place)
                 why = f"leads to `{real}`, which lies in `{real.parent}`, which everybody can write"
                 return _refusal(path, what, why, f"`chmod o-w {real.parent}`, or ")
+            _warn_of_folder(place.parent, what, folder)
             found = os.lstat(place)
         except FileNotFoundError:
             if opened is not None:
@@ -113,7 +116,7 @@ def distrust_folder(database: Path, what: str) -> str | None:
     """Why no database is used or made in its folder: somebody else could lay files beside it.
 
     SQLite takes what lies beside a database for part of it, by its name alone. A sticky bit keeps only what is there.
-    The folder is that of the file that a link leads to; that its group can write there is warned of. Raises OSError.
+    The folder is that of the file that a link leads to; that others can write there is warned of. Raises OSError.
     """
     database = Path(os.path.realpath(database))
     folder = database.parent
@@ -122,12 +125,11 @@ def distrust_folder(database: Path, what: str) -> str | None:
     except FileNotFoundError:
         return None
     if found.st_uid not in (0, os.geteuid()):
-        why = f"belongs to {name_of(found.st_uid)}"
+        why = f"belongs to {acls.name_of(found.st_uid)}"
     elif found.st_mode & stat.S_IWOTH:
         why = "everybody can write"
     else:
-        if found.st_mode & stat.S_IWGRP:
-            _warn_of_group(folder, f"the folder of {what}", found)
+        _warn_of_writers(folder, f"the folder of {what}", found)
         return None
     if is_trusted(folder):
         return None
@@ -152,7 +154,7 @@ def distrust_beside(database: Path, what: str, owner: int) -> str | None:
         except FileNotFoundError:
             continue
         if found.st_uid not in (0, os.geteuid(), owner):
-            why = f"belongs to {name_of(found.st_uid)}, not to you"
+            why = f"belongs to {acls.name_of(found.st_uid)}, not to you"
         elif not stat.S_ISREG(found.st_mode):
             why = "is no regular file"
         elif found.st_mode & stat.S_IWOTH:
@@ -176,7 +178,7 @@ def distrust_place(path: Path, what: str) -> str | None:
             continue
         why, mend = "", ""
         if found.st_uid not in (0, os.geteuid()):
-            why = f"belongs to {name_of(found.st_uid)}"
+            why = f"belongs to {acls.name_of(found.st_uid)}"
         elif _is_open_to_all(found):
             why, mend = "everybody can write", f"`chmod o-w {folder}`, or "
         if not why or is_trusted(folder):
@@ -233,19 +235,9 @@ def is_mine(found: os.stat_result) -> bool:
     return found.st_uid == os.geteuid()
 
 
-def name_of(uid: int) -> str:
-    """A user as people know one."""
-    import pwd
-
-    try:
-        return f"`{pwd.getpwuid(uid).pw_name}` (uid {uid})"
-    except KeyError:
-        return f"uid {uid}"
-
-
 def tell_guest(registry: Path, owner: int) -> None:
     """Say once that a workspace is another user's, in which this one changes nothing."""
-    _warn(registry, f"`{registry}` belongs to {name_of(owner)}; you read it, and change and follow nothing")
+    _warn(registry, f"`{registry}` belongs to {acls.name_of(owner)}; you read it, and change and follow nothing")
 
 
 def guest_mode(database: Path) -> str:
@@ -267,22 +259,23 @@ def _is_open_to_all(folder: os.stat_result) -> bool:
     return bool(folder.st_mode & stat.S_IWOTH) and not folder.st_mode & stat.S_ISVTX
 
 
-def _warn_of_group(path: Path, what: str, found: os.stat_result) -> None:
-    """Say once that a group can write something, unless the group is just its owner's own."""
-    import grp
-    import pwd
+def _warn_of_writers(path: Path, what: str, found: os.stat_result, opened: int | None = None) -> None:
+    """Say once that others can write something: its group, unless that is just its owner's own, or whom an ACL names.
 
-    if str(path) in _warned or is_trusted(path):
+    The bits of the group are the most that an ACL lets anybody do, so without them none is read.
+    """
+    if not found.st_mode & stat.S_IWGRP or str(path) in _warned or is_trusted(path):
         return
-    try:
-        owner, group = pwd.getpwuid(found.st_uid).pw_name, grp.getgrgid(found.st_gid)
-        if group.gr_name == owner and not set(group.gr_mem) - {owner}:
-            return  # as many systems have it, with a umask that lets the group write
-        name = f"`{group.gr_name}`"
-    except KeyError:
-        name = f"gid {found.st_gid}"
-    who = f"the group {name} can write {what} `{path}`, and so decide what runs as you"
-    _warn(path, f"{who}; `chmod g-w {path}` unless that is meant")
+    who = acls.writers_of(path if opened is None else opened, found)
+    if who:
+        line = f"{who} can write {what} `{path}`, and so decide what runs as you"
+        _warn(path, f"{line}; `chmod g-w {path}` unless that is meant")
+
+
+def _warn_of_folder(folder: Path, what: str, found: os.stat_result) -> None:
+    """The same of the folder in which something lies, where they can put something else in its place."""
+    if found.st_mode & stat.S_IWGRP and not found.st_mode & stat.S_ISVTX:
+        _warn_of_writers(Path(os.path.realpath(folder)), f"the folder of {what}", found)
 
 
 def _warn_of_relative(named: str) -> None:

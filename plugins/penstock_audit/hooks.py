@@ -15,6 +15,7 @@ from attrs import frozen
 from penstock import trust
 from penstock.contract.hooks import VerbRequest, hookimpl
 from penstock.errors import PenstockError, PolicyRefused
+from penstock.making import make_folder
 
 
 @frozen(kw_only=True)
@@ -68,7 +69,7 @@ class Audit:
         try:
             if path.parent == self.home and not self.home.exists():
                 self._make_home()
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folder(path.parent, 0o700)
             made = os.O_CREAT if trust.is_mine(path.parent.stat()) else 0  # its owner could not go on with ours
             return os.open(path, os.O_WRONLY | os.O_APPEND | made | os.O_CLOEXEC, 0o600)
         except OSError as error:
@@ -79,7 +80,7 @@ class Audit:
 
     def _make_home(self) -> None:
         # The first verb of all may come before there is a registry, which would have made the folder like this.
-        self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(self.home, 0o700)
         ignore = self.home / ".gitignore"
         ignore.touch(mode=0o600)
         ignore.write_text("*\n", encoding="utf-8")

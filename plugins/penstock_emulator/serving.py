@@ -12,6 +12,7 @@ from typing import IO, Any, TypeVar
 
 from penstock import trust
 from penstock.errors import ConfigInvalid
+from penstock.making import make_folder
 from penstock_emulator.server import Server
 
 S = TypeVar("S", bound=Server)
@@ -31,7 +32,7 @@ def lock(folder: Path) -> IO[str]:
     """
     if not folder.exists():
         trust.refuse_place(folder.absolute(), "the state")
-    folder.mkdir(0o700, parents=True, exist_ok=True)
+    make_folder(folder, 0o700)
     state = folder / "state.db"
     distrust = trust.distrust(folder, "the state") or trust.distrust(state, "the state")
     distrust = distrust or trust.distrust_database(state, "the state")

@@ -11,6 +11,7 @@ from attrs import frozen
 
 from penstock import trust
 from penstock.errors import GateClosed, UsageError
+from penstock.making import make_folder, open_to_write
 from penstock.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -51,8 +52,9 @@ def lay_out(folder: Path, target: TargetConfig | None = None) -> None:
             if target is not None and name == "penstock.yaml":
                 data = _with_target(plain, target)
             if not place.exists() or place.read_bytes() == plain:
-                place.parent.mkdir(parents=True, exist_ok=True)
-                place.write_bytes(data)
+                make_folder(place.parent)
+                with open_to_write(place) as file:
+                    file.write(data)
             elif place.read_bytes() != data:
                 raise UsageError(
                     f"{place} is not the demo's file: choose another folder with --folder, or move the file away",

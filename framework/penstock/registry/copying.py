@@ -15,7 +15,7 @@ from penstock import drafts, locks, log_mark, trust
 from penstock.errors import Conflict, RegistryError
 from penstock.registry import maintenance
 from penstock.registry.database import BACKUP_ID, is_backup
-from penstock.registry.troubles import BUSY_SECONDS, Alone, busy, lacks_inodes, translated
+from penstock.registry.troubles import BUSY_SECONDS, Alone, busy, lacks_inodes, limited, translated
 
 _TOLD = 3
 """How much of what is wrong the line of an error holds."""
@@ -216,6 +216,8 @@ def sync(path: Path) -> None:
 
 def not_writable(path: Path, error: OSError) -> RegistryError:
     """The RegistryError for a file or folder that could not be written."""
+    if error.errno == errno.EFBIG:
+        return limited(path)
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return RegistryError(f"{path}: the disk is full; make room and try again", code="registry_disk_full")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):

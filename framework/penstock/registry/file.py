@@ -9,6 +9,7 @@ from pathlib import Path
 
 from penstock import trust
 from penstock.errors import ConfigInvalid, RegistryError
+from penstock.making import make_folder
 from penstock.registry import schema
 from penstock.registry.copying import (
     alone_in_turn,
@@ -25,7 +26,7 @@ from penstock.registry.copying import (
 from penstock.registry.database import BACKUP_ID, Clock, Database, identity, is_backup
 from penstock.registry.linked import is_linked, linked
 from penstock.registry.network import refuse_network
-from penstock.registry.troubles import translated
+from penstock.registry.troubles import refuse_broken_link, translated
 
 
 def open_database(path: Path, *, create: bool, read_only: bool, clock: Clock) -> Database:
@@ -128,6 +129,7 @@ def _find(path: Path, *, create: bool) -> None:
     # Asked first: a new registry's log can only appear after the file itself.
     stray_log = path.with_name(path.name + "-wal").exists()
     if not path.exists():
+        refuse_broken_link(path)
         if not create:
             raise RegistryError(f"{path}: there is no registry", code="registry_missing")
         if stray_log:
@@ -229,7 +231,7 @@ def prepare_folder(folder: Path) -> None:
     if folder.is_dir():
         return
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(folder.parent)
         folder.mkdir(mode=0o700)
         sync(folder.parent)
         ignore = folder / ".gitignore"

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
+import resource
 import sqlite3
 from pathlib import Path
 
 from attrs import frozen
 
-from penstock import trust
+from penstock import acls
+from penstock.drafts import SQLITE
 from penstock.errors import RegistryError, UsageError
 from penstock.locks import holder
 
 BUSY_SECONDS = 30.0
 """How long a transaction waits for another process's before it gives up."""
 
+_GROWS = 2**15
+"""Bytes by which SQLite makes the index beside a log larger, the most at once."""
 _WRITE_LOCK = 120
 """The byte of the file `-shm` that whoever writes has locked: `WAL_WRITE_LOCK` in SQLite's file format."""
 
@@ -76,6 +82,8 @@ def explain(path: Path, error: sqlite3.Error) -> RegistryError:
     full = "the disk is full" if primary == sqlite3.SQLITE_FULL or extended == sqlite3.SQLITE_IOERR_SHMSIZE else ""
     if primary == sqlite3.SQLITE_CANTOPEN:
         full = _lacks(path.parent)
+    if primary in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR) and _reaches_limit(path):
+        return limited(path)
     if full:
         return RegistryError(
             f"{path}: {full}",
@@ -94,6 +102,47 @@ def explain(path: Path, error: sqlite3.Error) -> RegistryError:
             code="registry_corrupt",
         )
     return RegistryError(f"{path}: the registry cannot be used ({error})")
+
+
+def limited(path: Path) -> RegistryError:
+    """The RegistryError for a file that this process may not make any larger."""
+    return RegistryError(
+        f"{path}: the limit for the size of a file (`ulimit -f`) is reached",
+        code="registry_disk_full",
+        undone="nothing was changed, raise it and try again",
+    )
+
+
+def refuse_broken_link(path: Path) -> None:
+    """Raise RegistryError for a registry that is a link to nothing, or lies in one: that is not none yet."""
+    for place in (path, path.parent):
+        if place.is_symlink() and not place.exists():
+            try:
+                place.stat()
+            except OSError as error:
+                where = "leads to itself" if error.errno == errno.ELOOP else "leads to nothing"
+                raise RegistryError(
+                    f"{place} is a link that {where} (`{os.readlink(place)}`); put back what it led to, or remove it",  # noqa: PTH115  # as text
+                    code="registry_missing",
+                ) from None
+
+
+def _reaches_limit(path: Path) -> bool:
+    """Whether a process that may write no file beyond a limit could not write a registry for that; SQLite does not say.
+
+    Of a file that is not there it is not known how large it had become.
+    """
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    if limit == resource.RLIM_INFINITY or _lacks(path.parent):
+        return False
+    real = os.path.realpath(path)
+    if not os.path.exists(real):  # noqa: PTH110  # the path is text
+        return True
+    sizes = []
+    for more in ("", *SQLITE):
+        with contextlib.suppress(OSError):
+            sizes.append(os.stat(f"{real}{more}").st_size)  # noqa: PTH116  # as above
+    return any(size + _GROWS > limit for size in sizes)
 
 
 def _needs_index(path: Path) -> bool:
@@ -158,7 +207,7 @@ def unwritable(path: Path, owner: int | None) -> RegistryError:
             code="registry_read_only",
         )
     return RegistryError(
-        f"{path}: the registry belongs to {trust.name_of(owner)}, who alone changes it and follows its runs; you can "
+        f"{path}: the registry belongs to {acls.name_of(owner)}, who alone changes it and follows its runs; you can "
         "read it, for anything else call penstock as that user",
         code="registry_not_owned",
     )

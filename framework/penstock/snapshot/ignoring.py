@@ -11,7 +11,7 @@ from typing import Any
 from attrs import frozen
 
 from penstock.contract.target import HOME_MARK
-from penstock.opening import read_file
+from penstock.opening import end_of, read_file
 from penstock.snapshot.globs import NeverMatches, regex_of
 from penstock.snapshot.refused import NotBundled, text_of, unreadable
 
@@ -177,7 +177,7 @@ def read_rules(folder: Path, base: str) -> Rules | None:
             return None
         if file.stat().st_size > _LARGEST:
             raise too_many(base, f"is larger than {_LARGEST:,} bytes")
-        text = read_file(Path(os.path.realpath(file)), _LARGEST)
+        text = read_file(end_of(file)[0] if file.is_symlink() else file, _LARGEST)
     except OSError as error:
         raise unreadable(f"{text_of(base)}.gitignore", error) from None
     ignores: list[bool] = []

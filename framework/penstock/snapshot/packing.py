@@ -14,6 +14,7 @@ from attrs import frozen
 
 from penstock.drafts import draft, keep_rights
 from penstock.errors import RegistryError
+from penstock.making import make_folder
 from penstock.opening import SWAPPED, open_folder, open_in
 from penstock.snapshot.members import digest_of
 from penstock.snapshot.refused import NotBundled, unreadable
@@ -40,7 +41,7 @@ def pack(files: Sequence[Found], store: Path) -> Packed:
     Raises NotBundled for a file that cannot be read, RegistryError when the store cannot be written.
     """
     try:
-        store.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(store, 0o700)
         with draft(store, ".", ".partial") as partial:
             with partial.open("wb") as archive:
                 _write(files, archive)

@@ -11,8 +11,11 @@ from pathlib import Path
 
 from attrs import frozen
 
+from penstock.opening import SWAPPED, end_of
 from penstock.snapshot.ignoring import ALWAYS, STATE, Ignoring, Rules, is_cache, is_home, read_rules, rules_above
 from penstock.snapshot.refused import NotBundled, text_of, unreadable
+
+_LISTED = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @frozen
@@ -43,8 +46,11 @@ class Contents:
 
 @frozen
 class _Folder:
+    """One to be looked at: where it really is, what it was there, and those that it is in, itself among them."""
+
     source: Path
     path: str
+    identity: tuple[int, int]
     above: frozenset[tuple[int, int]]
     rules: tuple[Rules, ...]
 
@@ -64,7 +70,8 @@ def files_in(root: Path, skip: Path, *, top: Path | None = None, stays: Callable
     base = "" if top is None or top == root else f"{root.relative_to(top).as_posix()}/"
     walk = _Walk(root, Path(os.path.realpath(skip)), base, stays, is_code=top is not None)
     above = () if top is None else rules_above(top, root)
-    waiting = [_Folder(root, "", frozenset({_identity(root.stat())}), above)]
+    identity = _identity(root.stat())
+    waiting = [_Folder(root, "", identity, frozenset({identity}), above)]
     while waiting:
         waiting += walk.look(waiting.pop())
     return walk.contents()
@@ -76,6 +83,7 @@ class _Walk:
     def __init__(self, root: Path, skip: Path, base: str, stays: Callable[[Path], bool], *, is_code: bool) -> None:
         self._root = root
         self._skip = skip
+        self._longest = os.pathconf(root, "PC_PATH_MAX")
         self._base = base
         self._stays = stays
         self._is_code = is_code
@@ -87,15 +95,12 @@ class _Walk:
     def look(self, folder: _Folder) -> Iterator[_Folder]:
         """Note what travels of a folder and what does not; the folders in it that are to be looked at."""
         rules = read_rules(folder.source, self._base + folder.path) if self._is_code else None
-        try:
-            entries = [entry for entry in folder.source.iterdir() if entry != self._skip]
-        except OSError as error:
-            raise unreadable(folder.path or ".", error, self._instead(folder.path)) from None
+        entries = self._entries(folder)
         here = (*folder.rules, rules) if rules else folder.rules
         # A folder in which rules alone left nothing is still one to write to; one with a cache alone is a left-over.
         bare = not entries
-        for entry in entries:
-            path, is_folder = folder.path + entry.name, _is_folder(entry)
+        for entry, known in entries:
+            path, is_folder = folder.path + entry.name, _is_folder(entry, known)
             ruled = f"{path}/" if is_folder else path
             if entry.name == STATE:  # ours, and no news to anybody
                 continue
@@ -106,34 +111,57 @@ class _Walk:
                 self._left.append((False, text_of(ruled)))
                 bare = True
                 continue
-            if self._is_own(entry, is_folder):
+            if self._is_own(entry, known, is_folder):
                 self._left.append((True, text_of(ruled)))
                 continue
             checked_name(entry.name, folder.path)
-            source, status = self._add(entry, path)
+            source, status = self._add(entry, known, path)
             if stat.S_ISDIR(status.st_mode):
                 identity = _identity(status)
                 if identity in folder.above:
                     raise NotBundled("link_loop", f"the link `{path}` leads back to a folder that it is in")
-                yield _Folder(source, f"{path}/", folder.above | {identity}, here)
+                yield _Folder(source, f"{path}/", identity, folder.above | {identity}, here)
         self._bare.append((folder.path, bare))
 
-    def _is_own(self, entry: Path, is_folder: bool | None) -> bool:
+    def _entries(self, folder: _Folder) -> list[tuple[Path, os.stat_result | None]]:
+        """What lies in a folder, and what the system knows of each, of a link itself; None where it says nothing.
+
+        The folder is where it was found, all links resolved, and so is what is no link in it, unless another one took
+        its place by now: that is not looked into.
+        """
+        try:
+            handle = os.open(folder.source, _LISTED)
+            try:
+                if _identity(os.fstat(handle)) != folder.identity:
+                    raise _changed(folder.path)
+                with os.scandir(handle) as listed:
+                    named = [(folder.source / one.name, _status(one)) for one in listed]
+            finally:
+                os.close(handle)
+        except OSError as error:
+            if error.errno in SWAPPED:
+                raise _changed(folder.path) from None
+            raise unreadable(folder.path or ".", error, self._instead(folder.path)) from None
+        return [one for one in named if one[0] != self._skip] if folder.source == self._skip.parent else named
+
+    def _is_own(self, entry: Path, known: os.stat_result | None, is_folder: bool | None) -> bool:
         """Whether something is ours, which changes while we work and is torn when it is copied."""
         if is_folder:
             return is_home(entry)
-        is_link = os.path.islink(entry)  # noqa: PTH114  # `is_symlink` raises for what may not be looked at
-        return self._stays(entry) or (is_link and self._stays(Path(os.path.realpath(entry))))
+        return self._stays(entry) or (known is not None and _is_link(known) and self._stays(_end_of(entry)))
 
     def _instead(self, path: str) -> str:
         """What to do about a folder that cannot be looked into."""
         return "name it in `.gitignore`" if self._is_code and path else ""
 
-    def _add(self, entry: Path, path: str) -> tuple[Path, os.stat_result]:
+    def _add(self, entry: Path, known: os.stat_result | None, path: str) -> tuple[Path, os.stat_result]:
         normal = unicodedata.normalize("NFC", path)
         if normal in self._found:
             raise NotBundled("name_clash", f"`{path}` is there twice, spelt in two Unicode forms")
-        source, status = resolve_inside(entry, self._root, path, ignorable=self._is_code)
+        if known is None or _is_link(known) or len(os.fsencode(entry)) >= self._longest:
+            source, status = resolve_inside(entry, self._root, path, ignorable=self._is_code)
+        else:
+            source, status = entry, checked_kind(known, path, ignorable=self._is_code)
         self._found[normal] = None if stat.S_ISDIR(status.st_mode) else Found(path, source, status.st_size)
         return source, status
 
@@ -156,13 +184,36 @@ def _parent(path: str) -> str:
     return path[: path.rfind("/") + 1]
 
 
-def _is_folder(entry: Path) -> bool | None:
+def _status(entry: os.DirEntry[str]) -> os.stat_result | None:
+    try:
+        return entry.stat(follow_symlinks=False)
+    except OSError:
+        return None
+
+
+def _is_link(status: os.stat_result) -> bool:
+    return stat.S_ISLNK(status.st_mode)
+
+
+def _end_of(link: Path) -> Path:
+    """Where a link leads, or would if something were there."""
+    try:
+        return end_of(link)[0]
+    except OSError:
+        return Path(os.path.realpath(link))
+
+
+def _changed(path: str) -> NotBundled:
+    return NotBundled("file_changed", f"`{path or '.'}` became something else while it was read", "try again")
+
+
+def _is_folder(entry: Path, known: os.stat_result | None) -> bool | None:
     """Whether something is a folder, or a link to one; None for a link to nothing, or into what we may not look into.
 
     Rules take that for no folder, as git does all links.
     """
     try:
-        return stat.S_ISDIR(entry.stat().st_mode)
+        return stat.S_ISDIR((known if known is not None and not _is_link(known) else entry.stat()).st_mode)
     except OSError:
         return None
 
@@ -176,8 +227,7 @@ def resolve_inside(source: Path, root: Path, shown: str, *, ignorable: bool = Fa
     """
     instead = ", or name the link in `.gitignore`" if ignorable else ""
     try:
-        real = Path(os.path.realpath(source, strict=True))
-        status = real.stat()
+        real, status = end_of(source)
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise NotBundled("link_loop", f"the link `{shown}` leads to itself") from None
@@ -187,10 +237,15 @@ def resolve_inside(source: Path, root: Path, shown: str, *, ignorable: bool = Fa
     if not real.is_relative_to(root):
         hint = f"copy what it points to into the folder{instead}"
         raise NotBundled("link_outside_folder", f"the link `{shown}` leads out of {root}", hint)
+    return real, checked_kind(status, shown, ignorable=ignorable)
+
+
+def checked_kind(status: os.stat_result, shown: str, *, ignorable: bool) -> os.stat_result:
+    """What is known of a file or folder. Raises NotBundled for anything else."""
     if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
         hint = f"move it out of the folder{', or name it in `.gitignore`' if ignorable else ''}"
         raise NotBundled("file_special", f"`{shown}` is neither a file nor a folder", hint)
-    return real, status
+    return status
 
 
 def _identity(status: os.stat_result) -> tuple[int, int]:

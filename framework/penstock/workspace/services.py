@@ -15,6 +15,7 @@ from penstock.config import Config, build_plugin, plugin_place
 from penstock.errors import ConfigInvalid, RegistryError
 from penstock.records import Placement
 from penstock.registry import Registry, copied
+from penstock.registry.troubles import refuse_broken_link
 from penstock.targets import discovery
 from penstock.targets.opened import OpenTargets
 from penstock.workspace.plugins import WorkspacePlugins
@@ -174,6 +175,7 @@ class Services:
             if self._registry is None:
                 path = self.config.registry.value
                 if not create and not self._is_there():
+                    refuse_broken_link(path)
                     raise RegistryError(
                         f"there is no registry at {path} yet: publish a pipeline first (`penstock publish FILE`), "
                         "or run the command in the project's folder",

@@ -10,6 +10,7 @@ from penstock import trust
 from penstock.cli.click_ext import Command
 from penstock.cli.session import Session
 from penstock.errors import ConfigInvalid, Conflict
+from penstock.making import open_to_write
 
 TEMPLATE = """\
 # The workspace of this folder and of everything below it.
@@ -42,8 +43,8 @@ def init(session: Session) -> None:
     path = Path.cwd() / "penstock.yaml"
     trust.refuse_place(path, "the configuration")
     try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(TEMPLATE)
+        with open_to_write(path, fresh=True) as file:
+            file.write(TEMPLATE.encode())
     except FileExistsError:
         raise Conflict(f"{path} exists and was left as it is", code="file_exists") from None
     except OSError as error:
