@@ -191,8 +191,8 @@ def fail_unseen(place, tmp_path):
     """A step that has failed and whose engine was killed before that."""
     run = submit(place, tmp_path, FAILS)
     place.kill_engine()
-    (tmp_path / "go").touch()
     (keeper,) = place.keepers()
+    (tmp_path / "go").touch()
     place.until(lambda: not place.alive(keeper), "the step does not end")
     return run
 
