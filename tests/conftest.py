@@ -46,8 +46,14 @@ TOGETHER = (
     "tests/packaging/test_stranger.py::",
 )
 
-# Folders in which the tests of a file share a server: on several workers each would start its own.
-TOGETHER_BY_FILE = ("tests/azureml_v1/", "tests/metrics/", "tests/server/")
+# Where the tests of a file share a server, or all sources once they are read: on several workers each has its own.
+TOGETHER_BY_FILE = (
+    "tests/azureml_v1/",
+    "tests/metrics/",
+    "tests/server/",
+    "tests/test_error_codes.py",
+    "tests/test_house.py",
+)
 
 # Suites of cloud backends, and what they need of the vendors' own, which `requirements-cloud.lock` installs.
 CLOUD = ("tests/azureml/", "tests/azureml_emulator/", "tests/vertex/", "tests/vertex_emulator/")

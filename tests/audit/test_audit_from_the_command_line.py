@@ -40,6 +40,7 @@ def penstock(tmp_path: Path) -> Penstock:
     return run
 
 
+@pytest.mark.thorough
 def test_every_verb_leaves_a_line_refused_ones_too(penstock: Penstock, tmp_path: Path) -> None:
     for arguments in (
         ("publish", "nothing.yaml", "--endpoint", "nil"),

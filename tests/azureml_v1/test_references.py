@@ -67,6 +67,7 @@ NOT_FOUND = {"published": "pipeline_not_found", "endpoint": "endpoint_not_found"
 BODIES = {"/status": "Active", "/access": {"access": "private"}}
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.sampled(12)
 @pytest.mark.parametrize(("method", "path", "meant"), MEANT)
 def test_an_id_means_one_kind_of_thing(served, call, key, known, method, path, meant) -> None:

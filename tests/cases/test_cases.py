@@ -299,6 +299,7 @@ def test_venv_in_code(case):
     assert ".venv" in one.run("penstock", "validate", "pipeline.yaml")
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("runs_after_the_backup", ["0", "40"])
 def test_wal_restore(case, runs_after_the_backup):
     one = case("wal-restore")

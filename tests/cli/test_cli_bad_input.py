@@ -60,6 +60,7 @@ def two(project, cli):
     return project
 
 
+@pytest.mark.sampled(12)
 @pytest.mark.parametrize("case", SPECS)
 @pytest.mark.parametrize("command", ["publish", "validate", "submit"])
 def test_a_bad_spec_changes_nothing(project, cli, case, command):
@@ -101,6 +102,7 @@ BAD_TRIGGERS = {
 }
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.sampled(7)
 @pytest.mark.parametrize("line", BAD_TRIGGERS)
 def test_a_refusal_is_one_line_with_its_code_and_changes_nothing(two, cli, line):
@@ -143,6 +145,7 @@ def test_bytes_that_are_no_text_are_refused(two, cli):
     assert "surrogate" in answer.err
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("close", "trigger", "code"),
     [

@@ -87,6 +87,7 @@ def test_what_was_published_keeps_its_interpreter_and_says_so(environments, proj
     assert json.loads(one("publish", "which.yaml", "--json").stdout)["warnings"] == []
 
 
+@pytest.mark.thorough
 def test_a_target_whose_interpreter_is_none_is_refused_before_anything_runs(environments, project):
     one, _ = environments
     config = (project / "penstock.yaml").read_text()

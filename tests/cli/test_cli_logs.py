@@ -156,6 +156,7 @@ steps:
 """  # noqa: E501  # a command is one line
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("form", ["--json", "--timestamps", "--"])
 @pytest.mark.parametrize("lose", ["echo x > /dev/stderr", "rm $(readlink /proc/$$/fd/1)"], ids=["cut", "removed"])
 def test_who_follows_is_warned_of_what_is_lost(project, cli, monkeypatch, form, lose):

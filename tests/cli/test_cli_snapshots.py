@@ -157,6 +157,7 @@ def test_much_code_is_refused_until_somebody_says_that_it_is_meant(large, cli, c
     cli(command, "fed.yaml").ok()
 
 
+@pytest.mark.thorough
 def test_who_sits_at_a_terminal_is_asked(large, start):
     with (large / "src/big.bin").open("wb") as file:
         file.truncate(100_000_000)

@@ -39,6 +39,7 @@ def published(project, cli):
     return project
 
 
+@pytest.mark.thorough
 @pytest.mark.sampled(1)
 @pytest.mark.parametrize("closed", ["<&-", "<&- >&-", "<&- 2>&-", "<&- >&- 2>&-"])
 def test_a_closed_standard_input_is_an_empty_one(published, closed):

@@ -76,6 +76,7 @@ def test_a_planted_fault_is_caught_by_the_law_that_it_breaks(law, fault, check, 
     assert result == "fail", f"{check} finds nothing wrong; is what {fault} changes still there? {reason}"
 
 
+@pytest.mark.thorough
 @pytest.mark.sampled(1)
 @pytest.mark.parametrize("law", PLAIN)
 def test_what_is_not_planted_is_not_caught(law, tmp_path, engines_end):

@@ -90,6 +90,7 @@ def test_a_target_that_was_away_is_not_said_to_be_there_while_something_waits_fo
     assert listed(other) is None
 
 
+@pytest.mark.thorough
 def test_who_waits_in_python_is_told_once_why(ws, far, caplog):
     far.away.add("away")
     far.RETRY = 0.05

@@ -33,6 +33,7 @@ def test_every_call_is_one_that_a_player_takes(history):
         assert None not in arguments.values()
 
 
+@pytest.mark.thorough
 def test_every_verb_comes_and_moments_have_a_name_before_they_are_asked_about():
     seen = Counter()
 

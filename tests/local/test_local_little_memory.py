@@ -70,6 +70,7 @@ sys.exit(engine.main(sys.argv[1:]))
 """
 
 
+@pytest.mark.thorough
 def test_a_keeper_that_dies_of_each_start_of_a_step_is_that_steps_failure(places, monkeypatch):
     place = places(idle=0.0)
     monkeypatch.setattr(wake, "wake", lambda layout: None)

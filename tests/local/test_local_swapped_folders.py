@@ -44,6 +44,7 @@ def files(folder: Path) -> set[str]:
     return {os.fspath(path.relative_to(folder)) for path in folder.rglob("*")}
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", KEPT)
 @pytest.mark.parametrize("there", [True, False], ids=["a folder", "nothing"])
 def test_a_folder_of_a_root_that_is_a_link_is_one_error_and_nothing_gets_behind_it(place, tmp_path, name, there):

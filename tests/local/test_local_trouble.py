@@ -341,7 +341,7 @@ def test_a_root_that_cannot_be_looked_into_is_not_an_empty_one(tmp_path):
     layout = Layout(tmp_path / "root")
     assert not layout.has_queue()
     layout.root.write_text("a file in its place")
-    with pytest.raises(TargetUnavailable, match=r"Not a directory; check its permissions"):
+    with pytest.raises(TargetUnavailable, match=r"Not a directory; move away what lies in its place"):
         layout.has_queue()
 
 

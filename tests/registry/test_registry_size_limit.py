@@ -23,6 +23,7 @@ def within(limit: int, folder, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("is_new", [True, False], ids=["a new registry", "one that is there"])
 @pytest.mark.parametrize("limit", [0, 8 * 1024, 40 * 1024])
 def test_the_limit_of_a_process_is_no_full_disk(project, limit, is_new):
@@ -35,6 +36,7 @@ def test_the_limit_of_a_process_is_no_full_disk(project, limit, is_new):
     assert "the disk is full" not in done.stderr and len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("to", ["nowhere.db", "registry.db"], ids=["to nothing", "in a loop"])
 @pytest.mark.parametrize("words", ["submit hello", "registry check", "registry backup x.db", "publish greet.yaml"])
 def test_a_registry_that_is_a_broken_link_is_called_that(project, to, words):

@@ -84,6 +84,7 @@ def test_without_such_an_extra_the_distribution_is_named() -> None:
         discovery.load("backend", "hungry")
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("name", "message"),
     [

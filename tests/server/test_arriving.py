@@ -66,6 +66,7 @@ def ended(connection: socket.socket) -> bytes:
 WITH_BODY = sorted({(route.method, route.path) for route in ROUTES if route.method not in ("GET", "DELETE")})
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("body", BODIES)
 @pytest.mark.parametrize("authorization", ["", "Authorization: Bearer penstock_0_0\r\n"])
 def test_who_has_no_token_is_refused_before_the_body_is_sent(served, body, authorization, serving) -> None:
@@ -209,6 +210,7 @@ def test_bodies_that_are_waited_for_leave_room_for_others(hurried, tokens, servi
             connection.close()
 
 
+@pytest.mark.thorough
 def test_connections_that_say_nothing_take_the_place_of_each_other(folder, serving, tokens) -> None:
     """Never of a request: past what the process may open, the one that has waited for one the longest is closed."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -80,6 +80,7 @@ def test_a_generated_client_calls_by_type(served, folder, tokens, tmp_path) -> N
     assert [line for line in told if line.startswith("missing.py") and "field_1" in line], checked.stdout
 
 
+@pytest.mark.thorough
 @needs("openapi_spec_validator")
 def test_the_documents_are_openapi(served, tokens) -> None:
     from openapi_spec_validator import validate

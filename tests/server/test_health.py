@@ -37,6 +37,7 @@ def server(away, serving) -> Iterator:
     one.stop()
 
 
+@pytest.mark.thorough
 def test_nothing_is_taken_into_a_registry_that_was_replaced(server, away) -> None:
     """What is written to a file without a name is lost, so it is refused, and health says so."""
     assert server.call("POST", "/v1/endpoints/hello/runs", {}).status == 201
@@ -55,6 +56,7 @@ def test_nothing_is_taken_into_a_registry_that_was_replaced(server, away) -> Non
         assert (health.status, health.json["checks"]["registry"]) == (503, "registry_replaced")
 
 
+@pytest.mark.thorough
 def test_who_asks_for_health_of_a_locked_registry_holds_up_nobody(server, away) -> None:
     words = []
 
@@ -81,6 +83,7 @@ def test_who_asks_for_health_of_a_locked_registry_holds_up_nobody(server, away) 
         assert time.monotonic() < deadline
 
 
+@pytest.mark.thorough
 def test_a_locked_registry_holds_up_only_those_that_write(away, serving) -> None:
     """More triggers than there are threads wait for the lock, and all others are answered meanwhile."""
     guarded = serving.Served(away, "--no-dispatch")

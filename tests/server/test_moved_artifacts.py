@@ -74,6 +74,7 @@ def moved_and_replaced(folder: Path) -> Path:
     return to
 
 
+@pytest.mark.thorough
 @pytest.mark.sampled(1)
 @pytest.mark.parametrize("change", [copied, moved, moved_and_replaced])
 def test_every_door_has_the_artifacts_of_the_place_that_it_looks_at(own, change, serving, tmp_path) -> None:
@@ -131,6 +132,7 @@ def test_the_run_that_a_key_has_is_shown_as_it_lies(own, serving) -> None:
         server.stop()
 
 
+@pytest.mark.thorough
 @pytest.mark.sampled(1)
 @pytest.mark.parametrize("lost", ["its target is gone", "its target is another", "its artifact is gone", "a link"])
 def test_a_copy_never_reads_the_original_instead(own, lost, serving, tmp_path) -> None:
@@ -157,6 +159,7 @@ def test_a_copy_never_reads_the_original_instead(own, lost, serving, tmp_path) -
     assert b"original" not in reply.body
 
 
+@pytest.mark.thorough
 def test_what_was_cleared_away_or_lost_is_said_by_a_server(own, serving) -> None:
     first, (cleared, _) = own
     with Workspace.open(first, env={}, actor="ada") as workspace:

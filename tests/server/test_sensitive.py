@@ -46,6 +46,7 @@ def guarded(folder) -> str:
         return workspace.publish(folder / "guarded.yaml", endpoint="guarded").id
 
 
+@pytest.mark.thorough
 def test_a_value_is_taken_at_every_door_and_shown_at_none(folder, serving, tokens, guarded) -> None:
     mark = uuid.uuid4().hex
     server = serving.Served(folder)

@@ -15,6 +15,7 @@ from contextlib import closing
 import pytest
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(("options", "said"), [
     (("--host", "0.0.0.0", "--no-auth"), "only this machine may be served"),
     (("--tls-cert", "x.pem"), "give both"),

@@ -47,6 +47,7 @@ def test_however_many_race_no_more_are_accepted(fresh, tokens):
     assert [trigger(number).status for number in range(2)] == [201, 429], "what has ended makes room for one"
 
 
+@pytest.mark.thorough
 def test_a_repeat_under_its_key_is_no_new_run_and_a_wrong_call_is_told_first(fresh, tokens):
     server, path = fresh[0], "/v1/endpoints/limited/runs"
     key = {"Idempotency-Key": "one"}

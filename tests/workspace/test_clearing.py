@@ -163,6 +163,7 @@ def test_the_command_line_says_it_too(workspace, tmp_path, lose):
     assert json.loads(penstock("outputs", run, "--json").stdout)["missing"].keys() == {"made"}
 
 
+@pytest.mark.thorough
 def test_a_target_that_could_not_be_asked_is_no_success(workspace, tmp_path):
     root = tmp_path / "root"
     (tmp_path / "penstock.yaml").write_text(f"target: far\ntargets: {{far: {{backend: local, root: {root}}}}}\n")

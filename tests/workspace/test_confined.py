@@ -268,6 +268,7 @@ def test_a_server_that_is_opened_for_others_names_no_file_either(server):
     assert kept(server) == []
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("parameter", ["table", "folder"])
 def test_a_parameter_names_no_file_and_does_not_say_which_exist(server, stranger, parameter):
     said = {}
@@ -346,6 +347,7 @@ BUILDERS = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.sampled(1)
 @pytest.mark.parametrize("kind", BUILDERS)
 def test_a_pipeline_that_is_sent_brings_no_file_of_the_server(server, stranger, kind):

@@ -202,6 +202,7 @@ def done(tmp_path, engines_end):
         yield disk, run
 
 
+@pytest.mark.thorough
 def test_what_only_reads_answers_without_inodes(done, tmp_path, cli_of):
     disk, run = done
     (disk / "ballast").mkdir()
@@ -216,6 +217,7 @@ def test_what_only_reads_answers_without_inodes(done, tmp_path, cli_of):
     assert said.returncode == 12 and "no inodes left; nothing was changed" in said.stderr
 
 
+@pytest.mark.thorough
 def test_what_only_reads_answers_on_a_read_only_mount(done, tmp_path, cli_of):
     disk, run = done
     with read_only(disk):

@@ -69,6 +69,7 @@ def endless(grown: int):
     return chunk
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("grown", [1, 50, 1000])
 def test_a_step_that_writes_faster_than_it_is_read_has_an_end_for_who_does_not_follow(workspace, running, grown):
     parts = itertools.islice(reading(workspace, running, endless(grown)), 100_000)

@@ -52,6 +52,7 @@ PLACES = {
 }
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("what", PLACES)
 def test_what_everybody_can_write_is_not_used_unless_it_is_trusted(workspace, monkeypatch, what):
     place = PLACES[what](workspace)

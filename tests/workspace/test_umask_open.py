@@ -43,12 +43,14 @@ def others_write(folder: Path) -> list[str]:
     return [str(path) for path in folder.rglob("*") if not path.is_symlink() and path.stat().st_mode & 0o022]
 
 
+@pytest.mark.sampled(1)
 def test_what_init_writes_is_used_by_the_next_command(folder, umask):
     ran("init")
     assert stat.S_IMODE((folder / "penstock.yaml").stat().st_mode) == 0o644 & ~umask
     ran("target", "list")
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("plugins", ["[]", "[audit]"])
 def test_what_is_made_for_a_workspace_can_be_written_by_its_owner_alone(folder, umask, plugins):
     for name, text in {
