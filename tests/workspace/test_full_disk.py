@@ -171,6 +171,13 @@ READS = ("run list", "run show {}", "run logs {}", "run outputs {}", "endpoint l
          "history", "pipeline list", "token list", "registry check", "registry backup {elsewhere}")  # fmt: skip
 
 
+def all_reads_answer(cli_of, folder, run, elsewhere) -> None:
+    for line in READS:
+        said = cli_of(folder, *line.format(run, elsewhere=elsewhere / "saved.db").split())
+        assert said.returncode == 0, (line, said.stderr)
+    assert "full" in cli_of(folder, "run", "logs", run).stdout
+
+
 @pytest.mark.thorough
 def test_what_only_reads_answers_on_a_full_disk(filling, tmp_path, engines_end, cli_of):
     """Where nobody has it open there is no room even for what SQLite lays beside a file that it reads."""
@@ -180,10 +187,7 @@ def test_what_only_reads_answers_on_a_full_disk(filling, tmp_path, engines_end, 
         assert ws.runs.wait(run, timeout=120).state == "succeeded"
     engines_end(filling)
     fill(filling, leave=0)
-    for line in READS:
-        said = cli_of(filling, *line.format(run, elsewhere=tmp_path / "saved.db").split())
-        assert said.returncode == 0, (line, said.stderr)
-    assert "full" in cli_of(filling, "run", "logs", run).stdout
+    all_reads_answer(cli_of, filling, run, tmp_path)
     said = cli_of(filling, "endpoint", "disable", "filling")
     assert said.returncode == 12 and "the disk is full; nothing was changed" in said.stderr
 
@@ -209,10 +213,7 @@ def test_what_only_reads_answers_without_inodes(done, tmp_path, cli_of):
     with pytest.raises(OSError, match="space"):
         for number in range(1000):
             (disk / "ballast" / f"{number}").touch()
-    for line in READS:
-        said = cli_of(disk, *line.format(run, elsewhere=tmp_path / "saved.db").split())
-        assert said.returncode == 0, (line, said.stderr)
-    assert "full" in cli_of(disk, "run", "logs", run).stdout
+    all_reads_answer(cli_of, disk, run, tmp_path)
     said = cli_of(disk, "endpoint", "disable", "filling")
     assert said.returncode == 12 and "no inodes left; nothing was changed" in said.stderr
 
@@ -221,7 +222,4 @@ def test_what_only_reads_answers_without_inodes(done, tmp_path, cli_of):
 def test_what_only_reads_answers_on_a_read_only_mount(done, tmp_path, cli_of):
     disk, run = done
     with read_only(disk):
-        for line in READS:
-            said = cli_of(disk, *line.format(run, elsewhere=tmp_path / "saved.db").split())
-            assert said.returncode == 0, (line, said.stderr)
-        assert "full" in cli_of(disk, "run", "logs", run).stdout
+        all_reads_answer(cli_of, disk, run, tmp_path)
