@@ -9,6 +9,8 @@ from penstock.contract.hooks import hookimpl
 from penstock_local.options import LocalOptions
 
 if TYPE_CHECKING:
+    import sqlite3
+
     from penstock.contract.artifacts import ArtifactPlace, Destination
     from penstock.contract.run import (
         Absent,
@@ -131,11 +133,14 @@ def penstock_read_logs(target: Target, run: RunRef, step: str, offset: int) -> L
     from penstock_local.layout import Layout
 
     layout = Layout.of(target)
-    with database.opened_if_there(layout) as connection:
-        if connection is None or not queue.knows(connection, run.id):
-            raise reports.unknown(layout, run.id)
-        row = queue.step(connection, run.id, step)
-    return reports.log_chunk(layout, run.id, step, row, offset)
+
+    def look() -> sqlite3.Row | None:
+        with database.opened_if_there(layout) as connection:
+            if connection is None or not queue.knows(connection, run.id):
+                raise reports.unknown(layout, run.id)
+            return queue.step(connection, run.id, step)
+
+    return reports.log_chunk(layout, run.id, step, look, offset)
 
 
 @_hook

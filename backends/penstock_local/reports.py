@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from penstock.contract.run import ENDED, Failure, LogChunk, LogTime, RunOutputs, RunReport, StepReport
@@ -57,17 +57,18 @@ def unknown(layout: Layout, run: str) -> NotFound:
     )
 
 
-def log_chunk(layout: Layout, run: str, step: str, row: sqlite3.Row | None, offset: int) -> LogChunk:
-    """The next piece of a step's log. `row` was read before, so what ended by then has written everything.
+def log_chunk(layout: Layout, run: str, step: str, look: Callable[[], sqlite3.Row | None], offset: int) -> LogChunk:
+    """The next piece of a step's log. `look` reads the step's row, before the log: what ended by then wrote everything.
 
-    Raises NotFound, TargetUnavailable.
+    Raises NotFound, TargetUnavailable, and what `look` raises.
     """
+    row = look()
     if row is None:
         raise NotFound(f"the run `{run}` has no step `{step}` on this target", code="step_not_found")
     path = layout.log_of(run, step)
     try:
         layout.see_runs()  # not the trouble of one log
-        data, size = logs.read(path, offset, lambda: _had_log(layout, run, row))
+        data, size = logs.read(path, offset, lambda: _had_log(layout, run, row, look))
     except OSError as error:
         raise unusable(path, error) from None
     ended = row["state"] in ENDED
@@ -82,10 +83,18 @@ def log_chunk(layout: Layout, run: str, step: str, row: sqlite3.Row | None, offs
     return LogChunk(data=data, next_offset=end, complete=ended and end >= size, times=known)
 
 
-def _had_log(layout: Layout, run: str, row: sqlite3.Row) -> bool:
+def _had_log(layout: Layout, run: str, row: sqlite3.Row, look: Callable[[], sqlite3.Row | None]) -> bool:
     """Whether there was a log of a step: an attempt is on record a moment before its log is made, and its keeper notes
     it after that. Raises NotFound `run_gone` where all is gone that the run left.
     """
+    if _has_begun(layout, run, row):
+        return True
+    # A keeper forgets a step when its end is on record, which may have been after the row was read.
+    now = None if row["state"] in ENDED else look()
+    return now is not None and _has_begun(layout, run, now)
+
+
+def _has_begun(layout: Layout, run: str, row: sqlite3.Row) -> bool:
     ended = row["state"] in ENDED
     if ended and row["attempt"] and not layout.run(run).exists():
         raise NotFound(f"what the run `{run}` left is gone: `{layout.run(run)}` was removed", code="run_gone")

@@ -10,7 +10,7 @@ from penstock.contract.artifacts import Destination
 from penstock.contract.run import BoundParameters
 from penstock.errors import NotFound
 from penstock.spec import Retry, Step
-from penstock_local import downloads, environments, hooks, steps, wake
+from penstock_local import downloads, environments, hooks, journal, queue, steps, wake
 from penstock_local.jobs import Job
 from penstock_local.layout import Layout
 from penstock_local.logs import open_to_append
@@ -76,6 +76,29 @@ def test_a_log_that_was_removed_is_told_while_the_step_runs_and_once_it_has_ende
     assert place.log(run, "one") == no_more
     if how == "log":
         assert place.log(run, "two") == b"other\n"
+
+
+def test_a_log_that_was_removed_is_told_in_the_moment_of_the_end_too(place, tmp_path, monkeypatch):
+    """A row that was read before the end, and a keeper that was asked after it."""
+    log = place.layout.log_of("run", "one")
+    script = f"{REMOVED['log'].format(log)}; until [ -e {tmp_path}/go ]; do sleep 0.02; done"
+    run = place.submit({"one": script_of(script)}, run="run")
+    place.until(lambda: place.log(run, "one"), "it is not told")
+    real, rows = queue.step, []
+
+    def step(*asked):
+        rows.append(real(*asked))
+        if len(rows) == 1:
+            (tmp_path / "go").touch()
+            place.wait(run)
+            place.until(
+                lambda: not journal.knows(place.layout.keepers, rows[0]["token"]), "its keeper does not forget it"
+            )
+        return rows[-1]
+
+    monkeypatch.setattr(queue, "step", step)
+    chunk = hooks.penstock_read_logs(place.target, run, "one", 0)
+    assert rows[0]["state"] == "running" and chunk.data == NO_MORE % os.fsencode(log) and not chunk.complete
 
 
 def script_of(script: str, **more) -> Step:
