@@ -68,8 +68,8 @@ class Preparation:
 
     @property
     def behind(self) -> bool:
-        """Whether attempts are over that were not cleared up after."""
-        return bool(self._over)
+        """Whether attempts are over that were not cleared up after, or kept their folders for others in vain."""
+        return bool(self._over) or self._temporary.stale
 
     @property
     def done(self) -> bool:
@@ -79,10 +79,13 @@ class Preparation:
     def catch_up(self) -> None:
         """Clear up after an attempt that is over, if any is. Even an empty folder may take a slow disk a while."""
         if self._over:
-            left = steps.clean(self._over[0])
+            folders = self._over[0]
+            left = steps.clean(folders[1:] if self._temporary.spare(folders[0]) else folders)
             if left:
                 self._remove(left)
             self._over.popleft()
+        elif self._temporary.stale:
+            self._temporary.drop_spares()
 
     def clean_up(self, running: Iterable[Step]) -> None:
         """Remove what an earlier engine left: unpacked content that is none, and what attempts not `running` left.

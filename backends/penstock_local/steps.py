@@ -28,7 +28,7 @@ from penstock_local.processes import TOKEN
 from penstock_local.temporary import Temporary
 from penstock_local.unpacked import Unpacked
 
-_KINDS = ("logs", "work", "tmp", "outputs")
+_KINDS = ("logs", "work", "outputs")
 _FILLED = ("work", "inputs")
 """What is copied into, which takes so long that it may well be asked whether a link leads there."""
 _NAMED, _NAME_LENGTH, _LOOKED_AT = 3, 60, 1000
@@ -66,8 +66,7 @@ def prepare(layout: Layout, step: Step, plain: Mapping[str, str], temporary: Tem
     too coarse to tell. Raises OSError, RegistryError.
     """
     layout.see_runs()
-    private = temporary.prepare(step)
-    work = _fresh(layout, step, "tmp")
+    work, private = temporary.make(step)
     if step.plan["code"] is not None:
         work = _fresh(layout, step, "work")
         copy_tree(os.fspath(unpacked.get(_archive(layout, step, step.plan["code"]))), work)
@@ -98,41 +97,32 @@ def find_outputs(layout: Layout, step: Step) -> None:
 
 
 def needed_no_more(layout: Layout, step: Step, temporary: Temporary, keep_work: bool) -> list[str]:
-    """What an attempt needed only while it ran, in the order in which it goes: its folders, then the link to one.
+    """The folders that an attempt needed only while it ran, its temporary one first.
 
     A failed attempt keeps its working copy, to look into.
     """
-    kinds = ["tmp", "inputs"] if step.job.parameters.bundled else ["tmp"]
+    kinds = ["inputs"] if step.job.parameters.bundled else []
     if not keep_work and step.plan["code"] is not None:
         kinds.append("work")
-    folders = [layout.attempt(step.job.id, kind, step.name, step.attempt) for kind in kinds]
-    return [*folders, temporary.link_of(step)]
+    others = [layout.attempt(step.job.id, kind, step.name, step.attempt) for kind in kinds]
+    return [temporary.folder_of(step), *others]
 
 
 def clean(paths: Sequence[str]) -> list[str]:
-    """Remove what an attempt needs no more; returns what takes longer and is left for `remove`."""
-    *folders, link = paths
+    """Remove folders that an attempt needs no more; returns those that take longer and are left for `remove`."""
     left = []
-    for path in folders:
+    for path in paths:
         try:
             os.rmdir(path)  # noqa: PTH106  # mostly nothing is in it, and looking would take longer
         except FileNotFoundError:
             continue
         except OSError:
             left.append(path)
-    if left:
-        return [*left, link]
-    try:
-        os.unlink(link)  # noqa: PTH108  # the path is text, and every step asks
-    except FileNotFoundError:
-        return []
-    except OSError:  # the step made a folder in its place
-        return [link]
-    return []
+    return left
 
 
 def remove(paths: Sequence[str], root: Path) -> None:
-    """Remove folders and links of a root in this order, as far as possible. Safe in any thread."""
+    """Remove folders of a root, as far as possible. Safe in any thread."""
     for path in paths:
         removal.remove_below(path, root)
 

@@ -1,8 +1,11 @@
 """The temporary folders of attempts: a short path to each, because the path of a socket may have 107 bytes.
 
-The folders lie with their runs, on the disk of the root and guarded by it. In the root's folder `tmp` each has a link
-with a short name, which is made before its folder and goes after it: so whatever a killed engine left is known to the
+They lie in the root's folder `tmp`, on its disk and guarded by it: so whatever a killed engine left is known to the
 next one. A link in the machine's own temporary folder leads there; its name is random and kept in the root.
+
+One that its attempt left as it was is given to another attempt, because a file system may take a third of a
+millisecond to make a folder and as long to remove one (measured: ext4 without a journal, which looks for a number that
+was not in use for minutes).
 """
 
 from __future__ import annotations
@@ -13,92 +16,121 @@ import secrets
 import stat
 import threading
 import time
+from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
 
 from penstock_local import places
 from penstock_local.jobs import Step
 from penstock_local.layout import Layout
-from penstock_local.removal import held, open_up, remove_below
+from penstock_local.removal import remove_below
 
 _PLACES = ("/tmp", "/var/tmp", "/dev/shm")  # nothing lies there but a link with a name of its own
 _OLD = "old."
 _TRUST = 10.0
 """Seconds after which to see again that nobody has cleared the link away."""
+_SPARES = 8
+"""How many folders are kept for other attempts."""
+_SPARED = 0.5
+"""Seconds after which a folder is kept no longer if no attempt has left another."""
+_UNTOUCHED = stat.S_IFDIR | 0o700
 
 
 class Temporary:
-    """The short paths of one root. Everything may be called in any thread."""
+    """The temporary folders of one root. Everything may be called in any thread."""
 
     def __init__(self, layout: Layout) -> None:
         self._root = layout.root
-        self._runs = layout.runs
-        self._links = layout.temporaries
+        self._folders = layout.temporaries
         self._folder = os.fspath(layout.temporaries)
         self._kept = layout.temporaries / ".where"
         self._place = ""
         self._look_again = 0.0
         self._finding = threading.Lock()
+        self._spare: deque[str] = deque()
+        self._spared = 0.0
 
-    def prepare(self, step: Step) -> str:
-        """The short path of the step's attempt, whose folder is to be made after that. Raises OSError."""
+    def make(self, step: Step) -> tuple[str, str]:
+        """Make the folder of the step's attempt: its path, and a short one to it. Raises OSError."""
         with self._finding:
             if time.monotonic() >= self._look_again:
                 if not self._leads_here(self._place):
                     self._place = self._find_place()
                 self._look_again = time.monotonic() + _TRUST
             place = self._place
-        target = f"../runs/{step.job.id}/tmp/{step.name}.{step.attempt}"
-        self._link(target, self.link_of(step))
-        return f"{place}/{_name(step)}"
+        path = self.folder_of(step)
+        places.make_folder(self._folders)
+        if not self._take_spare(path):
+            try:
+                os.mkdir(path, 0o700)  # noqa: PTH102  # the path is text, and every step asks
+            except FileExistsError:  # of an engine that died before it spawned; or a step put something there
+                remove_below(path, self._root)
+                os.mkdir(path, 0o700)  # noqa: PTH102  # as above
+        return path, f"{place}/{_name(step)}"
 
-    def _link(self, target: str, link: str) -> None:
-        try:
-            os.symlink(target, link)  # noqa: PTH211  # the path is text, and every step asks
-        except FileExistsError:  # of an engine that died before it spawned; or a step put something there
-            remove_below(link, self._root)
-            os.symlink(target, link)  # noqa: PTH211  # as above
-        except (FileNotFoundError, NotADirectoryError):
-            places.make_folder(self._links)
-            os.symlink(target, link)  # noqa: PTH211  # as above
-
-    def link_of(self, step: Step) -> str:
-        """What is to be removed after the folder of the step's attempt."""
+    def folder_of(self, step: Step) -> str:
+        """Where the folder of the step's attempt lies."""
         return f"{self._folder}/{_name(step)}"
+
+    # Folders for another attempt
+
+    def _take_spare(self, path: str) -> bool:
+        with contextlib.suppress(ValueError):
+            self._spare.remove(path)  # its name is needed again, so it is nobody else's
+        while self._spare:
+            spare = self._spare.popleft()
+            try:
+                if _is_untouched(spare):  # whoever was told of it may have come back
+                    os.rename(spare, path)  # noqa: PTH104  # as above
+                    return True
+            except OSError:  # something lies there
+                pass
+            remove_below(spare, self._root)
+        return False
+
+    def spare(self, path: str) -> bool:
+        """Keep the folder of an attempt that is over for another one, where nothing is in it; whether it is kept."""
+        if len(self._spare) >= _SPARES or not _is_untouched(path):
+            return False
+        self._spare.append(path)
+        self._spared = time.monotonic()
+        return True
+
+    @property
+    def stale(self) -> bool:
+        """Whether there are folders for other attempts, of which none has come for a while."""
+        return bool(self._spare) and time.monotonic() - self._spared > _SPARED
+
+    def drop_spares(self) -> None:
+        """Remove the folders that were kept for other attempts."""
+        while self._spare:
+            remove_below(self._spare.popleft(), self._root)
+
+    # What engines leave
 
     def leftovers(self, running: Iterable[Step]) -> list[str]:
         """Put aside what attempts of an earlier engine left that are not `running` any more; returns what to remove."""
         kept = {_name(step) for step in running}
         with contextlib.suppress(OSError):
-            places.make_folder(self._links)
-            for link in self._links.iterdir():
-                if link.name not in kept and not link.name.startswith((".", _OLD)):
-                    self._put_aside(link)
-            return [os.fspath(folder) for folder in self._links.iterdir() if folder.name.startswith(_OLD)]
+            places.make_folder(self._folders)
+            for left in self._folders.iterdir():
+                if left.name not in kept and not left.name.startswith((".", _OLD)):
+                    with contextlib.suppress(OSError):  # one that cannot be moved makes way when its name is needed
+                        left.rename(self._folders / f"{_OLD}{secrets.token_hex(8)}")
+            return [os.fspath(one) for one in self._folders.iterdir() if one.name not in kept and one.name[0] != "."]
         return []
 
     def close(self) -> None:
-        """Take the link out of the machine's temporary folder; no attempt runs any more."""
+        """Remove spare folders, and the link in the machine's temporary folder; no attempt runs any more."""
+        self.drop_spares()
         if self._leads_here(self._place):
             with contextlib.suppress(OSError):
                 Path(self._place).unlink()
                 self._kept.unlink()
 
-    def _put_aside(self, link: Path) -> None:
-        """Bring the folder that a link names out of the way of its run's next attempt. A step may have changed it."""
-        with contextlib.suppress(OSError):
-            folder = Path(os.path.normpath(self._links / link.readlink()))
-            inside = folder.relative_to(self._runs).parts if self._runs in folder.parents else ()
-            if len(inside) == 3 and inside[1] == "tmp":
-                with held(folder, self._root) as place:
-                    if stat.S_ISDIR(os.lstat(place).st_mode):
-                        open_up(place)
-                        Path(place).rename(self._links / f"{_OLD}{secrets.token_hex(8)}")
-        remove_below(link, self._root)
-
     def _find_place(self) -> str:
-        """The short way to the root's folder of links; that folder itself where no link to it can be made."""
-        places.make_folder(self._links)
+        """The short way to the root's folder `tmp`; that folder itself where no link to it can be made."""
+        places.make_folder(self._folders)
         with contextlib.suppress(OSError):
             place = os.fspath(self._kept.readlink())  # of an engine that was killed
             if self._leads_here(place):
@@ -107,7 +139,7 @@ class Temporary:
         for parent in _PLACES:
             made = Path(f"{parent}/penstock-{secrets.token_hex(4)}")
             with contextlib.suppress(OSError):
-                made.symlink_to(self._links)
+                made.symlink_to(self._folders)
                 remove_below(self._kept, self._root)
                 self._kept.symlink_to(made)
                 return os.fspath(made)
@@ -127,6 +159,13 @@ def _sweep() -> None:
             for link in Path(parent).glob("penstock-????????"):
                 if link.is_symlink() and link.lstat().st_uid == os.geteuid() and not link.exists():
                     link.unlink(missing_ok=True)
+
+
+def _is_untouched(path: str) -> bool:
+    try:
+        return os.lstat(path).st_mode == _UNTOUCHED and not os.listdir(path)  # noqa: PTH208  # the path is text
+    except OSError:
+        return False
 
 
 def _name(step: Step) -> str:

@@ -132,7 +132,7 @@ def test_a_cancel_while_code_is_unpacked_ends_the_run_at_once_and_starts_nothing
     assert engine.wait(20) == 0
     assert not (tmp_path / "ran").exists()
     assert list((slow.place.layout.run(run.id) / "work").iterdir()) == []
-    assert list((slow.place.layout.run(run.id) / "tmp").iterdir()) == []
+    assert [one.name for one in slow.place.layout.temporaries.iterdir() if one.name != ".where"] == []
 
 
 @pytest.mark.thorough
@@ -198,7 +198,7 @@ def test_a_full_temporary_folder_is_gone_soon_after_its_step(place):
     fill = 'mkdir "$TMPDIR/d"; for n in 1 2 3; do echo x > "$TMPDIR/d/$n"; done'
     run = place.submit({"one": Step(command=["sh", "-c", fill])})
     assert place.wait(run).state == "succeeded"
-    place.until(lambda: not list((place.layout.run(run.id) / "tmp").iterdir()), "the folder stays")
+    place.until(lambda: [one.name for one in place.layout.temporaries.iterdir()] == [".where"], "the folder stays")
 
 
 def test_workers_are_bounded_and_tell_everything_in_the_thread_that_collects():

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import secrets
 import selectors
 import subprocess
@@ -22,6 +23,7 @@ from penstock_local.preparation import Preparation
 from penstock_local.removal import remove
 from penstock_local.retrying import Retrying
 from penstock_local.steps import Prepared
+from penstock_local.temporary import Temporary
 
 DEEP = """
 import os
@@ -34,13 +36,9 @@ CLOSED = 'mkdir -p a/b a/c && touch a/b/x a/-rf "a/ $(printf "\\n\\377")" && ln 
 CLOSED += " && mkfifo a/p && chmod 0 a/b a/c a/p && chmod 0500 a ."
 
 
-def folders(place, run) -> list[Path]:
-    return list((place.layout.run(run.id) / "tmp").iterdir())
-
-
-def is_clear(place, run) -> bool:
-    """Whether neither a folder nor a link of any attempt is left."""
-    return not folders(place, run) and all(one.name == ".where" for one in place.layout.temporaries.iterdir())
+def folders(place) -> list[Path]:
+    """What lies among the folders of attempts."""
+    return [one for one in place.layout.temporaries.iterdir() if one.name != ".where"]
 
 
 def test_a_socket_fits_into_the_temporary_folder_however_deep_a_project_lies(places):
@@ -57,7 +55,7 @@ print(oct(os.stat(os.environ["TMPDIR"]).st_mode & 0o777), os.listdir(os.environ[
     run = place.submit({"one": Step(command=["python", "-c", script])})
     assert place.wait(run).state == "succeeded", place.log(run, "one")
     assert place.log(run, "one") == b"{'a': 1} True\n0o700 1\n"
-    place.until(lambda: is_clear(place, run), "the folder stays")
+    place.until(lambda: not folders(place), "the folder stays")
 
 
 def test_every_attempt_has_a_folder_of_its_own(place, tmp_path):
@@ -67,28 +65,28 @@ def test_every_attempt_has_a_folder_of_its_own(place, tmp_path):
     assert place.wait(run).state == "failed"
     assert (tmp_path / "found").read_text() == ""
     assert len(set((tmp_path / "paths").read_text().split())) == 4
-    place.until(lambda: is_clear(place, run), "a folder stays")
+    place.until(lambda: not folders(place), "a folder stays")
 
 
 def test_what_an_attempt_needed_goes_while_its_run_goes_on(place, tmp_path):
     wait = f"touch {tmp_path}/began; until test -e {tmp_path}/go; do sleep 0.01; done"
     run = place.submit({"one": "true", "two": Step(command=["sh", "-c", wait])})
     place.until((tmp_path / "began").exists, "`two` does not begin")
-    place.until(lambda: [path.name for path in folders(place, run)] == ["two.1"], "the folder of `one` stays")
+    place.until(lambda: [path.name for path in folders(place)] == ["1.1.1"], "the folder of `one` stays")
     (tmp_path / "go").touch()
     assert place.wait(run).state == "succeeded"
-    place.until(lambda: is_clear(place, run), "the folder of `two` stays")
+    place.until(lambda: not folders(place), "the folder of `two` stays")
 
 
 def test_nothing_stays_behind_of_more_steps_than_the_engine_clears_up_after_at_once(place):
     run = place.submit({f"s{number}": "true" for number in range(200)})
     assert place.wait(run).state == "succeeded"
-    place.until(lambda: is_clear(place, run), "folders stay")
+    place.until(lambda: not folders(place), "folders stay")
 
 
 @pytest.mark.thorough
 def test_an_engine_that_ends_at_once_clears_up_first(places):
-    """A step's copy of its code has no link by which the next engine would know it."""
+    """The next engine would not know of a step's copy of its code."""
     place = places(idle=0.0)
     (place.spec / "src").mkdir()
     for number in range(1500):
@@ -97,7 +95,8 @@ def test_an_engine_that_ends_at_once_clears_up_first(places):
     run = place.submit({"one": fill, "two": fill})
     assert place.wait(run).state == "succeeded"
     place.until(lambda: not place.engines(), "the engine stays")
-    assert [list(folder.iterdir()) for folder in place.layout.private_of(run.id) if folder.exists()] == [[], []]
+    assert [list(folder.iterdir()) for folder in place.layout.private_of(run.id) if folder.exists()] == [[]]
+    assert folders(place) == []
 
 
 def test_what_is_due_does_not_wait_for_clearing_up(place, monkeypatch):
@@ -127,13 +126,77 @@ def test_an_engine_that_ends_clears_up_what_is_left(place, how_many):
         step.begin("token", 1)
         preparation.start(step)
     assert all(isinstance(one, Prepared) for one in ready)
-    assert len(list((place.layout.run("run") / "tmp").iterdir())) == how_many
+    assert len(folders(place)) == how_many
     for step in job.steps.values():
         preparation.clean(step, keep_work=False)
     preparation.close()
     place.until(lambda: preparation.collect() or not preparation.busy, "the workers do not end")
-    assert list((place.layout.run("run") / "tmp").iterdir()) == []
     assert list(place.layout.temporaries.iterdir()) == []
+
+
+def spares(place) -> Temporary:
+    place.layout.make()
+    return Temporary(place.layout)
+
+
+def step_of(number: int, attempt: int = 1) -> SimpleNamespace:
+    return SimpleNamespace(job=SimpleNamespace(seq=1), position=number, attempt=attempt)
+
+
+def test_a_folder_that_was_left_as_it_was_is_given_to_another_attempt(place):
+    temporary = spares(place)
+    first, _ = temporary.make(step_of(0))
+    number = os.lstat(first).st_ino
+    assert temporary.spare(first)
+    second, short = temporary.make(step_of(1))
+    assert os.path.samefile(second, short) and os.lstat(second).st_ino == number and not os.path.lexists(first)
+    temporary.close()
+    assert [path.name for path in folders(place)] == ["1.1.1"]
+
+
+@pytest.mark.parametrize("what", ["file", "link", "folder", "mode", "gone", "other"])
+def test_a_folder_in_which_something_is_left_or_was_changed_is_given_to_nobody(place, what):
+    temporary = spares(place)
+    path = Path(temporary.make(step_of(0))[0])
+    if what == "file":
+        (path / ".hidden").touch()
+    elif what == "link":
+        (path / "x").symlink_to("nowhere")
+    elif what == "folder":
+        (path / "x").mkdir()
+    elif what == "mode":
+        path.chmod(0o755)
+    else:
+        path.rmdir()
+        if what == "other":
+            path.symlink_to(place.layout.root)
+    assert not temporary.spare(os.fspath(path))
+    assert not temporary.stale
+
+
+def test_a_folder_that_is_needed_under_its_own_name_again_is_given_to_nobody_else(place):
+    temporary = spares(place)
+    path, _ = temporary.make(step_of(0))
+    assert temporary.spare(path)
+    assert temporary.make(step_of(0)) and not temporary.stale
+    Path(path, "mine").touch()
+    temporary.make(step_of(1))
+    assert Path(path, "mine").exists()
+
+
+@pytest.mark.parametrize("how", ["gone", "filled", "taken"])
+def test_what_happens_to_a_spare_folder_meanwhile_is_no_trouble(place, how):
+    temporary = spares(place)
+    path = Path(temporary.make(step_of(0))[0])
+    assert temporary.spare(os.fspath(path))
+    if how == "gone":
+        path.rmdir()
+    elif how == "filled":
+        (path / "x").touch()
+    else:
+        (place.layout.temporaries / "1.1.1").mkdir()
+        (place.layout.temporaries / "1.1.1" / "x").touch()
+    assert os.listdir(temporary.make(step_of(1))[0]) == []
 
 
 ANEW = 'rm -rf "$TMPDIR"; mkdir -p "$TMPDIR/x"; touch "$TMPDIR/x/y"'
@@ -144,7 +207,7 @@ ANEW = 'rm -rf "$TMPDIR"; mkdir -p "$TMPDIR/x"; touch "$TMPDIR/x/y"'
 def test_whatever_a_step_leaves_in_its_temporary_folder_goes_with_it(place, fill):
     run = place.submit({"one": Step(command=["sh", "-c", f'cd "$TMPDIR" && {fill}'])})
     place.wait(run)
-    place.until(lambda: is_clear(place, run), "a folder stays")
+    place.until(lambda: not folders(place), "a folder stays")
 
 
 def test_what_an_attempt_left_goes_after_the_death_of_its_engine(place, tmp_path):
@@ -158,12 +221,12 @@ def test_what_an_attempt_left_goes_after_the_death_of_its_engine(place, tmp_path
     place.until(lambda: len(paths()) == 1, "the step does not start")
     place.kill_both()
     place.until(lambda: place.get(run) and len(paths()) == 2, "the step is not started again")
-    place.until(lambda: len(folders(place, run)) == 1, "the folder of the first attempt stays")
+    place.until(lambda: len(folders(place)) == 1, "the folder of the first attempt stays")
     first, second = map(Path, paths())
     assert first.parent == second.parent, "one more link in the machine's temporary folder for each engine"
     (tmp_path / "go").touch()
     assert place.wait(run).state == "succeeded"
-    place.until(lambda: is_clear(place, run), "a folder stays")
+    place.until(lambda: not folders(place), "a folder stays")
 
 
 def test_nothing_is_left_in_the_machines_own_folder(places, tmp_path):
@@ -181,10 +244,9 @@ def test_a_link_that_leads_elsewhere_is_not_followed_by_who_cleans_up(place, tmp
     place.layout.make()
     place.layout.temporaries.mkdir()
     (place.layout.temporaries / "1.0.1").symlink_to(tmp_path / "precious")
-    (place.layout.temporaries / "2.0.1").symlink_to("../runs/x/tmp/../../../../../precious")
     run = place.submit({"one": "true"})
     assert place.wait(run).state == "succeeded"
-    place.until(lambda: is_clear(place, run), "a link stays")
+    place.until(lambda: not folders(place), "a link stays")
     assert (tmp_path / "precious").is_dir()
 
 
