@@ -137,7 +137,7 @@ class Layout:
 
     def log_of(self, run: str, step: str) -> Path:
         """What a step wrote to stdout and stderr, all attempts in sequence, in the order it was written."""
-        return self.runs / run / "logs" / f"{step}.log"
+        return Path(f"{self._runs}/{run}/logs/{step}.log")
 
     def attempt(self, run: str, kind: str, step: str, attempt: int) -> str:
         """A folder of one attempt: its `work` copy of the code, `inputs`, `tmp`, `outputs`. Text, for speed."""

@@ -57,9 +57,9 @@ def request_of(
     words = [processes.to_bytes(word) for word in command]
     variables = {processes.to_bytes(name): processes.to_bytes(value) for name, value in environment.items()}
     place = processes.to_bytes(folder)
-    if any(b"\0" in word for word in (*words, *variables, *variables.values(), place)):
+    if b"\0" in b"".join((*words, *variables, *variables.values(), place)):
         raise ValueError("embedded null byte")
-    if any(not name or b"=" in name for name in variables):
+    if b"" in variables or b"=" in b"".join(variables):
         raise ValueError("illegal environment variable name")
     program = words[0]
     paths = [program]

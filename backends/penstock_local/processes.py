@@ -68,14 +68,17 @@ def exited() -> Iterator[tuple[int, int]]:
 def children() -> list[int]:
     """The pids of this process's children, orphans that came to it among them."""
     try:
-        with open(_CHILDREN, "rb", buffering=0) as file:  # noqa: PTH123  # read after every step
-            data = b""
-            while piece := file.read(_PIECE):  # the kernel gives no more than a page at once
-                data += piece
-            return [int(pid) for pid in data.split()]
+        file = os.open(_CHILDREN, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:  # a kernel without CONFIG_PROC_CHILDREN
         me = os.getpid()
         return [pid for pid in _pids() if parent_of(pid) == me]
+    try:
+        data = b""
+        while piece := os.read(file, _PIECE):  # the kernel gives no more than a page at once
+            data += piece
+    finally:
+        os.close(file)
+    return [int(pid) for pid in data.split()]
 
 
 def inherited(token: str, known: set[int]) -> int:

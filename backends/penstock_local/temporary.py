@@ -77,8 +77,7 @@ class Temporary:
     def _take_spare(self, path: str) -> bool:
         with contextlib.suppress(ValueError):
             self._spare.remove(path)  # its name is needed again, so it is nobody else's
-        while self._spare:
-            spare = self._spare.popleft()
+        while (spare := self._next_spare()) is not None:
             try:
                 if _is_untouched(spare):  # whoever was told of it may have come back
                     os.rename(spare, path)  # noqa: PTH104  # as above
@@ -103,8 +102,14 @@ class Temporary:
 
     def drop_spares(self) -> None:
         """Remove the folders that were kept for other attempts."""
-        while self._spare:
-            remove_below(self._spare.popleft(), self._root)
+        while (spare := self._next_spare()) is not None:
+            remove_below(spare, self._root)
+
+    def _next_spare(self) -> str | None:
+        try:
+            return self._spare.popleft()
+        except IndexError:  # asked first, another thread might have it by now
+            return None
 
     # What engines leave
 

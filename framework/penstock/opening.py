@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 
 TOO_LARGE = errno.EOVERFLOW
@@ -30,7 +31,7 @@ def open_file(path: Path, flags: int = os.O_RDONLY, mode: int = 0o600, *, below:
     if below is None:
         return open_in(None, path, flags, mode)[0]
     try:
-        folder = open_folder(path.parent, below=below)
+        folder = _go(_names(path, below)[:-1], below, path)
     except OSError as error:
         raise OSError(error.errno, error.strerror, os.fspath(path)) from None
     try:
@@ -90,10 +91,24 @@ def open_folder(path: Path, *, below: Path) -> int:
 
     Raises OSError.
     """
-    first, *names = path.relative_to(below).parts or ("",)
-    opened = _step(first, below, path) if first else os.open(below, _WAY)
+    return _go(_names(path, below), below, path)
+
+
+def _names(path: Path, below: Path) -> list[str]:
+    """The names on the way from a folder to what lies lexically below it. Raises ValueError where it does not."""
+    whole, start = os.fspath(path), os.fspath(below)
+    if whole.startswith(f"{start}/"):  # mostly, and every step opens its log
+        return whole[len(start) + 1 :].split("/")
+    return list(path.relative_to(below).parts)
+
+
+def _go(names: Sequence[str], below: Path, path: Path) -> int:
+    """Open what is that way from a folder, or the folder itself; the caller closes it. Raises OSError."""
+    if not names:
+        return os.open(below, _WAY)
+    opened = _step(names[0], below, path)
     try:
-        for name in names:
+        for name in names[1:]:
             opened, above = _step(name, opened, path), opened
             os.close(above)
     except BaseException:
