@@ -1,4 +1,4 @@
-"""What SQLite says against a queue, in our words, and who keeps it busy."""
+"""What SQLite says against a queue, in our words."""
 
 from __future__ import annotations
 
@@ -7,17 +7,11 @@ import shutil
 import sqlite3
 from pathlib import Path
 
-from penstock import locks
+from penstock.disks import lacks_inodes
 from penstock.errors import TargetUnavailable
+from penstock.locks import sqlite_writer
 
-_WRITE_LOCK = 120
-"""The byte of the file `-shm` that whoever writes has locked: `WAL_WRITE_LOCK` in SQLite's file format."""
 _ELSEWHERE = "or give the target a `root` that can be written"
-
-
-def writer(queue: Path) -> str:
-    """Who writes to a queue, in words; empty when the machine does not say."""
-    return locks.holder(queue.with_name(queue.name + "-shm"), _WRITE_LOCK)
 
 
 def lies_alone(queue: Path) -> bool:
@@ -49,7 +43,7 @@ def unavailable(path: Path, error: sqlite3.Error) -> TargetUnavailable:
     elif "readonly" in why or "unable to open" in why:
         why, todo = _not_written(path)
     elif "locked" in why:
-        by = writer(path)
+        by = sqlite_writer(path)
         return TargetUnavailable(f"the queue `{path}` is busy{by and f', {by} writes it'}; try again", code="lock_held")
     return TargetUnavailable(f"cannot use the queue `{path}`: {why}; {todo}", retry_after=10.0)
 
@@ -57,18 +51,21 @@ def unavailable(path: Path, error: sqlite3.Error) -> TargetUnavailable:
 def _not_written(path: Path) -> tuple[str, str]:
     """Why nothing can be written beside a queue, as far as the machine says, and what to do."""
     why, todo = "it cannot be written", f"check the permissions of its folder, {_ELSEWHERE}"
-    try:
-        disk = os.statvfs(path.parent)
-    except OSError:
-        return why, todo
-    if disk.f_flag & os.ST_RDONLY:
+    if _is_read_only(path.parent):
         why, todo = "its file system is read-only", f"mount it so that it can be written, {_ELSEWHERE}"
-    elif disk.f_files > 0 and disk.f_favail == 0:  # one that does not count its inodes has zero of them in all
+    elif lacks_inodes(path.parent):
         return "the disk is full: it has no inodes left", f"free some space {_ELSEWHERE}"
     real = os.path.realpath(path)
     if _has(f"{real}-wal") and not os.path.lexists(f"{real}-shm") and not os.access(path.parent, os.W_OK):
         why = f"a process that died left a log, which cannot be taken in here, because {why}"
     return why, todo
+
+
+def _is_read_only(folder: Path) -> bool:
+    try:
+        return bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
+    except OSError:
+        return False
 
 
 def _free(folder: Path) -> int:

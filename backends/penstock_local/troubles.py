@@ -13,9 +13,10 @@ import sqlite3
 import time
 
 from penstock.errors import PenstockError, TargetUnavailable, one_line
+from penstock.locks import sqlite_writer
 from penstock.opening import open_file
 from penstock.text import printable
-from penstock_local import places, queue_troubles
+from penstock_local import places
 from penstock_local.layout import Layout
 
 COMES_AS = MemoryError, OSError, PenstockError, sqlite3.Error
@@ -72,7 +73,7 @@ def in_words(error: BaseException, layout: Layout) -> str:
     if cause is None:
         return str(error) if isinstance(error, PenstockError) else one_line(error)
     if _is_lock(cause):
-        return f"`{layout.queue.name}` is locked by {queue_troubles.writer(layout.queue) or 'another process'}"
+        return f"`{layout.queue.name}` is locked by {sqlite_writer(layout.queue) or 'another process'}"
     if isinstance(cause, OSError):
         where = "" if cause.filename is None else f": `{os.fsdecode(cause.filename)}`"
         what = "no process can be started" if cause.errno == errno.EAGAIN else cause.strerror or str(cause)

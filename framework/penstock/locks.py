@@ -10,6 +10,8 @@ from pathlib import Path
 
 _PAUSE = 0.01
 """Seconds between two tries."""
+_WAL_WRITE_LOCK = 120
+"""The byte of the file `-shm` that whoever writes has locked: `WAL_WRITE_LOCK` in SQLite's file format."""
 
 
 def take(handle: int, *, exclusive: bool, seconds: float) -> bool:
@@ -47,6 +49,11 @@ def holder(path: Path, byte: int | None = None) -> str:
     with suppress(OSError, ValueError):
         return _described(holder_pid(path, byte))
     return ""
+
+
+def sqlite_writer(database: Path) -> str:
+    """Who writes to a database of SQLite that keeps a log, in words; empty when the machine does not say."""
+    return holder(database.with_name(f"{database.name}-shm"), _WAL_WRITE_LOCK)
 
 
 def holder_pid(path: Path, byte: int | None = None) -> int:

@@ -12,10 +12,11 @@ from functools import partial
 from pathlib import Path
 
 from penstock import drafts, locks, log_mark, trust
+from penstock.disks import lacks_inodes
 from penstock.errors import Conflict, RegistryError
 from penstock.registry import maintenance
 from penstock.registry.database import BACKUP_ID, is_backup
-from penstock.registry.troubles import BUSY_SECONDS, Alone, busy, lacks_inodes, limited, translated
+from penstock.registry.troubles import BUSY_SECONDS, Alone, busy, limited, translated
 
 _TOLD = 3
 """How much of what is wrong the line of an error holds."""

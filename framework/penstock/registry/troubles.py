@@ -13,17 +13,16 @@ from pathlib import Path
 from attrs import frozen
 
 from penstock import acls
+from penstock.disks import lacks_inodes
 from penstock.drafts import SQLITE
 from penstock.errors import RegistryError, UsageError
-from penstock.locks import holder
+from penstock.locks import holder, sqlite_writer
 
 BUSY_SECONDS = 30.0
 """How long a transaction waits for another process's before it gives up."""
 
 _GROWS = 2**15
 """Bytes by which SQLite makes the index beside a log larger, the most at once."""
-_WRITE_LOCK = 120
-"""The byte of the file `-shm` that whoever writes has locked: `WAL_WRITE_LOCK` in SQLite's file format."""
 
 
 class Alone(sqlite3.Connection):
@@ -165,20 +164,11 @@ def _lacks(folder: Path) -> str:
         return ""
 
 
-def lacks_inodes(folder: Path) -> bool:
-    """Whether no file can be made on the disk of a folder, which counts its inodes and has none left."""
-    try:
-        disk = os.statvfs(folder)
-    except OSError:
-        return False
-    return disk.f_files > 0 and disk.f_favail == 0  # one that does not count them has zero of them in all
-
-
 def busy(path: Path) -> RegistryError:
     """The error for whoever waited for others in vain; it names the process that decides just now, or that is alone
     with it (see `Alone`), if that is known.
     """
-    by = holder(path.with_name(path.name + "-shm"), _WRITE_LOCK) or holder(path.parent) or "others"
+    by = sqlite_writer(path) or holder(path.parent) or "others"
     has = "have" if by == "others" else "has"
     return RegistryError(
         f"{path}: {by} {has} kept the registry busy for {BUSY_SECONDS:g} seconds",
