@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from attrs import frozen
 
@@ -49,28 +49,31 @@ def bind(parameter: Parameter, value: Value) -> Bound:
     except ValueInvalid as error:
         message = f"expected {parameter.type}, got something else" if parameter.sensitive else str(error)
         return Bound(value, "", (Problem(error.code, message),))
-    shown = (
-        HIDDEN if parameter.sensitive else short(value).strip() or ("an empty text" if value == "" else "a blank text")
-    )
-    broken = tuple(Problem(code, message) for code, message in _broken_limits(parameter, typed, text, shown))
+
+    def shown() -> str:
+        if parameter.sensitive:
+            return HIDDEN
+        return short(value).strip() or ("an empty text" if value == "" else "a blank text")
+
+    broken = tuple([Problem(code, message) for code, message in _broken_limits(parameter, typed, text, shown)])
     return Bound(typed, text, broken)
 
 
-def _broken_limits(p: Parameter, value: Value, text: str, shown: str) -> Iterator[tuple[str, str]]:
-    """What a value breaks, with codes; `shown` is the value as it was given."""
+def _broken_limits(p: Parameter, value: Value, text: str, shown: Callable[[], str]) -> Iterator[tuple[str, str]]:
+    """What a value breaks, with codes; `shown` is the value as it was given, for which most have no use."""
     if p.enum is not None and not any(_is_written(p.type, item, text) for item in p.enum):
-        yield "parameter_enum", f"{shown} is none of {', '.join(short(item) for item in p.enum)}"
+        yield "parameter_enum", f"{shown()} is none of {', '.join(short(item) for item in p.enum)}"
     if isinstance(value, int | float) and not isinstance(value, bool):
         if p.minimum is not None and value < p.minimum:
-            yield "parameter_range", f"{shown} is less than the minimum {short(p.minimum)}"
+            yield "parameter_range", f"{shown()} is less than the minimum {short(p.minimum)}"
         if p.maximum is not None and value > p.maximum:
-            yield "parameter_range", f"{shown} is greater than the maximum {short(p.maximum)}"
+            yield "parameter_range", f"{shown()} is greater than the maximum {short(p.maximum)}"
         if p.exclusive_minimum is not None and value <= p.exclusive_minimum:
-            yield "parameter_range", f"{shown} is not greater than {short(p.exclusive_minimum)}"
+            yield "parameter_range", f"{shown()} is not greater than {short(p.exclusive_minimum)}"
         if p.exclusive_maximum is not None and value >= p.exclusive_maximum:
-            yield "parameter_range", f"{shown} is not less than {short(p.exclusive_maximum)}"
+            yield "parameter_range", f"{shown()} is not less than {short(p.exclusive_maximum)}"
         if p.multiple_of and not _is_multiple(value, p.multiple_of):
-            yield "parameter_range", f"{shown} is not a multiple of {short(p.multiple_of)}"
+            yield "parameter_range", f"{shown()} is not a multiple of {short(p.multiple_of)}"
     elif isinstance(value, str):
         yield from _length(len(value), p.min_length, p.max_length, "characters")
         if p.pattern is not None:
@@ -83,13 +86,13 @@ def _broken_limits(p: Parameter, value: Value, text: str, shown: str) -> Iterato
         yield from _length(len(value), p.min_properties, p.max_properties, "properties")
 
 
-def _unmatched(pattern: str, value: str, shown: str) -> Iterator[tuple[str, str]]:
+def _unmatched(pattern: str, value: str, shown: Callable[[], str]) -> Iterator[tuple[str, str]]:
     try:
         if not patterns.matches(pattern, value):
-            yield "parameter_pattern", f"{shown} does not match the pattern `{pattern}`"
+            yield "parameter_pattern", f"{shown()} does not match the pattern `{pattern}`"
     except patterns.PatternInvalid as error:
         # It was read when it was published, by another release of the engine: nothing passes unchecked.
-        yield "parameter_pattern", f"{shown} cannot be held to the pattern `{pattern}`: {error}"
+        yield "parameter_pattern", f"{shown()} cannot be held to the pattern `{pattern}`: {error}"
 
 
 def _length(size: int, least: int | None, most: int | None, what: str) -> Iterator[tuple[str, str]]:

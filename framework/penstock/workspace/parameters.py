@@ -74,7 +74,7 @@ def bind_parameters(snapshot: FrozenSnapshot, options: TriggerOptions, resolve: 
 
     `resolve` says what a path or URI means on the target. Raises ParameterInvalid.
     """
-    declared, given = declared_by(snapshot), options.parameters
+    (declared, sizes), given = _read(snapshot), options.parameters
     archived = archive_paths(snapshot)
     unknown = [name for name in given if name not in declared]
     # Looking for the nearest name takes its time, and a body may have thousands.
@@ -120,7 +120,7 @@ def bind_parameters(snapshot: FrozenSnapshot, options: TriggerOptions, resolve: 
                 problems.append(Problem(answer.code, answer.message, (name,)))
             else:
                 artifacts[name] = typed[name] = answer
-    problems = problems or list(_too_long(snapshot, texts))
+    problems = problems or list(_too_long(sizes, texts))
     if problems:
         raise ParameterInvalid.of(sorted(problems, key=lambda problem: str(problem.path)), "parameters")
     return BoundParameters(typed=typed, texts=texts, artifacts=artifacts, bundled=bundled, sensitive=tuple(sensitive))
@@ -131,10 +131,10 @@ def location_of(name: str, parameter: Parameter, text: str, folder: Path | None)
     return Location(parameter=name, type="file" if parameter.type == "file" else "directory", text=text, base=folder)
 
 
-def _too_long(snapshot: FrozenSnapshot, texts: Mapping[str, str]) -> Iterator[Problem]:
+def _too_long(words: Sizes, texts: Mapping[str, str]) -> Iterator[Problem]:
     """The parameters that make an argument or variable longer than a program can be given."""
     sizes = {name: len(text.encode()) for name, text in texts.items()}
-    for found in _read(snapshot)[1].oversized(sizes):
+    for found in words.oversized(sizes):
         name = max(found.parameters, key=lambda one: sizes.get(one, 0), default="")
         yield Problem("parameter_too_large", f"with it, {found}", (name,), hint="pass what is long as a file")
 
