@@ -12,6 +12,8 @@ from penstock.codec import shapes
 from penstock.spec import API_VERSION, Pipeline
 from penstock.spec.keys import attributes, is_default
 
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+
 
 def canonical(pipeline: Pipeline) -> dict[str, Any]:
     """The document of a pipeline in canonical form, as plain data.
@@ -29,7 +31,7 @@ def canonical_json(pipeline: Pipeline) -> str:
 
 def to_json(data: Any) -> str:
     """Compact JSON with sorted keys: the same data, the same text."""
-    return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return _encode(data)
 
 
 def _fields(record: Any) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from pathlib import PurePath
 from typing import Any
 
@@ -59,9 +59,11 @@ def _writer_for(cls: type) -> Callable[[Any], Any]:
     if hasattr(cls, "to_dict"):
         return lambda record: record.to_dict()
     if attrs.has(cls):
-        pairs = [(field.name.rstrip("_"), field.name) for field in attrs.fields(cls)]
+        names = [field.name for field in attrs.fields(cls)]
+        keys = [name.rstrip("_") for name in names]
         return lambda record: {
-            key: value if type(value := getattr(record, name)) in _PLAIN else to_data(value) for key, name in pairs
+            key: value if type(value) in _PLAIN else to_data(value)
+            for key, value in zip(keys, map(partial(getattr, record), names), strict=True)
         }
     if cls in _PLAIN:
         return lambda value: value
