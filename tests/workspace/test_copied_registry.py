@@ -81,6 +81,7 @@ def test_nothing_is_decided_in_a_copy(origin, how, code, request, project):
     with copied() as copy:
         asked = []
         inner = copy._services.plugins.execute_verb
+        copy._services.plugins.wrap_verbs = True
         copy._services.plugins.execute_verb = lambda request, do: asked.append(request.verb) or inner(request, do)
         before = dump(copy)
         pipelines, endpoints, runs, tokens = copy.pipelines, copy.endpoints, copy.runs, copy.tokens

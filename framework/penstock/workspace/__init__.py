@@ -59,12 +59,13 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    found = globals()[name] = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    return found
 
 
 def _group(name: str, about: str) -> Any:
     """The verbs of a group for the workspace's caller, imported on first use."""
-    group = cached_property(lambda workspace: __getattr__(name)(workspace._services, workspace._caller))
+    group = cached_property(lambda room: (globals().get(name) or __getattr__(name))(room._services, room._caller))
     group.__doc__ = about  # for `help`
     return group
 

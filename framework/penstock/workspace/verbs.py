@@ -55,16 +55,6 @@ def verb(
             if not caller.request_id:
                 caller = evolve(caller, request_id=str(uuid.uuid4()))
             named: dict[str, Any] = dict(zip(positional, args, strict=False)) | kwargs
-            subject = named.get(positional[0], "") if positional else ""
-            request = VerbRequest(
-                verb=name,
-                subject=subject.name if isinstance(subject, Pipeline) else str(subject),
-                actor=caller.actor,
-                verified=caller.verified,
-                door=caller.door,
-                request_id=caller.request_id,
-                arguments=named,
-            )
 
             def execute() -> R:
                 _check_notes(named)
@@ -81,7 +71,20 @@ def verb(
                 except NotFound as error:
                     raise without_names(caller, within, subject, error) from None
 
-            answer: R = self._services.plugins.execute_verb(request, execute)
+            plugins = self._services.plugins
+            if not plugins.wrap_verbs:
+                return execute()
+            subject = named.get(positional[0], "") if positional else ""
+            request = VerbRequest(
+                verb=name,
+                subject=subject.name if isinstance(subject, Pipeline) else str(subject),
+                actor=caller.actor,
+                verified=caller.verified,
+                door=caller.door,
+                request_id=caller.request_id,
+                arguments=named,
+            )
+            answer: R = plugins.execute_verb(request, execute)
             return answer
 
         functools.update_wrapper(call, method)
@@ -101,8 +104,8 @@ def _check_notes(arguments: Mapping[str, Any]) -> None:
         for what in ("description", "reason")
         if isinstance(text := arguments.get(what), str)
     ]
-    tags = arguments.get("tags") or {}
-    if isinstance(tags, Mapping):
+    tags = arguments.get("tags")
+    if tags and isinstance(tags, Mapping):
         wrong.append(tags_problem({name: value for name, value in tags.items() if isinstance(value, str)}))
     for problem in filter(None, wrong):
         raise UsageError(problem, code="text_too_large")
