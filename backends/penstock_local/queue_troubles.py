@@ -7,9 +7,9 @@ import shutil
 import sqlite3
 from pathlib import Path
 
-from penstock.disks import lacks_inodes
 from penstock.errors import TargetUnavailable
 from penstock.locks import sqlite_writer
+from penstock.machine import lacks_inodes
 
 _ELSEWHERE = "or give the target a `root` that can be written"
 

@@ -41,6 +41,25 @@ def remove_below(path: str | Path, below: Path) -> None:
         remove(place)
 
 
+def make_fresh(path: str, below: Path) -> None:
+    """Make an empty private folder; what an attempt left in its place goes. Raises OSError.
+
+    That is mostly an empty folder, of an attempt that the machine did not let begin.
+    """
+    for _ in range(2):
+        try:
+            os.mkdir(path, 0o700)  # noqa: PTH102  # the path is text, and every step asks
+            return
+        except FileExistsError:
+            pass
+        try:
+            os.rmdir(path)  # noqa: PTH106  # as above; it needs nothing that a machine may be short of
+        except OSError:
+            with held(path, below) as place:  # whose trouble is told, and not that something is still there
+                remove(place)
+    os.mkdir(path, 0o700)  # noqa: PTH102  # as above
+
+
 def remove(path: str) -> None:
     """Remove a file, a link or a folder with all that is in it, as far as our rights reach. Safe in any thread.
 

@@ -159,13 +159,10 @@ def _append(path: Path, data: bytes) -> None:
 def _fresh(layout: Layout, step: Step, kind: str) -> str:
     path = layout.attempt(step.job.id, kind, step.name, step.attempt)
     try:
-        os.mkdir(path, 0o700)  # noqa: PTH102  # twice for every step
+        removal.make_fresh(path, layout.root)
     except FileNotFoundError:  # the first of its run
         _begin(layout, step, {*_KINDS, kind})
-        os.mkdir(path, 0o700)  # noqa: PTH102  # the path is text, and every step asks
-    except FileExistsError:  # made by an engine that died before it spawned
-        removal.remove_below(path, layout.root)
-        os.mkdir(path, 0o700)  # noqa: PTH102  # the path is text, and every step asks
+        removal.make_fresh(path, layout.root)
     if kind in _FILLED:
         os.close(open_folder(Path(path), below=layout.root))
     return path

@@ -23,6 +23,7 @@ from penstock.snapshot.members import check_archive
 from penstock_local import database, ownership, queue, removal
 from penstock_local.layout import DRAFTS, Layout, sync_folder, unusable, write_file
 from penstock_local.plan import check
+from penstock_local.troubles import is_machines
 from penstock_local.unpacked import keep_only
 
 _LARGEST = 1 << 30
@@ -92,7 +93,7 @@ def _remove_unneeded(layout: Layout) -> None:
     """Remove what no plan names. As long as one cannot be read, nobody knows what it needs, and all stays."""
     try:
         plans = [read_plan(layout, path.stem) for path in layout.publications.glob("[!.]*.json")]
-    except TargetRefused:
+    except (TargetRefused, TargetUnavailable):
         return
     needed = {layout.archive(item["digest"]) for plan in plans for item in plan["archives"].values()}
     for path in layout.archives.glob("*.tar"):
@@ -104,7 +105,8 @@ def _remove_unneeded(layout: Layout) -> None:
 def read_plan(layout: Layout, external: str) -> dict[str, Any]:
     """The compiled document of a publication, which is what its name says.
 
-    Raises TargetRefused when it is not there, not readable, or `publication_damaged`.
+    Raises TargetRefused when it is not there, not readable, or `publication_damaged`, and TargetUnavailable for trouble
+    of the machine.
     """
     path = layout.publication(external)
     try:
@@ -116,6 +118,8 @@ def read_plan(layout: Layout, external: str) -> dict[str, Any]:
     except FileNotFoundError:
         raise TargetRefused(f"the publication `{external}` is not under `{layout.root}`; publish it again") from None
     except OSError as error:
+        if is_machines(error):
+            raise unusable(path, error) from None
         said = f"the publication `{path}` cannot be read ({error.strerror or error}); publish it again"
         raise TargetRefused(
             said, code="publication_damaged" if error.errno in (*SWAPPED, TOO_LARGE) else None
@@ -128,7 +132,10 @@ def read_plan(layout: Layout, external: str) -> dict[str, Any]:
 
 
 def damage(target: Target, publication: Publication) -> list[str]:
-    """What of a publication is not what was published, each in a line; nothing when all is. Every archive is read."""
+    """What of a publication is not what was published, each in a line; nothing when all is. Every archive is read.
+
+    Raises TargetUnavailable for trouble of the machine, which says nothing about the publication.
+    """
     layout = Layout.of(target)
     try:
         plan = read_plan(layout, publication.external)
@@ -139,10 +146,11 @@ def damage(target: Target, publication: Publication) -> list[str]:
         try:
             layout.see_archives()
             check_archive(Archive(path=path, location=layout.archive(planned["digest"]), **planned))
-        except RegistryError as error:
-            found.append(f"{error}; publish it again")
-        except OSError as error:
-            found.append(str(unusable(layout.archives, error)))
+        except (RegistryError, OSError) as error:
+            line = str(unusable(layout.archives, error) if isinstance(error, OSError) else error)
+            if is_machines(error):
+                raise TargetUnavailable(line, retry_after=10.0) from None
+            found.append(line if isinstance(error, OSError) else f"{line}; publish it again")
     return found
 
 

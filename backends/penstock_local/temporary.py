@@ -23,7 +23,7 @@ from pathlib import Path
 from penstock_local import places
 from penstock_local.jobs import Step
 from penstock_local.layout import Layout
-from penstock_local.removal import remove_below
+from penstock_local.removal import make_fresh, remove_below
 
 _PLACES = ("/tmp", "/var/tmp", "/dev/shm")  # nothing lies there but a link with a name of its own
 _OLD = "old."
@@ -61,11 +61,7 @@ class Temporary:
         path = self.folder_of(step)
         places.make_folder(self._folders)
         if not self._take_spare(path):
-            try:
-                os.mkdir(path, 0o700)  # noqa: PTH102  # the path is text, and every step asks
-            except FileExistsError:  # of an engine that died before it spawned; or a step put something there
-                remove_below(path, self._root)
-                os.mkdir(path, 0o700)  # noqa: PTH102  # as above
+            make_fresh(path, self._root)  # an engine may have died before it spawned, or a step put something there
         return path, f"{place}/{_name(step)}"
 
     def folder_of(self, step: Step) -> str:

@@ -18,6 +18,8 @@ TOO_LARGE = errno.EOVERFLOW
 """The errno of a file that has more than it may; EFBIG is that of a limit on what this process writes."""
 SAFELY = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 """How anything is opened that may not be what it was."""
+_PIECE = 1 << 20
+"""Bytes that are read at once: as many are asked of the memory, however small the file is."""
 _WAY = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC  # to pass through, no right to list is needed
 SWAPPED = (errno.ELOOP, errno.ENOTDIR, errno.EINVAL, errno.EISDIR)
 """What is said where something else lies in a file's place or on the way to it."""
@@ -141,7 +143,7 @@ def read_file(path: Path, most: int, *, below: Path | None = None) -> bytes:
     """The content of a regular file of so many bytes at the most. Raises OSError."""
     with os.fdopen(open_file(path, below=below), "rb", buffering=0) as file:
         data = bytearray()
-        while len(data) <= most and (piece := file.read(most + 1 - len(data))):
+        while len(data) <= most and (piece := file.read(min(most + 1 - len(data), _PIECE))):
             data += piece
     if len(data) > most:
         raise OSError(TOO_LARGE, f"it is larger than {most:,} bytes", os.fspath(path))

@@ -49,6 +49,24 @@ def test_a_closed_standard_input_is_an_empty_one(published, closed):
         assert shell(published, f"{line} {closed}").returncode == 0
 
 
+@pytest.mark.parametrize("line", ["p status", "p run list", "p nonsense"])
+def test_an_answer_that_cannot_be_written_is_no_failed_run_wherever_errors_go(published, line):
+    assert shell(published, f"{line} >/dev/full 2>/dev/full").returncode == 141
+    if line != "p nonsense":
+        assert "could not be written" in one_line(shell(published, f"{line} >/dev/full"), 141)
+
+
+def test_a_server_without_files_says_so_in_a_line(published):
+    said = one_line(shell(published, "ulimit -n 6; p serve --no-auth"), 1)
+    assert said == "error: too many open files (`ulimit -n`)\n"
+
+
+def test_what_is_accepted_without_files_or_memory_to_hand_it_over_waits_and_fails_nothing(published, cli):
+    for limit in ("-n 10", "-v 600000"):
+        run = shell(published, f"ulimit {limit}; p submit greet -q").stdout.strip()
+        cli("run", "wait", run).ok()
+
+
 def test_much_code_is_not_asked_about_where_standard_input_is_closed(project):
     (project / "src").mkdir()
     spec = project / "greet.yaml"

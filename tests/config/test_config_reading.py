@@ -90,6 +90,34 @@ def test_the_file_is_found_upward_and_the_nearest_wins(write: Write) -> None:
     assert find_config(deep) == folder / "a" / "penstock.yaml"
 
 
+@pytest.mark.parametrize(
+    ("plant", "said"),
+    [
+        (lambda file: file.symlink_to("nowhere"), "is a link that leads to nothing"),
+        (lambda file: file.symlink_to(file.name), "Too many levels of symbolic links"),
+        (lambda file: file.symlink_to("/dev"), "Is a directory"),
+        (lambda file: file.symlink_to("/dev/zero"), "is larger than 1,000,000 bytes"),
+        (os.mkfifo, "named pipe"),
+    ],
+    ids=["nothing", "loop", "folder", "device", "pipe"],
+)
+def test_a_file_that_cannot_be_read_is_not_passed_over(tmp_path: Path, plant: Callable, said: str) -> None:
+    (tmp_path / "penstock.yaml").write_text("")
+    (tmp_path / "a").mkdir()
+    plant(tmp_path / "a" / "penstock.yaml")
+    with pytest.raises(ConfigInvalid, match=said):
+        load_config(tmp_path / "a", env={})
+
+
+@pytest.mark.parametrize("registry", ["/", "//", "a\0b", "~/a\0b"])
+def test_a_registry_that_no_file_can_be_is_told(tmp_path: Path, registry: str) -> None:
+    with pytest.raises(ConfigInvalid, match=r"is no (file|path)"):
+        load_config(tmp_path, env={}, flags={"registry": registry})
+    (tmp_path / "penstock.yaml").write_text(json.dumps({"registry": registry}))
+    with pytest.raises(ConfigInvalid, match=r"is no (file|path)"):
+        load_config(tmp_path, env={})
+
+
 def test_places_are_as_short_as_they_can_be(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = write(DESIGN)
     (folder / "sub").mkdir()

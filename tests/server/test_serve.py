@@ -20,6 +20,8 @@ import pytest
     (("--host", "0.0.0.0", "--no-auth"), "only this machine may be served"),
     (("--tls-cert", "x.pem"), "give both"),
     (("--tls-cert", "x.pem", "--tls-key", "y.pem"), "`x.pem` cannot be read: no such file or directory"),
+    (("--tls-cert", "/dev/null", "--tls-key", "/dev/null"), "`/dev/null` and `/dev/null` are no certificate chain"),
+    (("--tls-cert", "/", "--tls-key", "/"), "`/` and `/` are no certificate chain and its key in PEM form"),
 ])  # fmt: skip
 def test_what_is_not_safe_is_refused(folder, serving, options, said) -> None:
     done = subprocess.run(

@@ -11,6 +11,7 @@ import click
 
 from penstock.cli.output import Output
 from penstock.errors import GateClosed, PenstockError, RegistryError, UsageError, did_you_mean
+from penstock.machine import lacks
 
 
 def report(error: BaseException, output: Output) -> int:
@@ -47,6 +48,8 @@ def _known(error: BaseException) -> PenstockError:
     sqlite3 = sys.modules.get("sqlite3")
     if sqlite3 is not None and isinstance(error, sqlite3.Error):
         return RegistryError(f"the registry cannot be used: {error}")
+    if isinstance(error, MemoryError | RuntimeError) and (lacking := lacks(error)):
+        return PenstockError(f"{lacking}; try again", code="system_error")
     if isinstance(error, OSError):
         file = f": {error.filename}" if error.filename is not None else ""
         return PenstockError(f"{error.strerror or type(error).__name__}{file}", code="system_error")

@@ -6,6 +6,8 @@ import errno
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
+from typing import TextIO
 
 import click
 
@@ -82,13 +84,26 @@ def run(arguments: Sequence[str] | None = None) -> int:
     try:
         return _run(given, output)
     except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE):  # whatever told of an error needs files to be imported from
+            with suppress(OSError):
+                os.write(2, b"error: too many open files (`ulimit -n`)\n")
+            return 1
         # Whoever read our output has gone, or its disk is full; nothing more may be written when Python ends.
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
-        if not isinstance(error, BrokenPipeError):
-            output.note(f"error: the answer could not be written to standard output: {error.strerror}")
+        _silence(sys.stdout)
+        try:
+            if not isinstance(error, BrokenPipeError):
+                output.note(f"error: the answer could not be written to standard output: {error.strerror}")
+        except OSError:  # standard error goes where the answer should have gone
+            _silence(sys.stderr)
         return 141
+
+
+def _silence(stream: TextIO) -> None:
+    """Have nothing come of what is still to be written to a stream."""
+    with suppress(OSError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
 
 
 def _run(given: list[str], output: Output) -> int:

@@ -1,8 +1,9 @@
 """Configuration: `penstock.yaml`, then `PENSTOCK_*` variables, then flags; every value knows where it came from."""
 
+from penstock.config.finding import CONFIG_NAME, find_config
 from penstock.config.model import Config, Setting, TargetConfig, WorkspaceDocument, workspace_schema
 from penstock.config.oidc import OidcIssuer, OidcScope, is_loopback, url_problem
-from penstock.config.reading import CONFIG_NAME, find_config, load_config
+from penstock.config.reading import load_config
 from penstock.config.server import DOORS, ServerOptions, ServerSetting, server_options, server_settings
 from penstock.config.structuring import (
     ConfiguredTarget,

@@ -58,8 +58,10 @@ class Config:
 def located(base: Path, path: str | Path) -> Path:
     """An absolute path: `~` is the user's home, a relative path starts at `base`. Links stay as they are.
 
-    Raises ConfigInvalid when `~name` names nobody.
+    Raises ConfigInvalid when `~name` names nobody, and for what no path can be.
     """
+    if "\0" in str(path):
+        raise ConfigInvalid(f"{str(path)!r} is no path: it holds a null character")
     try:
         return Path(os.path.normpath(base / Path(path).expanduser()))
     except RuntimeError:

@@ -10,34 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from penstock import trust
+from penstock.config.finding import find_config, here
 from penstock.config.model import Config, Setting, TargetConfig, WorkspaceDocument, located
-from penstock.errors import ConfigInvalid, Problem, SpecInvalid, UsageError, did_you_mean
+from penstock.errors import ConfigInvalid, Problem, SpecInvalid, did_you_mean
 from penstock.opening import open_named
 
 if TYPE_CHECKING:
     from penstock.codec import Document
 
-CONFIG_NAME = "penstock.yaml"
 STATE_NAME = ".penstock"
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
-
-
-def find_config(start: Path) -> Path | None:
-    """The nearest `penstock.yaml` in a folder or above it, or None; no folder of somebody else is searched above."""
-    folder = located(_here(), start)
-    while not (file := folder / CONFIG_NAME).is_file():
-        if folder == folder.parent or not _leads_up(folder):
-            return None
-        folder = folder.parent
-    return file
-
-
-def _leads_up(folder: Path) -> bool:
-    try:
-        return trust.leads_up(folder, folder.parent)
-    except OSError:
-        return False  # who may not even look at a folder believes nothing in it
 
 
 def load_config(
@@ -57,7 +40,7 @@ def load_config(
     have written the file, see `penstock.trust`.
     """
     variables = os.environ if env is None else env
-    folder = located(_here(), start or Path())
+    folder = located(here(), start or Path())
     named = file or variables.get("PENSTOCK_CONFIG")
     found = located(folder, named) if named else find_config(folder)
     return _Reading(folder, found, variables, flags or {}).config()
@@ -85,6 +68,8 @@ class _Reading:
         target = self._target(tuple(given))
         plugins = self._plugins()
         registry = self._registry()
+        if not registry.value.name:
+            self.problems.append(Problem("value_invalid", f"`{registry.value}` is no file", (), registry.origin))
         if self.problems:
             raise _invalid(self.problems, self.file)
         folder = registry.value.parent
@@ -224,6 +209,7 @@ class _Reading:
 
 def _read(file: Path) -> tuple[Document | None, WorkspaceDocument]:
     from penstock import codec
+    from penstock.codec.parsing import MAX_BYTES
 
     source = min(os.path.relpath(file), str(file), key=len)
     try:
@@ -231,9 +217,14 @@ def _read(file: Path) -> tuple[Document | None, WorkspaceDocument]:
             distrust = trust.distrust(file, "the configuration", opened.fileno())
             if distrust is not None:
                 raise ConfigInvalid(distrust, code="not_trusted")
-            text = opened.read()
+            text = opened.read(MAX_BYTES + 1)  # what is larger is refused for that
     except FileNotFoundError:
-        raise ConfigInvalid(f"there is no configuration file {source}", code="file_not_found") from None
+        why = (
+            f"{source} is a link that leads to nothing"
+            if file.is_symlink()
+            else f"there is no configuration file {source}"
+        )
+        raise ConfigInvalid(why, code="file_not_found") from None
     except UnicodeDecodeError:
         raise ConfigInvalid(f"{source} is not UTF-8 text", code="document_not_utf8") from None
     except OSError as error:
@@ -285,10 +276,3 @@ def _invalid(problems: list[Problem], file: Path | None) -> ConfigInvalid:
     codes = {problem.code for problem in problems}
     error = ConfigInvalid.of(problems, file.name if file else "configuration")
     return ConfigInvalid(error.message, code=codes.pop() if len(codes) == 1 else None, details=problems)
-
-
-def _here() -> Path:
-    try:
-        return Path.cwd()
-    except FileNotFoundError:
-        raise UsageError("the current folder does not exist any more: change to another one") from None

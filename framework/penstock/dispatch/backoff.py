@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from penstock.errors import RegistryError, TargetUnavailable
+from penstock.machine import lacks
 from penstock.registry import Registry
 
 T = TypeVar("T")
@@ -91,8 +92,13 @@ class Patience:
                 if waiting is not None:
                     late[target] = waiting
                     continue
-                begun.append(_Work(target, works[target], deadline, at_once=at_once))
-                begun[-1].start()
+                work = _Work(target, works[target], deadline, at_once=at_once)
+                try:
+                    work.start()
+                except RuntimeError as error:
+                    late[target] = TargetUnavailable(f"target `{target}` cannot be asked: {lacks(error) or error}")
+                else:
+                    begun.append(work)
             for one in begun:
                 one.join(max(0.0, deadline - time.monotonic()))
                 if one.is_alive():

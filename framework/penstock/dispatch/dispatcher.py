@@ -17,6 +17,7 @@ from functools import partial
 from penstock.dispatch.follow import Follower
 from penstock.dispatch.outbox import Outbox
 from penstock.errors import PenstockError
+from penstock.machine import lacks
 from penstock.registry import AT_ONCE, Registry
 
 _log = logging.getLogger("penstock")
@@ -43,6 +44,7 @@ class Dispatcher:
         self._workers: dict[str, threading.Thread] = {}
         self._follows: dict[str, tuple[float, float]] = {}  # when next, and the pause that led there
         self._seen = self._sweeps = 0.0
+        self._starved = False
         self._thread = threading.Thread(target=self._run, name="penstock-dispatcher", daemon=True)
 
     def start(self) -> None:
@@ -65,8 +67,8 @@ class Dispatcher:
 
     @property
     def alive(self) -> bool:
-        """Whether it goes round: it looked at the registry within the last 10 seconds."""
-        return self._thread.is_alive() and time.monotonic() - self._seen < 10.0
+        """Whether it goes round: it looked at the registry within the last 10 seconds, and had threads for all work."""
+        return not self._starved and self._thread.is_alive() and time.monotonic() - self._seen < 10.0
 
     def _run(self) -> None:
         while not self._stopped.is_set():
@@ -83,6 +85,7 @@ class Dispatcher:
             self._news.wait(_TICK)
 
     def _round(self) -> None:
+        self._starved = False
         for target in self._registry.outbox.due_targets(AT_ONCE):
             self._start(f"tell {target}", partial(self._hand_over, target, at_once=True))
         for target in self._registry.outbox.due_targets():
@@ -100,8 +103,14 @@ class Dispatcher:
         """Do it in a thread of that name, unless it is being done."""
         busy = self._workers.get(name)
         if busy is None or not busy.is_alive():
-            self._workers[name] = threading.Thread(target=work, name=f"penstock-{name}", daemon=True)
-            self._workers[name].start()
+            thread = threading.Thread(target=work, name=f"penstock-{name}", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:
+                self._starved = True
+                _log.warning("what target %s is owed waits: %s", name.rpartition(" ")[2], lacks(error) or error)
+            else:
+                self._workers[name] = thread
 
     def _hand_over(self, target: str, *, at_once: bool = False) -> None:
         try:

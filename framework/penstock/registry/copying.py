@@ -12,8 +12,8 @@ from functools import partial
 from pathlib import Path
 
 from penstock import drafts, locks, log_mark, trust
-from penstock.disks import lacks_inodes
 from penstock.errors import Conflict, RegistryError
+from penstock.machine import lacks_inodes
 from penstock.registry import maintenance
 from penstock.registry.database import BACKUP_ID, is_backup
 from penstock.registry.troubles import BUSY_SECONDS, Alone, busy, limited, translated

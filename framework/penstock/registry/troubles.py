@@ -13,10 +13,10 @@ from pathlib import Path
 from attrs import frozen
 
 from penstock import acls
-from penstock.disks import lacks_inodes
 from penstock.drafts import SQLITE
 from penstock.errors import RegistryError, UsageError
 from penstock.locks import holder, sqlite_writer
+from penstock.machine import lacks_inodes
 
 BUSY_SECONDS = 30.0
 """How long a transaction waits for another process's before it gives up."""

@@ -59,7 +59,11 @@ class _Writability:
             begins = self._begun is None and now - self._last[0] >= _FRESH
             if begins:
                 self._begun = now
-                threading.Thread(target=self._try, args=(done,), name="penstock-health", daemon=True).start()
+                try:
+                    threading.Thread(target=self._try, args=(done,), name="penstock-health", daemon=True).start()
+                except RuntimeError:  # too many threads
+                    self._begun = None
+                    return "system_error"
         if begins:
             done.wait(_PATIENCE)
         with self._lock:

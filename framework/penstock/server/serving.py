@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import math
 import resource
 import signal
 import socket
+import time
 from asyncio import constants
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
 from penstock.config import DOORS, Config, ServerOptions, is_loopback
 from penstock.errors import UsageError
+from penstock.machine import lacks
 from penstock.server.access import Gatekeeper
 from penstock.server.app import App
 from penstock.server.health import health_routes
@@ -38,6 +41,10 @@ in one go than there may be.
 _LAST = 0.05
 """Seconds for which those that were answered without a word of the end may still ask something."""
 
+_log = logging.getLogger(__name__)
+
+_SELDOM = 10.0
+"""Seconds between two complaints of the loop about what the machine lacks."""
 _DRAIN = 61
 """Seconds that what was taken may go on at the end once its body is there: longer than the waits for a thread and for
 a locked registry.
@@ -150,6 +157,7 @@ class _Server(uvicorn.Server):
 
 
 async def _run(server: _Server, listener: socket.socket, ready: Callable[[], None]) -> None:
+    asyncio.get_running_loop().set_exception_handler(_Complaints())
     serving = asyncio.create_task(server.serve([listener]))
     while not server.started and not serving.done():
         await asyncio.sleep(0.005)
@@ -157,6 +165,22 @@ async def _run(server: _Server, listener: socket.socket, ready: Callable[[], Non
         listener.listen(_BACKLOG)  # asyncio has set it to as many as it takes at once
         ready()
     await serving
+
+
+class _Complaints:
+    """What the loop complains of. Without a file for another connection it does so hundreds of times a second."""
+
+    def __init__(self) -> None:
+        self._told = -_SELDOM
+
+    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        lacking = lacks(error) if error is not None else ""
+        if not lacking:
+            loop.default_exception_handler(context)
+        elif time.monotonic() - self._told >= _SELDOM:
+            self._told = time.monotonic()
+            _log.warning("%s: %s", context["message"], lacking)
 
 
 def _bind(host: str, port: int) -> socket.socket:

@@ -51,6 +51,8 @@ def serve(
     if (tls_cert is None) != (tls_key is None):
         raise UsageError("`--tls-cert` and `--tls-key` belong together: give both")
     tls = None if tls_cert is None or tls_key is None else (_readable(tls_cert), _readable(tls_key))
+    if tls is not None:
+        _refuse_no_certificate(*tls)
     config = session.load_config()
     said = {"host": host, "port": port}
     flags = {key: Setting[object](value, f"--{key}") for key, value in said.items() if value is not None}
@@ -103,6 +105,18 @@ def _readable(path: Path) -> Path:
     except OSError as error:
         raise UsageError(f"`{path}` cannot be read: {(error.strerror or type(error).__name__).lower()}") from None
     return path
+
+
+def _refuse_no_certificate(certificate: Path, key: Path) -> None:
+    import ssl
+
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
+    except OSError as error:  # that of the library is one, too
+        why = getattr(error, "reason", None) or error.strerror or type(error).__name__
+        raise UsageError(
+            f"`{certificate}` and `{key}` are no certificate chain and its key in PEM form ({why.lower()})"
+        ) from None
 
 
 @click.group(cls=Group)
