@@ -124,7 +124,7 @@ class Layout:
         return self.environments / run
 
     def private_of(self, run: str) -> tuple[Path, ...]:
-        """The folders in which a run's steps work, and which nobody reads but they."""
+        """The folders in which a run's steps work, and which nobody reads but they; `tmp` is of earlier versions."""
         return self.runs / run / "work", self.runs / run / "tmp", self.inputs_of(run)
 
     def inputs_of(self, run: str) -> Path:

@@ -46,18 +46,18 @@ def make_fresh(path: str, below: Path) -> None:
 
     That is mostly an empty folder, of an attempt that the machine did not let begin.
     """
-    for _ in range(2):
+    for _ in range(2):  # what was short for the first removal may be there for the second
         try:
             os.mkdir(path, 0o700)  # noqa: PTH102  # the path is text, and every step asks
             return
         except FileExistsError:
             pass
         try:
-            os.rmdir(path)  # noqa: PTH106  # as above; it needs nothing that a machine may be short of
+            Path(path).rmdir()  # it needs nothing that a machine may be short of
         except OSError:
             with held(path, below) as place:  # whose trouble is told, and not that something is still there
                 remove(place)
-    os.mkdir(path, 0o700)  # noqa: PTH102  # as above
+    Path(path).mkdir(0o700)
 
 
 def remove(path: str) -> None:

@@ -76,7 +76,7 @@ class Temporary:
         while (spare := self._next_spare()) is not None:
             try:
                 if _is_untouched(spare):  # whoever was told of it may have come back
-                    os.rename(spare, path)  # noqa: PTH104  # as above
+                    os.rename(spare, path)  # noqa: PTH104  # the paths are text, and every step asks
                     return True
             except OSError:  # something lies there
                 pass

@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from penstock import machine
+from penstock.cli.failures import _known
 from penstock.dispatch.backoff import Patience
 
 NO_THREAD = "can't start new thread"
@@ -37,3 +38,9 @@ def test_what_a_machine_lacks_has_words(error):
 @pytest.mark.parametrize("error", [RuntimeError("x"), ValueError(NO_THREAD), OSError(errno.ENOENT, "x"), OSError()])
 def test_what_is_no_lack_has_none(error):
     assert machine.lacks(error) == ""
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError(NO_THREAD), OSError(errno.EMFILE, "x")])
+def test_a_command_that_lacks_something_is_no_bug(error):
+    known = _known(error)
+    assert known.code == "system_error" and "bug" not in str(known)
