@@ -38,6 +38,12 @@ def sources() -> dict[Path, ast.Module]:
     }
 
 
+@functools.cache
+def nodes(file: Path) -> list[ast.AST]:
+    """All nodes of one of them."""
+    return list(ast.walk(sources()[file]))
+
+
 def literals(node: ast.expr | None) -> Iterator[str]:
     """The texts that an expression may be; an f-string as a pattern, `~` in front."""
     match node:
@@ -90,8 +96,8 @@ def takers() -> dict[tuple[str, str], int]:
 
 def unpacked() -> Iterator[str]:
     """Codes that a function gives back in a tuple, which whoever calls it takes apart."""
-    for file, tree in sources().items():
-        for node in ast.walk(tree):
+    for file in sources():
+        for node in nodes(file):
             target = getattr(node, "target", None) or next(iter(getattr(node, "targets", [])), None)
             value = getattr(node, "iter", None) or getattr(node, "value", None)
             if not isinstance(target, ast.Tuple) or not isinstance(value, ast.Call):
@@ -114,11 +120,16 @@ def given(function: Function, at: int) -> Iterator[str]:
             yield from (text for text in literals(node.value.elts[at]) if text)
 
 
-def raised() -> Iterator[tuple[str, str]]:
+@functools.cache
+def raised() -> frozenset[tuple[str, str]]:
     """Every code that the sources write down, with the name of what it is given to."""
+    return frozenset(written())
+
+
+def written() -> Iterator[tuple[str, str]]:
     known = takers()
-    for file, tree in sources().items():
-        for node in ast.walk(tree):
+    for file in sources():
+        for node in nodes(file):
             match node:
                 case ast.Call():
                     for where in called(file, node):
@@ -156,27 +167,30 @@ def test_every_code_that_the_sources_write_is_in_the_table() -> None:
 
 
 def test_every_code_of_the_table_is_written_in_the_sources() -> None:
-    written = {code for text, _ in raised() for code in matching(text, codes.CODES)}
-    written |= {kind.code for kind in codes.KINDS.values()}
-    for tree in sources().values():
-        written |= {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
-    unused = sorted(set(codes.CODES) - written)
+    found = {code for text, _ in raised() for code in matching(text, codes.CODES)}
+    found |= {kind.code for kind in codes.KINDS.values()}
+    for file in sources():
+        found |= {node.value for node in nodes(file) if isinstance(node, ast.Constant)}
+    unused = sorted(set(codes.CODES) - found)
     assert not unused, f"a row in framework/penstock/codes.py, and raised nowhere: {unused}"
     assert len(codes.CODES) == len(codes._ALL)
 
 
 def test_an_error_is_of_a_class_that_the_table_names_for_its_code() -> None:
-    written = {(who, code) for text, who in raised() for code in matching(text, codes.CODES) if who in codes.KINDS}
-    assert sorted(pair for pair in written if pair[0] not in codes.CODES[pair[1]].classes) == []
+    found = {(who, code) for text, who in raised() for code in matching(text, codes.CODES) if who in codes.KINDS}
+    assert sorted(pair for pair in found if pair[0] not in codes.CODES[pair[1]].classes) == []
     assert [each.code for each in codes._ALL if not each.classes or set(each.classes) - set(codes.KINDS)] == []
     assert [kind.code for name, kind in codes.KINDS.items() if codes.CODES[kind.code].classes[0] != name] == []
 
 
 def test_every_code_is_in_a_test() -> None:
-    tested = set()
-    for file in (ROOT / "tests").rglob("*.py"):
-        if file != Path(__file__):
-            tested |= {node.value for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Constant)}
+    quoted = re.compile(r"""(["'])(\w+)\1""")
+    tested = {
+        found[2]
+        for file in (ROOT / "tests").rglob("*.py")
+        if file != Path(__file__)
+        for found in quoted.finditer(file.read_text())
+    }
     assert sorted(set(codes.CODES) - tested) == []
 
 
