@@ -15,7 +15,7 @@ import pwd
 import stat
 import time
 
-from penstock import locks, trust
+from penstock import locks, trusted
 from penstock.errors import TargetUnavailable
 from penstock.opening import SAFELY, SWAPPED, open_file
 from penstock_local import installation, interpreters, journal, ownership, removal, starting
@@ -174,8 +174,8 @@ def _start(layout: Layout, claimed: Claim) -> None:
 
 def environment() -> dict[str, str]:
     """What an engine is started with."""
-    named = os.environ.get(trust.VARIABLE)  # else it would refuse what its caller was told to trust
-    return {**plain_environment(), **({trust.VARIABLE: named} if named else {})}
+    named = os.environ.get(trusted.VARIABLE)  # else it would refuse what its caller was told to trust
+    return {**plain_environment(), **({trusted.VARIABLE: named} if named else {})}
 
 
 def plain_environment() -> dict[str, str]:

@@ -16,9 +16,7 @@ from pathlib import Path
 
 from penstock import acls
 from penstock.errors import ConfigInvalid
-
-VARIABLE = "PENSTOCK_TRUST"
-"""Folders and files that are trusted with all that lies below them, separated as the entries of PATH are."""
+from penstock.trusted import advice, for_shell, listed
 
 _LINKS = 40  # that are followed in a row, as by Linux
 _warned: set[str] = set()
@@ -50,11 +48,11 @@ def distrust(path: Path, what: str, opened: int | None = None) -> str | None:
             return _refusal(path, what, f"belongs to {acls.name_of(one.st_uid)}, not to you")
     if stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode):  # the modes of links and pipes say other things
         if found.st_mode & stat.S_IWOTH:
-            return _refusal(path, what, "can be written by everybody", f"`chmod o-w {path}`, or ")
+            return _refusal(path, what, "can be written by everybody", f"`chmod o-w {for_shell(path)}`, or ")
         _warn_of_writers(path, what, found, opened)
     if _is_open_to_all(folder):
         why = f"lies in `{path.parent}`, which everybody can write"
-        return _refusal(path, what, why, f"`chmod o-w {path.parent}`, or ")
+        return _refusal(path, what, why, f"`chmod o-w {for_shell(path.parent)}`, or ")
     _warn_of_folder(path.parent, what, folder)
     return None
 
@@ -79,7 +77,7 @@ def _distrust_link(path: Path, found: os.stat_result, what: str, opened: int | N
             if _is_open_to_all(folder):
                 real = _real(place)
                 why = f"leads to `{real}`, which lies in `{real.parent}`, which everybody can write"
-                return _refusal(path, what, why, f"`chmod o-w {real.parent}`, or ")
+                return _refusal(path, what, why, f"`chmod o-w {for_shell(real.parent)}`, or ")
             _warn_of_folder(place.parent, what, folder)
             found = os.lstat(place)
         except FileNotFoundError:
@@ -135,7 +133,7 @@ def distrust_folder(database: Path, what: str) -> str | None:
         return None
     return (
         f"{what} `{database}` lies in `{folder}`, which {why}: what somebody lays beside it would be taken for part of "
-        f"it, so it is not used; put it into a folder of yours, or if you trust it, set {VARIABLE}={folder}"
+        f"it, so it is not used; put it into a folder of yours, or if you trust it, set {advice(folder)}"
     )
 
 
@@ -164,7 +162,7 @@ def distrust_beside(database: Path, what: str, owner: int) -> str | None:
         if not is_trusted(Path(place)):
             return (
                 f"`{place}`, which would be taken for part of {what}, {why}, so {what} is not used; remove it unless "
-                f"you know whose it is and why, or if you trust it, set {VARIABLE}={database.parent}"
+                f"you know whose it is and why, or if you trust it, set {advice(database.parent)}"
             )
     return None
 
@@ -180,10 +178,10 @@ def distrust_place(path: Path, what: str) -> str | None:
         if found.st_uid not in (0, os.geteuid()):
             why = f"belongs to {acls.name_of(found.st_uid)}"
         elif _is_open_to_all(found):
-            why, mend = "everybody can write", f"`chmod o-w {folder}`, or "
+            why, mend = "everybody can write", f"`chmod o-w {for_shell(folder)}`, or "
         if not why or is_trusted(folder):
             return None
-        return f"{what} `{path}` would lie in `{folder}`, which {why}; {mend}if you trust it, set {VARIABLE}={folder}"
+        return f"{what} `{path}` would lie in `{folder}`, which {why}; {mend}if you trust it, set {advice(folder)}"
     return None
 
 
@@ -200,19 +198,16 @@ def _refusal(path: Path, what: str, why: str, mend: str = "") -> str | None:
     if is_trusted(real):
         return None
     trusted = real if real.is_dir() else real.parent
-    return f"{what} `{path}` {why}, so it is not used; {mend}if you trust it, set {VARIABLE}={trusted}"
+    return f"{what} `{path}` {why}, so it is not used; {mend}if you trust it, set {advice(trusted)}"
 
 
 def is_trusted(path: Path) -> bool:
     """Whether a path, all links followed, is or lies below what `PENSTOCK_TRUST` names."""
-    given = os.environ.get(VARIABLE)
-    if not given:
-        return False
-    real = Path(os.path.realpath(path))
-    named = [os.path.expanduser(one) for one in given.split(os.pathsep) if one]  # noqa: PTH111  # a user may not exist
+    named = listed()
     for one in named:
         if not os.path.isabs(one):  # noqa: PTH117  # the path is text
             _warn_of_relative(one)
+    real = Path(os.path.realpath(path)) if named else path
     return any(os.path.isabs(one) and real.is_relative_to(os.path.realpath(one)) for one in named)  # noqa: PTH117  # the path is text
 
 
@@ -269,7 +264,7 @@ def _warn_of_writers(path: Path, what: str, found: os.stat_result, opened: int |
     who = acls.writers_of(path if opened is None else opened, found)
     if who:
         line = f"{who} can write {what} `{path}`, and so decide what runs as you"
-        _warn(path, f"{line}; `chmod g-w {path}` unless that is meant")
+        _warn(path, f"{line}; `chmod g-w {for_shell(path)}` unless that is meant")
 
 
 def _warn_of_folder(folder: Path, what: str, found: os.stat_result) -> None:
@@ -281,7 +276,7 @@ def _warn_of_folder(folder: Path, what: str, found: os.stat_result) -> None:
 def _warn_of_relative(named: str) -> None:
     """Say once that a path is ignored which would be another one in every folder that somebody goes into."""
     meant = os.path.abspath(named)  # noqa: PTH100  # the path is text
-    _warn(Path(named), f"{VARIABLE} names `{named}`, which is no absolute path and is ignored; write `{meant}`")
+    _warn(Path(named), f"PENSTOCK_TRUST names `{named}`, which is no absolute path and is ignored; write `{meant}`")
 
 
 def _warn(path: Path, line: str) -> None:

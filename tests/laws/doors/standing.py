@@ -14,7 +14,7 @@ from laws.asked import DoorHarness
 from laws.doors import cli
 from laws.doors.serving import Server, serve
 
-from penstock import trust
+from penstock import trusted
 from penstock.errors import PenstockError
 from penstock.workspace import Workspace
 
@@ -48,7 +48,7 @@ class Standing:
     def _asked(
         self, call: Callable[[Workspace], Any] | None, *words: str, told: Callable[[Any], str] = lambda shown: ""
     ) -> str:
-        environment = {trust.VARIABLE: self.trust}
+        environment = {trusted.VARIABLE: self.trust}
         try:
             if self.harness.door == "http":
                 return _serves(self.harness, self.folder, environment)

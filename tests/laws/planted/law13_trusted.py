@@ -6,7 +6,7 @@ import os
 import stat
 from pathlib import Path
 
-from penstock import trust
+from penstock import trust, trusted
 
 
 def whatever_lies_there_is_believed():
@@ -37,14 +37,14 @@ def links_are_what_they_lead_to():
 
 def one_trusted_folder_trusts_all():
     """Whoever trusts anything trusts everything."""
-    trust.is_trusted = lambda path: bool(os.environ.get(trust.VARIABLE))
+    trust.is_trusted = lambda path: bool(os.environ.get(trusted.VARIABLE))
 
 
 def what_begins_like_what_is_trusted_is_trusted():
     """What is trusted is told by the letters of a path."""
 
     def is_trusted(path):
-        named = os.environ.get(trust.VARIABLE, "").split(os.pathsep)
+        named = os.environ.get(trusted.VARIABLE, "").split(os.pathsep)
         return any(one and os.path.realpath(path).startswith(one) for one in named)
 
     trust.is_trusted = is_trusted
