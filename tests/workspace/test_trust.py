@@ -238,6 +238,9 @@ def test_in_a_workspace_of_somebody_else_everything_is_read_and_nothing_changed(
             lambda: opened.runs.rerun(run),
             lambda: opened.publish("greet.yaml", label="new"),
             lambda: opened.endpoints.disable("hello", reason="no"),
+            lambda: opened.endpoints.enable("hello"),  # it is: also where there is nothing to do
+            lambda: opened.runs.clean(),
+            lambda: opened.runs.clean(older_than=0),
             lambda: opened.tokens.create("cron", scope="read"),
             lambda: opened.admin.restore(backup),
         ):

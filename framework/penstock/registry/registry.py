@@ -248,6 +248,11 @@ class Registry(_Group):
         if self._database.owner is not None:
             raise self._database.refusal()
 
+    def refuse_reader(self) -> None:
+        """Raise RegistryError when nothing can be written here: `registry_not_owned`, `registry_read_only`."""
+        if self._database.read_only:
+            raise self._database.refusal()
+
     def refuse_linked(self) -> None:
         """Raise RegistryError `registry_linked` when the file has another name, by which somebody else may write it."""
         self._database.refuse_linked()

@@ -56,8 +56,12 @@ def told_as_gone() -> Iterator[None]:
 
 
 def clear(services: Services, caller: Caller, *, age: float, keep: int, dry_run: bool) -> Cleared:
-    """Clear away runs that ended more than `age` seconds ago, but for the newest `keep` of each endpoint."""
+    """Clear away runs that ended more than `age` seconds ago, but for the newest `keep` of each endpoint.
+
+    Raises RegistryError for whoever may not change the registry, also when nothing would be cleared.
+    """
     services.refuse_copy()
+    services.registry.refuse_reader()  # before a target has cleared what cannot be noted
     runs = services.registry.runs
     cleared: list[str] = []
     left: dict[str, str] = {}
