@@ -9,7 +9,7 @@ from pathlib import Path
 
 from penstock.errors import TargetUnavailable
 from penstock.locks import sqlite_writer
-from penstock.machine import lacks_inodes
+from penstock.machine import lacks_inodes, note_files_lacking
 
 _ELSEWHERE = "or give the target a `root` that can be written"
 
@@ -40,6 +40,8 @@ def unavailable(path: Path, error: sqlite3.Error) -> TargetUnavailable:
     todo = f"free some space {_ELSEWHERE}"
     if "full" in why or ("disk I/O" in why and _free(path.parent) < 256 * 1024):
         why = "the disk is full"
+    elif "unable to open" in why and (lacking := note_files_lacking(error)):
+        why, todo = lacking, "try again"
     elif "readonly" in why or "unable to open" in why:
         why, todo = _not_written(path)
     elif "locked" in why:

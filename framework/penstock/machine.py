@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+from contextlib import suppress
 from pathlib import Path
 
 _ERRORS = frozenset((errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+_FILES = 4
+"""How many files SQLite may have to open at once: a database, its log, the index of that, and the folder."""
 
 
 def lacks(error: BaseException) -> str:
@@ -18,6 +21,37 @@ def lacks(error: BaseException) -> str:
     if isinstance(error, OSError) and error.errno in _ERRORS:
         limit = " (`ulimit -n`)" if error.errno == errno.EMFILE else ""
         return f"{(error.strerror or type(error).__name__).lower()}{limit}"
+    return ""
+
+
+def lacked(error: BaseException) -> str:
+    """The same of an error, or of what it was made of: whatever it says itself, or advises, is beside the point.
+
+    What would block (EAGAIN) counts for itself alone: who finds a lock taken meets that, too.
+    """
+    words, seen = lacks(error), error.__cause__ or error.__context__
+    while seen is not None and not words:
+        words = "" if getattr(seen, "errno", None) == errno.EAGAIN else lacks(seen)
+        seen = seen.__cause__ or seen.__context__
+    return words
+
+
+def note_files_lacking(error: Exception) -> str:
+    """What SQLite lacked that could open no file, in words; empty where there are some to be had, as it does not say.
+
+    It is noted as the error's cause, for `lacked` of whatever is made of it.
+    """
+    held: list[int] = []
+    try:
+        held.extend(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC) for _ in range(_FILES))
+    except OSError as found:
+        if words := lacks(found):
+            error.__cause__ = found
+        return words
+    finally:
+        for one in held:
+            with suppress(OSError):
+                os.close(one)
     return ""
 
 

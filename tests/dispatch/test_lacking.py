@@ -7,9 +7,13 @@ import threading
 
 import pytest
 
-from penstock import machine
+from penstock import hookimpl, machine
 from penstock.cli.failures import _known
+from penstock.contract.hooks import BackendHooks
 from penstock.dispatch.backoff import Patience
+from penstock.errors import BackendBroken, RegistryError, SpecInvalid, TargetUnavailable
+from penstock.targets.calls import HookCalls
+from penstock.targets.manager import HookManager
 
 NO_THREAD = "can't start new thread"
 
@@ -44,3 +48,42 @@ def test_what_is_no_lack_has_none(error):
 def test_a_command_that_lacks_something_is_no_bug(error):
     known = _known(error)
     assert known.code == "system_error" and "bug" not in str(known)
+
+
+@pytest.mark.parametrize("made", [RegistryError, SpecInvalid, BackendBroken])
+@pytest.mark.parametrize("shown", [True, False])
+def test_what_was_made_of_a_lack_is_one_whatever_it_says(made, shown):
+    try:
+        try:
+            raise OSError(errno.EMFILE, "Too many open files")
+        except OSError as error:
+            raise made("check the permissions") from (error if shown else None)
+    except made as error:
+        known = _known(error)
+    assert (known.code, known.exit_code) == ("system_error", 70) and "permissions" not in str(known)
+
+
+@pytest.mark.parametrize(
+    ("cause", "error"),
+    [
+        (BlockingIOError(errno.EAGAIN, "x"), RegistryError("busy", code="registry_busy")),
+        (OSError(errno.EMFILE, "x"), RegistryError("it may hold", code="registry_undecided")),
+        (OSError(errno.ENOENT, "x"), SpecInvalid("it is not there")),
+    ],
+)
+def test_a_taken_lock_and_what_may_hold_all_the_same_stay_what_they_are(cause, error):
+    error.__cause__ = cause
+    assert _known(error) is error
+
+
+def test_a_backend_that_lacks_something_is_not_broken():
+    class Backend:
+        @hookimpl
+        def penstock_target_options(self):
+            raise OSError(errno.EMFILE, "Too many open files")
+
+    calls = object.__new__(HookCalls)
+    calls.backend, calls._manager = "x", HookManager(BackendHooks)
+    calls._who = calls._manager.add("backend", "x", Backend())
+    with pytest.raises(TargetUnavailable, match="open files"):
+        calls.call("penstock_target_options", type)

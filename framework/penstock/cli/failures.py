@@ -11,7 +11,7 @@ import click
 
 from penstock.cli.output import Output
 from penstock.errors import GateClosed, PenstockError, RegistryError, UsageError, did_you_mean
-from penstock.machine import lacks
+from penstock.machine import lacked
 
 
 def report(error: BaseException, output: Output) -> int:
@@ -41,6 +41,9 @@ def report(error: BaseException, output: Output) -> int:
 
 def _known(error: BaseException) -> PenstockError:
     """The error of ours that an exception means."""
+    # What may have been done all the same has to be said as it is, and nobody be told to try it again.
+    if getattr(error, "code", "") != "registry_undecided" and (lacking := lacked(error)):
+        return PenstockError(f"{lacking}; try again", code="system_error")
     if isinstance(error, PenstockError):
         return error
     if isinstance(error, click.ClickException):
@@ -48,8 +51,6 @@ def _known(error: BaseException) -> PenstockError:
     sqlite3 = sys.modules.get("sqlite3")
     if sqlite3 is not None and isinstance(error, sqlite3.Error):
         return RegistryError(f"the registry cannot be used: {error}")
-    if isinstance(error, MemoryError | RuntimeError) and (lacking := lacks(error)):
-        return PenstockError(f"{lacking}; try again", code="system_error")
     if isinstance(error, OSError):
         file = f": {error.filename}" if error.filename is not None else ""
         return PenstockError(f"{error.strerror or type(error).__name__}{file}", code="system_error")

@@ -86,8 +86,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.errno in (errno.EMFILE, errno.ENFILE):  # whatever told of an error needs files to be imported from
             with suppress(OSError):
-                os.write(2, b"error: too many open files (`ulimit -n`)\n")
-            return 1
+                os.write(*_of_files(json=output.json))
+            return 70  # as `system_error`
         # Whoever read our output has gone, or its disk is full; nothing more may be written when Python ends.
         _silence(sys.stdout)
         try:
@@ -96,6 +96,14 @@ def run(arguments: Sequence[str] | None = None) -> int:
         except OSError:  # standard error goes where the answer should have gone
             _silence(sys.stderr)
         return 141
+
+
+def _of_files(*, json: bool) -> tuple[int, bytes]:
+    """Where to write that there are no files to be had, and what; nothing can be imported to put it together."""
+    said = "too many open files (`ulimit -n`); try again"
+    if json:
+        return 1, f'{{"error": {{"code": "system_error", "message": "{said}", "details": []}}}}\n'.encode()
+    return 2, f"error: {said}\n".encode()
 
 
 def _silence(stream: TextIO) -> None:

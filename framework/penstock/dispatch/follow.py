@@ -25,6 +25,7 @@ from penstock.errors import (
     cause_of,
     one_line,
 )
+from penstock.machine import lacks
 from penstock.records import Placement, RunRecord
 from penstock.registry import Breaker, Owed, Registry
 from penstock.targets.facade import OpenTarget
@@ -128,6 +129,10 @@ class Follower:
                 if isinstance(error, TargetUnavailable):
                     self._outbox.patience.leave_alone(placement.target, error)
             except Exception as error:  # a bug of ours in a thread would be lost, and the run would look late
+                if lacking := lacks(error):
+                    short = TargetUnavailable(f"target `{placement.target}` cannot be asked: {lacking}")
+                    answers.update((ref.id, short) for ref in refs if ref.id not in answers)
+                    continue
                 _log.exception("looking at the runs of target %s failed", placement.target)
                 bug = PenstockError(f"unexpected {type(error).__name__}; this is a bug")
                 answers.update((ref.id, bug) for ref in refs)

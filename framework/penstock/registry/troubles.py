@@ -16,7 +16,7 @@ from penstock import acls
 from penstock.drafts import SQLITE
 from penstock.errors import RegistryError, UsageError
 from penstock.locks import holder, sqlite_writer
-from penstock.machine import lacks_inodes
+from penstock.machine import lacks_inodes, note_files_lacking
 
 BUSY_SECONDS = 30.0
 """How long a transaction waits for another process's before it gives up."""
@@ -72,6 +72,8 @@ def explain(path: Path, error: sqlite3.Error) -> RegistryError:
     primary = extended & 0xFF
     if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return busy(path)
+    if primary == sqlite3.SQLITE_CANTOPEN and (lacking := note_files_lacking(error)):
+        return RegistryError(f"{path}: {lacking}", undone="nothing was changed, try again")
     if primary == sqlite3.SQLITE_CANTOPEN and _needs_index(path):
         return RegistryError(
             f"{path}: a process that died left a log, which cannot be taken in here, because the folder cannot be "

@@ -102,16 +102,30 @@ def serve(
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     url = options.public_url or f"{'http' if tls is None else 'https'}://{shown}:{port}"
+    loop = _loop()
     gc.collect()
     gc.freeze()  # what is there by now stays, and is not looked through for garbage again and again
     try:
         if dispatch:
             dispatcher.start()
-        asyncio.run(_run(_Server(settings, app), listener, lambda: ready(url)))
+        with asyncio.Runner(loop_factory=lambda: loop) as runner:
+            runner.run(_run(_Server(settings, app), listener, lambda: ready(url)))
     finally:
         if dispatch:
             dispatcher.stop()
         workspace.close()
+
+
+def _loop() -> asyncio.AbstractEventLoop:
+    """A loop, made before anything waits for one. Raises OSError.
+
+    One that finds no files for itself complains by a traceback when it is thrown away, because it was never whole.
+    """
+    spare = [socket.socketpair(), socket.socketpair()]  # more than it takes, asked for while that can be said
+    for pair in spare:
+        for end in pair:
+            end.close()
+    return asyncio.new_event_loop()
 
 
 def _oidc(options: ServerOptions) -> Oidc | None:

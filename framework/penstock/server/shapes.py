@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 
 from penstock.contract.http import HttpAnswer, HttpRoute
 from penstock.errors import NotFound, PenstockError, RegistryError, TooManyRequests, UsageError
-from penstock.machine import lacks
+from penstock.machine import lacked
 from penstock.server.answers import problem
 
 _log = logging.getLogger("penstock.server")
@@ -38,6 +38,9 @@ class Shapes:
 
 def to_penstock_error(error: Exception) -> PenstockError:
     """The error of ours that an exception means; of a bug nothing is told but that it is one."""
+    if getattr(error, "code", "") != "registry_undecided" and (lacking := lacked(error)):
+        _log.warning("a request was refused: %s", lacking)
+        return TooManyRequests(f"the server lacks something for it just now ({lacking}); try again")
     if isinstance(error, PenstockError):
         if isinstance(error, RegistryError):
             # Where the file lies is nobody's business who comes in by HTTP; the log has it.
@@ -51,9 +54,6 @@ def to_penstock_error(error: Exception) -> PenstockError:
         if error.status_code == 404:
             return NotFound("nothing is served at this path; `/openapi.json` lists what is", code="route_not_found")
         return UsageError(error.detail)
-    if lacking := lacks(error):
-        _log.warning("a request was refused: %s", lacking)
-        return TooManyRequests(f"the server lacks something for it just now ({lacking}); try again")
     _log.error("unexpected %s", type(error).__name__, exc_info=error)
     return PenstockError(f"unexpected {type(error).__name__}; this is a bug, the server's log has the details")
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from penstock.machine import lacks
+
 
 class NotBundled(Exception):
     """Something that cannot travel, with a stable code."""
@@ -15,7 +17,9 @@ class NotBundled(Exception):
 
 
 def unreadable(shown: str, error: OSError, hint: str = "") -> NotBundled:
-    """What to say when the system refuses to read something."""
+    """What to say when the system refuses to read something. Raises the error where that is the machine's trouble."""
+    if lacks(error):
+        raise error
     why = (error.strerror or str(error)).lower()
     return NotBundled("file_unreadable", f"`{shown}` cannot be read: {why}", hint)
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from penstock.contract.hooks import BackendHooks
-from penstock.errors import BackendBroken, PenstockError, TargetUnsupported, one_line
+from penstock.errors import BackendBroken, PenstockError, TargetUnavailable, TargetUnsupported, one_line
+from penstock.machine import lacked
 from penstock.targets.manager import BACKEND_HOOKS, HookManager
 
 CAPABILITIES: dict[str, str] = {
@@ -74,6 +75,8 @@ class HookCalls:
         return BackendBroken(f"{self._who} answered hook `{hook}` with {found}, expected `{expected}`{note}")
 
     def _failed(self, hook: str, error: BaseException) -> PenstockError:
+        if lacking := lacked(error):
+            return TargetUnavailable(f"{self._who} cannot be asked: {lacking}; try again")
         culprit, location = self._manager.culprit(hook, error)
         failed = f"failed in hook `{hook}`: {one_line(error)}{f' ({location})' if location else ''}"
         if culprit not in (None, self._who):

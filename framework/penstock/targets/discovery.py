@@ -11,6 +11,7 @@ import logging
 from typing import TYPE_CHECKING, Literal
 
 from penstock.errors import BackendBroken, ConfigInvalid, Path, Problem, did_you_mean, one_line
+from penstock.machine import lacks
 
 if TYPE_CHECKING:
     from importlib.metadata import Distribution, EntryPoint
@@ -86,6 +87,8 @@ def _found(kind: Kind) -> dict[str, list[tuple[Distribution, EntryPoint]]]:
             seen.add(_normal(dist.name))
             entries = [entry for entry in dist.entry_points if entry.group == group]
         except Exception as error:
+            if lacks(error):  # a backend that cannot be found for want of files is installed all the same
+                raise
             _log.warning("the entry points of a distribution cannot be read: %s", one_line(error))
             continue
         for entry in entries:
