@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from penstock.errors import RegistryError
 from penstock.registry import HistoryQuery, Registry
 from penstock.registry.database import AHEAD
 
@@ -131,3 +132,22 @@ def test_whatever_the_clock_does_no_time_is_far_from_it_and_the_last_answer_is_t
             is_open = registry.endpoints.get("digits").enabled
             assert (registry.endpoints.at("digits", now(clock)).refused is None) == is_open
         assert registry.check().ok
+
+
+@pytest.mark.parametrize(("wrong", "words"), [(-1, "before 1970"), (253_402_300_800_000_000, "beyond the year 9999")])
+def test_at_a_time_that_no_registry_keeps_nothing_is_decided_and_all_is_read(registry, kit, clock, wrong, words):
+    kit.publish(registry, "a", endpoint="digits")
+    right, clock.now = clock.now, wrong
+    for decide in (
+        lambda: kit.publish(registry, "b", endpoint="digits"),
+        lambda: kit.submit(registry),
+        lambda: registry.set_gate("endpoint", "digits", open=False, caller=kit.caller),
+    ):
+        with pytest.raises(RegistryError) as refused:
+            decide()
+        said = f"the clock of this machine is set {words}; nothing was changed, set it and try again"
+        assert said in str(refused.value)
+    assert len(registry.endpoints.get("digits").versions) == 1 and registry.check().ok
+    clock.now = right
+    kit.publish(registry, "b", endpoint="digits")
+    assert len(registry.endpoints.get("digits").versions) == 2

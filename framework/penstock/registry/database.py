@@ -16,7 +16,7 @@ from attrs import frozen
 from penstock import log_mark
 from penstock.errors import RegistryError
 from penstock.registry import schema
-from penstock.registry.troubles import Alone, explain, translated, undecided, unwritable
+from penstock.registry.troubles import Alone, explain, refuse_no_time, translated, undecided, unwritable
 
 LONGEST = 3_600_000_000
 """How long, in microseconds, anything is put off at the most. What is due later than that was noted by a clock that
@@ -186,6 +186,7 @@ class Database:
     def decision(self, connection: sqlite3.Connection, last: int) -> Transaction:
         """A decision on an open transaction; `last` is the time of the last change, see `last_change`."""
         clock = self._clock()
+        refuse_no_time(self.path, clock)
         # Clocks jump; the history's times do not go back, so that "at that time" has one answer, but where a clock was
         # far ahead: see `history.by_then`.
         return Transaction(connection, clock if last > clock + AHEAD else max(clock, last + 1), clock)

@@ -9,6 +9,7 @@ from penstock.contract.run import RUN_STATES
 from penstock.registry import schema
 from penstock.registry.database import AHEAD, Transaction
 from penstock.registry.messages import CheckReport, Counts
+from penstock.registry.troubles import LATEST
 
 _INVARIANTS: tuple[tuple[str, str], ...] = (
     (
@@ -98,8 +99,6 @@ _TIMES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
 )
 """Tables, what says which of their rows it is, and columns of times."""
 
-_YEAR_9999 = 253_402_300_799_999_999
-
 _MOST = 1000
 """How much is told of one kind: whatever is damaged is to be found, and a list has an end."""
 
@@ -142,7 +141,7 @@ def _found(connection: sqlite3.Connection) -> Iterator[str]:
     for table, name, times in _TIMES:
         for column in times:
             what = f"a row of {table} whose {column} is no time"
-            wrong = f"typeof({column}) NOT IN ('integer', 'null') OR {column} NOT BETWEEN 0 AND {_YEAR_9999}"
+            wrong = f"typeof({column}) NOT IN ('integer', 'null') OR {column} NOT BETWEEN 0 AND {LATEST}"
             questions.append((what, f"SELECT {name} FROM {table} WHERE {wrong}"))
     for what, query in questions:
         try:

@@ -21,6 +21,9 @@ from penstock.machine import lacks_inodes, note_files_lacking
 BUSY_SECONDS = 30.0
 """How long a transaction waits for another process's before it gives up."""
 
+LATEST = 253_402_300_799_999_999
+"""The last microsecond of the year 9999."""
+
 _GROWS = 2**15
 """Bytes by which SQLite makes the index beside a log larger, the most at once."""
 
@@ -177,6 +180,15 @@ def busy(path: Path) -> RegistryError:
         code="registry_busy",
         undone="nothing was changed, try again",
     )
+
+
+def refuse_no_time(path: Path, clock: int) -> None:
+    """Raise RegistryError for a decision at a time, in microseconds since 1970, that no registry keeps."""
+    if not 0 <= clock <= LATEST:
+        raise RegistryError(
+            f"{path}: the clock of this machine is set {'before 1970' if clock < 0 else 'beyond the year 9999'}",
+            undone="nothing was changed, set it and try again",
+        )
 
 
 def undecided(path: Path, error: RegistryError) -> RegistryError:
