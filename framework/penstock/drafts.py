@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,6 +18,8 @@ SQLITE = ("-wal", "-shm", "-journal")
 """What SQLite may lay beside a database, by how its name goes on."""
 LINK = "-link"
 """The same of a second name of another file, which its writer lays beside the draft to rename it: it has no lock."""
+_RANDOM = r"\.[0-9a-f]{12}"
+"""How the names of drafts end that are named after what they become, before their suffix."""
 _RIGHTS = 0o664
 """What is kept of a mode: never what would let everybody write."""
 
@@ -38,13 +41,18 @@ def draft(folder: Path, prefix: str, suffix: str) -> Iterator[Path]:
             os.close(handle)
 
 
-def sweep(folder: Path, prefix: str, suffix: str) -> None:
-    """Remove the drafts of writers that died; what cannot be removed stays."""
+def sweep(folder: Path, prefix: str, suffix: str, begins: bytes | None = None) -> None:
+    """Remove the drafts of writers that died; what cannot be removed stays.
+
+    With `begins` only what is named as a draft is by us, and begins so, or is empty: others may have files there.
+    """
+    ours = re.compile(f"{re.escape(prefix)}.+{_RANDOM}{re.escape(suffix)}", re.DOTALL)
     with suppress(OSError):
         left = [path for path in folder.iterdir() if path.name.startswith(prefix) and path.name.endswith(suffix)]
         for path in sorted(left):
             with suppress(OSError):
-                _sweep_one(path)
+                if begins is None or ours.fullmatch(path.name):
+                    _sweep_one(path, begins or b"")
 
 
 def keep_rights(place: Path, replaced: Path) -> None:
@@ -97,12 +105,13 @@ def _make(folder: Path, prefix: str, suffix: str) -> tuple[Path, int]:
         os.close(handle)
 
 
-def _sweep_one(place: Path) -> None:
+def _sweep_one(place: Path, begins: bytes) -> None:
     handle = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         if stat.S_ISREG(os.fstat(handle).st_mode):
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            _remove(place)
+            if os.pread(handle, len(begins), 0) in (begins, b""):
+                _remove(place)
     finally:
         os.close(handle)
 

@@ -91,8 +91,10 @@ def whole_or_not_there(folder: Path, point: Point) -> None:
     same(12, versions(folder / "registry.db"), 3, "the versions after a backup that was killed")
     if more.exists():
         same(12, versions(more), 3, "the versions in a backup")
-        more.unlink()
     with Registry.open(folder / "registry.db") as registry:
+        registry.backup(folder / "later.db")  # as who names each after its day
+        _no_drafts(folder)
+        more.unlink(missing_ok=True)
         registry.backup(more)
     _no_drafts(folder)
 

@@ -18,6 +18,12 @@ from penstock.registry import maintenance
 from penstock.registry.database import BACKUP_ID, is_backup
 from penstock.registry.troubles import BUSY_SECONDS, Alone, busy, limited, translated
 
+_NEW = ".new"
+"""How the name of a draft ends."""
+
+_BEGINS = b"SQLite format 3\0"
+"""How a database begins."""
+
 _TOLD = 3
 """How much of what is wrong the line of an error holds."""
 
@@ -78,6 +84,7 @@ def new_file(path: Path) -> Iterator[sqlite3.Connection]:
     """
     if path.exists():
         raise FileExistsError(path)
+    drafts.sweep(path.parent, ".", _NEW, _BEGINS)  # of other names: each backup has one of its own
     try:
         with drafts.draft(path.parent, *draft_names(path)) as draft:
             with translated(path), closing(connect(draft, "rw")) as connection:
@@ -93,7 +100,7 @@ def new_file(path: Path) -> Iterator[sqlite3.Connection]:
 
 def draft_names(path: Path) -> tuple[str, str]:
     """How the names of the drafts of a database begin and end."""
-    return f".{path.name}.", ".new"
+    return f".{path.name}.", _NEW
 
 
 def connect(path: Path, mode: str, kind: type[sqlite3.Connection] = sqlite3.Connection) -> sqlite3.Connection:
