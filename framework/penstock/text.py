@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
 _UNITS = ("kB", "MB", "GB", "TB")
 
 
@@ -15,6 +18,27 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def name_text(name: str) -> str:
+    """A name as this process got it from the disk, as the UTF-8 text that it is there, whatever the locale says.
+
+    What is no such text keeps its bytes as lone surrogates.
+    """
+    if _is_utf8() or name.isascii():
+        return name
+    return os.fsencode(name).decode("utf-8", "surrogateescape")
+
+
+def disk_name(text: str) -> str:
+    """The other way: what this process has to say for a name to be that text, in UTF-8, on the disk."""
+    if _is_utf8() or text.isascii():
+        return text
+    return os.fsdecode(text.encode("utf-8", "surrogateescape"))
+
+
+def _is_utf8() -> bool:
+    return sys.getfilesystemencoding() == "utf-8"
 
 
 def size_text(size: int) -> str:

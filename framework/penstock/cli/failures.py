@@ -10,8 +10,12 @@ import traceback
 import click
 
 from penstock.cli.output import Output
-from penstock.errors import GateClosed, PenstockError, RegistryError, UsageError, did_you_mean
+from penstock.errors import GateClosed, ParameterInvalid, PenstockError, RegistryError, UsageError, did_you_mean
 from penstock.machine import lacked
+
+_OTHER_LOCALE = "set another one, as by LC_ALL=C.UTF-8"
+_REFUSALS = (UsageError.exit_code, ParameterInvalid.exit_code)
+"""Exit statuses of what is said wrongly."""
 
 
 def report(error: BaseException, output: Output) -> int:
@@ -35,8 +39,16 @@ def report(error: BaseException, output: Output) -> int:
     if isinstance(known, GateClosed) and known.subject:
         noun = "pipeline" if known.code == "pipeline_disabled" else "endpoint"
         hint = f"to open it: penstock {noun} enable {shlex.quote(known.subject)}"
+    if known.exit_code in _REFUSALS and not sys.flags.utf8_mode and _is_foreign():
+        hint = hint or f"this locale has no such text: {_OTHER_LOCALE}"
     output.failure(known, hint)
     return known.exit_code
+
+
+def _is_foreign() -> bool:
+    """Whether an argument, or who calls, was said in bytes that are no text in this locale."""
+    said = (*sys.argv[1:], os.environ.get("PENSTOCK_ACTOR", ""))
+    return any("\udc80" <= char <= "\udcff" for word in said for char in word)
 
 
 def _known(error: BaseException) -> PenstockError:
@@ -48,6 +60,8 @@ def _known(error: BaseException) -> PenstockError:
         return error
     if isinstance(error, click.ClickException):
         return UsageError(_usage(error))
+    if isinstance(error, UnicodeEncodeError) and error.encoding != "utf-8":
+        return UsageError(f"{error.object!a} cannot be said in this locale ({error.encoding}); {_OTHER_LOCALE}")
     sqlite3 = sys.modules.get("sqlite3")
     if sqlite3 is not None and isinstance(error, sqlite3.Error):
         return RegistryError(f"the registry cannot be used: {error}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +13,7 @@ from penstock.contract.target import HOME_MARK
 from penstock.opening import end_of, read_file
 from penstock.snapshot.globs import NeverMatches, regex_of
 from penstock.snapshot.refused import NotBundled, text_of, unreadable
+from penstock.text import name_text
 
 STATE = ".penstock"
 """The state folder of a workspace, with its registry and secrets."""
@@ -108,7 +108,7 @@ class Rules:
         return self.names.size * len(inner.rpartition(b"/")[2]) + self.paths.size * len(inner)
 
     def _marked(self, path: str) -> tuple[bytes, bytes]:
-        inner = os.fsencode(path[len(self.base) :])
+        inner = path[len(self.base) :].encode("utf-8", "surrogateescape")
         return (b"d", inner[:-1]) if inner.endswith(b"/") else (b"f", inner)
 
 
@@ -166,7 +166,7 @@ def rules_above(top: Path, folder: Path) -> tuple[Rules, ...]:
     """
     parts = folder.relative_to(top).parts
     bases = ["".join(f"{part}/" for part in parts[:length]) for length in range(len(parts))]
-    return tuple(rules for base in bases if (rules := read_rules(top / base, base)) is not None)
+    return tuple(rules for base in bases if (rules := read_rules(top / base, name_text(base))) is not None)
 
 
 def read_rules(folder: Path, base: str) -> Rules | None:

@@ -18,6 +18,7 @@ from attrs import frozen
 from penstock.errors import RegistryError
 from penstock.opening import open_file
 from penstock.snapshot.types import Archive
+from penstock.text import disk_name
 
 _BLOCK = 512
 _CHUNK = 1024 * 1024
@@ -115,12 +116,12 @@ def extract(archive: Archive, destination: Path, *, read_only: bool = False) -> 
                 raise wrong_content(archive)
             folder = member.path.rpartition("/")[0]
             if folder not in made:
-                (destination / folder).mkdir(parents=True, exist_ok=True)
+                (destination / disk_name(folder)).mkdir(parents=True, exist_ok=True)
                 made.add(folder)
             if member.is_folder:
-                (destination / member.path).mkdir()
+                (destination / disk_name(member.path)).mkdir()
                 continue
-            handle = os.open(f"{root}/{member.path}", _FLAGS, modes[member.executable])
+            handle = os.open(f"{root}/{disk_name(member.path)}", _FLAGS, modes[member.executable])
             try:
                 for chunk in member.chunks:
                     digest.add(chunk)

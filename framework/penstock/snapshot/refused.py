@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from penstock.machine import lacks
 
 
@@ -26,4 +24,4 @@ def unreadable(shown: str, error: OSError, hint: str = "") -> NotBundled:
 
 def text_of(path: str) -> str:
     """A path as it can be shown: bytes of names that are no text as `\\xff`."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

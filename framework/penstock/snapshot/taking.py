@@ -22,7 +22,7 @@ from penstock.snapshot.types import Archive, Bundled, Snapshot
 from penstock.snapshot.walking import Contents, Found, checked_name, files_in, nothing, resolve_inside
 from penstock.spec import Pipeline
 from penstock.spec.keys import walk
-from penstock.text import size_text
+from penstock.text import disk_name, name_text, size_text
 
 if TYPE_CHECKING:
     from penstock.codec import Document
@@ -188,7 +188,7 @@ def _real(bundled: _BundledPath, root: Path) -> tuple[Path, os.stat_result]:
     if plain.is_absolute() or plain.parts[:1] == (os.pardir,):
         hint = "put it beside the spec, or below"
         raise NotBundled("path_outside_folder", f"`{path}` is outside the spec's folder {root}", hint)
-    source = root / plain
+    source = root / disk_name(os.fspath(plain))
     try:
         source.lstat()
     except PermissionError as error:
@@ -208,6 +208,6 @@ def _real(bundled: _BundledPath, root: Path) -> tuple[Path, os.stat_result]:
 
 def _near(source: Path) -> str:
     try:
-        return did_you_mean(source.name, [entry.name for entry in source.parent.iterdir()])
+        return did_you_mean(name_text(source.name), [name_text(entry.name) for entry in source.parent.iterdir()])
     except OSError:
         return ""

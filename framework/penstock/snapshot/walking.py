@@ -14,6 +14,7 @@ from attrs import frozen
 from penstock.opening import SWAPPED, end_of
 from penstock.snapshot.ignoring import ALWAYS, STATE, Ignoring, Rules, is_cache, is_home, read_rules, rules_above
 from penstock.snapshot.refused import NotBundled, text_of, unreadable
+from penstock.text import name_text
 
 _LISTED = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -67,7 +68,7 @@ def files_in(root: Path, skip: Path, *, top: Path | None = None, stays: Callable
     our own stay at home: state, folders of targets, and the files that `stays` knows. `skip` is a folder that is left
     out: the store, should it lie inside. Raises NotBundled.
     """
-    base = "" if top is None or top == root else f"{root.relative_to(top).as_posix()}/"
+    base = "" if top is None or top == root else f"{name_text(root.relative_to(top).as_posix())}/"
     walk = _Walk(root, Path(os.path.realpath(skip)), base, stays, is_code=top is not None)
     above = () if top is None else rules_above(top, root)
     identity = _identity(root.stat())
@@ -100,7 +101,8 @@ class _Walk:
         # A folder in which rules alone left nothing is still one to write to; one with a cache alone is a left-over.
         bare = not entries
         for entry, known in entries:
-            path, is_folder = folder.path + entry.name, _is_folder(entry, known)
+            name = name_text(entry.name)
+            path, is_folder = folder.path + name, _is_folder(entry, known)
             ruled = f"{path}/" if is_folder else path
             if entry.name == STATE:  # ours, and no news to anybody
                 continue
@@ -114,7 +116,7 @@ class _Walk:
             if self._is_own(entry, known, is_folder):
                 self._left.append((True, text_of(ruled)))
                 continue
-            checked_name(entry.name, folder.path)
+            checked_name(name, folder.path)
             source, status = self._add(entry, known, path)
             if stat.S_ISDIR(status.st_mode):
                 identity = _identity(status)
