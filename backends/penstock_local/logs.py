@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+from attrs import frozen
 
 from penstock.opening import SWAPPED, open_file, open_folder
 from penstock_local import places
 
 CHUNK = 1024 * 1024
 """Bytes that are read at once, at the most."""
+
+_GENERATION = 0x80087601
+"""FS_IOC_GETVERSION: which file of those that had its number one after the other, where the file system counts them."""
+
+
+@frozen
+class Piece:
+    """Some bytes of a log, how long the log is, and which it is of those that were in its place one after the other."""
+
+    data: bytes
+    size: int
+    identity: str = "none"
 
 
 def open_to_append(log: Path) -> int:
@@ -80,8 +95,8 @@ def lost(log: Path, *, was_made: bool) -> bytes:
     return b""
 
 
-def read(log: Path, offset: int, was_made: Callable[[], bool]) -> tuple[bytes, int]:
-    """A piece of a log from an offset on, and how long the log is. Raises OSError.
+def read(log: Path, offset: int, was_made: Callable[[], bool]) -> Piece:
+    """A piece of a log from an offset on. Raises OSError.
 
     Where it is not there any more, or something else lies in its place, the log is a line that says so: one log that
     cannot be read hides no other. `was_made` is asked where nothing is there, whether there was a log at all.
@@ -91,20 +106,29 @@ def read(log: Path, offset: int, was_made: Callable[[], bool]) -> tuple[bytes, i
             return _piece(log, offset)
         except FileNotFoundError:
             if not was_made():
-                return b"", 0  # the step has not started, or never will
+                return Piece(b"", 0)  # the step has not started, or never will
             return _piece(log, offset)  # it may have been made before that was asked
     except OSError as error:
         line = _no_more(log, error)
     if 0 < offset < len(line):  # what was read so far was another log's: whoever follows it begins again
-        return b"", 0
-    return line[offset:], len(line)
+        return Piece(b"", 0)
+    return Piece(line[offset:], len(line))
 
 
-def _piece(log: Path, offset: int) -> tuple[bytes, int]:
+def _piece(log: Path, offset: int) -> Piece:
     with os.fdopen(open_file(log, below=root_of(log)), "rb", buffering=0) as file:
-        size = os.fstat(file.fileno()).st_size
+        found = os.fstat(file.fileno())
         file.seek(offset)
-        return file.read(CHUNK), size
+        return Piece(file.read(CHUNK), found.st_size, _identity(file.fileno(), found))
+
+
+def _identity(file: int, found: os.stat_result) -> str:
+    """Which file this is. The number of one that was removed is mostly that of the next one that is made."""
+    try:
+        generation = fcntl.ioctl(file, _GENERATION, bytes(8)).hex()
+    except OSError:  # not every file system has one, as tmpfs, which gives no number twice
+        generation = ""
+    return f"{found.st_dev:x}:{found.st_ino:x}:{generation}"
 
 
 def _no_more(log: Path, error: OSError) -> bytes:

@@ -68,19 +68,20 @@ def log_chunk(layout: Layout, run: str, step: str, look: Callable[[], sqlite3.Ro
     path = layout.log_of(run, step)
     try:
         layout.see_runs()  # not the trouble of one log
-        data, size = logs.read(path, offset, lambda: _had_log(layout, run, row, look))
+        piece = logs.read(path, offset, lambda: _had_log(layout, run, row, look))
     except OSError as error:
         raise unusable(path, error) from None
     ended = row["state"] in ENDED
+    data, size, identity = piece.data, piece.size, piece.identity
     if size < offset and not data:  # somebody has cut it, as `> /dev/stderr` does
-        return LogChunk(data=b"", next_offset=size, complete=ended)
+        return LogChunk(data=b"", next_offset=size, complete=ended, identity=identity)
     end = offset + len(data)
     known = times.read(path, offset, end)
     if known is None and not ended:
         known = []  # there may be some in a moment
     elif known is not None and ended and (known[-1].offset if known else offset) < end:
         known.append(LogTime(end, None))
-    return LogChunk(data=data, next_offset=end, complete=ended and end >= size, times=known)
+    return LogChunk(data=data, next_offset=end, complete=ended and end >= size, times=known, identity=identity)
 
 
 def _had_log(layout: Layout, run: str, row: sqlite3.Row, look: Callable[[], sqlite3.Row | None]) -> bool:

@@ -166,3 +166,100 @@ def test_who_follows_a_log_that_is_removed_is_told_what_became_of_it(workspace, 
     assert told == ["one"]
     assert run.wait().state == "succeeded"
     assert b"".join(part.data for part in workspace.runs.logs(run.id)) == no_more
+
+
+GO_ON = 'until [ -e "$0.2" ]; do sleep 0.02; done'
+LOG = f"echo a line; {WAIT}; log=$(readlink /proc/$$/fd/1)"
+REPLACED = {
+    "while it runs": f'{LOG}; rm "$log"; seq 999 > "$log"; {GO_ON}',
+    "by one beside it": f'{LOG}; seq 999 > "$0.n"; mv "$0.n" "$log"; {GO_ON}',
+}
+
+
+@pytest.mark.parametrize("timestamps", [False, True])
+@pytest.mark.parametrize("how", REPLACED)
+def test_who_follows_a_log_that_is_replaced_by_a_longer_one_goes_on_at_its_beginning(
+    workspace, tmp_path, how, timestamps
+):
+    run = submit(workspace, tmp_path, {"one": REPLACED[how]})
+    parts = workspace.runs.logs(run.id, follow=True, timestamps=timestamps)
+    told = []
+    parts.on_shorter = told.append
+    assert next(parts).data.endswith(b"a line\n")
+    (tmp_path / "go").touch()
+    rest = next(parts).data
+    (tmp_path / "go.2").touch()
+    rest += b"".join(part.data for part in parts)
+    lines = [line[25 * timestamps :] for line in rest.splitlines()]
+    assert lines[-999:] == [b"%d" % number for number in range(1, 1000)]
+    assert all(b"is not there any more" in line for line in lines[:-999])  # what is told where a look comes between
+    assert told
+
+
+def test_who_looks_at_no_moment_without_a_log_sees_that_of_the_next_attempt_whole(workspace, tmp_path):
+    """The number of a file that was removed is mostly that of the next one."""
+    spec = {"apiVersion": "penstock/v1", "kind": "Pipeline", "name": "again"}
+    script = f'if [ -e "$0.2" ]; then seq 999; else touch "$0.2"; echo a line; {WAIT}; '
+    script += 'rm "$(readlink /proc/$$/fd/1)"; exit 3; fi'
+    step = {"command": ["sh", "-c", script, f"{tmp_path / 'go'}"], "retry": {"attempts": 2}}
+    (tmp_path / "again.yaml").write_text(json.dumps({**spec, "steps": {"one": step}}))
+    run = workspace.submit(tmp_path / "again.yaml")
+    parts = workspace.runs.logs(run.id, follow=True)
+    told = []
+    parts.on_shorter = told.append
+    assert next(parts).data == b"a line\n"
+    (tmp_path / "go").touch()
+    assert run.wait().state == "succeeded"
+    whole = b"".join(part.data for part in workspace.runs.logs(run.id))
+    assert whole.startswith(b"--- the log `") and whole.endswith(b"\n998\n999\n")
+    assert b"".join(part.data for part in parts) == whole
+    assert told == ["one"]
+
+
+LONG = b"x" * 4097
+
+
+def scripted(*answers: tuple[bytes, str | None]):
+    """A log that is another one at each look: all that it holds by then, and which one it is."""
+    looks = iter(answers)
+
+    def chunk(step, offset):
+        if step == "two":
+            return LogChunk(data=b"", next_offset=offset, complete=True)
+        data, identity = next(looks, answers[-1])
+        end = max(offset, len(data)) if len(data) >= offset else len(data)
+        return LogChunk(data=data[offset:], next_offset=end, complete=False, identity=identity)
+
+    return chunk
+
+
+@pytest.mark.parametrize(
+    ("answers", "shown", "times"),
+    [
+        ([(b"a", "1"), (b"ab", "1"), (b"abc", "1")], b"abc", 0),
+        ([(b"a", "1"), (b"xyz", "2")], b"axyz", 1),
+        ([(b"ab", "1"), *[(b"xy", "2")] * 3, (b"ijk", "3")], b"abxyijk", 2),
+        ([(b"a", None), (b"ab", None), (b"abc", None)], b"abc", 0),
+        ([(b"a", None), (b"ab", "1"), (b"abc", None), (b"abcd", "1")], b"abcd", 0),
+        ([(b"a", "1"), (b"ab", None), (b"xyz", "2")], b"abxyz", 1),
+        ([(b"", "1"), (b"ab", "2"), (b"abc", "2")], b"abc", 0),
+        ([(b"a line", "1"), (b"gone", "0"), (b"gone", "0"), (b"gone+", "2")], b"a linegone+", 1),
+        ([(b"a line", "1"), (b"gone", "0"), (b"gone", "0"), (b"gone.", "0"), (b"other", "2")], b"a linegone.other", 2),
+        ([(LONG, "1"), (LONG, "1"), (LONG + b"a", "2"), (LONG + b"a", "2")], LONG + LONG + b"a", 1),
+        ([(LONG[1:], "1"), (LONG[1:], "1"), (LONG + b"a", "2"), (LONG + b"ab", "2")], LONG + b"ab", 0),
+    ],
+)  # fmt: skip
+def test_a_log_is_another_where_two_identities_say_so(workspace, running, answers, shown, times):
+    parts = reading(workspace, running, scripted(*answers), follow=True)
+    told = []
+    parts.on_shorter = told.append
+    found = [part for part in (parts.look() for _ in range(12)) if part is not None]
+    assert (b"".join(part.data for part in found), told) == (shown, ["one"] * times)
+
+
+def test_who_does_not_follow_is_told_too_and_sees_nothing_of_the_other_log(workspace, running):
+    parts = reading(workspace, running, scripted((b"a", "1"), (b"xyz", "2")))
+    parts._end = lambda step, low: (3, False)
+    told = []
+    parts.on_shorter = told.append
+    assert (b"".join(part.data for part in parts), told) == (b"a", ["one"])

@@ -193,7 +193,7 @@ class BackendHooks:
         """The step's log from a byte offset on, at most about 1 MiB a call. Optional.
 
         A backend that knows when lines came says so in `LogChunk.times`, for `run logs --timestamps`; one that does not
-        leaves that None.
+        leaves that None. One whose logs can be replaced by others says which it is in `LogChunk.identity`.
         """
 
     @hookspec(firstresult=True)

@@ -162,10 +162,13 @@ class LogChunk:
     the bytes are there, as far as that is known: offsets of the log that go up, from behind the asked one to
     `next_offset` at most, with times that never go back. A backend that keeps none leaves it None. What lies behind the
     last mark may get its time in a moment, and whoever wants that asks again until the piece is `complete` or a second
-    has passed.
+    has passed. `identity` tells one log from another that was put in its place, which may be as long: any text, the
+    same for as long as a log only grows. Who follows a log that has become another goes on at the beginning of that
+    one, unless that is what was read. A backend whose logs cannot be replaced leaves it None.
     """
 
     data: bytes
     next_offset: int
     complete: bool
     times: Sequence[LogTime] | None = None
+    identity: str | None = None

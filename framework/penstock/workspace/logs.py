@@ -22,6 +22,9 @@ _PAUSE = 0.1
 _TURN = 8
 """Pieces of one step's log that are shown before those of the others: a step that writes all the time has no last."""
 
+_BEGINNING = 4096
+"""Bytes of a log that are kept, to tell whether another one in its place goes on with them."""
+
 
 @frozen(kw_only=True)
 class LogPart:
@@ -35,8 +38,8 @@ class LogParts(Iterator[LogPart]):
     """What steps wrote, piece by piece, waiting for what is still to come when the run is followed.
 
     Who must not wait asks by `look`. `on_untimed` is called once, as soon as times are asked for where there are none,
-    and `on_shorter` with a step whose log has fewer bytes now than were read of it. Without `follow` each step comes in
-    one stretch, up to the end that its log had when it was found first.
+    and `on_shorter` with a step whose log has fewer bytes now than were read of it, or is another one. Without `follow`
+    each step comes in one stretch, up to the end that its log had when it was found first.
     """
 
     def __init__(
@@ -49,6 +52,9 @@ class LogParts(Iterator[LogPart]):
         self._step = step
         self._follow = follow
         self._offsets: dict[str, int] = {}
+        self._identities: dict[str, str | None] = {}
+        self._beginnings: dict[str, bytes] = {}
+        """What was read of logs of which that is little."""
         self._timestamps = Timestamps() if timestamps else None
         self._is_untimed = False
         self._late = Late(follow)
@@ -133,7 +139,7 @@ class LogParts(Iterator[LogPart]):
                 for _ in itertools.count() if run.finished else range(_TURN):
                     offset = self._offsets.get(name, 0)
                     chunk = self._chunk(name, offset)
-                    if _is_shorter(chunk, offset):
+                    if self._is_another(name, offset, chunk):
                         quiet = False
                         yield from self._begin_again(name)
                         continue
@@ -158,7 +164,7 @@ class LogParts(Iterator[LogPart]):
         while end is None or self._offsets.get(step, 0) < end:
             offset = self._offsets.get(step, 0)
             chunk = self._chunk(step, offset)
-            if _is_shorter(chunk, offset):
+            if self._is_another(step, offset, chunk):
                 self.on_shorter(step)
                 return
             if end is None and (chunk.complete or not chunk.data):
@@ -176,17 +182,37 @@ class LogParts(Iterator[LogPart]):
                 return
 
     def _begin_again(self, step: str) -> Iterator[LogPart]:
-        """Go on at the beginning of a log that somebody has cut: what was read of it is there no more."""
+        """Go on at the beginning of a log that was cut or replaced: what was read of it is there no more."""
         self._offsets[step] = 0
+        self._beginnings.pop(step, None)
         self._late.steps.pop(step, None)
         self.on_shorter(step)
         if self._timestamps is not None and self._timestamps.begin_again(step):
             yield LogPart(step=step, data=b"\n")
 
+    def _is_another(self, step: str, offset: int, chunk: LogChunk) -> bool:
+        """Whether what was read of a log is not what lies before this piece: it was cut, or is another log by now."""
+        if not chunk.data and chunk.next_offset < offset:
+            return True
+        known, found = self._identities.get(step), chunk.identity
+        if offset and None not in (known, found) and found != known and not self._begins_alike(step, offset):
+            return True
+        if found is not None or not offset:
+            self._identities[step] = found
+        return False
+
+    def _begins_alike(self, step: str, offset: int) -> bool:
+        """Whether a log begins with what was read of the one before, as that of a next attempt does, or a copy."""
+        kept = self._beginnings.get(step, b"")
+        return len(kept) == offset and self._chunk(step, 0).data.startswith(kept)
+
     def _parts(self, step: str, offset: int, chunk: LogChunk) -> Iterator[LogPart]:
         self._offsets[step] = chunk.next_offset
         if not chunk.data:
             return
+        kept = self._beginnings.get(step, b"")
+        if len(kept) == offset and chunk.next_offset <= _BEGINNING:
+            self._beginnings[step] = kept + chunk.data
         if self._timestamps is None:
             yield LogPart(step=step, data=chunk.data)
             return
@@ -201,10 +227,6 @@ class LogParts(Iterator[LogPart]):
             self._is_untimed = True
             self.on_untimed()
         return self._late.shown(step, offset, chunk)
-
-
-def _is_shorter(chunk: LogChunk, offset: int) -> bool:
-    return not chunk.data and chunk.next_offset < offset
 
 
 def read_logs(services: Services, run: RunRecord, step: str | None, follow: bool, timestamps: bool = False) -> LogParts:
