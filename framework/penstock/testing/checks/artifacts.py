@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
-from penstock.contract.artifacts import ArtifactType, Destination, Words
+from penstock.contract.artifacts import ArtifactType
 from penstock.contract.run import RunRef
 from penstock.errors import PenstockError
 from penstock.spec import Defaults, Parameter, Pipeline, Step, Type
@@ -13,6 +13,7 @@ from penstock.testing.checking import check
 from penstock.testing.harness import Harness
 from penstock.testing.helpers.attempts import Attempts
 from penstock.testing.helpers.directly import is_over, put, start, until
+from penstock.testing.helpers.nowhere import Nowhere
 from penstock.testing.helpers.setup import unique
 from penstock.testing.laws import LawBroken, require, same
 from penstock.testing.probes.pipelines import probe
@@ -69,29 +70,14 @@ def only_artifacts_of_the_run_are_handed_out(harness: Harness) -> None:
     for ref, name, type_ in asked:
         what = f"the output `{name}`" + (" of a run that it does not know" if ref is stranger else "")
         try:
-            harness.hooks.fetch_artifact(ref, name, _Nowhere(name, type_))
+            harness.hooks.fetch_artifact(ref, name, Nowhere(name, type_))
         except PenstockError as error:
             require(13, error.code != "backend_broken", f"the target fails when it is asked for {what}: {error}")
         else:
             raise LawBroken(13, f"the target hands out {what}, which the run did not make")
-    destination = _Nowhere("note", "file")
+    destination = Nowhere("note", "file")
     harness.hooks.fetch_artifact(run, "note", destination)
     same(13, destination.came, len(_TEXT.encode()), "how many bytes of the output `note` the target hands out")
-
-
-class _Nowhere(Destination):
-    """Counts what comes, and keeps nothing."""
-
-    came = 0
-
-    def _put_file(self, words: Words, size: int, pieces: Iterator[bytes], executable: bool) -> None:
-        self.came += sum(len(piece) for piece in pieces)
-
-    def _put_folder(self, words: Words) -> None:
-        pass
-
-    def _put_link(self, words: Words, to: str) -> None:
-        pass
 
 
 def _files(folder: Path) -> dict[str, bytes]:

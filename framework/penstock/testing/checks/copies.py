@@ -1,4 +1,4 @@
-"""Law 13 for who looks at a copy of a workspace: what runs is the original's, and nobody else's to touch."""
+"""Laws 12 and 13 for workspaces that are copied or moved: what runs is the original's, what was made goes along."""
 
 from __future__ import annotations
 
@@ -14,15 +14,18 @@ from attrs import evolve
 from penstock.contract.run import ENDED
 from penstock.errors import PenstockError
 from penstock.records import RunRecord
+from penstock.spec import Defaults, Pipeline, Step
 from penstock.testing.checking import check
 from penstock.testing.harness import Harness, executions
 from penstock.testing.helpers.setup import set_up, unique
 from penstock.testing.laws import LawBroken, same
+from penstock.testing.probes.pipelines import probe
 from penstock.testing.subject import Subject
 from penstock.workspace import Workspace
 
 _PAUSE = 0.02
 """Seconds between looks."""
+_TEXT = "taken along"
 _GLANCE = 0.5
 """Seconds that somebody waits in the copy for what does not end there."""
 
@@ -51,7 +54,32 @@ def copies_touch_nothing(harness: Harness) -> None:
         same(13, harness.wait(ws, run).state, "canceled", "what ran, once it is asked to end in its own workspace")
 
 
-CHECKS = (copies_touch_nothing,)
+@check(12, needs=("penstock_fetch_artifact",))
+def moved_with_the_workspace(harness: Harness) -> None:
+    """Is what a run came to, and every file that it made, still there when its workspace lies somewhere else?"""
+    there, here = (_at(harness.subject, harness.folder / unique(word)) for word in ("there", "here"))
+    there.config.home.mkdir(mode=0o700, parents=True)
+    words = ("put", "${{ outputs.note }}", _TEXT, "count", "2", "${{ outputs.count }}")
+    make = Step(command=probe(harness.subject.python, *words), outputs={"note": "file", "count": "integer"})
+    outputs = {name: f"${{{{ steps.make.outputs.{name} }}}}" for name in make.outputs}
+    pipeline = Pipeline(name="moved", defaults=Defaults(code="./src"), steps={"make": make}, outputs=outputs)
+    with there.open() as ws:
+        run = harness.wait(ws, set_up(harness, ws, pipeline).submit().id)
+        same(12, run.state, "succeeded", "a run that makes a file")
+    there.config.home.parent.rename(here.config.home.parent)
+    with here.open() as ws:
+        found = ws.runs.get(run.id)
+        came_to = found.state, found.outputs["count"]
+        same(12, came_to, ("succeeded", 3), "what a run came to whose workspace was moved")
+        folder = harness.folder / unique("downloaded")
+        try:
+            ws.runs.download(run.id, folder)
+        except PenstockError as error:
+            raise LawBroken(12, f"a file that a run made is gone with the place of its workspace: {error}") from None
+        same(12, (folder / "note").read_text(), _TEXT, "a file that a run made whose workspace was moved")
+
+
+CHECKS = (copies_touch_nothing, moved_with_the_workspace)
 """What is asked here."""
 
 

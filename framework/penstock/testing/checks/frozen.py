@@ -12,7 +12,7 @@ from attrs import evolve
 from penstock.contract.hooks import hookimpl
 from penstock.contract.target import Publication
 from penstock.errors import PenstockError
-from penstock.spec import Defaults, Pipeline, Step
+from penstock.spec import Defaults, Parameter, Pipeline, Step
 from penstock.testing.checking import check
 from penstock.testing.harness import Harness
 from penstock.testing.helpers.directly import put
@@ -24,6 +24,14 @@ from penstock.testing.probes.pipelines import variant
 from penstock.testing.processes.subprocesses import in_subprocess
 from penstock.testing.profiles import DEFAULT
 from penstock.testing.subject import Subject
+
+_SPOIL = """import sys
+open(sys.argv[2], "w").write(open(sys.argv[1]).read())
+try:
+    open(sys.argv[1], "w").write("spoiled")
+except OSError:
+    pass"""
+"""A step that says what it read, and then writes there, where it can."""
 
 
 @check(1)
@@ -74,6 +82,21 @@ def code_frozen(harness: Harness) -> None:
 
 
 @check(1)
+def data_frozen(harness: Harness) -> None:
+    """Do all steps and all runs read the data that came with the pipeline, whatever a step writes where it reads it?"""
+    folder = own_code(harness)
+    (folder / "word.txt").write_text("old")
+    with harness.workspace() as ws:
+        for target in (harness.subject.target, harness.subject.other):
+            published = set_up(harness, ws, _spoiler(harness.subject.python), folder=folder, target=target)
+            for _ in range(2):
+                run = harness.wait(ws, published.submit().id, 1)
+                words = {"first": "old", "second": "old"}
+                what = f"what steps read on `{target}`, of which the one before tries to write there,"
+                same(1, run.outputs, words, what)
+
+
+@check(1)
 def changed_archives_are_not_run(harness: Harness) -> None:
     """Does nothing run of an archive that was changed on disk, and what was published once it is published again?"""
     folder, pipeline, word = own_code(harness), reader(harness.subject.python), unique("old")
@@ -117,6 +140,7 @@ def used_stays_on_target(harness: Harness) -> None:
 
 CHECKS = (
     code_frozen,
+    data_frozen,
     changed_archives_are_not_run,
     used_stays_on_target,
     published_alike,
@@ -169,4 +193,16 @@ def reader(python: str) -> Pipeline:
         defaults=Defaults(code="./src"),
         steps={"tell": tell},
         outputs={"word": "${{ steps.tell.outputs.word }}"},
+    )
+
+
+def _spoiler(python: str) -> Pipeline:
+    """Two steps one after the other that say the word in a file that comes with the pipeline, and try to change it."""
+    words = (python, "-S", "-c", _SPOIL, "${{ inputs.sheet }}", "${{ outputs.word }}")
+    first = Step(command=words, inputs={"sheet": "${{ parameters.sheet }}"}, outputs={"word": "string"})
+    return Pipeline(
+        name="spoiler",
+        parameters={"sheet": Parameter("file", default="./word.txt")},
+        steps={"first": first, "second": evolve(first, after=("first",))},
+        outputs={name: f"${{{{ steps.{name}.outputs.word }}}}" for name in ("first", "second")},
     )

@@ -23,6 +23,8 @@ from penstock.testing.processes.subprocesses import Died, Subprocess, in_subproc
 AT_ONCE = 3
 """How many histories go on at the same time: they sleep for the most part."""
 STEPS = ("s0", "s1", "s2")
+_LONG = 1.0
+"""Seconds that a step sleeps in which something is killed: on a busy machine it is to be there still by then."""
 
 
 @frozen(kw_only=True)
@@ -58,16 +60,17 @@ MOMENTS = (
 """Before, during and between the steps of a chain, and one process at a time."""
 
 
-def slow_chain(python: str) -> Pipeline:
+def slow_chain(python: str, longest: str | None = None) -> Pipeline:
     """Steps `s0`, `s1`, `s2` in a row that mark themselves in the folder `marks`, and in the folder `alone` when they
-    run twice at once, and then sleep for the number of `seconds`.
+    run twice at once, and then sleep for the number of `seconds`, but the `longest` for `_LONG`.
     """
     steps = {
         name: Step(
             command=probe(
                 python,
                 *("mark", "${{ parameters.marks }}", name, "alone", "${{ parameters.alone }}", name),
-                *("say", name, "sleep", "${{ parameters.seconds }}", "put", "${{ outputs.name }}", name),
+                *("say", name, "sleep", str(_LONG) if name == longest else "${{ parameters.seconds }}"),
+                *("put", "${{ outputs.name }}", name),
             ),
             outputs={"name": "string"},
             after=STEPS[number - 1 : number] if number else (),
@@ -131,9 +134,7 @@ def _canceled_and_killed(scene: Scene) -> int:
     with scene.open() as workspace:
         run = workspace.runs.submit(publishes(workspace, scene, pipeline).id, parameters=scene.parameters()).run
         scene.until_reported(run, "running", "deaf")
-        deadline = time.monotonic() + scene.patience
-        while scene.marks is not None and not executions(scene.marks) and time.monotonic() < deadline:
-            time.sleep(PAUSE)
+        _until_marked(scene, "deaf")
         workspace.runs.cancel(run.id)
         killed = kill_naming(scene.folder)
     with scene.open() as workspace:
@@ -147,13 +148,16 @@ def _survives(scene: Scene, moment: Moment) -> int:
     """Kill at one moment; answers how many processes were killed."""
     alone = scene.folder / "alone"
     alone.mkdir()
+    killed_in = moment.step if moment.state == "running" else None
     try:
         with scene.open() as workspace:
-            published = publishes(workspace, scene, slow_chain(scene.subject.python))
+            published = publishes(workspace, scene, slow_chain(scene.subject.python, killed_in))
             given = scene.parameters(alone=str(alone) if scene.marks else "")
             run = workspace.runs.submit(published.id, parameters=given).run
             if moment.step is not None:
                 scene.until_reported(run, moment.state, moment.step)
+            if killed_in is not None:
+                _until_marked(scene, killed_in)
             before = _succeeded(scene, run)
             killed, lives = _kill(scene, moment)
         with scene.open() as workspace:
@@ -168,13 +172,22 @@ def _survives(scene: Scene, moment: Moment) -> int:
     return killed
 
 
+def _until_marked(scene: Scene, step: str) -> None:
+    """Wait until a step that is said to run really does: its process may be on its way, and is no step's until then."""
+    deadline = time.monotonic() + scene.patience
+    while scene.marks is not None and step not in executions(scene.marks) and time.monotonic() < deadline:
+        time.sleep(PAUSE)
+
+
 def _kill(scene: Scene, moment: Moment) -> tuple[int, bool]:
     """Kill at one moment; answers how many processes were killed, and whether a step outlived one that was alone."""
     alone = moment.only is not None
     steps = set(naming(scene.marks)) if (moment.orphans or alone) and scene.marks else set()
     if moment.only is None:
         return kill_naming(scene.folder, spare=steps.__contains__), False
-    others = [pid for pid in naming(scene.folder) if pid not in steps]
+    seen = set(naming(scene.folder)) - steps
+    time.sleep(10 * PAUSE)
+    others = [pid for pid in naming(scene.folder) if pid in seen]  # what is gone in a moment has no place
     if len(others) <= moment.only:
         return 0, False
     killed = kill_naming(scene.folder, spare=others[moment.only].__ne__)

@@ -143,9 +143,13 @@ class _Refs:
 def _followed(harness: Harness, ref: RunRef, step: str) -> bytes:
     """A step's log as somebody reads it who starts while the run goes on."""
     read, latest, deadline = b"", _BEGINNING, time.monotonic() + harness.profile.patience
+    identity = None
     while True:
         chunk: LogChunk = harness.hooks.read_logs(ref, step, len(read))
         same(11, chunk.next_offset, len(read) + len(chunk.data), "where to read on")
+        if read:
+            same(11, chunk.identity, identity, f"which log it is that step `{step}` goes on with")
+        identity = chunk.identity
         latest = in_order(step, len(read), chunk, latest)
         read += chunk.data
         if chunk.complete:

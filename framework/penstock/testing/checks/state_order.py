@@ -15,7 +15,7 @@ from penstock.spec import Defaults, Output, Parameter, Pipeline, Retry, Step
 from penstock.testing.checking import check
 from penstock.testing.harness import Harness, executions
 from penstock.testing.helpers.directly import is_over, look, put, slow_run, start, until
-from penstock.testing.helpers.observations import followed, forward
+from penstock.testing.helpers.observations import followed, forward, in_their_turn
 from penstock.testing.helpers.setup import set_up
 from penstock.testing.laws import LawBroken, Untested, require, same
 from penstock.testing.probes.pipelines import chain
@@ -35,6 +35,7 @@ def states_go_forward(harness: Harness) -> None:
     for number in range(2):
         run = start(harness, made, start=number * 1000, marks=str(marks or ""), seconds=0.01)
         looks = followed(harness, run)
+        in_their_turn(looks)
         last = looks[-1]
         same(9, last.state, "succeeded", "a chain of steps that do nothing wrong")
         same(9, [step.name for step in last.steps], ["s0", "s1", "s2"], "the steps of a chain, in their order,")

@@ -44,6 +44,24 @@ def forward(looks: Sequence[_Look]) -> None:
                 same(9, now[step.name], step, f"what is said of step {step.name}, which has ended, at a later look")
 
 
+def in_their_turn(looks: Sequence[RunReport]) -> None:
+    """Hold looks at a chain: a step begins when the one before it has ended, and in a run that has begun.
+
+    What two looks in a row say counts: a target may read one thing after the other, and one has gone on meanwhile.
+    """
+    for before, after in pairwise(map(_out_of_turn, looks)):
+        require(9, not before & after, f"it is said twice that {', and that '.join(sorted(before & after))}")
+
+
+def _out_of_turn(report: RunReport) -> set[str]:
+    begun = [step for step in report.steps if step.state in ("running", "succeeded", "failed")]
+    found = {f"step {step.name} is {step.state} in a run that is queued" for step in begun if report.state == "queued"}
+    for earlier, step in pairwise(report.steps):
+        if step in begun and earlier.state not in ENDED:
+            found.add(f"step {step.name} is {step.state} while {earlier.name}, for which it waits, is {earlier.state}")
+    return found
+
+
 def true_at_the_end(report: RunReport) -> None:
     """Hold the last look at a run to be one that can be: everything has ended, in times that can be."""
     require(9, report.ended is not None, f"a run is `{report.state}` and has no time of its end")

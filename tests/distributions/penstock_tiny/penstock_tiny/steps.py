@@ -7,6 +7,7 @@ held by the step's processes and nobody else.
 import contextlib
 import fcntl
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -15,13 +16,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from penstock.errors import PenstockError
+from penstock.errors import PenstockError, TargetUnavailable
+from penstock.machine import lacks
 from penstock.snapshot import Archive, extract
 from penstock.spec.command import Reference
 from penstock.spec.optional import Resolve, arguments, given, variables
 from penstock.spec.values import MAX_TEXT, ValueInvalid, read_output
 
 RUNNER = Path(__file__).with_name("runner.py")
+FILES = 1024
+"""How many files a step may have open, unless it asks for more."""
 Plan = Mapping[str, Any]
 
 
@@ -34,7 +38,10 @@ class Failed(Exception):
 
 
 def start(folder: Path, plan: Plan, code: Archive | None, known: Resolve) -> None:
-    """Start a step's process. `known` says parameters and outputs of other steps. Raises Failed."""
+    """Start a step's process. `known` says parameters and outputs of other steps.
+
+    Raises Failed, and TargetUnavailable for what only this machine lacks just now: the step waits for its start.
+    """
     shutil.rmtree(folder, ignore_errors=True)  # of a start that was cut short before anything ran
     for part in (
         "tmp",
@@ -60,6 +67,9 @@ def start(folder: Path, plan: Plan, code: Archive | None, known: Resolve) -> Non
         env |= variables(plan["env"], text)
         _launch(folder, arguments(plan["command"], text), env)
     except (OSError, ValueError, PenstockError) as error:
+        lacking = lacks(error) or lacks(error.__context__ or error)
+        if lacking:
+            raise TargetUnavailable(f"no step can be started for now: {lacking}") from None
         raise Failed("step_not_started", f"could not be started: {error}") from None
 
 
@@ -75,9 +85,19 @@ def _launch(folder: Path, command: list[str], env: dict[str, str]) -> None:
             stderr=log,
             pass_fds=(lock.fileno(),),
             start_new_session=True,
+            umask=0o022,
+            preexec_fn=_forget_who_started,
         )
     if done.returncode > 0:
         raise OSError(f"the runner exited with {done.returncode}")
+
+
+def _forget_who_started() -> None:
+    """Begin with nothing of the process that happened to look: neither its limits nor what it does not want to hear."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (FILES if hard == resource.RLIM_INFINITY else min(FILES, hard), hard))
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def is_there(folder: Path) -> bool:
