@@ -6,7 +6,7 @@ import time
 import uuid
 
 from attrs import evolve, has
-from planting.hooks import answered, around, other_steps
+from planting.hooks import answered, around, commands_run_by, other_steps
 
 SHARED = """import os, shutil, sys
 there = sys.argv[1]
@@ -14,6 +14,16 @@ if not os.path.isdir(there):
     shutil.copytree(".", there)
 os.chdir(there)
 os.execvp(sys.argv[2], sys.argv[2:])"""
+
+READ = """import hashlib, os, shutil, sys
+for place, word in enumerate(sys.argv):
+    if os.path.isabs(word) and os.path.isfile(word) and word.endswith(".txt"):
+        there = os.path.abspath("../../../read-" + hashlib.sha256(open(word, "rb").read()).hexdigest())
+        first = there + ".first"
+        if not os.path.exists(first):
+            shutil.copyfile(word, first)
+        sys.argv[place] = first
+os.execvp(sys.argv[1], sys.argv[1:])"""
 
 UNPACKED = """import os, sys, tarfile
 tarfile.open(sys.argv[1]).extractall(".")
@@ -66,6 +76,11 @@ def steps_unpack_for_themselves():
         around(hook, publish)
 
 
+def all_runs_read_one_copy_of_the_data():
+    """What a step writes into a file or folder that came with the pipeline, the next run reads there."""
+    commands_run_by(READ)
+
+
 def _sharing(step, pipeline):
     digest = uuid.uuid5(uuid.NAMESPACE_URL, repr(pipeline)).hex
     return (step.command[0], "-S", "-c", SHARED, f"../../../shared-{digest}", *step.command)
@@ -91,4 +106,5 @@ CASES = {
     published_under_a_new_name_each_time: "published_alike",
     all_runs_work_in_one_copy_of_the_code: "code_frozen",
     steps_unpack_for_themselves: "changed_archives_are_not_run",
+    all_runs_read_one_copy_of_the_data: "data_frozen",
 }

@@ -46,6 +46,11 @@ def every_caller_is_told_another_name():
     around("penstock_submit_run", submit)
 
 
+def a_submit_after_a_cancel_starts_it_again():
+    """A run that was canceled is started when it is handed over again."""
+    _again(lambda state: state == "canceled")
+
+
 def _again(when):
     import importlib
 
@@ -65,4 +70,5 @@ CASES = {
     a_submit_after_a_failure_tries_again: "failed_is_not_tried_again",
     a_later_attempt_is_another_run: "a_second_attempt_starts_nothing",
     every_caller_is_told_another_name: "handed_over_again",
+    a_submit_after_a_cancel_starts_it_again: "handed_over_after_a_cancel",
 }

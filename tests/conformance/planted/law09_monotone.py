@@ -86,6 +86,54 @@ def a_list_leaves_unknown_runs_running():
     )
 
 
+def steps_are_running_before_their_turn():
+    """As soon as a run goes on, the next of its steps are said to run too, though what they wait for has not ended."""
+    reported(lambda found: _steps(found, "queued", state="running") if found.state == "running" else found)
+
+
+def steps_run_in_a_run_that_waits():
+    """A run whose steps have begun is said to be queued still."""
+    reported(lambda found: evolve(found, state="queued") if found.state == "running" else found)
+
+
+def what_has_ended_is_canceled_all_the_same():
+    """A cancel is said to be taken, whether the run has ended or not."""
+
+    def cancel(real, target, run):
+        real(target, run)
+        return True
+
+    around("penstock_cancel_run", cancel)
+
+
+def clearing_ends_what_runs():
+    """A run that is cleared away before it has ended is canceled for that."""
+    _cleared("UPDATE jobs SET cancel = 1 WHERE ended IS NULL AND id = ?")
+
+
+def what_was_cleared_away_runs_again():
+    """Of a run that was cleared away nothing is known, so that handing it over again starts it."""
+    _cleared(
+        "DELETE FROM steps WHERE job IN (SELECT seq FROM jobs WHERE ended IS NOT NULL AND id = ?)",
+        "DELETE FROM jobs WHERE ended IS NOT NULL AND id = ?",
+    )
+
+
+def _cleared(*statements):
+    """Run statements of a run's id on the queue when the run is cleared away."""
+    from penstock_local import database, wake
+    from penstock_local.layout import Layout
+
+    def clear(real, target, run):
+        with database.deciding(Layout.of(target)) as connection:
+            for statement in statements:
+                connection.execute(statement, (run.id,))
+        wake.wake(Layout.of(target))
+        return real(target, run)
+
+    around("penstock_clear_run", clear)
+
+
 def _steps(found, which, **other):
     return evolve(found, steps=tuple(evolve(one, **other) if one.state == which else one for one in found.steps))
 
@@ -99,4 +147,9 @@ CASES = {
     runs_end_when_they_start: "states_go_forward",
     a_list_is_behind: "many_are_told_as_one",
     a_list_leaves_unknown_runs_running: "many_are_told_as_one",
+    steps_are_running_before_their_turn: "states_go_forward",
+    steps_run_in_a_run_that_waits: "states_go_forward",
+    what_has_ended_is_canceled_all_the_same: "finished_is_not_canceled",
+    clearing_ends_what_runs: "cleared_is_finished",
+    what_was_cleared_away_runs_again: "cleared_is_finished",
 }

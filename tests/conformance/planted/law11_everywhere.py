@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import timedelta
 
 from attrs import evolve
@@ -104,6 +105,33 @@ def the_second_target_shows_fewer_outputs():
     around("penstock_get_outputs", get_outputs)
 
 
+def a_log_is_another_one_at_each_look():
+    """A log is told by a name that is new with each piece, so that whoever follows it begins again and again."""
+    answered("penstock_read_logs", lambda chunk: evolve(chunk, identity=uuid.uuid4().hex))
+
+
+def only_the_last_attempt_is_logged():
+    """What earlier attempts of a step wrote is not in its log any more."""
+
+    def read(real, target, run, step, offset):
+        chunk = real(target, run, step, 0)
+        data = chunk.data[max(0, chunk.data.rfind(b"--- attempt ")) :]
+        return evolve(chunk, data=data[offset:], next_offset=max(offset, len(data)), times=None)
+
+    around("penstock_read_logs", read)
+
+
+def a_line_that_had_begun_is_told_again():
+    """Who reads on in the middle of a line is given it from its beginning."""
+
+    def read(real, target, run, step, offset):
+        chunk, before = real(target, run, step, offset), real(target, run, step, 0).data[:offset]
+        again = before[before.rfind(b"\n") + 1 :] if chunk.data else b""
+        return evolve(chunk, data=again + chunk.data, next_offset=chunk.next_offset + len(again))
+
+    around("penstock_read_logs", read)
+
+
 CASES = {
     the_last_line_of_a_log_is_lost: "logs_are_the_same",
     a_log_is_complete_too_early: "logs_can_be_followed",
@@ -114,4 +142,7 @@ CASES = {
     downloads_are_cut_short: "artifacts_are_downloaded",
     after_is_ignored: "logs_can_be_followed",
     the_second_target_shows_fewer_outputs: "types_are_kept",
+    a_log_is_another_one_at_each_look: "logs_can_be_followed",
+    only_the_last_attempt_is_logged: "every_attempt_is_told",
+    a_line_that_had_begun_is_told_again: "logs_are_the_same",
 }

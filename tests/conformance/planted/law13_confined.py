@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
+import sqlite3
 import uuid
+from contextlib import suppress
 from pathlib import Path
 
 from attrs import evolve
@@ -113,6 +117,53 @@ def whoever_looks_ends_what_was_left():
     around("penstock_list_runs", look)
 
 
+def a_copy_takes_itself_for_the_original():
+    """Whoever looks at runs in a copy of a root goes on with them there."""
+
+    def look(real, target, *arguments):
+        layout = Layout.of(target)
+        if layout.has_queue():
+            with database.deciding(layout) as connection, suppress(sqlite3.OperationalError):
+                connection.execute("DELETE FROM root")
+        return real(target, *arguments)
+
+    around("penstock_get_run", look)
+    around("penstock_list_runs", look)
+
+
+def a_run_has_the_environment_of_who_submits_it():
+    """The steps of a run get all variables of the process that handed it over."""
+    _with_environment(lambda target: dict(os.environ))
+
+
+def every_run_has_the_environment_of_who_came_first():
+    """The steps of all runs get the variables of the process that handed over the first one."""
+
+    def first(target):
+        target.home.mkdir(mode=0o700, exist_ok=True)
+        kept = target.home / "environment.json"
+        if not kept.exists():
+            kept.write_text(json.dumps(dict(os.environ)))
+        return json.loads(kept.read_text())
+
+    _with_environment(first)
+
+
+def _with_environment(variables):
+    """Let the steps of runs have other variables, by what is told them to pass on."""
+
+    def submit(real, target, run):
+        given, kept = variables(target), dict(os.environ)
+        os.environ.update(given)
+        try:
+            return real(evolve(target, options=evolve(target.options, pass_env=tuple(given))), run)
+        finally:
+            os.environ.clear()
+            os.environ.update(kept)
+
+    around("penstock_submit_run", submit)
+
+
 def _shows(step, given):
     return evolve(step, outputs={**step.outputs, "given": " ".join(given.values())})
 
@@ -126,4 +177,7 @@ CASES = {
     another_output_will_do: "only_artifacts_of_the_run_are_handed_out",
     whoever_looks_ends_what_was_left: "copies_touch_nothing",
     names_are_paths: "only_artifacts_of_the_run_are_handed_out",
+    a_copy_takes_itself_for_the_original: "copies_touch_nothing",
+    a_run_has_the_environment_of_who_submits_it: "runs_begin_alike",
+    every_run_has_the_environment_of_who_came_first: "runs_begin_alike",
 }
