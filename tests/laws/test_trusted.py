@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from laws.doors.standing import Standing
 from laws.marks import as_two_users, not_by_the_wire, with_files
@@ -52,6 +53,40 @@ def test_what_is_another_users_decides_nothing(harness):
         same(13, one.looks(), "", f"what becomes of a look when {what} is a link of one's own")
         with _given(path):
             _refused(one, f"{what} that is a link of another user")
+
+
+@as_two_users
+def test_each_link_on_the_way_is_held_to_the_same(harness):
+    """Is nothing used that is reached by another user's link on the way, or by one that everybody can replace?"""
+    for what, place in _PLACES.items():
+        one = _workspace(harness)
+        path, between = place(one.folder), one.folder.with_name(unique("between"))
+        own = path.rename(one.folder.with_name(unique("own")))
+        between.mkdir()
+        (between / "link").symlink_to(own)
+        path.symlink_to(between / "link")
+        same(13, one.looks(), "", f"what becomes of a look when {what} is reached by links of one's own")
+        with _given(between / "link"):
+            _refused(one, f"{what} that another user's link leads to")
+        between.chmod(0o777)
+        _refused(one, f"{what} that a link leads to which everybody can replace")
+        between.chmod(0o755)
+        same(13, one.looks(), "", f"what becomes of a look once nobody else can replace a link to {what}")
+
+
+@as_two_users
+def test_nothing_is_made_where_others_could_have_laid_it(harness):
+    """Does whoever works in a folder of another user, or that everybody can write, make nothing there by any change?"""
+    with TemporaryDirectory() as place:  # no configuration lies above
+        one, folder = Standing(harness, Path(place)), Path(place)
+        folder.chmod(0o777)
+        same(13, one.changes(), "not_trusted", "what becomes of a change in a new workspace where everybody can write")
+        folder.chmod(0o755)
+        with _given(folder):
+            what = "what becomes of a change in a new workspace in a folder of another user"
+            same(13, one.changes(), "not_trusted", what)
+        same(13, list(folder.iterdir()), [], "what lies in a folder after changes that were refused there")
+        same(13, one.changes(), "", "what becomes of a change once the folder is one's own")
 
 
 def test_what_is_trusted_is_what_was_named(harness):

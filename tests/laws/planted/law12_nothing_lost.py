@@ -35,10 +35,28 @@ def repeated_keys_hear_nothing():
     accepting.replayed = triggers.replayed = replayed
 
 
+def copies_decide():
+    """A copy of a registry that lies apart from its state takes decisions like the original."""
+    from penstock.registry.registry import Registry
+    from penstock.workspace.services import Services
+
+    Registry.only_look = lambda self, refusal: None
+    Services.refuse_copy = lambda self: None
+
+
+def names_of_a_file_are_not_counted():
+    """Whether somebody may write a registry's file by another name is not asked."""
+    from penstock.registry import file
+
+    file.is_linked = lambda path: False
+
+
 CASES = {
     acceptance_takes_two_transactions: "a submit, repeated",
     runs_are_given_up_after_three_tries: "never_given_up",
     pages_of_runs_skip_one: "runs_in_pages",
     repeated_keys_hear_nothing: "repeated_while_it_waits",
     decisions_are_not_taken_alone: "everybody_publishes",
+    copies_decide: "a_copy_without_its_state_decides_nothing",
+    names_of_a_file_are_not_counted: "a_registry_with_two_names_decides_nothing",
 }

@@ -77,6 +77,16 @@ def root_writes_what_a_user_owns():
     registry.open_database = as_its_owner
 
 
+def only_both_ends_of_a_link_are_looked_at():
+    """Of links that lead on to others, those between are believed, whose ever they are and wherever they lie."""
+    trust._distrust_link = lambda path, found, what, opened: None
+
+
+def a_place_for_something_new_is_believed():
+    """Who could have laid what is not there yet is not asked."""
+    trust.distrust_place = lambda path, what: None
+
+
 def _believed(fits):
     """Let nothing be said against a file where a function of its path, of what it is and of what was said says so."""
     for name in ("distrust", "distrust_folder", "distrust_place"):
@@ -102,4 +112,6 @@ CASES = {
     the_search_goes_up_to_the_top: "no_configuration_is_found_where_everybody_can_lay_one",
     the_search_goes_on_where_the_owner_changes: "no_configuration_is_found_above_where_the_owner_changes",
     root_writes_what_a_user_owns: "only_its_owner_changes_a_workspace",
+    only_both_ends_of_a_link_are_looked_at: "each_link_on_the_way_is_held_to_the_same",
+    a_place_for_something_new_is_believed: "nothing_is_made_where_others_could_have_laid_it",
 }
