@@ -64,7 +64,8 @@ def what_runs_begins_again_with_the_next_engine():
                 running = "SELECT token FROM steps WHERE token IS NOT NULL AND ended IS NULL"
                 tokens = {row[0] for row in connection.execute(running)}
                 processes.end_leftovers(tokens, [], 10.0)
-                connection.execute("UPDATE steps SET token = NULL WHERE ended IS NULL")
+                again = "UPDATE steps SET state = 'queued', token = NULL, started = NULL"
+                connection.execute(f"{again} WHERE token IS NOT NULL AND ended IS NULL")
         return real(target, *arguments)
 
     around("penstock_get_run", look)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from signal import SIGKILL
 
 from attrs import frozen
 
 from penstock.contract.run import ENDED, Absent
+from penstock.errors import PenstockError
 from penstock.records import RunRecord
 from penstock.spec import Defaults, Parameter, Pipeline, Step
 from penstock.testing.checking import check
@@ -158,8 +160,10 @@ def _survives(scene: Scene, moment: Moment) -> int:
                 scene.until_reported(run, moment.state, moment.step)
             if killed_in is not None:
                 _until_marked(scene, killed_in)
-            before = _succeeded(scene, run)
+            before, hooks, ref = _succeeded(scene, run), scene.hooks, scene.ref(run)
             killed, lives = _kill(scene, moment)
+            with suppress(PenstockError):  # whoever looks at once finds nobody there yet who goes on
+                hooks.get_run(ref)
         with scene.open() as workspace:
             after = scene.ended(workspace, run.id)
             _judge(scene, after, before, lives)
