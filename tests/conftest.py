@@ -209,6 +209,8 @@ def workspace(project):
 def distribution(tmp_path, monkeypatch):
     """Install a little distribution: `distribution("penstock-x", {"penstock.plugins": {"x": "mod:X"}}, mod=source)`."""
 
+    imported: list[str] = []
+
     def install(name: str, entry_points: dict[str, dict[str, str]], **modules: str) -> Path:
         site = tmp_path / "site"
         site.mkdir(exist_ok=True)
@@ -224,10 +226,13 @@ def distribution(tmp_path, monkeypatch):
         for module, source in modules.items():
             (site / f"{module}.py").write_text(textwrap.dedent(source))
             monkeypatch.delitem(sys.modules, module, raising=False)
+            imported.append(module)
         monkeypatch.syspath_prepend(site)
         return site
 
-    return install
+    yield install
+    for module in imported:  # another test's module of that name is another one
+        sys.modules.pop(module, None)
 
 
 @pytest.fixture
