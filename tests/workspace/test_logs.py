@@ -257,6 +257,15 @@ def test_a_log_is_another_where_two_identities_say_so(workspace, running, answer
     assert (b"".join(part.data for part in found), told) == (shown, ["one"] * times)
 
 
+def test_identities_that_are_others_at_each_look_are_none(workspace, running):
+    """As on file systems that give a file another number at each look."""
+    parts = reading(workspace, running, scripted(*((LONG, str(look)) for look in range(100))), follow=True)
+    told = []
+    parts.on_shorter = told.append
+    found = [part for part in (parts.look() for _ in range(90)) if part is not None]
+    assert len(found) == 1 + len(told) == 9
+
+
 def test_who_does_not_follow_is_told_too_and_sees_nothing_of_the_other_log(workspace, running):
     parts = reading(workspace, running, scripted((b"a", "1"), (b"xyz", "2")))
     parts._end = lambda step, low: (3, False)

@@ -22,6 +22,11 @@ _PAUSE = 0.1
 _TURN = 8
 """Pieces of one step's log that are shown before those of the others: a step that writes all the time has no last."""
 
+_MOST_OTHERS = 8
+"""How often a log may have become another one: where each look finds another, as where numbers of files change, that
+says nothing.
+"""
+
 _BEGINNING = 4096
 """Bytes of a log that are kept, to tell whether another one in its place goes on with them."""
 
@@ -53,6 +58,7 @@ class LogParts(Iterator[LogPart]):
         self._follow = follow
         self._offsets: dict[str, int] = {}
         self._identities: dict[str, str | None] = {}
+        self._others: dict[str, int] = {}
         self._beginnings: dict[str, bytes] = {}
         """What was read of logs of which that is little."""
         self._timestamps = Timestamps() if timestamps else None
@@ -196,7 +202,8 @@ class LogParts(Iterator[LogPart]):
             return True
         known, found = self._identities.get(step), chunk.identity
         if offset and None not in (known, found) and found != known and not self._begins_alike(step, offset):
-            return True
+            self._others[step] = self._others.get(step, 0) + 1
+            return self._others[step] <= _MOST_OTHERS
         if found is not None or not offset:
             self._identities[step] = found
         return False
