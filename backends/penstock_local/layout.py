@@ -164,7 +164,7 @@ def unusable(path: Path, error: OSError) -> TargetUnavailable:
     elif error.errno in (errno.ENOSPC, errno.EDQUOT):
         todo = "free some space"
     elif error.errno in (errno.EMFILE, errno.ENFILE):
-        todo = "try again, or allow more open files (`ulimit -n`)"
+        todo = "allow more open files (`ulimit -n`)"
     elif error.errno in (errno.ELOOP, errno.EINVAL, errno.EISDIR, errno.EEXIST, errno.ENOTDIR):
         todo = "move away what lies in its place, or give the target a `root` that can be written"
     return TargetUnavailable(

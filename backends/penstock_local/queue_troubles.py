@@ -41,7 +41,7 @@ def unavailable(path: Path, error: sqlite3.Error) -> TargetUnavailable:
     if "full" in why or ("disk I/O" in why and _free(path.parent) < 256 * 1024):
         why = "the disk is full"
     elif "unable to open" in why and (lacking := note_files_lacking(error)):
-        why, todo = lacking, "try again"
+        why, todo = lacking, "nothing is lost by it"
     elif "readonly" in why or "unable to open" in why:
         why, todo = _not_written(path)
     elif "locked" in why:

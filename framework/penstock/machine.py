@@ -29,10 +29,12 @@ def lacked(error: BaseException) -> str:
 
     What would block (EAGAIN) counts for itself alone: who finds a lock taken meets that, too.
     """
-    words, seen = lacks(error), error.__cause__ or error.__context__
-    while seen is not None and not words:
-        words = "" if getattr(seen, "errno", None) == errno.EAGAIN else lacks(seen)
-        seen = seen.__cause__ or seen.__context__
+    words, seen = lacks(error), {id(error)}
+    made_of = error.__cause__ or error.__context__
+    while made_of is not None and not words and id(made_of) not in seen:  # errors may be made of each other
+        seen.add(id(made_of))
+        words = "" if getattr(made_of, "errno", None) == errno.EAGAIN else lacks(made_of)
+        made_of = made_of.__cause__ or made_of.__context__
     return words
 
 

@@ -25,19 +25,20 @@ def name_text(name: str) -> str:
 
     What is no such text keeps its bytes as lone surrogates.
     """
-    if _is_utf8() or name.isascii():
+    if is_utf8() or name.isascii():
         return name
     return os.fsencode(name).decode("utf-8", "surrogateescape")
 
 
 def disk_name(text: str) -> str:
     """The other way: what this process has to say for a name to be that text, in UTF-8, on the disk."""
-    if _is_utf8() or text.isascii():
+    if is_utf8() or text.isascii():
         return text
     return os.fsdecode(text.encode("utf-8", "surrogateescape"))
 
 
-def _is_utf8() -> bool:
+def is_utf8() -> bool:
+    """Whether names and arguments are UTF-8 in this process's locale."""
     return sys.getfilesystemencoding() == "utf-8"
 
 

@@ -76,8 +76,20 @@ def test_what_is_missing_is_told_and_no_bug(project, call):
 def test_an_argument_that_is_no_text_here_is_refused_with_what_to_do(project, call, locale, words):
     call("publish", "greet.yaml", "--endpoint", "x")
     done = call(*words)
-    if locale["LC_ALL"] == "C":
+    if locale["LC_ALL"] == "C":  # the other has a character for each byte
         assert done.returncode == 2
         assert b"this locale has no such text: set another one, as by LC_ALL=C.UTF-8" in done.stderr
     assert json.loads(call(*words, "--json").stdout.decode("ascii"))
     assert json.loads(call("endpoint", "list", "--json", here=False).stdout)["items"][0]["name"] == "x"
+
+
+def test_bytes_that_are_no_text_anywhere_are_not_the_locale_s_fault(project, cli):
+    cli("publish", "greet.yaml", "--endpoint", "x")
+    done = subprocess.run(
+        [sys.executable, "-m", "penstock", "submit", "x", "--tag", b"a=\xf6"],
+        cwd=project,
+        env={**os.environ, "LC_ALL": "C.UTF-8", "PYTHONUTF8": "0"},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 2 and b"LC_ALL" not in done.stderr, done

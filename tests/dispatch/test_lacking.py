@@ -76,6 +76,32 @@ def test_a_taken_lock_and_what_may_hold_all_the_same_stay_what_they_are(cause, e
     assert _known(error) is error
 
 
+def test_errors_that_are_made_of_each_other_have_an_end():
+    one, other = ValueError("x"), ValueError("y")
+    one.__cause__, other.__cause__ = other, one
+    assert machine.lacked(one) == ""
+    one.__cause__ = one
+    assert machine.lacked(one) == ""
+
+
+def test_what_one_process_lacks_closes_no_target_for_others(workspace, project):
+    short = TargetUnavailable("x")
+    short.__cause__ = OSError(errno.EMFILE, "x")
+    workspace.publish(project / "greet.yaml", endpoint="greet")
+    patience, outbox = workspace._services.outbox.patience, workspace._services.registry.outbox
+    patience.leave_alone("laptop", short)
+    assert outbox.breaker("laptop") is None
+    patience.leave_alone("laptop", TargetUnavailable("x"))
+    assert outbox.breaker("laptop") is not None
+
+
+def test_who_waits_goes_on_waiting_where_something_is_lacking_for_a_while():
+    error = RegistryError("x")
+    assert not error.is_passing
+    error.__cause__ = OSError(errno.EMFILE, "x")
+    assert error.is_passing
+
+
 def test_a_backend_that_lacks_something_is_not_broken():
     class Backend:
         @hookimpl

@@ -9,9 +9,10 @@ import traceback
 
 import click
 
-from penstock.cli.output import Output
+from penstock.cli.output import LOOK, Output
 from penstock.errors import GateClosed, ParameterInvalid, PenstockError, RegistryError, UsageError, did_you_mean
 from penstock.machine import lacked
+from penstock.text import is_utf8
 
 _OTHER_LOCALE = "set another one, as by LC_ALL=C.UTF-8"
 _REFUSALS = (UsageError.exit_code, ParameterInvalid.exit_code)
@@ -39,7 +40,7 @@ def report(error: BaseException, output: Output) -> int:
     if isinstance(known, GateClosed) and known.subject:
         noun = "pipeline" if known.code == "pipeline_disabled" else "endpoint"
         hint = f"to open it: penstock {noun} enable {shlex.quote(known.subject)}"
-    if known.exit_code in _REFUSALS and not sys.flags.utf8_mode and _is_foreign():
+    if known.exit_code in _REFUSALS and not is_utf8() and _is_foreign():
         hint = hint or f"this locale has no such text: {_OTHER_LOCALE}"
     output.failure(known, hint)
     return known.exit_code
@@ -53,9 +54,9 @@ def _is_foreign() -> bool:
 
 def _known(error: BaseException) -> PenstockError:
     """The error of ours that an exception means."""
-    # What may have been done all the same has to be said as it is, and nobody be told to try it again.
-    if getattr(error, "code", "") != "registry_undecided" and (lacking := lacked(error)):
-        return PenstockError(f"{lacking}; try again", code="system_error")
+    # What is known to have been done, or may have been, is said as it is.
+    if getattr(error, "code", "") not in ("registry_undecided", "system_error") and (lacking := lacked(error)):
+        return PenstockError(f"{lacking}; {LOOK}", code="system_error")
     if isinstance(error, PenstockError):
         return error
     if isinstance(error, click.ClickException):

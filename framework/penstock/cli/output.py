@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 _UNSAFE = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 """DEL, C1, line separators and what turns the direction of text: `json` leaves them as they are."""
 
+LOOK = "see whether it was done all the same before you try again"
+"""What to do where something was lacking on the way, which may have been after a decision."""
+
 Block: TypeAlias = "str | Table"
 """Something to show to a person: a line or a table."""
 

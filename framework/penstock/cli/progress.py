@@ -14,6 +14,7 @@ from penstock.cli.output import Output, is_terminal
 from penstock.cli.tables import STYLES, Table
 from penstock.cli.times import moment_text, span_text
 from penstock.errors import PenstockError, RegistryError, RunFailed, TargetUnsupported, cause_of
+from penstock.machine import lacked
 from penstock.records import RunRecord, StepRecord, Waiting
 from penstock.text import printable
 
@@ -40,15 +41,15 @@ def answer_submitted(output: Output, workspace: Workspace, submitted: Submitted,
     if wait:
         try:
             wait_for_end(output, workspace, run.id)
-        except RegistryError as error:
-            if not error.undone:
+        except (RegistryError, OSError, MemoryError, RuntimeError) as error:
+            # Who is told that nothing was changed, or to try again, submits it again.
+            goes_on = f"run {run.id} is accepted and goes on, and cannot be followed"
+            todo = f"to wait for it: penstock run wait {run.id}"
+            if lacking := lacked(error):
+                raise PenstockError(f"{goes_on}: {lacking}; {todo}", code="system_error") from error
+            if not isinstance(error, RegistryError) or not error.undone:
                 raise
-            # Who is told that nothing was changed submits it again.
-            raise RegistryError(
-                f"run {run.id} is accepted and goes on, and cannot be followed: {error.cause}; to wait for it: "
-                f"penstock run wait {run.id}",
-                code=error.code,
-            ) from error
+            raise RegistryError(f"{goes_on}: {error.cause}; {todo}", code=error.code) from error
 
 
 def waiting_text(waiting: Waiting) -> str:

@@ -12,7 +12,7 @@ from typing import TextIO
 import click
 
 from penstock.cli.click_ext import RootGroup
-from penstock.cli.output import Output, columns
+from penstock.cli.output import LOOK, Output, columns
 from penstock.cli.session import Session
 
 COMMANDS = {
@@ -100,7 +100,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 def _of_files(*, json: bool) -> tuple[int, bytes]:
     """Where to write that there are no files to be had, and what; nothing can be imported to put it together."""
-    said = "too many open files (`ulimit -n`); try again"
+    said = f"too many open files (`ulimit -n`); {LOOK}"
     if json:
         return 1, f'{{"error": {{"code": "system_error", "message": "{said}", "details": []}}}}\n'.encode()
     return 2, f"error: {said}\n".encode()

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from penstock.errors import RegistryError, TargetUnavailable
-from penstock.machine import lacks
+from penstock.machine import lacked, lacks
 from penstock.registry import Registry
 
 T = TypeVar("T")
@@ -126,8 +126,11 @@ class Patience:
         return pause_after(self._registry.outbox.failures(target) + 1, error.retry_after)
 
     def leave_alone(self, target: str, error: TargetUnavailable) -> None:
-        """Leave a target alone that could not be reached, unless it is left alone already."""
-        if self._registry.outbox.breaker(target) is None:
+        """Leave a target alone that could not be reached, unless it is left alone already.
+
+        What this process lacks is no trouble of the target's, and nothing to others who ask it.
+        """
+        if not lacked(error) and self._registry.outbox.breaker(target) is None:
             with suppress(RegistryError):  # it may be read-only; then the next one asks again
                 self._registry.outbox.leave_alone(target, self.pause(target, error), str(error))
 

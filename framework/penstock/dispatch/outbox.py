@@ -19,6 +19,7 @@ from penstock.contract.target import NativeTrigger
 from penstock.dispatch.backoff import RETRY_MISCONFIGURED, Patience, pause_after
 from penstock.dispatch.retire import retire
 from penstock.errors import PenstockError, RegistryError, TargetRefused, TargetUnavailable, cause_of
+from penstock.machine import lacked
 from penstock.records import RunRecord
 from penstock.registry import AT_ONCE, Owed, Registry, copied, sensitive
 from penstock.targets.opened import OpenTargets
@@ -131,8 +132,8 @@ class Outbox:
         try:
             self._do(owed)
         except TargetUnavailable as error:
-            # What still needs a publication, or is still worked at, is no trouble of the target's.
-            if owed.kind == "retire" or error.code == "sync_unfinished":
+            # What still needs a publication, is still worked at or lacks something here is no trouble of the target's.
+            if owed.kind == "retire" or error.code == "sync_unfinished" or lacked(error):
                 pause = pause_after(self._registry.outbox.tries(owed) + 1, error.retry_after)
                 self._registry.outbox.defer(owed, pause, str(error))
                 return error

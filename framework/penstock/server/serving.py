@@ -102,13 +102,12 @@ def serve(
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     url = options.public_url or f"{'http' if tls is None else 'https'}://{shown}:{port}"
-    loop = _loop()
     gc.collect()
     gc.freeze()  # what is there by now stays, and is not looked through for garbage again and again
     try:
-        if dispatch:
-            dispatcher.start()
-        with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        with asyncio.Runner(loop_factory=_loop) as runner:
+            if dispatch:
+                dispatcher.start()
             runner.run(_run(_Server(settings, app), listener, lambda: ready(url)))
     finally:
         if dispatch:

@@ -76,7 +76,7 @@ class HookCalls:
 
     def _failed(self, hook: str, error: BaseException) -> PenstockError:
         if lacking := lacked(error):
-            return TargetUnavailable(f"{self._who} cannot be asked: {lacking}; try again")
+            return TargetUnavailable(f"{self._who} cannot be asked: {lacking}")
         culprit, location = self._manager.culprit(hook, error)
         failed = f"failed in hook `{hook}`: {one_line(error)}{f' ({location})' if location else ''}"
         if culprit not in (None, self._who):

@@ -61,7 +61,8 @@ def clear(services: Services, caller: Caller, *, age: float, keep: int, dry_run:
     Raises RegistryError for whoever may not change the registry, also when nothing would be cleared.
     """
     services.refuse_copy()
-    services.registry.refuse_reader()  # before a target has cleared what cannot be noted
+    if not dry_run:
+        services.registry.refuse_reader()  # before a target has cleared what cannot be noted
     runs = services.registry.runs
     cleared: list[str] = []
     left: dict[str, str] = {}

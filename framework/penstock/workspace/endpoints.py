@@ -262,7 +262,7 @@ class Endpoints(Group):
         """Tell plugins and targets what an endpoint is now."""
         if moved:
             self._services.tell("penstock_default_moved", default_moved(record))
-        self._services.outbox.give_time(at_once=at_once)
+        self._services.give_time(at_once=at_once)
         return record
 
 

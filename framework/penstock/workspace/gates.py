@@ -43,10 +43,10 @@ def move_gate(
     )
     if outcome.changed:
         services.tell("penstock_gate_changed", gate_event(kind, outcome.subject_id, outcome.subject, open))
-    with suppress(RegistryError):  # the gate has moved
+    with suppress(RegistryError, OSError, ImportError):  # the gate has moved
         for run_id in outcome.ended:
             services.outbox.tell_run(registry.runs.get(run_id))
-    services.outbox.give_time(at_once=True)
+    services.give_time(at_once=True)
     with suppress(RegistryError):
         return evolve(outcome, unsynced=registry.outbox.unsynced(outcome.subject_id))
     return outcome

@@ -207,5 +207,5 @@ class Pipelines(Group):
         published = registry.pipelines.get(ref)
         look_at_unfinished(self._services, published=published.id)
         record = registry.pipelines.delete(published.id, caller)
-        self._services.outbox.give_time()
+        self._services.give_time()
         return record

@@ -188,7 +188,7 @@ def publish(
         services.tell("penstock_pipeline_published", event)
     if endpoint is not None and outcome.default_moved:
         services.tell("penstock_default_moved", default_moved(endpoint))
-    services.outbox.give_time()
+    services.give_time()
     return outcome
 
 

@@ -183,7 +183,7 @@ class Runs(Outputs):
         if outcome.ended:
             self._services.outbox.tell_run(outcome.run)
         outcome = evolve(outcome, run=self._services.follower.placing.placed(outcome.run))
-        self._services.outbox.give_time()
+        self._services.give_time()
         if outcome.run.finished or not (force or (outcome.requested and outcome.run.external is not None)):
             return outcome
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import threading
 from collections.abc import Callable, Sequence
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from penstock.dispatch.follow import Follower
     from penstock.dispatch.outbox import Outbox
     from penstock.workspace import Workspace
+
+_log = logging.getLogger(__name__)
 
 
 class Services:
@@ -112,6 +115,15 @@ class Services:
                 return self._outbox
         made.sweep_values()  # which may wait for the registry, and nobody for that
         return made
+
+    def give_time(self, *, at_once: bool = False) -> None:
+        """Do some of what targets are owed, after a decision. Never raises: it is owed, and done later."""
+        try:
+            outbox = self.outbox
+        except Exception as error:  # nor may what is lacked for that hide that the decision holds
+            _log.info("what is due waits: %s", error)
+            return
+        outbox.give_time(at_once=at_once)
 
     @property
     def follower(self) -> Follower:

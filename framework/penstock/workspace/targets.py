@@ -79,7 +79,7 @@ class Targets(Group):
         if found.ok and self._services.exists:
             with suppress(RegistryError):  # it may be read-only
                 self._services.registry.outbox.reached(opened.name)
-                self._services.outbox.give_time()
+                self._services.give_time()
         return found
 
     @verb("plugin.list", "read")
