@@ -13,12 +13,12 @@ before another backslash stands for that character itself, as part of a path.
 
 def listed() -> list[str]:
     """What the variable of this process names, in its order and with a home in the place of `~`; relative paths too."""
-    return [os.path.expanduser(one) for one in _entries()]  # noqa: PTH111  # a user may not exist
+    return [os.path.expanduser(one) for one in _entries()]  # noqa: PTH111  # the path is text, and a user may not exist
 
 
 def advice(path: Path) -> str:
     """The assignment, for a shell, by which a path is trusted as well as what is already."""
-    known = [one for one in _entries() if os.path.isabs(os.path.expanduser(one))]  # noqa: PTH111, PTH117  # as text
+    known = [one for one in _entries() if os.path.isabs(os.path.expanduser(one))]  # noqa: PTH111, PTH117  # the paths are text, and a user may not exist
     escaped = (one.replace("\\", r"\\").replace(":", r"\:") for one in [*known, str(path)])
     return f"{VARIABLE}={for_shell(':'.join(escaped))}"
 
