@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from attrs import evolve
 
-from penstock.contract.run import RunRef, RunReport, RunRequest
+from penstock.contract.run import RunRef, RunReport
 from penstock.errors import PenstockError
 from penstock.spec import Defaults, Parameter, Pipeline, Step
 from penstock.testing.checking import check
 from penstock.testing.harness import Harness, executions
-from penstock.testing.helpers.directly import is_over, look, put, request, slow_run, until
+from penstock.testing.helpers.directly import handed_over, is_over, look, put, request, slow_run, start, until
 from penstock.testing.helpers.nowhere import Nowhere
 from penstock.testing.laws import LawBroken, same
 from penstock.testing.probes.pipelines import probe
@@ -23,22 +23,23 @@ def cleared_is_finished(harness: Harness) -> None:
     marks = harness.counting()
     made = put(harness, _noted(harness.subject.python))
     values = {"marks": str(marks or ""), "seconds": 0}
-    one, other = (_handed_over(harness, request(made, **values)) for _ in range(2))
-    for _, ref in (one, other):
+    asked = request(made, **values)
+    one, other = handed_over(harness, asked), start(harness, made, **values)
+    for ref in (one, other):
         until(harness, ref, is_over)
     with slow_run(harness, made, **{**values, "seconds": 600}) as going:
         until(harness, going, lambda report: report.steps[0].state != "queued", what="start")
-        before = [_ends(look(harness, ref)) for ref in (one[1], other[1], going)]
+        before = [_ends(look(harness, ref)) for ref in (one, other, going)]
         for _ in range(2):
-            harness.hooks.clear_run(one[1])
+            harness.hooks.clear_run(one)
             harness.hooks.clear_run(going)
-        harness.hooks.submit(one[0])
-        after = [_ends(look(harness, ref)) for ref in (one[1], other[1], going)]
+        harness.hooks.submit(asked)
+        after = [_ends(look(harness, ref)) for ref in (one, other, going)]
         what = "what is said of a run that was cleared away, of one beside it, and of one that goes on"
         same(9, after, before, what)
-        _whole(harness, other[1])
+        _whole(harness, other)
         # As long as this one takes, what was ended or begun again by mistake would have been seen.
-        _, last = _handed_over(harness, request(made, **values))
+        last = start(harness, made, **values)
         same(12, until(harness, last, is_over)[-1].state, "succeeded", "a run after others were cleared away")
         same(12, look(harness, going).state, "running", "what goes on, after it was to be cleared away")
         if marks is not None:
@@ -61,11 +62,6 @@ def _noted(python: str) -> Pipeline:
         steps={"make": make},
         outputs={name: f"${{{{ steps.make.outputs.{name} }}}}" for name in make.outputs},
     )
-
-
-def _handed_over(harness: Harness, run: RunRequest) -> tuple[RunRequest, RunRef]:
-    receipt = harness.hooks.submit(run)
-    return run, RunRef(id=run.id, publication=run.publication, external=receipt.external)
 
 
 def _ends(report: RunReport) -> RunReport:

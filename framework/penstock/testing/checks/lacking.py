@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import resource
 
-from penstock.contract.run import RunRef, RunRequest
+from penstock.contract.run import RunRequest
 from penstock.errors import PenstockError, TargetRefused
 from penstock.testing.checking import check
 from penstock.testing.harness import Harness, executions
-from penstock.testing.helpers.directly import is_over, put, request, until
+from penstock.testing.helpers.directly import handed_over, is_over, put, request, until
 from penstock.testing.laws import require, same
 from penstock.testing.opened import Hooks
 from penstock.testing.probes.pipelines import variant
@@ -29,7 +29,7 @@ def lacking_files_end_no_run(harness: Harness) -> None:
     said = in_subprocess(_hand_over, harness.subject, runs, timeout=2 * harness.profile.patience)
     for left, one in zip(_LEFT, said, strict=True):
         require(12, not one, f"for want of open files, of which {left} were left, a run is refused for good: {one}")
-    for ref in [_handed_over(harness, run) for run in runs]:
+    for ref in [handed_over(harness, run) for run in runs]:
         same(12, until(harness, ref, is_over, law=12)[-1].state, "succeeded", "a run handed over when there were files")
     if marks is not None:
         same(12, executions(marks), {"tell": len(runs)}, "how often the steps ran of runs that were handed over again")
@@ -37,11 +37,6 @@ def lacking_files_end_no_run(harness: Harness) -> None:
 
 CHECKS = (lacking_files_end_no_run,)
 """What is asked here."""
-
-
-def _handed_over(harness: Harness, run: RunRequest) -> RunRef:
-    receipt = harness.hooks.submit(run)
-    return RunRef(id=run.id, publication=run.publication, external=receipt.external)
 
 
 def _hand_over(subject: Subject, runs: list[RunRequest]) -> list[str]:

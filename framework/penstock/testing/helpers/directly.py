@@ -66,7 +66,11 @@ def request(made: Put, **values: Value) -> RunRequest:
 
 def start(harness: Harness, made: Put, **values: Value) -> RunRef:
     """Submit a new run of what was put."""
-    run = request(made, **values)
+    return handed_over(harness, request(made, **values))
+
+
+def handed_over(harness: Harness, run: RunRequest) -> RunRef:
+    """Submit a run, which may be there already."""
     receipt = harness.hooks.submit(run)
     return RunRef(id=run.id, publication=run.publication, external=receipt.external)
 
