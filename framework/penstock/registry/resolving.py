@@ -45,26 +45,42 @@ def resolve(
     )
 
 
-def still_holds(tx: Transaction, request: TriggerRequest, addressed: Row | None, before: Resolution) -> bool:
-    """Whether an endpoint certainly resolves to what it did before, every gate being open; most do, and then it is not
-    resolved again.
+def still_holds(
+    tx: Transaction, request: TriggerRequest, before: Resolution, token: str | None, scope: str | None
+) -> bool:
+    """Whether an endpoint certainly resolves to what it did before, every gate being open, for a caller whose `token`
+    holds, and nothing is known yet of the key in its `scope`: most do, and then nothing is asked again.
     """
     endpoint, version, published, publication = before.rows
-    if request.kind != "endpoint" or addressed is None or addressed["seq"] != endpoint:
-        return False
-    if addressed["deleted"] is not None or addressed["gate_since"] is not None or addressed["name"] != before.endpoint:
-        return False
-    if before.version != (str(addressed["default_version"]) if request.version is None else request.version):
+    if request.version not in (None, before.version) or request.name not in (None, before.endpoint):
         return False
     found = tx.one(
-        """SELECT 1 FROM versions v JOIN published p ON p.seq = v.published WHERE v.endpoint = ? AND v.version = ?
-            AND v.gate_since IS NULL AND p.gate_since IS NULL AND p.seq = ? AND p.publication = ?""",
+        _STILL_HOLDS,
         endpoint,
         version,
         published,
         publication,
+        before.endpoint,
+        request.version is not None,
+        request.public,
+        token is None,
+        token,
+        request.key is not None,
+        scope,
+        request.key,
     )
     return found is not None
+
+
+_STILL_HOLDS = """SELECT 1 FROM endpoints e
+    JOIN versions v ON v.endpoint = e.seq JOIN published p ON p.seq = v.published
+    WHERE e.seq = ? AND e.deleted IS NULL AND e.gate_since IS NULL AND v.version = ?
+        AND v.gate_since IS NULL AND p.gate_since IS NULL AND p.seq = ? AND p.publication = ?
+        AND e.name = ? AND (? OR e.default_version = v.version)
+        AND (NOT ? OR e.access = 'public')
+        AND (? OR EXISTS (SELECT 1 FROM tokens t WHERE t.id = ? AND t.revoked IS NULL))
+        AND (? OR e.deduplication_window IS NULL)
+        AND NOT EXISTS (SELECT 1 FROM runs r WHERE r.scope = ? AND r.key = ? AND r.key IS NOT NULL)"""
 
 
 def _resolution(

@@ -34,6 +34,9 @@ Columns = Row | Mapping[str, Any]
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
+_PLAIN = frozenset({str, int, float, bool, type(None)})
+"""What is read from JSON as it was written."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 PUBLISHED = """SELECT p.*, b.backend, b.identity, b.options, b.external, b.native, b.gated, b.trigger_url, b.details
@@ -82,6 +85,18 @@ def format_time(microseconds: int) -> str:
 def to_json(value: Any) -> str:
     """The stored text of a JSON value; integers and floats come back exactly as they went in."""
     return _encode(value)
+
+
+def mapping_json(value: Mapping[str, Any]) -> str:
+    """The stored text of a JSON object; most are empty."""
+    return _encode(dict(value)) if value else "{}"
+
+
+def as_read(value: Mapping[str, Any]) -> dict[str, Any]:
+    """A mapping as it is read once it was stored."""
+    if all(type(one) in _PLAIN for one in value.values()):
+        return dict(value)
+    return read_mapping(mapping_json(value))
 
 
 def read_mapping(text: str) -> dict[str, Any]:

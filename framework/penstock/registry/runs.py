@@ -22,7 +22,7 @@ from penstock.registry.lookup import (
     record_of,
 )
 from penstock.registry.messages import NewRun, Resolution, ResolutionChanged, TriggerRequest
-from penstock.registry.rows import BODY_SCOPE, RUNS, read_mapping, shown_key, to_json, to_time
+from penstock.registry.rows import BODY_SCOPE, RUNS, as_read, mapping_json, shown_key, to_json, to_time
 from penstock.registry.tokens import refuse_revoked
 
 
@@ -51,12 +51,12 @@ def accept(
     Raises ResolutionChanged when the trigger resolves to something else by now, NotFound, GateClosed, Conflict,
     NotAuthenticated, and TooManyRequests when the endpoint has as many unfinished runs as it may.
     """
-    refuse_revoked(tx, caller)
-    addressed = _address(tx, request)
-    if addressed.known is not None:
-        return addressed.known, True
-    found = resolution
-    if not resolving.still_holds(tx, request, addressed.row, resolution):
+    found, addressed = resolution, _as_before(tx, request, resolution, caller)
+    if addressed is None:
+        refuse_revoked(tx, caller)
+        addressed = _address(tx, request)
+        if addressed.known is not None:
+            return addressed.known, True
         found = resolving.resolve(tx, request, addressed.row, resolution.snapshot)
         if found.rows != resolution.rows:
             raise ResolutionChanged
@@ -78,8 +78,8 @@ def accept(
         label=found.label,
         experiment=new.experiment,
         description=new.description,
-        tags=to_json(dict(new.tags)),
-        parameters=to_json(dict(bound.typed)),
+        tags=mapping_json(new.tags),
+        parameters=mapping_json(bound.typed),
         by=caller.actor,
         verified=caller.verified,
         door=caller.door,
@@ -91,9 +91,9 @@ def accept(
     tx.insert(
         "requests",
         run=number,
-        texts=to_json({name: text for name, text in bound.texts.items() if name not in bound.sensitive}),
-        artifacts=to_json(dict(bound.artifacts)),
-        bundled=to_json(dict(bound.bundled)),
+        texts=mapping_json({name: text for name, text in bound.texts.items() if name not in bound.sensitive}),
+        artifacts=mapping_json(bound.artifacts),
+        bundled=mapping_json(bound.bundled),
         sensitive=to_json(bound.sensitive),
         fingerprint=new.fingerprint,
     )
@@ -124,9 +124,9 @@ def _accepted(
         target=found.placement.target,
         experiment=new.experiment,
         description=new.description,
-        tags=read_mapping(to_json(dict(new.tags))),
+        tags=as_read(new.tags),
         state="queued",
-        parameters=read_mapping(to_json(dict(new.parameters.typed))),
+        parameters=as_read(new.parameters.typed),
         by=caller.actor,
         verified=caller.verified,
         door=caller.door,
@@ -172,6 +172,19 @@ class _Addressed:
     scope: str | None = None
     key: str | None = None
     known: RunRecord | None = None
+
+
+def _as_before(tx: Transaction, request: TriggerRequest, before: Resolution, caller: Caller) -> _Addressed | None:
+    """What a request addresses when nothing stands in its way and it resolves to what it did before, which of most is
+    said by one statement. None: it is not certain, and each is asked by itself, in its order and with its words.
+    """
+    if request.kind != "endpoint" or before.endpoint_id != request.ref:
+        return None
+    scope = None if request.key is None else _scope(request, request.ref)
+    token = None if caller.rights is None else caller.rights.token
+    if not resolving.still_holds(tx, request, before, token, scope):
+        return None
+    return _Addressed(None, scope, request.key)
 
 
 def _address(tx: Transaction, request: TriggerRequest) -> _Addressed:
