@@ -66,6 +66,23 @@ def mark(connection: sqlite3.Connection, began: str) -> None:
     connection.execute(_NEXT, (os.urandom(16).hex(), began))
 
 
+def taken_back(connection: sqlite3.Connection) -> bool:
+    """Make sure that nothing is left of a transaction whose commit failed; answers whether it could be.
+
+    It may lie in the log whole, with only the last sync, or the index beside the log, missing. Then whoever reads the
+    log after the last process has gone takes it for committed. What is written next lies in its place.
+    """
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        mark(connection, first_page(connection))
+        connection.execute("COMMIT")
+    except sqlite3.Error:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        return False
+    return True
+
+
 def is_foreign(without_log: Callable[[], sqlite3.Connection], log: Path) -> bool:
     """Whether a log belongs to another file than that which `without_log` opens as it is, as `immutable`.
 

@@ -145,8 +145,9 @@ def distrust_beside(database: Path, what: str, owner: int) -> str | None:
     """
     from penstock.drafts import SQLITE
 
+    beside = str(database)
     for more in SQLITE:
-        place = f"{database}{more}"
+        place = beside + more
         try:
             found = os.lstat(place)
         except FileNotFoundError:

@@ -119,7 +119,9 @@ class Database:
         self._refuse_planted = refuse_planted
         self.refuse_linked = refuse_linked
         """Raise RegistryError `registry_linked` when the file may be open by another name."""
+        self.translated = translated(path)  # one for all: it holds nothing of whoever is in it
         self._clock = clock
+        self._name = os.fspath(path)
         self._file = identity(path)
         self._free: list[sqlite3.Connection] = []
         self._nonblocking: list[sqlite3.Connection] = []
@@ -178,7 +180,7 @@ class Database:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             full = getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL  # then it lies nowhere whole
-            if not full and not _taken_back(connection):
+            if not full and not log_mark.taken_back(connection):
                 raise undecided(self.path, explain(self.path, error)) from error
             raise
         self.check_in_place()
@@ -198,38 +200,53 @@ class Database:
         return int(row[0]) if row else 0
 
     @contextmanager
-    def connection(self, *, nonblocking: bool = False) -> Iterator[sqlite3.Connection]:
-        """A bare connection; a `nonblocking` one does not wait for other processes."""
+    def connection(self) -> Iterator[sqlite3.Connection]:
+        """A bare connection."""
+        connection = self.take()
+        try:
+            with self.translated:
+                yield connection
+        finally:
+            self.give_back(connection)
+
+    def take(self, *, nonblocking: bool = False) -> sqlite3.Connection:
+        """A bare connection until `give_back`; a `nonblocking` one does not wait for other processes."""
         if os.getpid() != self._pid:
             raise RegistryError(f"{self.path}: the registry was opened before a fork; open it again in this process")
         self.check_in_place()
         self._refuse_planted()  # a journal is taken up again with each transaction
-        with translated(self.path):
+        with self.translated:
             kept = self._nonblocking if nonblocking else self._free
             thread = threading.get_ident()
             with self._lock:
                 if self._closed:
                     raise RegistryError(f"{self.path}: the registry is closed")
                 free = kept.pop() if kept else None
-            if free is None and thread in self._alone:  # it would wait for itself
+            if free is not None:
+                return free
+            if thread in self._alone:  # it would wait for itself
                 raise self._alone[thread].why
-            connection = free or self._connect()
+            connection = self._connect()
             try:
                 if isinstance(connection, Alone):
                     self._alone[thread] = connection
-                if free is None:
-                    self.check_in_place()
-                    if nonblocking:
-                        connection.execute("PRAGMA busy_timeout = 0")
-                yield connection
-            finally:
-                with self._lock:
-                    # A guest's may be of the file alone, as nobody else changes it: it sees no change after that.
-                    if self._closed or self.owner is not None or isinstance(connection, Alone):
-                        connection.close()
-                        self._alone.pop(thread, None)
-                    else:
-                        kept.append(connection)
+                self.check_in_place()
+                if nonblocking:
+                    connection.execute("PRAGMA busy_timeout = 0")
+            except BaseException:
+                self.give_back(connection, nonblocking=nonblocking)
+                raise
+            return connection
+
+    def give_back(self, connection: sqlite3.Connection, *, nonblocking: bool = False) -> None:
+        """Leave a connection to others."""
+        with self._lock:
+            # A guest's may be of the file alone, as nobody else changes it: it sees no change after that.
+            if self._closed or self.owner is not None or isinstance(connection, Alone):
+                connection.close()
+                self._alone.pop(threading.get_ident(), None)
+            else:
+                (self._nonblocking if nonblocking else self._free).append(connection)
 
     def check_writable(self) -> None:
         """Raise RegistryError where nothing may be decided."""
@@ -243,7 +260,7 @@ class Database:
         What is decided in a file that has no name any more is lost, and its log lies beside the new one. Asked after
         a commit as well: who decides may have waited for the lock for long.
         """
-        if identity(self.path) != self._file:
+        if identity(self._name) != self._file:
             raise RegistryError(
                 f"{self.path}: the registry was replaced or taken away while it was open here, so nothing is written; "
                 "restart this process",
@@ -269,32 +286,15 @@ class Database:
                         kept.pop().close()
 
 
-def _taken_back(connection: sqlite3.Connection) -> bool:
-    """Make sure that nothing is left of a transaction whose commit failed; answers whether it could be.
-
-    It may lie in the log whole, with only the last sync, or the index beside the log, missing. Then whoever reads the
-    log after the last process has gone takes it for committed. What is written next lies in its place.
-    """
-    try:
-        connection.execute("BEGIN IMMEDIATE")
-        log_mark.mark(connection, log_mark.first_page(connection))
-        connection.execute("COMMIT")
-    except sqlite3.Error:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        return False
-    return True
-
-
 def is_backup(connection: sqlite3.Connection) -> bool:
     """Whether a file bears the mark of a backup."""
     return bool(connection.execute("PRAGMA application_id").fetchone()[0] == BACKUP_ID)
 
 
-def identity(path: Path) -> tuple[int, int] | None:
+def identity(path: Path | str) -> tuple[int, int] | None:
     """Which file has a name now, None for none."""
     try:
-        found = path.stat()
+        found = os.stat(path)  # noqa: PTH116  # asked for each decision, of text
     except OSError:
         return None
     return found.st_dev, found.st_ino

@@ -6,7 +6,7 @@ import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from attrs import define
@@ -111,14 +111,15 @@ class Decisions:
         else:
             work()
 
-    def try_turn(self, held: ExitStack) -> bool:
-        """Take the turn to decide until `held` ends, if nobody has it or waits for it."""
+    def try_turn(self) -> bool:
+        """Take the turn to decide until `end_turn`, if nobody has it or waits for it."""
         if self._database.is_backup or self._waiting or not self._is_writable():
             return False
-        if not self._turn.acquire(blocking=False):
-            return False
-        held.callback(self._turn.release)
-        return True
+        return self._turn.acquire(blocking=False)
+
+    def end_turn(self) -> None:
+        """Leave the turn to others."""
+        self._turn.release()
 
     def _take_turn(self, mine: _Decision) -> None:
         """Wait until it is our turn, or our decision was made. Raises RegistryError `registry_busy`."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from penstock import log_mark
 from penstock.errors import RegistryError
 from penstock.registry.database import Database, Transaction
-from penstock.registry.troubles import Alone, translated
+from penstock.registry.troubles import Alone
 
 if TYPE_CHECKING:
     from penstock.registry.decisions import Decisions
@@ -37,7 +36,6 @@ class GroupCommit:
         self._connection: sqlite3.Connection | None = None
         self._lost: RegistryError | WouldBlock | None = None
         self._changes = 0
-        self._held = ExitStack()
         self._last = 0
         self._began = ""
         self._after: list[Callable[[], None]] = []
@@ -49,17 +47,11 @@ class GroupCommit:
     def __exit__(self, *_: object) -> None:
         """Take back what was not committed, and leave the turn to others."""
         if not self._committing:
-            self._connection = None
-            self._held.close()
+            self._end()
 
-    @contextmanager
-    def joined(self) -> Iterator[None]:
-        """Make what this thread decides a part of it."""
-        self._decisions.of_thread.group = self
-        try:
-            yield
-        finally:
-            self._decisions.of_thread.group = None
+    def joined(self) -> _Joined:
+        """Make what this thread decides a part of it, in a `with`."""
+        return _Joined(self, self._decisions)
 
     def decide(self, work: Callable[[Transaction], T]) -> T:
         """Make a decision, which holds once all are committed; one that fails leaves nothing behind.
@@ -76,7 +68,7 @@ class GroupCommit:
         tx = self._database.decision(connection, self._last)
         before = connection.total_changes
         try:
-            with translated(self._database.path):
+            with self._database.translated:
                 answer = work(tx)
         except BaseException as error:
             if not connection.in_transaction:
@@ -96,7 +88,7 @@ class GroupCommit:
     def look(self, work: Callable[[Transaction], T]) -> T:
         """What one statement finds in the state that is decided on. Raises RegistryError, WouldBlock."""
         connection, now = self.begin(), self._database.time()
-        with translated(self._database.path):
+        with self._database.translated:
             return work(Transaction(connection, now, now))
 
     def after(self, work: Callable[[], None]) -> None:
@@ -117,11 +109,14 @@ class GroupCommit:
         if connection is None:
             return False
         self._committing = True
-        with self._held:
+        try:
             if self._lost is not None:
                 raise self._lost
             wrote = connection.total_changes != self._changes
-            self._database.commit(connection, self._began if wrote else "")
+            with self._database.translated:
+                self._database.commit(connection, self._began if wrote else "")
+        finally:
+            self._end()
         for work in self._after:
             work()
         return wrote
@@ -130,24 +125,56 @@ class GroupCommit:
         """Take the turn, unless it is ours, if it can be had at once. Raises WouldBlock."""
         if self._connection is not None:
             return self._connection
-        with ExitStack() as held:
-            if not self._decisions.try_turn(held):
-                raise WouldBlock
-            connection = held.enter_context(self._database.connection(nonblocking=True))
-            if isinstance(connection, Alone):  # nobody else would get in meanwhile
-                raise WouldBlock
-            try:
-                connection.execute("BEGIN IMMEDIATE")
-            except sqlite3.OperationalError:  # another process decides
-                raise WouldBlock from None
-            held.callback(_roll_back, connection)
-            self._began = log_mark.first_page(connection)
-            self._last = self._database.last_change(connection)
-            self._connection, self._changes = connection, connection.total_changes
-            self._held = held.pop_all()
+        if not self._decisions.try_turn():
+            raise WouldBlock
+        connection = None
+        try:
+            connection = self._database.take(nonblocking=True)
+            with self._database.translated:
+                self._begin_on(connection)
+        except BaseException:
+            self._give_back(connection)
+            raise
+        self._connection = connection
         return connection
 
+    def _begin_on(self, connection: sqlite3.Connection) -> None:
+        if isinstance(connection, Alone):  # nobody else would get in meanwhile
+            raise WouldBlock
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:  # another process decides
+            raise WouldBlock from None
+        self._began = log_mark.first_page(connection)
+        self._last = self._database.last_change(connection)
+        self._changes = connection.total_changes
 
-def _roll_back(connection: sqlite3.Connection) -> None:
-    if connection.in_transaction:
-        connection.execute("ROLLBACK")
+    def _end(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._give_back(connection)
+
+    def _give_back(self, connection: sqlite3.Connection | None) -> None:
+        """Take back what was not committed, and leave the turn to others."""
+        try:
+            if connection is not None:
+                try:
+                    if connection.in_transaction:
+                        connection.execute("ROLLBACK")
+                finally:
+                    self._database.give_back(connection, nonblocking=True)
+        finally:
+            self._decisions.end_turn()
+
+
+class _Joined:
+    """While it lasts, what a thread decides is a part of a group; a generator would take several times as long."""
+
+    def __init__(self, group: GroupCommit, decisions: Decisions) -> None:
+        self._group, self._decisions = group, decisions
+
+    def __enter__(self) -> None:
+        self._decisions.of_thread.group = self._group
+
+    def __exit__(self, *_: object) -> None:
+        self._decisions.of_thread.group = None
