@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.codec import read_time, time_text, to_data
+from penstock.codec import fields_of, json_default, read_time, time_text, to_data
 from penstock.errors import UsageError
 from penstock.records import Gate, HistoryRecord, Page
 
@@ -36,6 +36,7 @@ def test_a_trailing_underscore_is_dropped():
     )  # fmt: skip
     assert to_data(record)["from"] == "0"
     assert "from_" not in to_data(record)
+    assert json.loads(json.dumps(record, default=json_default)) == to_data(record)
 
 
 def test_everything_inside_becomes_plain():
@@ -49,8 +50,10 @@ def test_everything_inside_becomes_plain():
     assert to_data(thing) == data
     assert to_data([thing]) == [data]
     assert json.loads(json.dumps(to_data(thing))) == data
-    with pytest.raises(TypeError):
-        to_data(object())
+    assert json.loads(json.dumps({"thing": [thing, fields_of(thing)]}, default=json_default)) == {"thing": [data, data]}
+    for write in (to_data, json_default):
+        with pytest.raises(TypeError):
+            write(object())
 
 
 @given(st.datetimes(timezones=st.just(UTC)))

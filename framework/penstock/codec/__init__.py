@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from penstock.codec.canonical_form import canonical, canonical_json, to_json
     from penstock.codec.canonical_reader import from_canonical
-    from penstock.codec.data import read_time, time_text, to_data
+    from penstock.codec.data import fields_of, json_default, read_time, time_text, to_data
     from penstock.codec.documents import (
         checked,
         load_document,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "canonical_form": ("canonical", "canonical_json", "to_json"),
-    "data": ("read_time", "time_text", "to_data"),
+    "data": ("fields_of", "json_default", "read_time", "time_text", "to_data"),
     "documents": ("checked", "load_document", "load_pipeline", "parse_pipeline", "pipeline_in", "pipeline_of"),
     "emit": ("to_yaml",),
     "json_reading": ("read_json",),
@@ -46,7 +46,9 @@ __all__ = [
     "canonical",
     "canonical_json",
     "checked",
+    "fields_of",
     "from_canonical",
+    "json_default",
     "load_document",
     "load_pipeline",
     "parse_pipeline",

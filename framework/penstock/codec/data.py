@@ -33,6 +33,22 @@ def to_data(record: Any) -> Any:
     return _writer_for(type(record))(record)  # type: ignore[arg-type]  # a class is hashable
 
 
+def fields_of(record: Any) -> dict[str, Any]:
+    """The fields of an attrs record by the keys of `to_data`, with what they hold as it is."""
+    return {key: getattr(record, name) for key, name in _keys(type(record))}  # type: ignore[arg-type]  # as above
+
+
+def json_default(value: Any) -> Any:
+    """What a JSON encoder asks of what it has no form for; then it writes of a record what `to_data` says."""
+    cls = type(value)
+    return fields_of(value) if attrs.has(cls) and not hasattr(cls, "to_dict") else to_data(value)
+
+
+@cache
+def _keys(cls: type) -> tuple[tuple[str, str], ...]:
+    return tuple((field.name.rstrip("_"), field.name) for field in attrs.fields(cls))
+
+
 def time_text(time: datetime) -> str:
     """A time as `2026-01-31T12:00:00.000000Z`. A time without a zone counts as UTC, as all our records are."""
     plain = time if time.tzinfo is None else time.astimezone(UTC).replace(tzinfo=None)

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from penstock.codec import time_text, to_data
+from penstock.codec import json_default, time_text
 from penstock.contract.http import HttpAnswer, HttpRequest
 from penstock.errors import GateClosed, PenstockError
 from penstock.records import EndpointRecord, Page, PublishedRecord
 
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), default=json_default).encode
 
 PROBLEM = "application/problem+json"
 
@@ -23,7 +23,7 @@ def answer(record: Any, status: int = 200, headers: Mapping[str, str] | None = N
     told = dict(headers or {})
     if isinstance(record, EndpointRecord | PublishedRecord):
         told["ETag"] = f'"{record.revision}"'
-    return HttpAnswer(status=status, body=to_json(to_data(record)), headers=told)
+    return HttpAnswer(status=status, body=to_json(record), headers=told)
 
 
 def page(request: HttpRequest, path: str, found: Page[Any]) -> HttpAnswer:
@@ -33,7 +33,7 @@ def page(request: HttpRequest, path: str, found: Page[Any]) -> HttpAnswer:
         kept = [(name, value) for name, values in request.query.items() if name != "before" for value in values]
         query = urlencode([*kept, ("before", found.next)])
         headers["Link"] = f'<{request.base_url}{quote(path)}?{query}>; rel="next"'
-    return HttpAnswer(body=to_json(to_data(found)), headers=headers)
+    return HttpAnswer(body=to_json(found), headers=headers)
 
 
 def location(request: HttpRequest, *parts: str) -> dict[str, str]:
@@ -63,8 +63,8 @@ def problem(error: PenstockError, request_id: str) -> HttpAnswer:
 
 
 def to_json(data: Any) -> bytes:
-    """JSON as bytes. Half a character, which UTF-8 does not have, is written as an escape."""
+    """JSON as bytes, of records too. Half a character, which UTF-8 does not have, is written as an escape."""
     try:
         return _encode(data).encode()
     except UnicodeEncodeError:
-        return json.dumps(data, separators=(",", ":")).encode()
+        return json.dumps(data, separators=(",", ":"), default=json_default).encode()

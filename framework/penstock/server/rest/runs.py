@@ -9,7 +9,7 @@ from functools import partial
 
 from attrs import evolve
 
-from penstock.codec import to_data
+from penstock.codec import fields_of
 from penstock.contract.http import HttpAnswer, HttpRequest
 from penstock.errors import RegistryError, UsageError
 from penstock.records import RunRecord
@@ -55,8 +55,8 @@ def _submitted(request: HttpRequest, ref: str, data: Data, only: Kind) -> HttpAn
 
 
 def _run(request: HttpRequest, done: Submitted) -> HttpAnswer:
-    data = {**to_data(done.run), "replayed": done.replayed, "warnings": list(done.warnings)}
-    return answer(data, 200 if done.replayed else 201, location(request, "runs", done.run.id))
+    data = {**fields_of(done.run), "replayed": done.replayed, "warnings": done.warnings}
+    return answer(data, 200 if done.replayed else 201, {"Location": f"{request.base_url}/v1/runs/{done.run.id}"})
 
 
 @calls(Runs.list)
