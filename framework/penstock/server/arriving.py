@@ -32,6 +32,9 @@ class Arriving:
         """Take what is there at once, if it is small and nobody waits to be told to send it."""
         if self.whole or self._asks_first or self._length > min(_SMALL, self._most):
             return
+        if self._scope.get("penstock_arrived"):
+            await self._take()
+            return
         try:
             async with asyncio.timeout(_AT_ONCE):
                 while not self.whole and self._size <= _SMALL:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import http
-from typing import ClassVar, Literal
+from collections.abc import MutableMapping
+from typing import Any, ClassVar, Literal
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -59,6 +60,9 @@ class Protocol(H11Protocol):
     def data_received(self, data: bytes) -> None:
         """Take what came, and note what has to come next."""
         super().data_received(data)
+        if self.cycle is not None and not self.cycle.more_body:
+            scope: MutableMapping[str, Any] = self.cycle.scope  # type: ignore[assignment]  # with a key of ours
+            scope["penstock_arrived"] = True  # so that no timer is set for what is there
         self._watch(len(data))
 
     def eof_received(self) -> bool:  # type: ignore[override]  # uvicorn's says nothing, which closes
