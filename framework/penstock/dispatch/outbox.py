@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from functools import partial
 from itertools import count
@@ -32,6 +32,8 @@ PATIENCE = 10.0
 BUDGET = 1.0
 """How long, in seconds, a command that writes gives to what else is due."""
 
+_UNCLAIMED = nullcontext()
+
 
 class Outbox:
     """Does what the registry owes to targets. `tell` is called with every change of a run, after its commit.
@@ -57,9 +59,15 @@ class Outbox:
         self.patience = Patience(registry)
         self._claimed: list[str] = []
 
+    def claimed(self, run_id: str) -> AbstractContextManager[None]:
+        """Nobody else of this process hands a run over meanwhile; another process may, and that does no harm.
+
+        With `wake` nobody does before the dispatcher, which does not ask here.
+        """
+        return _UNCLAIMED if self.wake is not None else self._claiming(run_id)
+
     @contextmanager
-    def claimed(self, run_id: str) -> Iterator[None]:
-        """Nobody else of this process hands a run over meanwhile; another process may, and that does no harm."""
+    def _claiming(self, run_id: str) -> Iterator[None]:
         self._claimed.append(run_id)  # more than once: by who accepted it, and by who hands it over
         try:
             yield

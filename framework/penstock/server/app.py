@@ -7,7 +7,7 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from inspect import isawaitable, iscoroutinefunction
 from typing import Any
 
@@ -57,6 +57,8 @@ _OPEN_BODY = 65_536
 _LOOK = Rights(scope="read")
 """What the function of an open route may on its own account: whom it lets in is its own business."""
 
+_is_coroutine = lru_cache(maxsize=1_000)(iscoroutinefunction)  # each handler is asked for with each request
+
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
@@ -74,6 +76,7 @@ class App:
         # A plugin that wraps verbs may take its time, and it sees what was decided once that is durable.
         quick = not workspace.services.plugins.wrap_verbs
         registry, told = workspace.services.registry, workspace.services.plugins.hear_runs
+        self._told_requests = workspace.services.plugins.hear_requests
         self._group_commits = GroupCommits(registry, self._writers.do, told=told) if quick else None
         # Apart from those of all other requests: a target that hangs holds up only its like.
         self._asking = Threads(_ASKING, "penstock-asking").do
@@ -107,9 +110,11 @@ class App:
             await send({"type": "websocket.close", "code": 1000})
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        given = [value for name, value in scope["headers"] if name == b"x-request-id"]
-        unasked = any(name == b"expect" for name, _ in scope["headers"])
-        asked = given[0].decode("latin-1") if len(given) == 1 else ""
+        names = [name for name, _ in scope["headers"]]
+        unasked = b"expect" in names
+        asked = ""
+        if names.count(b"x-request-id") == 1:
+            asked = scope["headers"][names.index(b"x-request-id")][1].decode("latin-1")
         scope["request_id"] = request_id = asked if _REQUEST_ID.fullmatch(asked) else str(uuid.uuid4())
         scope["app"] = self  # so that Starlette raises what it finds no route for
         status, began = 0, time.perf_counter()
@@ -158,14 +163,16 @@ class App:
                 "actor": scope.get("actor", ""),
             }
             _log.info("%s %s %s", scope["method"], scope["path"], status, extra={"facts": facts})
-            self._workspace.services.tell("penstock_request_answered", _answered(scope, status, took))
+            if self._told_requests:
+                self._workspace.services.tell("penstock_request_answered", _answered(scope, status, took))
 
     async def answer(self, route: HttpRoute, request: Request) -> HttpAnswer:
         """Answer a request that a route was found for."""
         most = self._options.max_body_bytes
         arriving = Arriving(request, min(most, _OPEN_BODY) if route.open else most)
         await arriving.look()
-        writes = request.method not in READS
+        method = request.method
+        writes = method not in READS
         caller: Caller | None = None
         if not arriving.whole or (writes and self._writers.busy):
             # Who must not come in is not waited for, and waits for nobody.
@@ -178,7 +185,7 @@ class App:
             nonlocal caller
             caller = caller or self._caller(route, request)  # what is begun on the loop may be done again in a thread
             return HttpRequest(
-                method=request.method,
+                method=method,
                 path=request.path_params,
                 query=query(request.scope["query_string"]),
                 headers=headers(request),
@@ -193,7 +200,7 @@ class App:
                 is_gone=request.is_disconnected,
             )
 
-        if iscoroutinefunction(route.handler):
+        if _is_coroutine(route.handler):
             made = await self.in_thread(ready)
             answered = route.handler(made)
             assert isawaitable(answered)
@@ -212,9 +219,9 @@ class App:
         groups = self._group_commits
         if groups is None or route.triggers is None or len(arriving.body) > _SMALL:
             return self._writers.do
-        if self._gatekeeper.may_wait(request.headers.getlist("authorization")):
+        if self._gatekeeper.may_wait(_authorization(request)):
             return self._writers.do
-        return partial(groups.do, client=request.client)
+        return partial(groups.do, client=request.scope.get("client"))
 
     def _caller(self, route: HttpRoute, request: Request) -> Caller:
         request_id = request.scope["request_id"]
@@ -222,11 +229,11 @@ class App:
             caller = evolve(nobody(route.door, request_id), rights=_LOOK)
         else:
             caller = self._gatekeeper.caller(
-                request.headers.getlist("authorization"),
+                _authorization(request),
                 route.door,
                 request_id,
                 triggers=partial(triggered, route, request),
-                address="" if request.client is None else request.client.host,
+                address=(request.scope.get("client") or ("",))[0],
             )
         request.scope["actor"] = caller.actor
         return caller
@@ -248,14 +255,19 @@ class _Endpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive, send)
-        scope["penstock_route"] = route = self.by_method["GET" if request.method == "HEAD" else request.method]
+        head = scope["method"] == "HEAD"
+        scope["penstock_route"] = route = self.by_method["GET" if head else scope["method"]]
         answered = await self.app.answer(route, request)
-        await self.app.streams.response(answered, head=request.method == "HEAD")(scope, receive, send)
+        await self.app.streams.response(answered, head=head)(scope, receive, send)
 
 
 def _starlette_route(app: App, path: str, routes: Sequence[HttpRoute]) -> Route:
     by_method = {route.method: route for route in routes}
     return Route(path, _Endpoint(app, by_method), methods=list(by_method))
+
+
+def _authorization(request: Request) -> list[str]:
+    return [value.decode("latin-1") for name, value in request.scope["headers"] if name == b"authorization"]
 
 
 def _answered(scope: Scope, status: int, seconds: float) -> AnsweredRequest:

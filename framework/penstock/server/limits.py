@@ -15,7 +15,8 @@ def check(scope: Scope, options: ServerOptions, *, asks_token: bool) -> None:
     """Refuse what is outside the limits of a server. Raises UsageError, PolicyRefused, NotFound."""
     if not scope["http_version"].startswith("1."):
         raise UsageError("this server speaks HTTP/1.1", code="http_invalid")
-    if {b"content-length", b"transfer-encoding"} <= {name for name, _ in scope["headers"]}:
+    headers = dict(scope["headers"])
+    if b"transfer-encoding" in headers and b"content-length" in headers:
         # A proxy before us may have read another length than we do, and what we take for a request be a body's end.
         raise UsageError("a body has a length or is chunked, not both", code="http_invalid")
     if len(scope.get("raw_path", b"")) + len(scope["query_string"]) > options.max_url_bytes:
@@ -24,7 +25,8 @@ def check(scope: Scope, options: ServerOptions, *, asks_token: bool) -> None:
         raise UsageError(f"the headers are longer than {options.max_header_bytes} bytes", code="headers_too_large")
     if not asks_token:
         _check_host(scope, options)
-    _check_origin(scope, options)
+    if b"origin" in headers:
+        _check_origin(scope, options)
     if b"%2f" in scope["raw_path"].lower():
         # No name has a slash, and who guards this path before us may read another one than we do.
         raise NotFound("nothing is served at a path with an encoded slash", code="route_not_found")

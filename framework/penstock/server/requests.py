@@ -44,6 +44,8 @@ def triggered(route: HttpRoute, request: Request) -> str | None:
 def query(text: bytes) -> Mapping[str, tuple[str, ...]]:
     """Every value of each name of a query, in order. Raises UsageError."""
     found: dict[str, tuple[str, ...]] = {}
+    if not text:
+        return found
     try:
         pairs = parse_qsl(text.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=100)
     except ValueError:

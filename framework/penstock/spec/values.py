@@ -110,7 +110,7 @@ def normalise(type_: Type, value: Any) -> Value:
     """
     value = plain(value)
     # A type that is none is told elsewhere; until then it is some object.
-    kind, held = next((how for known, how in _KINDS.items() if known == type_), _KINDS["object"])
+    kind, held = _KINDS.get(type_, _KINDS["object"]) if isinstance(type_, str) else _KINDS["object"]
     if not isinstance(value, kind) or (isinstance(value, bool) and type_ != "boolean"):
         raise ValueInvalid(f"expected {type_}, got {describe(value)}{_instead(value)}")
     if type_ in ARTIFACT_TYPES and not value:

@@ -36,6 +36,8 @@ class WorkspacePlugins:
         """Whether any of them wraps verbs."""
         self.hear_runs = bool(self._manager.hook.penstock_run_changed.get_hookimpls())
         """Whether any of them is told of runs."""
+        self.hear_requests = bool(self._manager.hook.penstock_request_answered.get_hookimpls())
+        """Whether any of them is told of requests that were answered."""
 
     def execute_verb(self, request: VerbRequest, execute: Callable[[], R]) -> R:
         """Run one verb inside the plugins that wrap it, and give back what `execute` answered or raised.

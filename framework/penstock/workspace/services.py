@@ -98,7 +98,7 @@ class Services:
     @property
     def registry(self) -> Registry:
         """The registry. Raises RegistryError `registry_missing` when it is not there."""
-        return self._open(create=False)
+        return self._registry or self._open(create=False)
 
     @property
     def outbox(self) -> Outbox:
