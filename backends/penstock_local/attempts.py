@@ -11,9 +11,10 @@ import secrets
 import signal
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
+
+from attrs import evolve
 
 from penstock_local import neighbours, processes
 from penstock_local.clock import Clock
@@ -23,7 +24,7 @@ from penstock_local.jobs import Step
 from penstock_local.journal import PATIENCE
 from penstock_local.keepers import Keepers
 from penstock_local.layout import Layout
-from penstock_local.own_keeper import request_of
+from penstock_local.own_keeper import Request
 from penstock_local.strangers import Strangers
 from penstock_local.watching import Watching
 
@@ -83,17 +84,9 @@ class Attempts:
         """A token for another attempt. By what it begins with, the engine knows what its own steps left."""
         return self.mine + secrets.token_hex(12)
 
-    def start(
-        self,
-        step: Step,
-        command: Sequence[str],
-        folder: str,
-        environment: Mapping[str, str],
-        log: Path,
-        door: str | None = None,
-    ) -> None:
-        """Have a step's process started. Raises OSError, ValueError when that is impossible, NoKeeper."""
-        self.keepers.spawn(request_of(step.token, command, folder, environment, log, door))
+    def start(self, step: Step, request: Request, door: str | None = None) -> None:
+        """Have a step's process started, through the `door` of its control group. Raises OSError, NoKeeper."""
+        self.keepers.spawn(evolve(request, door=door) if door else request)
         step.live = True
         self.steps[step.token] = step
 

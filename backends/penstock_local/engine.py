@@ -220,13 +220,14 @@ class Engine:
         self._clock.run(self._schedule.retrying.surely)
 
     def _sleep(self, seconds: float) -> set[int]:
-        """Sleep for so long unless something happens, and clear up first; answers which files are ready to be read."""
+        """Sleep for so long unless something happens, or do what is of use meanwhile; answers which files are ready."""
         until = time.monotonic() + seconds
-        preparation, retrying = self._schedule.preparation, self._schedule.retrying
-        while preparation.behind and not retrying.any and time.monotonic() < until:
+        for work in self._schedule.spare_work():
+            if time.monotonic() >= until:
+                break
             if ready := self._selector.select(0):
                 return {key.fd for key, _ in ready}
-            retrying.surely(preparation.catch_up)
+            self._schedule.retrying.surely(work)
         return {key.fd for key, _ in self._selector.select(max(0.0, until - time.monotonic()))}
 
     def _listen_again(self) -> None:

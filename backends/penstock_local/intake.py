@@ -99,6 +99,7 @@ def _restore(layout: Layout, job: Job, rows: Sequence[sqlite3.Row]) -> list[Step
     for row in rows:
         step = job.steps[row["name"]]
         step.attempt, step.failures, step.interruptions = row["attempt"], row["failures"], row["interruptions"]
+        step.attempt += row["token"] is None  # it waits for the next
         if row["ended"] is not None:
             outputs = made.placed(layout, job.id, json.loads(row["outputs"] or "{}"), step.plan["outputs"])
             job.end(step, row["state"], outputs)

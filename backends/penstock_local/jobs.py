@@ -17,6 +17,7 @@ from penstock.spec.parameters import HIDDEN
 class Step:
     """One step of a job and where it stands. `missing` counts the steps it still waits for.
 
+    `attempt` is the number of the one that runs, or else of the next.
     `live` says that its process was asked for and has not ended; `pid` and `parent` are known once it runs.
     `adopted` says that an earlier engine started it, `moved` that the root lay elsewhere then.
     `command` and `environment` are what it was started with, empty when an earlier engine did that.
@@ -28,7 +29,7 @@ class Step:
     position: int
     plan: Mapping[str, Any]
     state: str = "queued"
-    attempt: int = 0
+    attempt: int = 1
     failures: int = 0
     interruptions: int = 0
     missing: int = 0
@@ -51,11 +52,15 @@ class Step:
     slots: int = 1
 
     def begin(self, token: str, slots: int) -> None:
-        """Another attempt is about to start under this token, in so many slots."""
+        """An attempt is about to start under this token, in so many slots."""
         self.state, self.token, self.slots = "running", token, slots
-        self.attempt += 1
         self.exit_code, self.stopping, self.killed = None, "", False
         self.live, self.adopted, self.moved, self.pid, self.parent = False, False, False, 0, 0
+
+    def again(self) -> None:
+        """The attempt is over, and another one is to follow."""
+        self.token = ""
+        self.attempt += 1
 
     @property
     def name(self) -> str:
@@ -66,6 +71,10 @@ class Step:
     def ended(self) -> bool:
         """Whether its state is final."""
         return self.state in ENDED
+
+    def waited_for_alone(self) -> Iterator[Step]:
+        """The steps that are to follow once this one has succeeded, because they wait for nothing else."""
+        return (step for step in self.dependents if step.missing == 1 and step.state == "queued")
 
     @property
     def rank(self) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -28,6 +29,30 @@ class Piece:
     data: bytes
     size: int
     identity: str = "none"
+
+
+class Opened:
+    """A step's log that was opened before its turn. It is closed when it is taken, or when nobody has it any more."""
+
+    def __init__(self, log: Path) -> None:
+        """Open it as `open_to_append` does. Raises OSError."""
+        self._log = log
+        self._file = open_to_append(log)
+
+    def take(self) -> int:
+        """The log to write on, opened again unless it lies in its place still; the caller closes it. Raises OSError."""
+        file, self._file = self._file, -1
+        if file >= 0:
+            with contextlib.suppress(OSError):
+                if os.path.samestat(self._log.stat(), os.fstat(file)):
+                    return file
+            os.close(file)
+        return open_to_append(self._log)
+
+    def __del__(self) -> None:
+        """Close it."""
+        if self._file >= 0:
+            os.close(self._file)
 
 
 def open_to_append(log: Path) -> int:

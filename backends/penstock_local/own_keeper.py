@@ -31,7 +31,7 @@ _LONGEST_WAIT = 5.0
 class Request:
     """A step as it is to be started: the files to try, arguments, folder, environment. The log is opened for it.
 
-    `door` is that of the control group that it is to be in, see `memory`.
+    `opened` is the log that was opened already. `door` is that of the control group that it is to be in, see `memory`.
     """
 
     token: str
@@ -40,6 +40,7 @@ class Request:
     folder: bytes
     environment: dict[bytes, bytes]
     log: Path
+    opened: logs.Opened | None = None
     door: str | None = None
     tries: int = 0
     """How many keepers have died that were about to start it."""
@@ -51,7 +52,7 @@ def request_of(
     folder: str,
     environment: Mapping[str, str],
     log: Path,
-    door: str | None = None,
+    opened: logs.Opened | None = None,
 ) -> Request:
     """A step's words as the kernel takes them. Raises ValueError when it would not."""
     words = [processes.to_bytes(word) for word in command]
@@ -65,7 +66,7 @@ def request_of(
     paths = [program]
     if b"/" not in program:
         paths = [os.path.join(os.fsencode(folder), program) for folder in os.get_exec_path(dict(environment))]  # noqa: PTH118  # paths of bytes
-    return Request(token, paths, words, place, variables, log, door)
+    return Request(token, paths, words, place, variables, log, opened)
 
 
 @define(eq=False)
@@ -115,7 +116,7 @@ class OwnKeeper:
 
     def spawn(self, request: Request, watching: Watching) -> None:
         """Have a step started and its log watched. Raises OSError when that cannot be opened."""
-        log = logs.open_to_append(request.log)
+        log = logs.open_to_append(request.log) if request.opened is None else request.opened.take()
         try:
             watching.begin(request.token, request.log, log)
             self.tokens.add(request.token)

@@ -15,6 +15,7 @@ from pathlib import Path
 from penstock.opening import SWAPPED, open_file, open_folder
 from penstock_local import removal
 
+_UNTOUCHED = stat.S_IFDIR | 0o700
 _LARGEST = 1 << 24
 """Bytes of a file that a folder of small ones may have."""
 
@@ -43,6 +44,14 @@ def make_folder(path: Path) -> None:
     except FileExistsError:  # somebody else has just made it
         if not stat.S_ISDIR(os.lstat(path).st_mode):
             raise
+
+
+def is_untouched(path: str) -> bool:
+    """Whether a private folder is there, and nothing in it."""
+    try:
+        return os.lstat(path).st_mode == _UNTOUCHED and not os.listdir(path)  # noqa: PTH208  # the path is text
+    except OSError:
+        return False
 
 
 def open_made(path: Path, below: Path) -> int:

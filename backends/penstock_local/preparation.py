@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
-from penstock_local import environments, removal, steps, wake
+from attrs import frozen
+
+from penstock_local import environments, logs, places, removal, steps, wake
 from penstock_local.jobs import Step
 from penstock_local.layout import Layout
 from penstock_local.steps import Prepared
@@ -19,8 +23,27 @@ from penstock_local.workers import Workers
 _MOST_BEHIND = 64
 """Attempts that are not cleared up after while the loop has other things to do; then a worker does."""
 
+MOST_AHEAD = 4
+"""Attempts that are prepared before their turn."""
+GOOD = 1.0
+"""Seconds for which they stay so."""
+
 Ready = Callable[[Step, Prepared | Exception], None]
 """Called in the engine's thread with what came of a preparation, whatever became of the step meanwhile."""
+
+
+@frozen
+class _Ahead:
+    """What an attempt needs that has not begun, None where it could not be prepared, and until when that is good."""
+
+    prepared: Prepared | None
+    until: float
+
+    def good(self) -> Prepared | None:
+        """The same, unless that was too long ago, or another step has changed it since."""
+        if self.prepared is None or time.monotonic() >= self.until:
+            return None
+        return self.prepared if all(map(places.is_untouched, self.prepared.empty)) else None
 
 
 class Preparation:
@@ -32,6 +55,7 @@ class Preparation:
         self._workers = Workers(ring)
         self._plain = wake.plain_environment()
         self._over: deque[list[str]] = deque()
+        self._ahead: dict[Step, _Ahead] = {}
         self._temporary = Temporary(layout)
         self._unpacked = Unpacked(layout)
 
@@ -42,15 +66,38 @@ class Preparation:
 
     def start(self, step: Step) -> None:
         """Prepare the attempt that a step has begun."""
-        work = partial(steps.prepare, self._layout, step, self._plain, self._temporary, self._unpacked)
+        ahead = self._ahead.pop(step, None)
+        if ahead is not None and (prepared := ahead.good()) is not None:
+            self._ready(step, prepared)
+            return
         try:
             if steps.takes_long(step):
-                self._workers.start(work, partial(self._ready, step))
+                self._workers.start(partial(self._prepare, step), partial(self._ready, step))
                 return
-            result: Prepared | Exception = work()
+            result: Prepared | Exception = self._prepare(step)
         except Exception as error:  # whatever is wrong with one step is not everybody's trouble
             result = error
         self._ready(step, result)
+
+    def _prepare(self, step: Step) -> Prepared:
+        return steps.prepare(self._layout, step, self._plain, self._temporary, self._unpacked)
+
+    def can_look_ahead(self, step: Step) -> bool:
+        """Whether a step that waits for its turn may be prepared already: few at a time, and none that takes long."""
+        return len(self._ahead) < MOST_AHEAD and step not in self._ahead and not steps.takes_long(step)
+
+    def look_ahead(self, step: Step) -> None:
+        """Prepare the attempt that a step is likely to begin in a moment, under a token that it has already.
+
+        What has become old until then is prepared again: much may change under a step that waits for long.
+        """
+        prepared = None
+        # One that lacks an output of those before it, or cannot be prepared, is so in its turn, where it is told.
+        with contextlib.suppress(Exception):
+            prepared = self._prepare(step)
+            prepared.opened = logs.Opened(prepared.log)
+            prepared.request  # noqa: B018  # it is made when it is asked for
+        self._ahead[step] = _Ahead(prepared, time.monotonic() + GOOD)
 
     def collect(self) -> None:
         """Go on with what was done in other threads."""
@@ -68,8 +115,10 @@ class Preparation:
 
     @property
     def behind(self) -> bool:
-        """Whether attempts are over that were not cleared up after, or kept their folders for others in vain."""
-        return bool(self._over) or self._temporary.stale
+        """Whether attempts are over that were not cleared up after, or kept their folders for others in vain, or some
+        were prepared that will never be.
+        """
+        return bool(self._over) or self._temporary.stale or any(step.ended for step in self._ahead)
 
     @property
     def done(self) -> bool:
@@ -86,6 +135,16 @@ class Preparation:
             self._over.popleft()
         elif self._temporary.stale:
             self._temporary.drop_spares()
+        else:
+            self._over += map(self._in_vain, [step for step in self._ahead if step.ended])
+
+    def _in_vain(self, step: Step) -> list[str]:
+        """What was made for an attempt that will not be."""
+        ahead = self._ahead.pop(step)
+        if ahead.prepared is not None:
+            steps.remove_unused(ahead.prepared.log)
+        outputs = self._layout.attempt(step.job.id, "outputs", step.name, step.attempt)
+        return [*steps.needed_no_more(self._layout, step, self._temporary, keep_work=False), outputs]
 
     def clean_up(self, running: Iterable[Step]) -> None:
         """Remove what an earlier engine left: unpacked content that is none, and what attempts not `running` left.
@@ -106,6 +165,7 @@ class Preparation:
 
     def close(self) -> None:
         """No attempt runs any more, and none will."""
+        self._over += map(self._in_vain, list(self._ahead))
         while self._over:  # here and now: no worker outlives us
             steps.remove(steps.clean(self._over.popleft()), self._layout.root)
         self._temporary.close()

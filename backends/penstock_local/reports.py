@@ -34,7 +34,7 @@ def run_report(
                 ended=_time(row["ended"]),
                 exit_code=row["exit_code"],
                 error=_failure(row["error"]),
-                outputs=made.by_step(row["name"], json.loads(row["outputs"] or "{}")),
+                outputs=made.by_step(row["name"], json.loads(row["outputs"])) if row["outputs"] else {},
             )
             for row in steps
         ),

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import sqlite3
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -182,7 +183,7 @@ class Schedule:
             steps.mark(place, step, why, counts=False)
 
     def _wait_again(self, step: Step) -> None:
-        step.token = ""
+        step.again()
         self.notes.waiting(step)
         self._line_up(step)
 
@@ -215,6 +216,21 @@ class Schedule:
                     self.retrying.went_well()
                 return
 
+    def spare_work(self) -> Iterator[Callable[[], None]]:
+        """What may be done while nothing else is to be: steps that are likely to be the next are prepared, and what is
+        over is cleared up after.
+        """
+        if self.retrying.any:
+            return
+        if self.ready and self.begins:
+            running = list(self.attempts.steps.values())
+            for step in itertools.chain(self._slots.first(), *(step.waited_for_alone() for step in running)):
+                if self.preparation.can_look_ahead(step):
+                    step.token = step.token or self.attempts.token()
+                    yield functools.partial(self.preparation.look_ahead, step)
+        while self.preparation.behind and not self.retrying.any:
+            yield self.preparation.catch_up
+
     def _flush(self) -> bool:
         """Write down what is to be; False when the machine does not let us, and it is kept for the next try."""
         if self.notes.any:
@@ -238,7 +254,7 @@ class Schedule:
     def _put_back(self, step: Step, error: Exception) -> None:
         """Let a step wait that the machine could not start: it has not begun, and nothing is counted."""
         self._slots.give_back(step)
-        step.attempt, step.token = step.attempt - 1, ""
+        step.token = ""
         self._line_up(step)
         self.retrying.later(error)
 
@@ -265,7 +281,6 @@ class Schedule:
         self.preparation.clean(step, keep_work=False)
 
     def _spawn(self, step: Step, start: Prepared) -> None:
-        log = self._layout.log_of(step.job.id, step.name)
         if step.ended:  # canceled while the machine had no room to note its start
             self._not_wanted(step)
             return
@@ -273,7 +288,7 @@ class Schedule:
         asked = step.plan.get("memory")
         door = self._memory.limit(step.token, asked) if asked else None
         try:
-            self.attempts.start(step, start.command, start.folder, start.environment, log, door)
+            self.attempts.start(step, start.request, door)
         except (OSError, ValueError) as error:
             self.not_started(step, error)
             return
@@ -349,7 +364,7 @@ class Schedule:
         One that was given paths of a place where the root is no more may have failed for that, and does not count.
         """
         if moving.has_moved(self._layout, self._lock):  # the engine there begins another one
-            step.token = ""
+            step.again()
             self.notes.waiting(step)
             self._ring()
             return
@@ -357,7 +372,7 @@ class Schedule:
             self._wait_again(step)
             return
         step.failures += 1
-        step.token = ""
+        step.again()
         if step.failures >= step.plan["attempts"]:
             self._end_step(step, "failed", error=failures.of(step, code, message))
             return

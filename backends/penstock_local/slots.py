@@ -45,11 +45,15 @@ class Slots:
                 if slots > self._free:
                     break  # nobody overtakes: a wide step would wait for ever
                 heapq.heappop(self._ready)
-                step.begin(token(), slots)
+                step.begin(step.token or token(), slots)
                 self._free -= slots
                 return step
             heapq.heappop(self._ready)
         return None
+
+    def first(self) -> list[Step]:
+        """The step whose turn is the next, if any waits."""
+        return [step for _, step in self._ready[:1] if not step.ended]
 
     def take(self, step: Step) -> None:
         """Give a step that runs already what it needs, whether that is free or not."""

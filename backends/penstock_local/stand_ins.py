@@ -13,6 +13,7 @@ import os
 import shlex
 import stat
 import threading
+import time
 from pathlib import Path
 
 from penstock.drafts import draft
@@ -34,15 +35,18 @@ def search_path(layout: Layout, python: str) -> str:
     plain = interpreters.search_path(python)
     folder, _ = os.path.split(python)
     if os.pathsep not in folder:
-        if _has_names(folder, python):
+        if _has_names(folder, python, int(time.monotonic())):
             return plain
     else:
         plain = interpreters.STANDARD_PATH
     return f"{_made(layout, python)}{os.pathsep}{plain}"
 
 
-def _has_names(folder: str, python: str) -> bool:
-    """Whether the names lead to the interpreter in its own folder. Every step asks."""
+@functools.lru_cache(maxsize=8)
+def _has_names(folder: str, python: str, second: int) -> bool:
+    """Whether the names lead to the interpreter in its own folder. Every step asks, and is told what was so in this
+    `second`.
+    """
     try:
         found = os.stat(python)  # noqa: PTH116  # the path is text
         others = [path for name in _NAMES if (path := f"{folder}/{name}") != python]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import os
 import stat
@@ -11,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
+from attrs import define
 
 from penstock.opening import open_file, open_folder
 from penstock.snapshot import Archive
@@ -24,6 +25,7 @@ from penstock_local.copying import copy_tree
 from penstock_local.descent import ABOVE
 from penstock_local.jobs import Step
 from penstock_local.layout import Layout
+from penstock_local.own_keeper import Request, request_of
 from penstock_local.processes import TOKEN
 from penstock_local.temporary import Temporary
 from penstock_local.unpacked import Unpacked
@@ -35,13 +37,24 @@ _NAMED, _NAME_LENGTH, _LOOKED_AT = 3, 60, 1000
 """Of what lies beside a missing output: how many names are shown, how much of each, and how many are looked at."""
 
 
-@frozen
+@define(eq=False)
 class Prepared:
-    """How an attempt is to be started: its arguments, working folder and environment."""
+    """How an attempt is to be started: its token, arguments, working folder and environment, and its log, which may
+    have been `opened` already. What it finds `empty` are the folders to write in that were made for it.
+    """
 
+    token: str
     command: list[str]
     folder: str
     environment: dict[str, str]
+    log: Path
+    empty: list[str]
+    opened: logs.Opened | None = None
+
+    @functools.cached_property
+    def request(self) -> Request:
+        """The same as the kernel takes it. Raises ValueError when it would not."""
+        return request_of(self.token, self.command, self.folder, self.environment, self.log, self.opened)
 
 
 class OutputWrong(Exception):
@@ -66,25 +79,27 @@ def prepare(layout: Layout, step: Step, plain: Mapping[str, str], temporary: Tem
     too coarse to tell. Raises OSError, RegistryError.
     """
     layout.see_runs()
+    if step.plan["outputs"]:
+        find_outputs(layout, step)
+    text = _resolver(layout, step, unpacked)  # first, as what has no value yet needs no folders
+    command, given_to_it = arguments(step.plan["command"], text), variables(step.plan["env"], text)
     work, private = temporary.make(step)
+    empty = [work]
     if step.plan["code"] is not None:
         work = _fresh(layout, step, "work")
         copy_tree(os.fspath(unpacked.get(_archive(layout, step, step.plan["code"]))), work)
     if step.plan["outputs"]:
-        _fresh(layout, step, "outputs")
-        find_outputs(layout, step)
-    text = _resolver(layout, step, unpacked)
-    command = arguments(step.plan["command"], text)
+        empty.append(_fresh(layout, step, "outputs"))
     environment = {**plain, "TMPDIR": private}
     if step.job.python:
         interpreters.refuse_gone(step.job.python, command, trial=step.job.trial)
         environment["PATH"] = stand_ins.search_path(layout, step.job.python)
     environment.update(step.job.environment)
-    environment.update(variables(step.plan["env"], text))
+    environment.update(given_to_it)
     environment[TOKEN] = step.token
     if step.job.above:
         environment[ABOVE] = " ".join(step.job.above)
-    return Prepared(command, work, environment)
+    return Prepared(step.token, command, work, environment, layout.log_of(step.job.id, step.name), empty)
 
 
 def find_outputs(layout: Layout, step: Step) -> None:
@@ -119,6 +134,13 @@ def clean(paths: Sequence[str]) -> list[str]:
         except OSError:
             left.append(path)
     return left
+
+
+def remove_unused(log: Path) -> None:
+    """Remove the log of a step that will not run, where nothing is in it."""
+    with contextlib.suppress(OSError):
+        if not log.lstat().st_size:
+            log.unlink()
 
 
 def remove(paths: Sequence[str], root: Path) -> None:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-import stat
 import threading
 import time
 from collections import deque
@@ -33,7 +32,6 @@ _SPARES = 8
 """How many folders are kept for other attempts."""
 _SPARED = 0.5
 """Seconds after which a folder is kept no longer if no attempt has left another."""
-_UNTOUCHED = stat.S_IFDIR | 0o700
 
 
 class Temporary:
@@ -75,7 +73,7 @@ class Temporary:
             self._spare.remove(path)  # its name is needed again, so it is nobody else's
         while (spare := self._next_spare()) is not None:
             try:
-                if _is_untouched(spare):  # whoever was told of it may have come back
+                if places.is_untouched(spare):  # whoever was told of it may have come back
                     os.rename(spare, path)  # noqa: PTH104  # the paths are text, and every step asks
                     return True
             except OSError:  # something lies there
@@ -85,7 +83,7 @@ class Temporary:
 
     def spare(self, path: str) -> bool:
         """Keep the folder of an attempt that is over for another one, where nothing is in it; whether it is kept."""
-        if len(self._spare) >= _SPARES or not _is_untouched(path):
+        if len(self._spare) >= _SPARES or not places.is_untouched(path):
             return False
         self._spare.append(path)
         self._spared = time.monotonic()
@@ -160,13 +158,6 @@ def _sweep() -> None:
             for link in Path(parent).glob("penstock-????????"):
                 if link.is_symlink() and link.lstat().st_uid == os.geteuid() and not link.exists():
                     link.unlink(missing_ok=True)
-
-
-def _is_untouched(path: str) -> bool:
-    try:
-        return os.lstat(path).st_mode == _UNTOUCHED and not os.listdir(path)  # noqa: PTH208  # the path is text
-    except OSError:
-        return False
 
 
 def _name(step: Step) -> str:

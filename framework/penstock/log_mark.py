@@ -30,6 +30,8 @@ FIRST = f"INSERT INTO log_mark VALUES ('penstock log {_NONE} {_NONE} {'0' * 24}'
 SAME = "UPDATE log_mark SET marks = marks"
 """Changes nothing, but is a change, so that its transaction leaves a mark."""
 _NEXT = "UPDATE log_mark SET marks = 'penstock log ' || ? || ' ' || substr(marks, 14, 32) || ' ' || ? WHERE rowid = 1"
+_FIRST_PAGE = ("PRAGMA page_count", "PRAGMA freelist_count", "PRAGMA schema_version")
+_32_BITS = 0xFFFFFFFF
 _MARKS = re.compile(rb"penstock log ([0-9a-f]{32}) ([0-9a-f]{32}) ([0-9a-f]{24})")
 _ROW = re.compile(rb"\x6a\x01\x03\x81\x5b" + _MARKS.pattern)
 """The row as a page has it: 106 bytes, number 1, and a header of 3 bytes that says one text of 103. What somebody wrote
@@ -57,8 +59,9 @@ def lay(connection: sqlite3.Connection) -> None:
 
 def first_page(connection: sqlite3.Connection) -> str:
     """What `mark` needs of the beginning of a transaction. Raises sqlite3.Error."""
-    asked = ("page_count", "freelist_count", "schema_version")
-    return "".join(f"{int(connection.execute(f'PRAGMA {one}').fetchone()[0]) & 0xFFFFFFFF:08x}" for one in asked)
+    cursor = connection.cursor()
+    pages, free, schema = (cursor.execute(asked).fetchone()[0] for asked in _FIRST_PAGE)
+    return f"{pages & _32_BITS:08x}{free & _32_BITS:08x}{schema & _32_BITS:08x}"
 
 
 def mark(connection: sqlite3.Connection, began: str) -> None:

@@ -93,7 +93,8 @@ def test_a_step_that_cannot_be_prepared_keeps_the_engine_from_nothing(places, sm
     """It is the next in line again as soon as it was put back."""
     disk = small_disk(nr_inodes=120)
     place = places(root=disk.folder / "root", slots=2, grace=0.2)
-    run = place.submit({"first": held(tmp_path), "second": Step(command="true", after=("first",))})
+    steps = {"second": Step(command="true", after=("first",)), "third": Step(command="true", after=("second",))}
+    run = place.submit({"first": held(tmp_path), **steps})  # the second may have been prepared before
     timed = place.submit({"long": Step(command=["sh", "-c", f"echo $$ > {tmp_path}/pid; exec sleep 300"], timeout=2.0)})
     place.until(lambda: begun(tmp_path) and (tmp_path / "pid").exists(), "the steps do not start")
     disk.fill_inodes()

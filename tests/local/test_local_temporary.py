@@ -103,13 +103,13 @@ def test_what_is_due_does_not_wait_for_clearing_up(place, monkeypatch):
     place.layout.make()
     behind = list(range(20))
 
-    class Slow:
-        behind = property(lambda self: bool(behind))
-        catch_up = staticmethod(lambda: (time.sleep(0.05), behind.pop()))
+    def slow():
+        while behind:
+            yield lambda: (time.sleep(0.05), behind.pop())
 
     with contextlib.closing(selectors.DefaultSelector()) as selector:
         retrying = Retrying(place.layout, Clock())
-        engine = SimpleNamespace(_selector=selector, _schedule=SimpleNamespace(preparation=Slow(), retrying=retrying))
+        engine = SimpleNamespace(_selector=selector, _schedule=SimpleNamespace(spare_work=slow, retrying=retrying))
         assert Engine._sleep(engine, 0.3) == set()
     assert behind
 

@@ -1,0 +1,145 @@
+"""Steps that are prepared while those before them run: nothing of that is to be seen, whatever happens meanwhile."""
+
+import json
+import os
+import shutil
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from penstock.contract.run import BoundParameters
+from penstock.spec import Step
+from penstock_local import hooks, preparation, steps
+from penstock_local.jobs import Job
+from penstock_local.preparation import Preparation
+
+FIRST = 'while ! test -e "$0"; do sleep 0.01; done'
+SECOND = 'ls -A "$TMPDIR"; ls -A "$(dirname "$0")"; stat -c %a "$TMPDIR"; echo 1 > "$0"'
+CLEAN = b"700\n"
+
+
+@pytest.fixture
+def running(place, tmp_path):
+    """A run whose first step goes on until a file is there, and the places that were made for the second."""
+    first = Step(command=["sh", "-c", FIRST, f"{tmp_path}/go"])
+    second = Step(command=["sh", "-c", SECOND, "${{ outputs.n }}"], outputs={"n": "integer"}, after=("first",))
+    return place.submit({"first": first, "second": second}, run="run")
+
+
+def made(place) -> dict[str, Path]:
+    run = place.layout.run("run")
+    return {
+        "temporary": place.layout.temporaries / "1.1.1",
+        "outputs": run / "outputs/second.1",
+        "log": run / "logs/second.log",
+    }
+
+
+def prepared(place) -> None:
+    place.until(lambda: all(path.exists() for path in made(place).values()), "the second step is not prepared")
+
+
+def test_what_was_made_for_a_step_that_will_not_be_goes(place, running):
+    prepared(place)
+    assert place.states(running) == {"first": "running", "second": "queued"}
+    assert place.log(running, "second") == b""
+    assert place.cancel(running)
+    place.wait(running)
+    place.until(lambda: not any(path.exists() for path in made(place).values()), "something stays")
+
+
+def _plant(folder: Path) -> None:
+    (folder / "n").write_text("2")
+
+
+def _link(folder: Path, elsewhere: Path) -> None:
+    folder.rmdir()
+    folder.symlink_to(elsewhere)
+
+
+@pytest.mark.parametrize("what", ["temporary", "outputs"])
+@pytest.mark.parametrize("how", ["filled", "opened", "gone", "link"])
+@pytest.mark.parametrize("killed", [False, True], ids=["", "killed"])
+def test_a_step_finds_its_folders_empty_whatever_was_done_to_them(place, running, tmp_path, what, how, killed):
+    prepared(place)
+    place_of_it = made(place)[what]
+    {
+        "filled": partial(_plant, place_of_it),
+        "opened": partial(place_of_it.chmod, 0o777),
+        "gone": place_of_it.rmdir,
+        "link": partial(_link, place_of_it, tmp_path),
+    }[how]()
+    if killed:
+        place.kill_engine()
+    (tmp_path / "go").touch()
+    assert place.wait(running).state == "succeeded"
+    assert place.log(running, "second") == CLEAN
+    assert place.steps(running)["second"].attempt == 1
+    assert not (tmp_path / "n").exists()
+
+
+@pytest.mark.parametrize("how", ["removed", "moved", "replaced"])
+def test_a_log_is_where_it_is_looked_for_whatever_became_of_the_one_that_was_made(place, running, tmp_path, how):
+    prepared(place)
+    log = made(place)["log"]
+    if how == "removed":
+        log.unlink()
+    elif how == "moved":
+        log.parent.rename(log.parent.with_name("else"))
+    else:
+        shutil.rmtree(log.parent)
+        log.parent.mkdir()
+        log.touch()
+    (tmp_path / "go").touch()
+    assert place.wait(running).state == "succeeded"
+    assert log.read_bytes() == CLEAN
+
+
+def test_few_of_many_steps_are_prepared_before_their_turn(place, tmp_path):
+    first = Step(command=["sh", "-c", FIRST, f"{tmp_path}/go"])
+    others = {f"s{number}": Step(command="true", after=("first",)) for number in range(40)}
+    run = place.submit({"first": first, **others})
+    place.until(lambda: place.states(run)["first"] == "running", "the step does not start")
+    place.until(lambda: len(_folders(place)) > 1, "nothing is prepared")
+    assert len(_folders(place)) <= 1 + preparation.MOST_AHEAD
+    (tmp_path / "go").touch()
+    assert place.wait(run).state == "succeeded"
+    place.until(lambda: not _folders(place), "a folder stays")
+
+
+def _folders(place) -> list[str]:
+    return [name for name in os.listdir(place.layout.temporaries) if name != ".where"]
+
+
+def test_a_step_that_needs_what_is_not_there_yet_is_prepared_in_its_turn(place, tmp_path):
+    first = Step(command=["sh", "-c", f'{FIRST}; echo 5 > "$1"', f"{tmp_path}/go", "${{ outputs.n }}"])
+    first = Step(command=first.command, outputs={"n": "integer"})
+    second = Step(command=["echo", "${{ inputs.n }}"], inputs={"n": "${{ steps.first.outputs.n }}"})
+    run = place.submit({"first": first, "second": second}, run="run")
+    place.until(lambda: place.states(run)["first"] == "running", "the step does not start")
+    assert not made(place)["temporary"].exists()
+    (tmp_path / "go").touch()
+    assert place.wait(run).state == "succeeded"
+    assert place.log(run, "second") == b"5\n"
+
+
+@pytest.mark.parametrize("good", [60.0, 0.0])
+def test_what_was_prepared_long_ago_is_prepared_again(place, monkeypatch, good):
+    place.layout.make()
+    ready, asked = [], []
+    real = steps.prepare
+    monkeypatch.setattr(steps, "prepare", lambda *arguments: asked.append(1) or real(*arguments))
+    monkeypatch.setattr(preparation, "GOOD", good)
+    prepares = Preparation(place.layout, ring=lambda: None, ready=lambda step, result: ready.append(result))
+    taken = place.snapshot(place.pipeline({"one": "true"}))
+    plan = json.loads(hooks.penstock_compile_pipeline(place.target, taken).data)
+    (step,) = Job.of(1, "run", plan, BoundParameters(), {}).steps.values()
+    step.token = "token"
+    prepares.look_ahead(step)
+    prepares.start(step)
+    assert len(asked) == (1 if good else 2)
+    assert [one.token for one in ready] == ["token"]
+    prepares.clean(step, keep_work=False)
+    prepares.close()
+    assert _folders(place) == []
