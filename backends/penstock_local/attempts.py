@@ -65,7 +65,7 @@ class Attempts:
         self._strangers = Strangers(layout, clock, self._sweep)
         self._heard: deque[Event] = deque()
         self._any_ended = False
-        self._held_up = HeldUp(self.keepers, clock)
+        self.held_up = HeldUp(self.keepers, clock)
         self._told: set[str] = set()
         self._ends = False
 
@@ -96,7 +96,6 @@ class Attempts:
         Raises OSError, TimeoutError; then do it again, nothing is lost: what has ended and was not noted is not reaped.
         """
         self._take_in()
-        self._held_up.look()
         for pid, code in processes.exited():
             self._any_ended = True
             self._strangers.forget(pid)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import selectors
+import select
 import signal
 import sqlite3
 import sys
@@ -68,12 +68,10 @@ class Engine:
         self._schedule = Schedule(layout, self._database, self._clock, self._ring, lock)
         database.wait(self._database, _MOMENT)
         self._idle_since = time.monotonic()
-        self._selector = selectors.DefaultSelector()
-        self._selector.register(self._wakeups, selectors.EVENT_READ)
-        self._selector.register(self._pipe, selectors.EVENT_READ)
-        self._selector.register(self._schedule.attempts.keepers.poll, selectors.EVENT_READ)
+        self._poll = select.epoll()
         self._watching = self._schedule.attempts.watching
-        self._selector.register(self._watching.poll, selectors.EVENT_READ)
+        for file in (self._wakeups, self._pipe, self._schedule.attempts.keepers.poll, self._watching.poll):
+            self._poll.register(file, select.EPOLLIN)
         signal.set_wakeup_fd(self._wakeup, warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._asked_to_leave)
@@ -180,7 +178,7 @@ class Engine:
 
     def _has_to_stay(self) -> bool:
         """Stop listening, look once more, and listen again if something has come in between."""
-        self._selector.unregister(self._pipe)
+        self._poll.unregister(self._pipe)
         os.close(self._pipe)
         self._pipe = -1
         self._schedule.look()
@@ -189,7 +187,7 @@ class Engine:
         if not self._schedule.busy:
             return False
         self._pipe = wake.open_pipe(self._layout)
-        self._selector.register(self._pipe, selectors.EVENT_READ)
+        self._poll.register(self._pipe, select.EPOLLIN)
         return True
 
     def _wait(self) -> None:
@@ -216,6 +214,8 @@ class Engine:
             self._go_on_alone()
         if self._watching.poll.fileno() in woken:
             self._schedule.retrying.surely(self._watching.look)
+        if self._wakeups in woken:
+            self._schedule.attempts.held_up.look()
         self._schedule.retrying.surely(self._schedule.attempts.reap)
         self._clock.run(self._schedule.retrying.surely)
 
@@ -225,18 +225,18 @@ class Engine:
         for work in self._schedule.spare_work():
             if time.monotonic() >= until:
                 break
-            if ready := self._selector.select(0):
-                return {key.fd for key, _ in ready}
+            if ready := self._poll.poll(0):
+                return {file for file, _ in ready}
             self._schedule.retrying.surely(work)
-        return {key.fd for key, _ in self._selector.select(max(0.0, until - time.monotonic()))}
+        return {file for file, _ in self._poll.poll(max(0.0, until - time.monotonic()))}
 
     def _listen_again(self) -> None:
         """Take the place where others look for us, and see what was put into the queue meanwhile."""
         pipe = wake.open_pipe(self._layout)
-        self._selector.unregister(self._pipe)
+        self._poll.unregister(self._pipe)
         os.close(self._pipe)
         self._pipe = pipe
-        self._selector.register(self._pipe, selectors.EVENT_READ)
+        self._poll.register(self._pipe, select.EPOLLIN)
         self._schedule.look()
 
 

@@ -1,10 +1,9 @@
 """A step's temporary folder: short enough for sockets, its own, and gone with its attempt whatever is in it."""
 
-import contextlib
 import json
 import os
 import secrets
-import selectors
+import select
 import subprocess
 import sys
 import time
@@ -107,9 +106,9 @@ def test_what_is_due_does_not_wait_for_clearing_up(place, monkeypatch):
         while behind:
             yield lambda: (time.sleep(0.05), behind.pop())
 
-    with contextlib.closing(selectors.DefaultSelector()) as selector:
+    with select.epoll() as poll:
         retrying = Retrying(place.layout, Clock())
-        engine = SimpleNamespace(_selector=selector, _schedule=SimpleNamespace(spare_work=slow, retrying=retrying))
+        engine = SimpleNamespace(_poll=poll, _schedule=SimpleNamespace(spare_work=slow, retrying=retrying))
         assert Engine._sleep(engine, 0.3) == set()
     assert behind
 
