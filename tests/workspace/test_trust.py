@@ -233,6 +233,7 @@ def test_in_a_workspace_of_somebody_else_everything_is_read_and_nothing_changed(
         assert not opened.targets.check("laptop").ok
         backup = opened.admin.backup(tmp_path / "backup.db")
         assert backup.stat().st_uid == 0
+        assert opened.runs.clean(older_than=0, dry_run=True).runs == (run,)
         for change in (
             lambda: opened.runs.submit("hello"),
             lambda: opened.runs.rerun(run),
