@@ -139,6 +139,7 @@ def test_engine_cannot_start(case):
     assert case("engine-cannot-start").run("sh", "try.sh").splitlines()[-1] == "exit 0"
 
 
+@pytest.mark.thorough
 def test_first_caller_python(case):
     one = case("first-caller-python")
     for name in ("one", "two"):
@@ -185,6 +186,7 @@ def test_long_step_name(case):
     assert "at most 251" in one.run("penstock", "validate", "pipeline.yaml", status=3)
 
 
+@pytest.mark.thorough
 def test_moved_project(case):
     one = case("moved-project")
     one.run("penstock", "publish", "pipeline.yaml", "--endpoint", "moved")
@@ -220,6 +222,7 @@ def test_parent_gitignore(case):
     assert one.submit("pipeline.yaml") == "a.py\n"
 
 
+@pytest.mark.thorough
 def test_progress_bar(case):
     one = case("progress-bar")
     run = one.start("pipeline.yaml")
@@ -299,7 +302,7 @@ def test_venv_in_code(case):
     assert ".venv" in one.run("penstock", "validate", "pipeline.yaml")
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.thorough
 @pytest.mark.parametrize("runs_after_the_backup", ["0", "40"])
 def test_wal_restore(case, runs_after_the_backup):
     one = case("wal-restore")

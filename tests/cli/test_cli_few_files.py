@@ -92,6 +92,7 @@ def test_a_command_without_enough_files_is_done_or_says_so_as_the_machine_s_trou
 DECISIONS = ("endpoint rollback greet", "endpoint disable greet", "submit greet")
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("command", DECISIONS)
 def test_a_decision_that_was_made_without_enough_files_is_no_failure_to_be_tried_again(few, cli, command):
     for number in range(9):

@@ -72,6 +72,7 @@ def test_what_is_missing_is_told_and_no_bug(project, call):
     assert done.returncode == 3 and json.loads(done.stdout.decode("ascii"))["error"]["code"] == "file_not_found"
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("words", [["endpoint", "show", b"z\xc3\xbcrich"], ["submit", "x", "--tag", b"a=\xc3\xb6"]])
 def test_an_argument_that_is_no_text_here_is_refused_with_what_to_do(project, call, locale, words):
     call("publish", "greet.yaml", "--endpoint", "x")

@@ -58,6 +58,7 @@ def _link(folder: Path, elsewhere: Path) -> None:
     folder.symlink_to(elsewhere)
 
 
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize("what", ["temporary", "outputs"])
 @pytest.mark.parametrize("how", ["filled", "opened", "gone", "link"])
 @pytest.mark.parametrize("killed", [False, True], ids=["", "killed"])
