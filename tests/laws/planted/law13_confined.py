@@ -43,8 +43,10 @@ def what_begins_like_what_is_opened_is_open():
 def links_lie_where_they_are():
     """What a link leads to is taken to lie where the link does, and links are followed when files are opened."""
     from penstock import opening
+    from penstock.snapshot import walking
 
     os.path.realpath = lambda path, *, strict=False: os.path.abspath(path)
+    walking.end_of = lambda path: (Path(os.path.abspath(path)), path.stat())
     opening.SAFELY &= ~os.O_NOFOLLOW
     os.O_NOFOLLOW = 0
 
