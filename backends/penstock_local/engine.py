@@ -115,7 +115,7 @@ class Engine:
                     self._follow()
                 self._schedule.leave(orderly)
                 if orderly:
-                    self._schedule.preparation.close()
+                    self._schedule.preparation.close(moved=self._moved)
             finally:
                 self._database.close()
 

@@ -40,7 +40,7 @@ def refuse_gone(python: str, command: Sequence[str], *, trial: bool) -> None:
 
     Another one further down the PATH would be taken in silence. A `trial` is the run of a file, which froze none.
     """
-    if command and command[0].startswith("python") and "/" not in command[0] and not _is_there(python):
+    if is_gone(python, command):
         since, todo = "was frozen when this was published", "publish it again under another label"
         if trial:
             since, todo = (
@@ -48,6 +48,12 @@ def refuse_gone(python: str, command: Sequence[str], *, trial: bool) -> None:
                 "see to the target's option `python` and submit it again",
             )
         raise OSError(f"the interpreter `{python}`, which {since}, is not there any more; {todo}")
+
+
+def is_gone(python: str, command: Sequence[str]) -> bool:
+    """Whether a command begins with `python`, and the interpreter that it means is not there any more."""
+    names_it = command and command[0].startswith("python") and "/" not in command[0]
+    return bool(python and names_it) and not _is_there(python)
 
 
 def _is_there(python: str) -> bool:

@@ -34,6 +34,8 @@ class Piece:
 class Opened:
     """A step's log that was opened before its turn. It is closed when it is taken, or when nobody has it any more."""
 
+    _file = -1
+
     def __init__(self, log: Path) -> None:
         """Open it as `open_to_append` does. Raises OSError."""
         self._log = log
@@ -44,7 +46,7 @@ class Opened:
         file, self._file = self._file, -1
         if file >= 0:
             with contextlib.suppress(OSError):
-                if os.path.samestat(self._log.stat(), os.fstat(file)):
+                if os.path.samestat(self._log.lstat(), os.fstat(file)):
                     return file
             os.close(file)
         return open_to_append(self._log)

@@ -49,7 +49,7 @@ def make_folder(path: Path) -> None:
 def is_untouched(path: str) -> bool:
     """Whether a private folder is there, and nothing in it."""
     try:
-        return os.lstat(path).st_mode == _UNTOUCHED and not os.listdir(path)  # noqa: PTH208  # the path is text
+        return os.lstat(path).st_mode & ~stat.S_ISGID == _UNTOUCHED and not os.listdir(path)  # noqa: PTH208  # the path is text
     except OSError:
         return False
 

@@ -10,9 +10,9 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
-from attrs import frozen
+from attrs import evolve, frozen
 
-from penstock_local import environments, logs, places, removal, steps, wake
+from penstock_local import environments, interpreters, logs, places, removal, steps, wake
 from penstock_local.jobs import Step
 from penstock_local.layout import Layout
 from penstock_local.steps import Prepared
@@ -34,10 +34,14 @@ Ready = Callable[[Step, Prepared | Exception], None]
 
 @frozen
 class _Ahead:
-    """What an attempt needs that has not begun, None where it could not be prepared, and until when that is good."""
+    """What an attempt needs that has not begun, until when that is good, and for how many steps it waited then.
+
+    None where it could not be prepared, or that was too long ago.
+    """
 
     prepared: Prepared | None
     until: float
+    missing: int
 
     def good(self) -> Prepared | None:
         """The same, unless that was too long ago, or another step has changed it since."""
@@ -67,7 +71,8 @@ class Preparation:
     def start(self, step: Step) -> None:
         """Prepare the attempt that a step has begun."""
         ahead = self._ahead.pop(step, None)
-        if ahead is not None and (prepared := ahead.good()) is not None:
+        prepared = None if ahead is None else ahead.good()
+        if prepared is not None and not interpreters.is_gone(step.job.python, prepared.command):
             self._ready(step, prepared)
             return
         try:
@@ -83,21 +88,31 @@ class Preparation:
         return steps.prepare(self._layout, step, self._plain, self._temporary, self._unpacked)
 
     def can_look_ahead(self, step: Step) -> bool:
-        """Whether a step that waits for its turn may be prepared already: few at a time, and none that takes long."""
-        return len(self._ahead) < MOST_AHEAD and step not in self._ahead and not steps.takes_long(step)
+        """Whether a step that waits for its turn may be prepared already: few at a time, and none that takes long.
+
+        One that could not be is looked at again when it waits for fewer others.
+        """
+        ahead = self._ahead.get(step)
+        if ahead is not None and (ahead.prepared is not None or step.missing >= ahead.missing):
+            return False
+        waiting = sum(one.prepared is not None for one in self._ahead.values())
+        return waiting < MOST_AHEAD and not steps.takes_long(step)
 
     def look_ahead(self, step: Step) -> None:
         """Prepare the attempt that a step is likely to begin in a moment, under a token that it has already.
 
         What has become old until then is prepared again: much may change under a step that waits for long.
         """
+        now = time.monotonic()
+        old = {other: one for other, one in self._ahead.items() if one.prepared is not None and now >= one.until}
+        self._ahead |= {other: evolve(one, prepared=None) for other, one in old.items()}
         prepared = None
         # One that lacks an output of those before it, or cannot be prepared, is so in its turn, where it is told.
         with contextlib.suppress(Exception):
             prepared = self._prepare(step)
             prepared.opened = logs.Opened(prepared.log)
             prepared.request  # noqa: B018  # it is made when it is asked for
-        self._ahead[step] = _Ahead(prepared, time.monotonic() + GOOD)
+        self._ahead[step] = _Ahead(prepared, now + GOOD, step.missing)
 
     def collect(self) -> None:
         """Go on with what was done in other threads."""
@@ -140,9 +155,8 @@ class Preparation:
 
     def _in_vain(self, step: Step) -> list[str]:
         """What was made for an attempt that will not be."""
-        ahead = self._ahead.pop(step)
-        if ahead.prepared is not None:
-            steps.remove_unused(ahead.prepared.log)
+        del self._ahead[step]
+        steps.remove_unused(self._layout, step)
         outputs = self._layout.attempt(step.job.id, "outputs", step.name, step.attempt)
         return [*steps.needed_no_more(self._layout, step, self._temporary, keep_work=False), outputs]
 
@@ -163,8 +177,12 @@ class Preparation:
         if os.path.lexists(inputs) or environments.has_any(self._layout, run):
             self._beside(partial(_forget, self._layout, run, inputs), _told)
 
-    def close(self) -> None:
-        """No attempt runs any more, and none will."""
+    def close(self, *, moved: bool = False) -> None:
+        """No attempt runs any more, and none will. Of a root that has `moved` another may lie in its place."""
+        if moved:
+            self._ahead.clear()
+            self._over.clear()
+            self._temporary.forget_spares()
         self._over += map(self._in_vain, list(self._ahead))
         while self._over:  # here and now: no worker outlives us
             steps.remove(steps.clean(self._over.popleft()), self._layout.root)

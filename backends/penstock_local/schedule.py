@@ -279,6 +279,7 @@ class Schedule:
     def _not_wanted(self, step: Step) -> None:
         self._slots.give_back(step)
         self.preparation.clean(step, keep_work=False)
+        steps.remove_unused(self._layout, step)
 
     def _spawn(self, step: Step, start: Prepared) -> None:
         if step.ended:  # canceled while the machine had no room to note its start

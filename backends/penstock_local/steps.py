@@ -136,10 +136,11 @@ def clean(paths: Sequence[str]) -> list[str]:
     return left
 
 
-def remove_unused(log: Path) -> None:
-    """Remove the log of a step that will not run, where nothing is in it."""
+def remove_unused(layout: Layout, step: Step) -> None:
+    """Remove the log that was made for a step that never ran."""
+    log = layout.log_of(step.job.id, step.name)
     with contextlib.suppress(OSError):
-        if not log.lstat().st_size:
+        if step.attempt == 1 and not log.lstat().st_size:
             log.unlink()
 
 

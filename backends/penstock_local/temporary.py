@@ -99,6 +99,10 @@ class Temporary:
         while (spare := self._next_spare()) is not None:
             remove_below(spare, self._root)
 
+    def forget_spares(self) -> None:
+        """Leave them where they are."""
+        self._spare.clear()
+
     def _next_spare(self) -> str | None:
         try:
             return self._spare.popleft()

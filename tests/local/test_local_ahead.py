@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import time
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +13,9 @@ from penstock.contract.run import BoundParameters
 from penstock.spec import Step
 from penstock_local import hooks, preparation, steps
 from penstock_local.jobs import Job
+from penstock_local.logs import Opened
 from penstock_local.preparation import Preparation
+from penstock_local.steps import Prepared
 
 FIRST = 'while ! test -e "$0"; do sleep 0.01; done'
 SECOND = 'ls -A "$TMPDIR"; ls -A "$(dirname "$0")"; stat -c %a "$TMPDIR"; echo 1 > "$0"'
@@ -97,6 +100,26 @@ def test_a_log_is_where_it_is_looked_for_whatever_became_of_the_one_that_was_mad
     assert log.read_bytes() == CLEAN
 
 
+def test_a_log_that_was_replaced_by_a_link_to_it_is_made_again(place, running, tmp_path):
+    prepared(place)
+    log = made(place)["log"]
+    log.rename(log.with_name("x"))
+    log.symlink_to("x")
+    (tmp_path / "go").touch()
+    assert place.wait(running).state == "succeeded"
+    assert place.log(running, "second") == CLEAN
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
+def test_a_log_that_cannot_be_opened_ahead_leaves_nothing(place):
+    place.layout.make()
+    log = place.layout.log_of("run", "one")
+    place.layout.runs.rmdir()
+    place.layout.runs.symlink_to("/")
+    with pytest.raises(OSError, match="link"):
+        Opened(log)
+
+
 def test_few_of_many_steps_are_prepared_before_their_turn(place, tmp_path):
     first = Step(command=["sh", "-c", FIRST, f"{tmp_path}/go"])
     others = {f"s{number}": Step(command="true", after=("first",)) for number in range(40)}
@@ -125,17 +148,77 @@ def test_a_step_that_needs_what_is_not_there_yet_is_prepared_in_its_turn(place, 
     assert place.log(run, "second") == b"5\n"
 
 
-@pytest.mark.parametrize("good", [60.0, 0.0])
-def test_what_was_prepared_long_ago_is_prepared_again(place, monkeypatch, good):
+@pytest.fixture
+def prepares(place):
+    """Prepares, and says what became of it; and some steps, of which none waits for another."""
     place.layout.make()
-    ready, asked = [], []
+    ready = []
+    made = Preparation(place.layout, ring=lambda: None, ready=lambda step, result: ready.append(result))
+    names = {f"s{number}": "true" for number in range(preparation.MOST_AHEAD + 2)}
+    taken = place.snapshot(place.pipeline(names))
+    plan = json.loads(hooks.penstock_compile_pipeline(place.target, taken).data)
+    return made, ready, list(Job.of(1, "run", plan, BoundParameters(), {}).steps.values())
+
+
+def test_what_could_not_be_prepared_or_is_old_keeps_no_other_from_it(prepares, monkeypatch):
+    made, _, (first, second, *others) = prepares
     real = steps.prepare
+    monkeypatch.setattr(steps, "prepare", None)
+    first.missing = 1
+    made.look_ahead(first)
+    assert not made.can_look_ahead(first)
+    first.missing = 0
+    assert made.can_look_ahead(first)  # what it waited for is there
+    monkeypatch.setattr(steps, "prepare", real)
+    for step in (first, *others[:-1]):
+        assert made.can_look_ahead(step)
+        made.look_ahead(step)
+    assert not made.can_look_ahead(second)
+    monkeypatch.setattr(preparation, "GOOD", 0.0)
+    later = time.monotonic() + 60
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    made.look_ahead(others[-1])
+    assert made.can_look_ahead(second) and not made.can_look_ahead(first)
+    made.close()
+
+
+@pytest.mark.parametrize("python", ["/usr/bin/python3", "/nowhere/python"])
+def test_an_interpreter_that_is_gone_since_is_told_as_ever(prepares, monkeypatch, python):
+    made, ready, (step, *_) = prepares
+    step.plan = {**step.plan, "command": ["python", "-V"]}
+    made.look_ahead(step)
+    step.job.python = python
+    made.start(step)
+    assert isinstance(ready[0], OSError) == (python == "/nowhere/python")
+    made.close()
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_of_a_root_that_has_moved_nothing_is_removed_in_its_old_place(place, prepares, moved):
+    made, _, (step, *_) = prepares
+    made.look_ahead(step)
+    assert _folders(place) == ["1.0.1"]
+    made.close(moved=moved)
+    assert _folders(place) == (["1.0.1"] if moved else [])
+
+
+def test_in_a_folder_whose_group_is_inherited_steps_are_prepared_once(place, prepares, monkeypatch):
+    place.layout.temporaries.mkdir(mode=0o700)
+    place.layout.temporaries.chmod(0o2700)
+    made, ready, (step, *_) = prepares
+    made.look_ahead(step)
+    monkeypatch.setattr(steps, "prepare", None)
+    made.start(step)
+    assert isinstance(ready[0], Prepared)
+    made.close()
+
+
+@pytest.mark.parametrize("good", [60.0, 0.0])
+def test_what_was_prepared_long_ago_is_prepared_again(place, prepares, monkeypatch, good):
+    prepares, ready, (step, *_) = prepares
+    asked, real = [], steps.prepare
     monkeypatch.setattr(steps, "prepare", lambda *arguments: asked.append(1) or real(*arguments))
     monkeypatch.setattr(preparation, "GOOD", good)
-    prepares = Preparation(place.layout, ring=lambda: None, ready=lambda step, result: ready.append(result))
-    taken = place.snapshot(place.pipeline({"one": "true"}))
-    plan = json.loads(hooks.penstock_compile_pipeline(place.target, taken).data)
-    (step,) = Job.of(1, "run", plan, BoundParameters(), {}).steps.values()
     step.token = "token"
     prepares.look_ahead(step)
     prepares.start(step)

@@ -7,7 +7,7 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import lru_cache, partial
+from functools import partial
 from inspect import isawaitable, iscoroutinefunction
 from typing import Any
 
@@ -56,8 +56,6 @@ _OPEN_BODY = 65_536
 
 _LOOK = Rights(scope="read")
 """What the function of an open route may on its own account: whom it lets in is its own business."""
-
-_is_coroutine = lru_cache(maxsize=1_000)(iscoroutinefunction)  # each handler is asked for with each request
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
@@ -200,7 +198,7 @@ class App:
                 is_gone=request.is_disconnected,
             )
 
-        if _is_coroutine(route.handler):
+        if iscoroutinefunction(route.handler):
             made = await self.in_thread(ready)
             answered = route.handler(made)
             assert isawaitable(answered)
