@@ -168,9 +168,9 @@ def break_hurried() -> None:
     """No command has time for anything but what it was called for."""
     give_time = Outbox.give_time
 
-    def hurry(self, budget=BUDGET):
+    def hurry(self, budget=BUDGET, **more):
         if budget > BUDGET:
-            give_time(self, budget)
+            give_time(self, budget, **more)
 
     Outbox.give_time = hurry
 

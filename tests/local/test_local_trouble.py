@@ -241,7 +241,9 @@ def test_a_logs_folder_that_was_cleared_away_is_made_again(place):
 def test_a_log_that_cannot_be_written_is_not_taken_for_a_missing_program(place):
     run = str(uuid.uuid4())
     logs = place.layout.run(run) / "logs"
-    replace = Step(command=["sh", "-c", f"rm -r {logs}; touch {logs}"])
+    # Where the log is made while this goes on, its folder would be made again.
+    wait = f"while ! test -e {logs}/two.log; do sleep 0.01; done"
+    replace = Step(command=["sh", "-c", f"{wait}; rm -r {logs}; touch {logs}"])
     publication = place.publish({"one": replace, "two": Step(command="echo x", after=("one",))})
     report = place.wait(place.start(publication, run=run))
     assert report.error.code == "step_not_started"
