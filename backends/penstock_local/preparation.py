@@ -111,7 +111,7 @@ class Preparation:
         with contextlib.suppress(Exception):
             prepared = self._prepare(step)
             prepared.opened = logs.Opened(prepared.log)
-            prepared.request  # noqa: B018  # it is made when it is asked for
+            prepared.request  # noqa: B018  # a cached property, made here so that the start need not
         self._ahead[step] = _Ahead(prepared, now + GOOD, step.missing)
 
     def collect(self) -> None:

@@ -294,7 +294,7 @@ def is_backup(connection: sqlite3.Connection) -> bool:
 def identity(path: Path | str) -> tuple[int, int] | None:
     """Which file has a name now, None for none."""
     try:
-        found = os.stat(path)  # noqa: PTH116  # asked for each decision, of text
+        found = os.stat(path)  # noqa: PTH116  # the path is text, and every decision asks
     except OSError:
         return None
     return found.st_dev, found.st_ino

@@ -13,7 +13,7 @@ from penstock.registry.copying import draft_names
 def is_linked(path: Path) -> bool:
     """Whether somebody may have the file of a registry by another name; one that is gone has none. Raises OSError."""
     try:
-        found = os.stat(path)  # noqa: PTH116  # of nothing more and by the least, because every decision asks
+        found = os.stat(path)  # noqa: PTH116  # every decision asks, and `Path.stat` takes longer
     except FileNotFoundError:  # said by who looks whether it is in its place
         return False
     return found.st_nlink > 1 and found.st_nlink - 1 > _ours(Path(os.path.realpath(path)), found)

@@ -61,7 +61,7 @@ class Protocol(H11Protocol):
         """Take what came, and note what has to come next."""
         super().data_received(data)
         if self.cycle is not None and not self.cycle.more_body:
-            scope: MutableMapping[str, Any] = self.cycle.scope  # type: ignore[assignment]  # with a key of ours
+            scope: MutableMapping[str, Any] = self.cycle.scope  # type: ignore[assignment]  # uvicorn's type knows no key of ours
             scope["penstock_arrived"] = True  # so that no timer is set for what is there
         self._watch(len(data))
 
