@@ -22,13 +22,17 @@ _GENERATION = 0x80087601
 """FS_IOC_GETVERSION: which file of those that had its number one after the other, where the file system counts them."""
 
 
+NO_LOG = "none"
+"""Which log it is that is not there: what is read of it was said by nobody, at no time."""
+
+
 @frozen
 class Piece:
     """Some bytes of a log, how long the log is, and which it is of those that were in its place one after the other."""
 
     data: bytes
     size: int
-    identity: str = "none"
+    identity: str = NO_LOG
 
 
 class Opened:

@@ -76,7 +76,8 @@ def log_chunk(layout: Layout, run: str, step: str, look: Callable[[], sqlite3.Ro
     if size < offset and not data:  # somebody has cut it, as `> /dev/stderr` does
         return LogChunk(data=b"", next_offset=size, complete=ended, identity=identity)
     end = offset + len(data)
-    known = times.read(path, offset, end)
+    # Marks that lie there still are of the log that is gone.
+    known = times.read(path, offset, end) if identity != logs.NO_LOG else [LogTime(end, None)] if data else []
     if known is None and not ended:
         known = []  # there may be some in a moment
     elif known is not None and ended and (known[-1].offset if known else offset) < end:

@@ -13,7 +13,10 @@ from penstock.workspace import Workspace
 
 pytestmark = pytest.mark.benchmark
 
-TURNS = 5
+TURNS = 11
+"""Each has its own ratio, of what both took within two seconds: a machine's speed changes more from turn to turn than
+the ratio does.
+"""
 LEAST = 0.4
 """Of the floor's requests per second."""
 MOST = 4.0
@@ -24,19 +27,21 @@ MANY = 20_000
 @pytest.mark.parametrize("connections", [1, 16])
 def test_a_trigger_costs_little_more_than_its_row(tmp_path, quick, ours, floor, load, connections) -> None:
     servers = {"ours": ours(quick(tmp_path)), "floor": floor()}
-    found: dict[str, list[dict]] = {name: [] for name in servers}
-    for _ in range(TURNS):
-        for name, where in servers.items():
-            found[name].append(load(where, connections, 600))
-    rate, p99 = (
-        {name: statistics.median(turn[what] for turn in turns) for name, turns in found.items()}
-        for what in ("rate", "p99")
+    rates, p99s = [], []
+    for turn in range(TURNS):
+        # Who comes first alternates, for what the one leaves to write is written while the other is asked.
+        names = sorted(servers, reverse=bool(turn % 2))
+        found = {name: load(servers[name], connections, 600) for name in names}
+        rates.append(found["ours"]["rate"] / found["floor"]["rate"])
+        p99s.append(found["ours"]["p99"] / found["floor"]["p99"])
+    rate, p99 = statistics.median(rates), statistics.median(p99s)
+    print(
+        f"\n{connections} connections: {rate:.2f} of the floor's requests per second"
+        f" ({min(rates):.2f} to {max(rates):.2f}); p99 {p99:.2f} times"
     )
-    print(f"\n{connections} connections: {rate['ours']:.0f}/s of {rate['floor']:.0f}/s,"
-          f" {rate['ours'] / rate['floor']:.2f}; p99 {p99['ours'] / p99['floor']:.2f} times")  # fmt: skip
-    assert rate["ours"] >= LEAST * rate["floor"]
+    assert rate >= LEAST
     if connections == 16:
-        assert p99["ours"] <= MOST * p99["floor"]
+        assert p99 <= MOST
 
 
 @pytest.mark.timeout(600)

@@ -60,6 +60,24 @@ def log(tmp_path):
 # Steps
 
 
+def test_the_line_that_stands_for_a_log_which_is_gone_has_no_time_of_that_log(place, tmp_path):
+    """Who shows what has a time already would show a part of it, and find the log another one there."""
+    log = place.layout.log_of("run", "one")
+    go = f"until [ -e {tmp_path}/$n ]; do sleep 0.02; done"
+    run = place.submit({"one": ["sh", "-c", f"echo one; n=first; {go}; rm {log}; n=second; {go}; echo two"]}, run="run")
+    place.until(lambda: marks_of(place, run, "one"), "the first line gets no time")
+    (tmp_path / "first").touch()
+    place.until(lambda: place.log(run, "one").startswith(b"--- "), "it is not told")
+    for state in ("running", "succeeded"):
+        chunk = hooks.penstock_read_logs(place.target, run, "one", 0)
+        assert [(mark.offset, mark.time) for mark in chunk.times] == [(len(chunk.data), None)]
+        assert hooks.penstock_read_logs(place.target, run, "one", len(chunk.data)).times == []
+        assert hooks.penstock_get_run(place.target, run).state == state
+        assert file_of(log).exists()
+        (tmp_path / "second").touch()
+        place.wait(run)
+
+
 def test_each_line_has_the_time_at_which_it_was_there(place, tmp_path):
     before = now()
     run = place.submit({"one": ["sh", "-c", f"echo one; {waiting_for(tmp_path / 'go')}; echo two"]})
