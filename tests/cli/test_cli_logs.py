@@ -17,8 +17,7 @@ from hypothesis import strategies as st
 from penstock.cli import output as output_module
 from penstock.cli.logs import A_WHILE, MOST, UnderNames, show_as_json
 from penstock.cli.output import Output
-from penstock.workspace import LogPart
-from penstock_local import reports
+from penstock.workspace import LogPart, LogParts
 
 PENSTOCK = [sys.executable, "-m", "penstock"]
 
@@ -162,15 +161,15 @@ steps:
 def test_who_follows_is_warned_of_what_is_lost(project, cli, monkeypatch, form, lose):
     (project / "cut.yaml").write_text(CUT.replace("LOSE", lose))
     one = cli("submit", "cut.yaml", "-p", f"seen={project / 'seen'}", "-q").ok().out.strip()
-    go, real = project / "seen.1", reports.log_chunk
+    go, real = project / "seen.1", LogParts.look
 
-    def log_chunk(*asked):
-        chunk = real(*asked)
-        if chunk.data.startswith(b"first"):
+    def look(parts):
+        piece = real(parts)
+        if piece is not None and b"first" in piece.data:
             go.touch()
-        return chunk
+        return piece
 
-    monkeypatch.setattr(reports, "log_chunk", log_chunk)
+    monkeypatch.setattr(LogParts, "look", look)
     late = threading.Timer(10, go.touch)  # for who never reads it
     late.start()
     try:
