@@ -42,10 +42,15 @@ def is_utf8() -> bool:
     return sys.getfilesystemencoding() == "utf-8"
 
 
+def count_text(count: int, thing: str) -> str:
+    """How many there are of a thing: `1 run`, `2 runs`, `1,000 runs`."""
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
+
+
 def size_text(size: int) -> str:
     """A number of bytes as people say it: `0 bytes`, `1 byte`, `2.5 kB`, `312 MB`."""
     if size < 1000:
-        return f"{size} byte{'' if size == 1 else 's'}"
+        return count_text(size, "byte")
     amount, power = size / 1000, 0
     while amount >= 999.5 and power < len(_UNITS) - 1:
         amount, power = amount / 1000, power + 1

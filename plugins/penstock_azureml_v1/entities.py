@@ -154,8 +154,7 @@ def _time(moment: datetime | None) -> str | None:
 def _detail(one: RunRecord) -> str | None:
     if one.error is not None:
         return f"{one.error.code}: {one.error.message}"
-    waits = one.waiting.message if one.waiting is not None else one.waits_for and f"waiting for {one.waits_for}"
-    return one.stale or waits or None
+    return one.trouble or None
 
 
 def _text(value: Any) -> str:

@@ -78,7 +78,7 @@ def test_what_a_run_waits_for_is_one_line_until_it_has_ended(ws, far):
     far.reports["*"] = RunReport(state="running", waits_for="a quota")
     before = ws.runs.get(run.id)
     assert before.trouble == "waiting for a quota"
-    with pytest.raises(PenstockError, match=r"is still running after 0 s: it waits for a quota"):
+    with pytest.raises(PenstockError, match=r"is still running after 0 s \(waiting for a quota"):
         ws.runs.wait(run.id, timeout=0)
     far.reports["*"] = RunReport(state="failed", waits_for="a quota")
     ended = ws.runs.get(run.id)

@@ -60,7 +60,7 @@ def test_a_run_that_waits_says_why_until_when_and_how_often_it_was_tried(ws, far
     assert (run.waiting.message, run.waiting.tries) == ("away does not answer", 1)
     assert run.waiting.due > run.created
     assert ws.runs.list().items[0].waiting == run.waiting
-    with pytest.raises(WaitTimeout, match="is still queued after 0 s: away does not answer"):
+    with pytest.raises(WaitTimeout, match=r"is still queued after 0 s \(waiting: away does not answer"):
         ws.runs.wait(run.id, timeout=0)
 
 

@@ -51,6 +51,9 @@ def change_spec(folder, name):
 
 def test_all_is_well(workspace, tmp_path):
     publish(workspace, tmp_path, "one")
+    report = workspace.admin.check()
+    assert "1 archive is what was published" in report.lines
+    assert "1 publication on targets of this machine was looked at" in report.lines
     publish(workspace, tmp_path, "two")
     report = workspace.admin.check()
     assert report.ok, report

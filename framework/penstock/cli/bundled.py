@@ -10,7 +10,7 @@ import click
 
 from penstock.cli.output import Output
 from penstock.errors import SpecInvalid
-from penstock.text import printable, size_text
+from penstock.text import count_text, printable, size_text
 
 if TYPE_CHECKING:
     from penstock.snapshot import Bundled
@@ -25,7 +25,7 @@ yes = click.option("--yes", "-y", is_flag=True, help="Take more than 100 MB of c
 def bundled_lines(bundled: Iterable[Bundled]) -> Iterator[str]:
     """A line for each path: how much of it travels, and what stays at home."""
     for one in bundled:
-        files = f"{one.files:,} file{'' if one.files == 1 else 's'}, {size_text(one.size)}"
+        files = f"{count_text(one.files, 'file')}, {size_text(one.size)}"
         left = ""
         if one.left_out_count:
             more = one.left_out_count - _NAMED

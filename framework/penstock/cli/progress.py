@@ -16,7 +16,7 @@ from penstock.cli.times import moment_text, span_text
 from penstock.errors import PenstockError, RegistryError, RunFailed, TargetUnsupported, cause_of
 from penstock.machine import lacked
 from penstock.records import RunRecord, StepRecord, Waiting
-from penstock.text import printable
+from penstock.text import count_text, printable
 
 if TYPE_CHECKING:
     from penstock.workspace import Submitted, Workspace
@@ -54,7 +54,7 @@ def answer_submitted(output: Output, workspace: Workspace, submitted: Submitted,
 
 def waiting_text(waiting: Waiting) -> str:
     """Why a run still waits for its target, and until when."""
-    tries = "" if waiting.tries == 0 else f", tried {waiting.tries} time{'' if waiting.tries == 1 else 's'}"
+    tries = "" if waiting.tries == 0 else f", tried {count_text(waiting.tries, 'time')}"
     why = waiting.message or "it is to be handed over"
     return f"{why} (due {moment_text(waiting.due)}{tries})"
 

@@ -24,6 +24,7 @@ from penstock.registry.lookup import (
 from penstock.registry.messages import NewRun, Resolution, ResolutionChanged, TriggerRequest
 from penstock.registry.rows import BODY_SCOPE, RUNS, as_read, mapping_json, shown_key, to_json, to_time
 from penstock.registry.tokens import refuse_revoked
+from penstock.text import count_text
 
 
 def replay(tx: Transaction, request: TriggerRequest) -> RunRecord | None:
@@ -159,7 +160,8 @@ def _refuse_full(tx: Transaction, request: TriggerRequest, found: Resolution) ->
     )["total"]
     if unfinished >= most:
         raise TooManyRequests(
-            f"endpoint `{found.endpoint}` has {most} unfinished runs, as many as it may have; try again when one ended",
+            f"endpoint `{found.endpoint}` has {count_text(most, 'unfinished run')}, as many as it may have; "
+            "try again when one ended",
             code="unfinished_limit",
         )
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from penstock.errors import TooManyRequests
+from penstock.text import count_text
 
 READS = ("GET", "HEAD")
 """The methods that change nothing."""
@@ -36,15 +37,17 @@ class Places:
     def check(self, method: str) -> None:
         """Raise TooManyRequests when a request that was counted has no place."""
         if self._all > self._most or (method not in READS and self._changing > self._most - self._most // 4):
-            raise TooManyRequests(f"the server answers {self._most} requests at a time; try again")
+            raise TooManyRequests(f"the server answers {count_text(self._most, 'request')} at a time; try again")
 
     @contextmanager
     def sending(self) -> Iterator[None]:
         """While a body is waited for. At most half of the places wait for one. Raises TooManyRequests."""
         self._sending += 1
         try:
-            if self._sending > max(1, self._most // 2):
-                raise TooManyRequests(f"the server waits for {self._most // 2} bodies at a time; try again")
+            most = max(1, self._most // 2)
+            if self._sending > most:
+                bodies = "body" if most == 1 else "bodies"
+                raise TooManyRequests(f"the server waits for {most:,} {bodies} at a time; try again")
             yield
         finally:
             self._sending -= 1

@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 from penstock.errors import TooManyRequests
+from penstock.text import count_text
 
 _MOST = 10_000
 """How many addresses are remembered; past that the one that came the longest ago is forgotten."""
@@ -39,7 +40,8 @@ class PerAddress:
                 self._left.popitem(last=False)
         if not taken:
             raise TooManyRequests(
-                f"without a token at most {self._most} triggers a minute are taken from one address; try again later",
+                f"without a token no more than {count_text(self._most, 'trigger')} a minute can come from one address; "
+                "try again later",
                 code="anonymous_limit",
                 retry_after=(1 - left) * 60 / self._most,
             )

@@ -12,6 +12,7 @@ from typing import Any
 
 from penstock.errors import RegistryError, TooManyRequests
 from penstock.registry.troubles import BUSY_SECONDS
+from penstock.text import count_text
 
 _Job = tuple[Callable[[], Any], asyncio.AbstractEventLoop, "asyncio.Future[Any]"]
 
@@ -104,7 +105,9 @@ class Fetchers:
     async def do(self, work: Callable[[], Any]) -> Any:
         """Do what takes long. Raises TooManyRequests when the line is too long already."""
         if self._in_line >= self._most:
-            raise TooManyRequests(f"the server fetches artifacts for {self._most} requests at a time; try again")
+            raise TooManyRequests(
+                f"the server fetches artifacts for {count_text(self._most, 'request')} at a time; try again"
+            )
 
         def run() -> Any:
             try:

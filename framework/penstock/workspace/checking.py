@@ -14,6 +14,7 @@ from penstock.registry import CheckReport
 from penstock.snapshot import Archive
 from penstock.snapshot.members import check_archive
 from penstock.snapshot.stored import archives_of, snapshot_digest
+from penstock.text import count_text
 from penstock.workspace.services import Services
 
 
@@ -32,7 +33,8 @@ def check(services: Services) -> CheckReport:
             archives = _archives(services, snapshots)
             damaged = list(_damaged(archives))
             broken += damaged
-            told.append(f"{len(archives) - len(damaged)} archives are what was published")
+            sound = len(archives) - len(damaged)
+            told.append(f"{count_text(sound, 'archive')} {'is' if sound == 1 else 'are'} what was published")
             for line, is_damage in _publications(services):
                 (broken if is_damage else told).append(line)
         else:  # its targets are not the ones of the registry that it is a copy of
@@ -92,4 +94,5 @@ def _publications(services: Services) -> Iterator[tuple[str, bool]]:
             if placement.target not in away:
                 away.add(placement.target)
                 yield f"target `{placement.target}` was left out: {error}", False
-    yield f"{looked} publications on targets of this machine were looked at", False
+    were = "was" if looked == 1 else "were"
+    yield f"{count_text(looked, 'publication')} on targets of this machine {were} looked at", False

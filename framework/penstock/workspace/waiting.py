@@ -41,12 +41,8 @@ def wait(
         if found.hopeless and found.trouble is not None:
             raise _given_up(run, found.trouble)
         if deadline is not None and time.monotonic() >= deadline:
-            why = run.stale or (run.waiting.message if run.waiting is not None else "")
-            if not why and run.waits_for is not None:
-                why = f"it waits for {run.waits_for}"
-            raise WaitTimeout(
-                f"run {run.id} is still {run.state} after {timeout:g} s" + (f": {why}" if why else "; it goes on")
-            )
+            why = f" ({run.trouble})" if run.trouble else "; it goes on"
+            raise WaitTimeout(f"run {run.id} is still {run.state} after {timeout:g} s{why}")
         time.sleep(pause if deadline is None else max(0.0, min(pause, deadline - time.monotonic())))
         pause = min(_SLOW, pause * 1.3)
 

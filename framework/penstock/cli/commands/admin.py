@@ -16,6 +16,7 @@ from penstock.cli.tables import record
 from penstock.cli.times import moment_text, read_moment
 from penstock.errors import RegistryError
 from penstock.records import HistoryRecord, Page
+from penstock.text import count_text
 
 
 @click.command(cls=Command)
@@ -28,7 +29,7 @@ def status(session: Session) -> None:
         now = workspace.admin.status()
     runs = ", ".join(f"{count} {state}" for state, count in now.runs.items() if count)
     waiting = [
-        f"{count} {thing}{'s' * (count != 1)} to {what}"
+        f"{count_text(count, thing)} to {what}"
         for count, thing, what in (
             (now.pending_hand_overs, "run", "hand over"),
             (now.pending_cancels, "run", "cancel"),

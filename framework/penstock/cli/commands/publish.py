@@ -14,7 +14,7 @@ from penstock.cli.options import FILE, target
 from penstock.cli.session import Session
 from penstock.cli.tables import Table, record
 from penstock.errors import PenstockError, Problem, SpecInvalid, UsageError, format_path
-from penstock.text import size_text
+from penstock.text import count_text, size_text
 
 
 @click.command(cls=Command)
@@ -93,8 +93,9 @@ def validate(session: Session, files: tuple[Path, ...], target: str | None) -> N
                 wrong.append((file, error))
                 continue
             name, steps = found.pipeline.name, len(found.pipeline.steps)
-            size = f"{steps} step{'' if steps == 1 else 's'}"
-            lines.append(f"{file}: {name}, {size}, runs on {found.target} ({short_digest(found.digest)})")
+            lines.append(
+                f"{file}: {name}, {count_text(steps, 'step')}, runs on {found.target} ({short_digest(found.digest)})"
+            )
             lines += bundled_lines(found.bundled)
             session.output.warn(f"{file}: {_problem_text(problem)}" for problem in found.warnings)
             digests.append(found.digest)

@@ -23,7 +23,7 @@ from penstock.cli.times import moment_text, read_duration, span_text
 from penstock.contract.run import RUN_STATES, RunState
 from penstock.errors import ParameterInvalid, TargetUnavailable, UsageError
 from penstock.records import RunRecord
-from penstock.text import size_text
+from penstock.text import count_text, size_text
 
 if TYPE_CHECKING:
     pass
@@ -258,7 +258,7 @@ def clean(session: Session, older_than: float, keep: int, dry_run: bool) -> None
     """
     with session.workspace() as workspace:
         done = workspace.runs.clean(older_than=older_than, keep=keep, dry_run=dry_run)
-    count = f"{len(done.runs)} run{'' if len(done.runs) == 1 else 's'}"
+    count = count_text(len(done.runs), "run")
     said = f"would clear away {count}" if dry_run else f"cleared away {count}, {size_text(done.freed)}"
     session.output.answer(done, [said, *done.left], list(done.runs))
     if done.failed:
