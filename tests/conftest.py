@@ -36,7 +36,7 @@ sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # Tests wait more than they compute: two cores are busy with this many workers.
-WORKERS = 5
+WORKERS = 6
 
 # Tests that share what is dear to make, or that ask what came of each other.
 TOGETHER = (

@@ -113,6 +113,8 @@ def test_the_log_of_the_next_attempt_says_that_the_one_before_is_gone(place, tmp
     script = f"if [ -e {tmp_path}/second ]; then seq 999; else touch {tmp_path}/second; echo one; {lose}; "
     script += f"until [ -e {tmp_path}/go ]; do sleep 0.02; done; exit 3; fi"
     run = place.submit({"one": script_of(script, retry=Retry(attempts=2))}, run="run")
+    # What takes its place comes a moment after it was removed.
+    place.until(lambda: how in REMOVED or log.is_symlink() or log.is_fifo(), "the log is not swapped")
     place.until(lambda: b"is not there any more" in place.log(run, "one"), "it is not told")
     told = place.log(run, "one")
     (tmp_path / "go").touch()

@@ -70,6 +70,6 @@ def test_without_the_option_there_is_no_limit_and_the_error_says_what_it_is(fold
         workspace.endpoints.create("little", "greet:1")
         services.outbox.wake = lambda: None
         workspace.runs.submit("little")
-        with pytest.raises(TooManyRequests, match="endpoint `little` has 1 unfinished runs") as refused:
+        with pytest.raises(TooManyRequests, match="endpoint `little` has 1 unfinished run,") as refused:
             workspace.runs.submit("little")
         assert refused.value.code == "unfinished_limit"

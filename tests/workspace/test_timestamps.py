@@ -132,7 +132,7 @@ def lines(run, **more) -> list[bytes]:
 
 
 def test_who_follows_gets_each_line_with_its_time(workspace, tmp_path):
-    run, begun = submitted(workspace, tmp_path), datetime.now(UTC)
+    begun, run = datetime.now(UTC), submitted(workspace, tmp_path)
     pieces = run.logs(follow=True, timestamps=True)
     step, first = next(pieces)
     between = datetime.now(UTC)
