@@ -12,7 +12,7 @@ from functools import partial
 
 from attrs import evolve, frozen
 
-from penstock_local import environments, interpreters, logs, places, removal, steps, wake
+from penstock_local import environments, interpreters, logs, places, removal, stand_ins, steps, wake
 from penstock_local.jobs import Step
 from penstock_local.layout import Layout
 from penstock_local.steps import Prepared
@@ -44,10 +44,8 @@ class _Ahead:
     missing: int
 
     def good(self) -> Prepared | None:
-        """The same, unless that was too long ago, or another step has changed it since."""
-        if self.prepared is None or time.monotonic() >= self.until:
-            return None
-        return self.prepared if all(map(places.is_untouched, self.prepared.empty)) else None
+        """The same, unless that was too long ago."""
+        return self.prepared if time.monotonic() < self.until else None
 
 
 class Preparation:
@@ -72,7 +70,7 @@ class Preparation:
         """Prepare the attempt that a step has begun."""
         ahead = self._ahead.pop(step, None)
         prepared = None if ahead is None else ahead.good()
-        if prepared is not None and not interpreters.is_gone(step.job.python, prepared.command):
+        if prepared is not None and _is_as_prepared(self._layout, step, prepared):
             self._ready(step, prepared)
             return
         try:
@@ -200,6 +198,17 @@ class Preparation:
                 work()
             except Exception as error:  # as a worker would
                 then(error)
+
+
+def _is_as_prepared(layout: Layout, step: Step, prepared: Prepared) -> bool:
+    """Whether what was made and found for an attempt is there as it was, whatever other steps did meanwhile."""
+    try:
+        layout.see_runs()
+        search = stand_ins.search_path(layout, step.job.python) if step.job.python else ""
+    except OSError:  # what is wrong is told when it is prepared again
+        return False
+    is_gone = interpreters.is_gone(step.job.python, prepared.command)
+    return search == prepared.search and not is_gone and all(map(places.is_untouched, prepared.empty))
 
 
 def _forget(layout: Layout, run: str, inputs: str) -> None:

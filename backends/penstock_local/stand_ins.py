@@ -30,8 +30,8 @@ _MAKING = threading.Lock()
 def search_path(layout: Layout, python: str) -> str:
     """The PATH of a step that is to find an interpreter as `python` and `python3`. Safe in any thread. Raises OSError.
 
-    What lies in the root is seen to at every call: a step may have put something else there. A step may be prepared a
-    second before it starts.
+    What lies in the root is seen to at every call: a step may have put something else there. It is called again when a
+    step starts that was prepared ahead.
     """
     plain = interpreters.search_path(python)
     folder, _ = os.path.split(python)

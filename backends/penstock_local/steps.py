@@ -40,7 +40,8 @@ _NAMED, _NAME_LENGTH, _LOOKED_AT = 3, 60, 1000
 @define(eq=False)
 class Prepared:
     """How an attempt is to be started: its token, arguments, working folder and environment, and its log, which may
-    have been `opened` already. What it finds `empty` are the folders to write in that were made for it.
+    have been `opened` already. What it finds `empty` are the folders to write in that were made for it, and `search`
+    is the PATH by which it finds its interpreter, where one is frozen.
     """
 
     token: str
@@ -49,6 +50,7 @@ class Prepared:
     environment: dict[str, str]
     log: Path
     empty: list[str]
+    search: str = ""
     opened: logs.Opened | None = None
 
     @functools.cached_property
@@ -90,16 +92,16 @@ def prepare(layout: Layout, step: Step, plain: Mapping[str, str], temporary: Tem
         copy_tree(os.fspath(unpacked.get(_archive(layout, step, step.plan["code"]))), work)
     if step.plan["outputs"]:
         empty.append(_fresh(layout, step, "outputs"))
-    environment = {**plain, "TMPDIR": private}
+    environment, search = {**plain, "TMPDIR": private}, ""
     if step.job.python:
         interpreters.refuse_gone(step.job.python, command, trial=step.job.trial)
-        environment["PATH"] = stand_ins.search_path(layout, step.job.python)
+        environment["PATH"] = search = stand_ins.search_path(layout, step.job.python)
     environment.update(step.job.environment)
     environment.update(given_to_it)
     environment[TOKEN] = step.token
     if step.job.above:
         environment[ABOVE] = " ".join(step.job.above)
-    return Prepared(step.token, command, work, environment, layout.log_of(step.job.id, step.name), empty)
+    return Prepared(step.token, command, work, environment, layout.log_of(step.job.id, step.name), empty, search)
 
 
 def find_outputs(layout: Layout, step: Step) -> None:

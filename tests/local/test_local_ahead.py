@@ -227,3 +227,26 @@ def test_what_was_prepared_long_ago_is_prepared_again(place, prepares, monkeypat
     prepares.clean(step, keep_work=False)
     prepares.close()
     assert _folders(place) == []
+
+
+def test_a_step_finds_the_very_interpreter_also_when_the_one_before_it_has_removed_the_way_to_it(places, tmp_path):
+    python = tmp_path / "python3.99"
+    python.write_text('#!/bin/sh\necho "the very one"\n')
+    python.chmod(0o755)
+    place = places(python=python)
+    first = Step(command=["sh", "-c", f'{FIRST}; rm -r "$1"', f"{tmp_path}/go", f"{place.layout.interpreters}"])
+    run = place.submit({"first": first, "second": Step(command=["python", "-V"], after=("first",))}, run="run")
+    place.until(made(place)["log"].exists, "the second step is not prepared")
+    (tmp_path / "go").touch()
+    assert place.wait(run).state == "succeeded"
+    assert place.log(run, "second") == b"the very one\n"
+
+
+def test_a_step_whose_runs_have_become_a_link_does_not_begin(place, tmp_path):
+    swap = 'cd "$1" && mv runs elsewhere && ln -s elsewhere runs'
+    first = Step(command=["sh", "-c", f"{FIRST}; {swap}", f"{tmp_path}/go", f"{place.layout.root}"])
+    run = place.submit({"first": first, "second": Step(command="true", after=("first",))}, run="run")
+    place.until(made(place)["log"].exists, "the second step is not prepared")
+    (tmp_path / "go").touch()
+    assert place.wait(run).state == "failed"
+    assert "link" in place.steps(run)["second"].error.message
