@@ -169,6 +169,9 @@ class Schedule:
     def lost(self, step: Step) -> None:
         """A step was cut short, because its keeper was ended and so was the engine over that; it counts."""
         self._slots.give_back(step)
+        if step.plan.get("memory"):
+            self._memory.settle(step.token)
+        self.preparation.clean(step, keep_work=True)
         step.interruptions += 1
         if step.interruptions >= INTERRUPTIONS:
             message = f"cut short {step.interruptions} times by the death of what runs it"

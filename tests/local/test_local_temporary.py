@@ -228,6 +228,21 @@ def test_what_an_attempt_left_goes_after_the_death_of_its_engine(place, tmp_path
     place.until(lambda: not folders(place), "a folder stays")
 
 
+def test_what_an_attempt_left_goes_after_the_death_of_its_engine_and_then_of_its_keeper(place, tmp_path):
+    wait = 'mktemp > "$0.$(basename "$TMPDIR")"; while ! test -e "$0"; do sleep 0.01; done'
+    run = place.submit({"one": Step(command=["sh", "-c", wait, f"{tmp_path}/go"])})
+    place.until((tmp_path / "go.1.0.1").exists, "the step does not start")
+    keepers = place.keepers()
+    place.kill_engine()
+    assert place.get(run).state == "running"
+    place.until(lambda: len(place.keepers()) > 1, "no engine takes over")
+    place.kill(*keepers)
+    place.until((tmp_path / "go.1.0.2").exists, "the step is not begun again")
+    place.until(lambda: [one.name for one in folders(place)] == ["1.0.2"], "the folder of the first attempt stays")
+    (tmp_path / "go").touch()
+    assert place.wait(run).state == "succeeded"
+
+
 def test_nothing_is_left_in_the_machines_own_folder(places, tmp_path):
     place = places(idle=0.0)
     run = place.submit({"one": Step(command=["sh", "-c", f'dirname "$TMPDIR" > {tmp_path}/where'])})
