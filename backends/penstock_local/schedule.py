@@ -356,10 +356,8 @@ class Schedule:
         try:
             return steps.read_outputs(step)
         except steps.OutputWrong:
-            place = moving.elsewhere(self._layout, self._lock)
-            if place is None:
-                raise
-            steps.find_outputs(place, step)
+            # Where it is reached by a link, that may lead elsewhere by now, and its own path be the same.
+            steps.find_outputs(moving.elsewhere(self._layout, self._lock) or self._layout, step)
             return steps.read_outputs(step)
 
     def _attempt_failed(self, step: Step, code: str, message: str) -> None:

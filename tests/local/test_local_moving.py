@@ -303,3 +303,18 @@ def test_a_step_reads_what_another_made_where_the_root_lies_now(places, tmp_path
     move(place, "again")
     path = f"{place.layout.root}/runs/{run.id}/outputs/make.1/x"
     assert place.outputs(run) == place.steps(run)["make"].outputs == {"x": path}
+
+
+def test_a_root_that_is_reached_by_a_link_may_move_behind_it(places, tmp_path):
+    (tmp_path / "disk").mkdir(mode=0o700)
+    (tmp_path / "root").symlink_to("disk")
+    (tmp_path / "to another").symlink_to("another disk")
+    place = places(root=tmp_path / "root")
+    script = f'echo 1 > "$0"; touch {tmp_path}/up; until test -e {tmp_path}/go; do sleep 0.02; done'
+    run = place.submit({"one": Step(command=["sh", "-c", script, "${{ outputs.x }}"], outputs={"x": "integer"})})
+    place.until((tmp_path / "up").exists, "the step does not start")
+    (tmp_path / "disk").rename(tmp_path / "another disk")
+    (tmp_path / "to another").rename(tmp_path / "root")
+    (tmp_path / "go").touch()
+    assert place.wait(run).error is None
+    assert place.steps(run)["one"].outputs == {"x": "1"}
