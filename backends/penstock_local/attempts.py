@@ -16,7 +16,7 @@ from typing import Protocol
 
 from attrs import evolve
 
-from penstock_local import neighbours, processes
+from penstock_local import neighbours, processes, signals
 from penstock_local.clock import Clock
 from penstock_local.events import Ended, Event, Failed, Started
 from penstock_local.held_up import HeldUp
@@ -25,6 +25,7 @@ from penstock_local.journal import PATIENCE
 from penstock_local.keepers import Keepers
 from penstock_local.layout import Layout
 from penstock_local.own_keeper import Request
+from penstock_local.signals import Signals
 from penstock_local.strangers import Strangers
 from penstock_local.watching import Watching
 
@@ -67,6 +68,7 @@ class Attempts:
         self._any_ended = False
         self.held_up = HeldUp(self.keepers, clock)
         self._told: set[str] = set()
+        self._signals = Signals(clock, self.steps, self._sweep)
         self._ends = False
 
     @property
@@ -154,7 +156,7 @@ class Attempts:
         if parent == os.getpid():
             self._ours[pid] = step
         if step.stopping and (step.killed or step.token not in self._told):  # before it could be reached
-            _signal(step, signal.SIGKILL if step.killed else signal.SIGTERM)
+            self._signals.soon(step.token, signal.SIGKILL if step.killed else signal.SIGTERM)
 
     def _ended(self, step: Step, code: int) -> None:
         step.live, step.exit_code = False, code
@@ -227,21 +229,20 @@ class Attempts:
         if step.live and not step.killed:
             self.keepers.gentle(step.token)
             if step.pid:
-                _signal(step, signal.SIGTERM)
+                self._signals.soon(step.token, signal.SIGTERM)
             else:
                 self._clock.later(_UNANSWERED, lambda: self._tell_unanswered(step))
 
     def _tell_unanswered(self, step: Step) -> None:
         """Tell a step to end whose keeper does not say where it is."""
-        if step.live and not step.pid and not step.killed and _signal(step, signal.SIGTERM):
+        if step.live and not step.pid and not step.killed and signals.send([step], signal.SIGTERM):
             self._told.add(step.token)
 
     def _kill(self, token: str) -> None:
         step = self.steps.get(token)
         if step is not None:
             step.killed = True
-            _signal(step, signal.SIGKILL)
-            self._sweep()
+            self._signals.soon(token, signal.SIGKILL)
 
     def end_all(self, patience: float) -> bool:
         """KILL every attempt and everything else below this process but other engines and what is theirs.
@@ -274,12 +275,3 @@ class Attempts:
         near = {pid for pid in pids if pid not in self.keepers.pids and neighbours.is_one(pid)}
         foreign = {pid for pid in pids if near and not (processes.token_of(pid) or self.mine).startswith(self.mine)}
         return [pid for pid in pids if pid not in near | foreign]
-
-
-def _signal(step: Step, number: signal.Signals) -> bool:
-    """Signal the processes of a step; whether there are any."""
-    child = (step.pid, step.parent) if step.live and step.pid else None
-    handles = processes.signal_tokens({step.token}, number, child)
-    for handle in handles:
-        os.close(handle)
-    return bool(handles)

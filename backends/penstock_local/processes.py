@@ -17,7 +17,7 @@ import os
 import select
 import signal
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from penstock_local import neighbours
@@ -139,12 +139,12 @@ def signal_child(pid: int, number: signal.Signals) -> None:
 
 
 def signal_tokens(
-    tokens: set[str], number: signal.Signals, also: Child | None = None, logs: frozenset[str] = frozenset()
+    tokens: set[str], number: signal.Signals, also: Collection[Child] = (), logs: frozenset[str] = frozenset()
 ) -> list[int]:
     """Signal every process that carries one of the tokens, and what descends from it, each once.
 
-    What has its stdout or stderr in one of the `logs` (real paths) counts like what carries a token. `also` belongs to
-    them whatever it carries. An engine or a keeper does not, nor what is below it. Returns open handles (pidfd) of what
+    What has its stdout or stderr in one of the `logs` (real paths) counts like what carries a token. `also` belong to
+    them whatever they carry. An engine or a keeper does not, nor what is below it. Returns open handles (pidfd) of what
     was signalled, for the caller to wait for and close.
     """
     handles: dict[int, int] = {}
@@ -163,11 +163,11 @@ def signal_tokens(
     return list(handles.values())
 
 
-def _find_more(handles: dict[int, int], tokens: set[str], also: Child | None, logs: frozenset[str]) -> bool:
+def _find_more(handles: dict[int, int], tokens: set[str], also: Collection[Child], logs: frozenset[str]) -> bool:
     """Add handles of what belongs to the tokens and logs and has none yet; whether there was any."""
     known = len(handles)
     below: dict[int, list[int]] = {}
-    line: list[tuple[int, int | None]] = [] if also is None else [also]
+    line: list[tuple[int, int | None]] = [*also]
     for pid in _pids():
         below.setdefault(parent_of(pid), []).append(pid)
         if pid in handles or token_of(pid) in tokens or _writes_to(pid, logs):

@@ -355,7 +355,7 @@ def test_a_tree_without_tokens_is_ended_whole_however_fast_its_root_dies(place):
         root = subprocess.Popen(["env", "-i", "PATH=/usr/bin:/bin", "sh", "-c", script], stdout=subprocess.PIPE)
         assert root.stdout is not None and root.stdout.readline() == b"up\n"
         below = _below(root.pid)
-        for handle in processes.signal_tokens(set(), signal.SIGKILL, also=(root.pid, os.getpid())):
+        for handle in processes.signal_tokens(set(), signal.SIGKILL, also=[(root.pid, os.getpid())]):
             os.close(handle)
         root.wait(timeout=10)
         root.stdout.close()
