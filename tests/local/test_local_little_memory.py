@@ -60,7 +60,9 @@ from penstock_local import engine, journal, own_keeper
 whole = own_keeper.OwnKeeper._send
 def killing(self, words, file=None):
     if words[0] == "spawn" and any(b"poison" in word for word in words[3]):
-        while not journal.read(self.journal).keeper:
+        while not (found := journal.read(self.journal)).keeper or any(
+            token != words[1] and (token not in found.traces or found.traces[token].starting) for token in self.open
+        ):  # it went about all others
             time.sleep(0.002)
         os.kill(self.process.pid, signal.SIGKILL)
         os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOWAIT)
