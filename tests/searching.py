@@ -10,11 +10,15 @@ from pathlib import Path
 
 def files(folder: Path) -> Iterator[Path]:
     """Every regular file below a folder; no link is followed, and no pipe is waited for."""
-    for where, _, names in os.walk(folder):
-        for path in (Path(where, name) for name in names):
+    yield from (path for path, mode in modes(folder) if stat.S_ISREG(mode))
+
+
+def modes(folder: Path) -> Iterator[tuple[Path, int]]:
+    """Everything below a folder, with its mode; no link is followed."""
+    for where, folders, names in os.walk(folder):
+        for path in (Path(where, name) for name in (*folders, *names)):
             try:
-                if stat.S_ISREG(path.lstat().st_mode):
-                    yield path
+                yield path, path.lstat().st_mode
             except FileNotFoundError:
                 continue
 

@@ -8,6 +8,7 @@ import struct
 from pathlib import Path
 
 import pytest
+from tests import searching
 
 from penstock.errors import TargetUnavailable
 from penstock.spec import Parameter, Retry, Step
@@ -241,10 +242,11 @@ def test_every_folder_of_a_root_is_its_owners_alone(place, acl):
     run = place.submit({"one": step, "two": read}, run="run", bundled={"data": "data"}, parameters=data)
     assert place.wait(run).state == "succeeded"
     root = place.layout.root
-    folders = [path for path in (*root.iterdir(), *place.layout.runs.iterdir()) if path.is_dir()]
-    folders += [path for path in place.layout.run("run").rglob("*") if path.is_dir()]
-    there = [path for path in folders if path.exists()]  # what is over is cleared up after
-    opened = {os.fspath(path.relative_to(root)) for path in there if stat.S_IMODE(path.lstat().st_mode) & 0o077}
+    opened = {
+        os.fspath(path.relative_to(root))
+        for path, mode in searching.modes(root)
+        if stat.S_ISDIR(mode) and mode & 0o077 and place.layout.unpacked not in path.parents
+    }
     assert opened == set()
 
 
