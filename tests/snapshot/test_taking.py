@@ -248,6 +248,21 @@ def test_data_that_is_refused_and_all_of_it_at_once(folder, store):
     assert caught.value.details[3].hint == "did you mean `digits.csv`?"
 
 
+def test_what_is_not_there_is_told_from_what_only_looks_the_same(folder, store):
+    (folder / "de\u0301ja\u0300").mkdir()
+    (folder / "de\u0301ja\u0300/vu").touch()
+    hints = {
+        "./d\u00e9j\u00e0": "`d\u00e9j\u00e0` is there in another Unicode form, which looks the same; ",
+        "./d\u00e9j\u00e0/vu": "`d\u00e9j\u00e0` is there in another Unicode form, which looks the same; ",
+        "./dta/digits.csv": "did you mean `data`?",
+    }
+    for path, hint in hints.items():
+        with pytest.raises(SpecInvalid) as caught:
+            take(evolve(CODE, parameters={"a": Parameter("file", default=path)}), folder, store)
+        assert caught.value.code == "file_not_found"
+        assert caught.value.details[0].hint.startswith(hint)
+
+
 def test_errors_say_line_and_column_when_the_document_is_known(folder, store):
     file = folder / "spec.yaml"
     file.write_text(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Literal
@@ -207,7 +208,14 @@ def _real(bundled: _BundledPath, root: Path) -> tuple[Path, os.stat_result]:
 
 
 def _near(source: Path) -> str:
+    """What was meant, as far as the first name of a path that is not there can tell."""
+    while not os.path.lexists(source.parent):
+        source = source.parent
     try:
-        return did_you_mean(name_text(source.name), [name_text(entry.name) for entry in source.parent.iterdir()])
+        name, there = name_text(source.name), [name_text(entry.name) for entry in source.parent.iterdir()]
     except OSError:
         return ""
+    if any(unicodedata.normalize("NFC", name) == unicodedata.normalize("NFC", one) for one in there):
+        # The nearest name would look the same.
+        return f"`{name}` is there in another Unicode form, which looks the same; rename it as it is written here"
+    return did_you_mean(name, there)
