@@ -12,7 +12,7 @@ import pytest
 
 import penstock
 from penstock.contract.hooks import hookimpl
-from penstock.errors import Conflict, GateClosed, NotFound, ParameterInvalid, PenstockError, RunFailed
+from penstock.errors import Conflict, GateClosed, NotFound, ParameterInvalid, PenstockError, RunFailed, UsageError
 from penstock.workspace import Endpoint, PublishedPipeline, Run, Workspace
 
 
@@ -298,3 +298,17 @@ def test_a_run_that_ended_unseen_keeps_nothing_from_being_deleted(workspace, pro
     endpoint.delete()
     assert workspace.admin.status().runs["succeeded"] == 2
     assert workspace.run(late.id).state == "succeeded"
+
+
+@pytest.mark.parametrize(
+    ("said", "what"),
+    [
+        ({"description": None}, "the description is text, got nothing"),
+        ({"tags": {"a": None}}, "the tag `a` is text, got nothing"),
+        ({"tags": {1: "a"}}, "the name of a tag is text, got integer `1`"),
+    ],
+)
+def test_what_is_no_text_is_refused_before_the_registry_meets_it(workspace, said, what):
+    with pytest.raises(UsageError) as refused:
+        workspace.submit("digits", **said)
+    assert str(refused.value) == what

@@ -56,10 +56,13 @@ class TriggerOptions:
     def __attrs_post_init__(self) -> None:
         """Refuse what is not text where text belongs. Raises UsageError."""
         key = self.idempotency_key
-        texts = {"experiment": self.experiment, "description": self.description, "idempotency key": key}
-        texts |= {f"tag `{name}`": value for name, value in self.tags.items()}
-        for what, text in texts.items():
-            if text is not None and not isinstance(text, str):
+        texts: list[tuple[str, object]] = [("description", self.description)]
+        texts += [("experiment", self.experiment)] if self.experiment is not None else []
+        texts += [("idempotency key", key)] if key is not None else []
+        texts += [("name of a tag", name) for name in self.tags]
+        texts += [(f"tag `{name}`", value) for name, value in self.tags.items()]
+        for what, text in texts:
+            if not isinstance(text, str):
                 raise UsageError(f"the {what} is text, got {describe(text)}")
         if key is not None and not 0 < len(key) <= _LONGEST_KEY:
             raise UsageError(

@@ -106,7 +106,8 @@ def _check_notes(arguments: Mapping[str, Any]) -> None:
     ]
     tags = arguments.get("tags")
     if tags and isinstance(tags, Mapping):
-        wrong.append(tags_problem({name: value for name, value in tags.items() if isinstance(value, str)}))
+        texts = {name: value for name, value in tags.items() if isinstance(name, str) and isinstance(value, str)}
+        wrong.append(tags_problem(texts))
     for problem in filter(None, wrong):
         raise UsageError(problem, code="text_too_large")
 
