@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.codec import canonical_json
-from penstock.spec import Parameter, Pipeline, Step
+from penstock.spec import Defaults, Parameter, Pipeline, Resources, Retry, Step
 from penstock.spec.values import TYPES, ValueInvalid, normalise, plain, render
 
 numpy = pytest.importorskip("numpy")
@@ -86,6 +86,28 @@ def test_limits_and_choices_and_paths_of_a_step():
     assert (parameter.minimum, parameter.maximum, parameter.enum) == (0.5, 3, (1, 2))
     step = Step(command=["python", Path("a.py")], code=Path("src"))
     assert (step.command, step.code) == (("python", "a.py"), "src")
+
+
+def test_every_attribute_of_a_spec_takes_them():
+    three = numpy.int64(3)
+    numbers = ("max_length", "min_length", "max_items", "min_items", "max_properties", "min_properties")
+    flags = {"sensitive": numpy.bool_(True), "unique_items": numpy.bool_(False)}
+    said = {
+        Parameter("string", **flags, **dict.fromkeys(numbers, three)): Parameter(
+            "string", sensitive=True, **dict.fromkeys(numbers, 3)
+        ),
+        Resources(cpu=three, memory=three, gpu=three): Resources(cpu=3, memory=3, gpu=3),
+        Resources(cpu=numpy.float32(0.5), memory=numpy.str_("4Gi")): Resources(cpu=0.5, memory="4Gi"),
+        Retry(attempts=three, delay=numpy.float64(0.5)): Retry(attempts=3, delay=0.5),
+    }
+    for given_, plain_ in said.items():
+        assert given_ == plain_ and repr(given_) == repr(plain_)
+    step = Step(command=Path("/bin/my tool"), env={"A": Path("/x")}, timeout=three)
+    same = Step(command=["/bin/my tool"], env={"A": "/x"}, timeout=3)
+    assert canonical_json(Pipeline(name="p", steps={"a": step})) == canonical_json(
+        Pipeline(name="p", steps={"a": same})
+    )
+    assert Defaults(env={"A": Path("/x")}) == Defaults(env={"A": "/x"})
 
 
 def test_what_holds_itself_ends():

@@ -57,21 +57,21 @@ class Parameter(Shown):
     type: Type = field(kw_only=False)
     default: Value = field(default=REQUIRED, converter=plain, metadata=_VALUE)
     description: str = ""
-    sensitive: bool = False
+    sensitive: bool = field(default=False, converter=plain)
     enum: tuple[Value, ...] | None = field(default=None, converter=_choices, metadata=_VALUES)
     minimum: int | float | None = field(default=None, converter=plain, metadata=_LIMIT)
     maximum: int | float | None = field(default=None, converter=plain, metadata=_LIMIT)
     exclusive_minimum: int | float | None = field(default=None, converter=plain, metadata=_LIMIT)
     exclusive_maximum: int | float | None = field(default=None, converter=plain, metadata=_LIMIT)
     multiple_of: int | float | None = field(default=None, converter=plain, metadata=_LIMIT)
-    min_length: int | None = None
-    max_length: int | None = None
+    min_length: int | None = field(default=None, converter=plain)
+    max_length: int | None = field(default=None, converter=plain)
     pattern: str | None = None
-    min_items: int | None = None
-    max_items: int | None = None
-    unique_items: bool = False
-    min_properties: int | None = None
-    max_properties: int | None = None
+    min_items: int | None = field(default=None, converter=plain)
+    max_items: int | None = field(default=None, converter=plain)
+    unique_items: bool = field(default=False, converter=plain)
+    min_properties: int | None = field(default=None, converter=plain)
+    max_properties: int | None = field(default=None, converter=plain)
 
     @property
     def required(self) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import re
 
+from penstock.spec.values import plain
+
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _BYTES = {
     "": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12,
@@ -18,6 +20,7 @@ _LARGEST = 2**63 - 1
 
 def seconds_of(value: str | float | None) -> float:
     """Seconds from a number or from text like `500ms`, `10s`, `2h`. None stays None. Raises ValueError."""
+    value = plain(value)
     if value is None:
         return None  # type: ignore[return-value]  # an attrs converter is typed by its field, which allows None
     if isinstance(value, str):
@@ -48,6 +51,7 @@ def duration_text(seconds: float) -> str:
 
 def bytes_of(value: str | int | None) -> int:
     """Bytes from a whole number or text like `512Mi`, `4Gi`, `2G`. None stays None. Raises ValueError."""
+    value = plain(value)
     if value is None:
         return None  # type: ignore[return-value]  # an attrs converter is typed by its field, which allows None
     if isinstance(value, str):
@@ -76,6 +80,7 @@ def bytes_text(size: int) -> str:
 
 def cores_of(value: float | None) -> float:
     """CPU cores as a positive number; a whole number and its float are the same. Raises ValueError."""
+    value = plain(value)
     if value is None:
         return None  # type: ignore[return-value]  # an attrs converter is typed by its field, which allows None
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import PurePath
 from typing import Any, cast
 
 from attrs import field, frozen
@@ -20,7 +21,13 @@ _CODE = {KEY: Key(bundled="code")}
 
 
 def _command(value: str | Sequence[str]) -> tuple[str, ...]:
+    if isinstance(value, PurePath):  # given from Python: one word, whatever is in it
+        return (plain(value),)
     return split(value) if isinstance(value, str) else tuple(map(plain, value))
+
+
+def _variables(value: Mapping[Any, Any] | None) -> dict[str, Any]:
+    return {name: plain(item) for name, item in mapping(value).items()}
 
 
 def _outputs(value: Mapping[Any, str | Output] | None) -> dict[str, Output]:
@@ -35,7 +42,7 @@ class Retry(Shown):
     `attempts` is how often at the most, the first time included. `delay` is in seconds or text like `10s`.
     """
 
-    attempts: int = 1
+    attempts: int = field(default=1, converter=plain)
     delay: float = field(default=0.0, converter=seconds_of, metadata=DURATION)
 
 
@@ -48,7 +55,7 @@ class Resources(Shown):
 
     cpu: float | None = field(default=None, converter=cores_of)
     memory: int | None = field(default=None, converter=bytes_of, metadata=SIZE)
-    gpu: int | None = None
+    gpu: int | None = field(default=None, converter=plain)
 
 
 @frozen(kw_only=True, repr=False)
@@ -63,7 +70,7 @@ class Defaults(Shown):
 
     code: str | None = field(default=None, converter=plain, metadata=_CODE)
     image: str | None = None
-    env: Mapping[str, str] = field(factory=dict, converter=mapping, metadata=_FILLED)
+    env: Mapping[str, str] = field(factory=dict, converter=_variables, metadata=_FILLED)
     resources: Resources | None = None
     retry: Retry | None = field(default=None, metadata={KEY: Key(otherwise=Retry)})
     timeout: float | None = field(default=None, converter=seconds_of, metadata=DURATION)
@@ -87,7 +94,7 @@ class Step(Shown):
     description: str = ""
     inputs: Mapping[str, str] = field(factory=dict, converter=mapping, metadata=_INPUTS)
     outputs: Mapping[str, Output] = field(factory=dict, converter=_outputs, metadata={KEY: Key(named=True)})
-    env: Mapping[str, str] = field(factory=dict, converter=mapping, metadata=_FILLED)
+    env: Mapping[str, str] = field(factory=dict, converter=_variables, metadata=_FILLED)
     after: tuple[str, ...] = field(default=(), converter=names, metadata={KEY: Key(steps=True)})
     code: str | None = field(default=None, converter=plain, metadata=_CODE)
     image: str | None = None
