@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
+from functools import cache
 
 from penstock.contract.run import RUN_STATES
 from penstock.registry import schema
@@ -115,7 +117,7 @@ _JSON = (
 
 def check(connection: sqlite3.Connection) -> CheckReport:
     """Check the whole file: SQLite's own structures, references between tables, and the laws."""
-    broken = [*_structure(connection), *_found(connection)]
+    broken = [*_structure(connection), *_strange(connection), *_found(connection)]
     if broken:
         return CheckReport(ok=False, lines=tuple(dict.fromkeys(broken)))
     size = connection.execute("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size").fetchone()[0]
@@ -180,6 +182,37 @@ def _structure(connection: sqlite3.Connection) -> list[str]:
     except sqlite3.DatabaseError as error:
         return [f"the file is damaged: {error}"]
     return found
+
+
+def _strange(connection: sqlite3.Connection) -> Iterator[str]:
+    """What of the schema is missing or not ours. An index that somebody added for himself changes nothing, nor do the
+    tables in which SQLite counts.
+    """
+    ours = _ours(schema.latest())
+    try:
+        found = {(kind, name): sql for kind, name, sql in connection.execute(_SCHEMA)}
+    except sqlite3.DatabaseError as error:
+        yield f"the file is damaged: {error}"
+        return
+    for (kind, name), sql in ours.items():
+        if (kind, name) not in found:
+            yield f"the {kind} {name} is missing"
+        elif found[kind, name] != sql:
+            yield f"the {kind} {name} is not what it was made as"
+    for kind, name in found.keys() - ours.keys():
+        if kind in ("trigger", "view"):
+            yield f"the {kind} {name} is none of penstock's"
+
+
+_SCHEMA = "SELECT type, name, sql FROM sqlite_schema WHERE sql IS NOT NULL"
+
+
+@cache
+def _ours(version: int) -> dict[tuple[str, str], str]:
+    """The SQL of everything that a new registry of the latest `version` has, by kind and name."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as fresh:
+        schema.apply(fresh)
+        return {(kind, name): sql for kind, name, sql in fresh.execute(_SCHEMA)}
 
 
 def is_empty(tx: Transaction) -> bool:

@@ -101,15 +101,15 @@ def _fill(draft: Path, backup: Path) -> None:
     """Copy a backup into a draft and see that it is whole. Raises RegistryError."""
     before = identity(backup)
     refuse_foreign_log(backup)
+    if backup.stat().st_size == 0:
+        raise _not_whole(backup, "it is empty")
     with closing(connect(draft, "rw")) as target:
-        with translated(backup), closing(connect_read_only(backup)) as source:
-            if backup.stat().st_size == 0:
-                raise _not_whole(backup, "it is empty")
+        with _as_backup(backup), translated(backup), closing(connect_read_only(backup)) as source:
             version_of(backup, source)
             source.backup(target)
             _refuse_strange(backup)  # what was read by now is what was looked at
-            if identity(backup) != before:
-                raise _not_whole(backup, "it was replaced while it was read")
+        if identity(backup) != before:
+            raise _not_whole(backup, "it was replaced while it was read")
         with translated(draft):
             target.execute("PRAGMA journal_mode = WAL")
             target.execute("PRAGMA synchronous = FULL")
@@ -124,6 +124,25 @@ def _fill(draft: Path, backup: Path) -> None:
             report = maintenance.check(target)
     if not report.ok:
         raise _not_whole(backup, "; ".join(report.lines[:3]))
+
+
+@contextmanager
+def _as_backup(backup: Path) -> Iterator[None]:
+    """Say of a backup that cannot be read that nothing was changed: what to do with a registry is no help there."""
+    try:
+        yield
+    except RegistryError as error:
+        if error.code == "registry_older":
+            raise RegistryError(
+                f"{backup}: the backup is of a penstock from before the first release, which this one cannot read; "
+                "nothing was changed, choose another",
+                code=error.code,
+            ) from error
+        if error.code != "registry_corrupt":
+            raise
+        damage = error.__cause__
+        why = str(damage) if isinstance(damage, sqlite3.Error) else "it is a database of another program"
+        raise _not_whole(backup, why) from error
 
 
 def _not_whole(backup: Path, why: str) -> RegistryError:
