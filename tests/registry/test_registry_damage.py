@@ -81,3 +81,40 @@ def test_there_is_no_backup_that_could_not_be_restored(path, kit, tmp_path, harm
     Registry.restore(path, good)
     with Registry.open(path) as registry:
         registry.backup(bad)
+
+
+@pytest.mark.parametrize(
+    ("strange", "told"),
+    [
+        ("DROP TABLE sessions", "the table sessions is missing"),
+        ("DROP TRIGGER history_no_update", "the trigger history_no_update is missing"),
+        ("DROP INDEX runs_key", "the index runs_key is missing"),
+        ("ALTER TABLE tokens ADD COLUMN more", "the table tokens is not what it was made as"),
+        (
+            "CREATE TRIGGER more AFTER INSERT ON runs BEGIN DELETE FROM outbox; END",
+            "the trigger more is none of penstock's",
+        ),
+        ("CREATE VIEW more AS SELECT 1", "the view more is none of penstock's"),
+        ("CREATE INDEX more ON runs (label)", ""),
+    ],
+)
+def test_a_schema_that_is_not_ours_is_told_and_not_restored(path, kit, tmp_path, strange, told):
+    with Registry.open(path) as registry:
+        registry.backup(tmp_path / "saved.db")
+    with closing(sqlite3.connect(tmp_path / "saved.db")) as connection:
+        connection.execute(strange)
+    with Registry.open(path) as registry, closing(sqlite3.connect(path)) as connection:
+        connection.execute(strange)
+        assert registry.check().lines[0] == told if told else registry.check().ok
+    if told:
+        with pytest.raises(RegistryError, match=f"not a whole backup: {told}.*; nothing was changed"):
+            Registry.restore(path, tmp_path / "saved.db")
+    else:
+        Registry.restore(path, tmp_path / "saved.db")
+
+
+def test_another_programs_database_is_no_backup(path, tmp_path):
+    with closing(sqlite3.connect(tmp_path / "another.db")) as connection:
+        connection.execute("CREATE TABLE theirs (x)")
+    with pytest.raises(RegistryError, match="not a whole backup: it is a database of another program; nothing was"):
+        Registry.restore(path, tmp_path / "another.db")

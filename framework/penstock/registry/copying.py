@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from penstock import drafts, locks, log_mark, trust
-from penstock.errors import Conflict, RegistryError
+from penstock.errors import Conflict, RegistryError, UsageError
 from penstock.machine import lacks_inodes
 from penstock.registry import maintenance
 from penstock.registry.database import BACKUP_ID, is_backup
@@ -39,7 +39,7 @@ def copy(connection: sqlite3.Connection, destination: Path) -> None:
 
 def copy_whole(path: Path, connection: sqlite3.Connection, destination: Path) -> None:
     """The same of a registry of this version, its file `path`, whose copy is checked as `restore` does before it gets
-    its name. Raises RegistryError `registry_corrupt` when it could not be restored.
+    its name. Raises RegistryError `registry_corrupt` when it could not be restored, UsageError, Conflict.
     """
 
     def check(target: sqlite3.Connection) -> None:
@@ -66,6 +66,8 @@ def _damaged(path: Path, lines: tuple[str, ...]) -> RegistryError:
 
 def _copy(connection: sqlite3.Connection, destination: Path, check: Callable[[sqlite3.Connection], None]) -> None:
     destination = destination.absolute()
+    if not destination.parent.is_dir():
+        raise UsageError(f"`{destination.parent}` is no folder, so no backup can be written there; make it first")
     try:
         with new_file(destination) as target:
             connection.backup(target)

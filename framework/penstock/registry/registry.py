@@ -282,8 +282,8 @@ class Registry(_Group):
             return maintenance.check(connection)
 
     def backup(self, destination: Path) -> None:
-        """Write a consistent copy while others write. Raises Conflict when the destination exists, RegistryError when
-        the copy could not be restored, because the registry is damaged.
+        """Write a consistent copy while others write. Raises Conflict when the destination exists, UsageError when
+        its folder does not, RegistryError when the copy could not be restored, because the registry is damaged.
         """
         with self._database.connection() as connection:
             copy_whole(self._database.path, connection, destination)
