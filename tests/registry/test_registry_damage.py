@@ -9,7 +9,7 @@ from contextlib import closing
 import pytest
 
 from penstock.errors import RegistryError
-from penstock.registry import HistoryQuery, Registry, RunQuery
+from penstock.registry import HistoryQuery, Registry, RunQuery, schema
 
 PLACES = [
     ("runs", "created"),
@@ -111,6 +111,18 @@ def test_a_schema_that_is_not_ours_is_told_and_not_restored(path, kit, tmp_path,
             Registry.restore(path, tmp_path / "saved.db")
     else:
         Registry.restore(path, tmp_path / "saved.db")
+
+
+@pytest.mark.parametrize("column", ["one", "other"])
+def test_a_schema_is_held_against_the_steps_that_there_are(path, monkeypatch, column):
+    """Both times as many steps, in one process."""
+
+    def another(db):
+        db.execute(f"ALTER TABLE snapshots ADD COLUMN {column} TEXT")
+
+    monkeypatch.setattr(schema, "STEPS", (*schema.STEPS, another))
+    with Registry.open(path) as registry:
+        assert registry.check().ok
 
 
 def test_another_programs_database_is_no_backup(path, tmp_path):

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import cache
+from typing import TYPE_CHECKING
 
 from penstock.contract.run import RUN_STATES
 from penstock.registry import schema
 from penstock.registry.database import AHEAD, Transaction
 from penstock.registry.messages import CheckReport, Counts
 from penstock.registry.troubles import LATEST
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
 
 _INVARIANTS: tuple[tuple[str, str], ...] = (
     (
@@ -188,7 +192,7 @@ def _strange(connection: sqlite3.Connection) -> Iterator[str]:
     """What of the schema is missing or not ours. An index that somebody added for himself changes nothing, nor do the
     tables in which SQLite counts.
     """
-    ours = _ours(schema.latest())
+    ours = _ours(schema.STEPS)
     try:
         found = {(kind, name): sql for kind, name, sql in connection.execute(_SCHEMA)}
     except sqlite3.DatabaseError as error:
@@ -208,8 +212,8 @@ _SCHEMA = "SELECT type, name, sql FROM sqlite_schema WHERE sql IS NOT NULL"
 
 
 @cache
-def _ours(version: int) -> dict[tuple[str, str], str]:
-    """The SQL of everything that a new registry of the latest `version` has, by kind and name."""
+def _ours(steps: tuple[Callable[[Database], None], ...]) -> dict[tuple[str, str], str]:
+    """The SQL of everything that a new registry which took `steps` has, by kind and name."""
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as fresh:
         schema.apply(fresh)
         return {(kind, name): sql for kind, name, sql in fresh.execute(_SCHEMA)}
