@@ -94,31 +94,33 @@ def test_a_key_that_comes_many_times_at_once_has_one_run(served, tokens):
 def test_what_was_accepted_before_is_not_taken_for_what_holds(served, tokens, folder):
     """Gates, default and name are those of the acceptance, though the trigger was prepared for what was before."""
 
-    def trigger(name="hello"):
+    def trigger(name="moving"):
         reply = served.call("POST", f"/v1/endpoints/{name}/runs", {}, token=tokens["submit"])
         return reply.json.get("code") or (reply.json["endpoint"], reply.json["version"])
 
     with Workspace.open(folder, env={}, actor="ada") as workspace:  # another process for all the server knows
-        assert trigger() == ("hello", "0")
-        workspace.endpoints.disable("hello")
+        for endpoint in ("moving", "other"):
+            workspace.publish(folder / "greet.yaml", endpoint=endpoint)
+        assert trigger() == ("moving", "0")
+        workspace.endpoints.disable("moving")
         assert trigger() == "endpoint_disabled"
-        workspace.endpoints.enable("hello")
-        assert trigger() == ("hello", "0")
-        spec = folder / "greet.yaml"
-        spec.write_text(spec.read_text().replace("maxLength: 20", "maxLength: 21"))
-        workspace.publish(spec, endpoint="hello", default=True)
-        assert trigger() == ("hello", "1")
-        workspace.endpoints.rename("hello", "hallo")
-        workspace.endpoints.rename("hidden", "hello")
-        assert trigger() == ("hello", "0"), "the other endpoint, which has the name now"
-        workspace.endpoints.rename("hello", "hidden")
+        workspace.endpoints.enable("moving")
+        assert trigger() == ("moving", "0")
+        spec = folder / "longer.yaml"
+        spec.write_text((folder / "greet.yaml").read_text().replace("maxLength: 20", "maxLength: 21"))
+        workspace.publish(spec, endpoint="moving", default=True)
+        assert trigger() == ("moving", "1")
+        workspace.endpoints.rename("moving", "moved")
+        workspace.endpoints.rename("other", "moving")
+        assert trigger() == ("moving", "0"), "the other endpoint, which has the name now"
+        workspace.endpoints.rename("moving", "other")
         assert trigger() == "endpoint_not_found"
-        workspace.endpoints.rename("hallo", "hello")
-        assert trigger() == ("hello", "1")
-        workspace.endpoints.disable("hello@1")
+        workspace.endpoints.rename("moved", "moving")
+        assert trigger() == ("moving", "1")
+        workspace.endpoints.disable("moving@1")
         assert trigger() == "version_disabled"
-        workspace.endpoints.enable("hello@1")
-        assert trigger() == ("hello", "1")
+        workspace.endpoints.enable("moving@1")
+        assert trigger() == ("moving", "1")
 
 
 class Gone(Exception):
