@@ -31,11 +31,11 @@ def greeting(emulator, e) -> str:
 
 
 def test_steps_run_and_hand_on_what_they_make(emulator, emulated) -> None:
-    name, job = emulator.run(greeting(emulator, emulated), {"who": "me"}, experimentName="e", tags={"a": "b"})
+    name, job = emulator.run(greeting(emulator, emulated), {"who": "ada"}, experimentName="e", tags={"a": "b"})
     assert (job["status"], job["experimentName"], job["tags"]) == ("Completed", "e", {"a": "b"})
     children = emulator.children(name)
     assert {key: one["status"] for key, one in children.items()} == {"say": "Completed", "shout": "Completed"}
-    assert emulator.output(children["shout"]["runId"], "loud") == b"HELLO ME"
+    assert emulator.output(children["shout"]["runId"], "loud") == b"HELLO ADA"
     assert emulator.log(children["shout"]["runId"]) == "done\n"
     assert emulator.arm("GET", f"jobs/{children['say']['runId']}").body["properties"] is None
 

@@ -21,8 +21,8 @@ def jobs(emulator, emulated) -> dict[str, Any]:
         spec = emulated.pipeline({"t": emulated.step(script)})
         labels = {"run": name, "penstock-kind": "listed"}
         made[name] = emulator.run(spec, job=name, labels=labels, display_name=f"job {name}")
-    yield made
     emulator.parent = parent
+    return made
 
 
 def listed(emulator: Any, **request: Any) -> list[str]:
