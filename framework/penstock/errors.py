@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from penstock.codes import KINDS, ending
-from penstock.text import printable
+from penstock.text import is_unicode, printable
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -111,6 +111,8 @@ class PenstockError(Exception):
             cls._kind, cls.code, cls.exit_code, cls.http_status = cls.__name__, row.code, row.exit_code, row.http_status
 
     def __init__(self, message: str, *, code: str | None = None, details: Iterable[Problem] = ()) -> None:
+        if not is_unicode(message):  # of a name that is none on the disk: it could be neither printed nor sent
+            message = printable(message)
         super().__init__(message)
         self.message = message
         self.details = tuple(details)

@@ -20,6 +20,17 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
+def is_unicode(text: str) -> bool:
+    """Whether a text can be encoded: it holds no lone surrogate."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def name_text(name: str) -> str:
     """A name as this process got it from the disk, as the UTF-8 text that it is there, whatever the locale says.
 

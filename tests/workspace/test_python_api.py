@@ -303,7 +303,7 @@ def test_a_run_that_ended_unseen_keeps_nothing_from_being_deleted(workspace, pro
 @pytest.mark.parametrize(
     ("said", "what"),
     [
-        ({"description": None}, "the description is text, got nothing"),
+        ({"description": None}, "`description` is text, got nothing"),
         ({"tags": {"a": None}}, "the tag `a` is text, got nothing"),
         ({"tags": {1: "a"}}, "the name of a tag is text, got integer `1`"),
     ],

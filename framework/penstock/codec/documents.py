@@ -51,9 +51,12 @@ def load_document(path: FilePath, stream: BinaryIO | None = None) -> Document:
     return read_yaml(text, source, read_on=True)
 
 
-def load_pipeline(path: FilePath) -> Pipeline:
+def load_pipeline(path: FilePath | str) -> Pipeline:
     """Read and check the pipeline in a file. Raises SpecInvalid with all its problems."""
-    return pipeline_in(load_document(path))
+    if not isinstance(path, str | os.PathLike):
+        message = f"expected the path of a file, got {describe(path)}"
+        raise SpecInvalid(message, code="type_mismatch", details=[Problem("type_mismatch", message)])
+    return pipeline_in(load_document(FilePath(path)))
 
 
 def parse_pipeline(text: str, source: str = "<text>") -> Pipeline:
@@ -110,7 +113,7 @@ def _read(data: Any) -> tuple[Pipeline | None, list[Problem]]:
         except SpecInvalid as error:
             if not met:
                 details += error.details
-                body = deepcopy(body)
+                body = _copied(body)
             # What was cut may be required: then it is missing next, and a stub takes its place.
             found = {(detail.code, detail.path) for detail in error.details}
             if found <= met:
@@ -121,6 +124,13 @@ def _read(data: Any) -> tuple[Pipeline | None, list[Problem]]:
     commands = {detail.path for detail in details if detail.code in COMMAND_CODES}
     more = check(pipeline, unread=unread)
     return pipeline, details + [replace(one, path=one.path[:-1]) if one.path[:-1] in commands else one for one in more]
+
+
+def _copied(data: Any) -> Any:
+    """The same data to cut from. What is neither object nor list, and may be anything in Python, is the same one."""
+    if isinstance(data, dict):
+        return {key: _copied(item) for key, item in data.items()}
+    return [_copied(item) for item in data] if isinstance(data, list) else data
 
 
 def _header(data: Mapping[str, Any], key: str, code: str, known: Iterable[str]) -> list[Problem]:

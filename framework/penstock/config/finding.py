@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import stat
 from pathlib import Path
 
@@ -28,6 +29,10 @@ def _is_there(file: Path) -> bool:
         return not stat.S_ISDIR(file.lstat().st_mode)
     except (FileNotFoundError, NotADirectoryError):
         return False
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            return False
+        raise
 
 
 def _leads_up(folder: Path) -> bool:

@@ -63,6 +63,10 @@ def located(base: Path, path: str | Path) -> Path:
     if "\0" in str(path):
         raise ConfigInvalid(f"{str(path)!r} is no path: it holds a null character")
     try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        raise ConfigInvalid(f"{str(path)!r} is no path: it holds a lone surrogate") from None
+    try:
         return Path(os.path.normpath(base / Path(path).expanduser()))
     except RuntimeError:
         raise ConfigInvalid(f"`{path}` starts at the home of a user who does not exist") from None

@@ -31,7 +31,7 @@ def to_clear(tx: Transaction, *, age: float, keep: int) -> list[str]:
                 AND NOT EXISTS (SELECT 1 FROM history h WHERE h.subject_id = id AND h.action = '{_ACTION}')
             ORDER BY seq""",
         tx.now - round(max(0.0, min(age, _LONGEST)) * 1e6),
-        min(keep, _MOST),
+        max(0, min(keep, _MOST)),
     )
     return [row["id"] for row in rows]
 

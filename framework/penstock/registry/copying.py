@@ -66,7 +66,7 @@ def _damaged(path: Path, lines: tuple[str, ...]) -> RegistryError:
 
 def _copy(connection: sqlite3.Connection, destination: Path, check: Callable[[sqlite3.Connection], None]) -> None:
     destination = destination.absolute()
-    if not destination.parent.is_dir():
+    if not os.path.isdir(destination.parent):  # noqa: PTH112  # also false for what no system takes as a name
         raise UsageError(f"`{destination.parent}` is no folder, so no backup can be written there; make it first")
     try:
         with new_file(destination) as target:
@@ -84,7 +84,7 @@ def new_file(path: Path) -> Iterator[sqlite3.Connection]:
 
     Raises FileExistsError when something has that name, RegistryError.
     """
-    if path.exists():
+    if os.path.lexists(path):
         raise FileExistsError(path)
     drafts.sweep(path.parent, ".", _NEW, _BEGINS)  # of other names: each backup has one of its own
     try:

@@ -10,7 +10,7 @@ from enum import Enum
 from functools import cache
 from typing import Any, Literal
 
-from attrs import NOTHING, Factory, fields, frozen, has
+from attrs import Factory, fields, frozen, has
 
 from penstock.errors import Path
 from penstock.spec.quantity import bytes_text, duration_text
@@ -128,4 +128,4 @@ def is_default(value: Any, default: Any) -> bool:
     """Whether a value is what its attribute has anyway, so that canonical form leaves it out."""
     if value is None:
         return default is not REQUIRED
-    return default is not NOTHING and bool(value == default)
+    return type(value) is type(default) and bool(value == default)  # True is 1, and no number of attempts

@@ -8,12 +8,12 @@ from typing import Any
 from attrs import field, frozen
 
 from penstock.spec.keys import KEY, REQUIRED, Key
-from penstock.spec.shown import Shown
+from penstock.spec.shown import Shown, listed
 from penstock.spec.values import ARTIFACT_TYPES, Type, Value, ValueInvalid, normalise, plain
 
 
 def _choices(value: Sequence[Value] | None) -> tuple[Value, ...] | None:
-    return None if value is None else tuple(map(plain, value))
+    return None if value is None else listed(value)
 
 
 def _typed(parameter: Parameter, value: Value) -> Value:
@@ -22,6 +22,10 @@ def _typed(parameter: Parameter, value: Value) -> Value:
         return normalise(parameter.type, value)
     except ValueInvalid:
         return value
+
+
+def _typed_each(parameter: Parameter, values: Any) -> Any:
+    return [_typed(parameter, value) for value in values] if isinstance(values, tuple) else values
 
 
 def _limit(parameter: Parameter, limit: Any) -> Any:
@@ -35,7 +39,7 @@ HIDDEN = "***"
 """What is shown in place of the value of a sensitive parameter."""
 
 _VALUE = {KEY: Key(own_rules=True, written=_typed, null=True)}
-_VALUES = {KEY: Key(own_rules=True, written=lambda parameter, values: [_typed(parameter, value) for value in values])}
+_VALUES = {KEY: Key(own_rules=True, written=_typed_each)}
 _LIMIT = {KEY: Key(written=_limit)}
 
 

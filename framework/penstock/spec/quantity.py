@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 
+from penstock.errors import SpecInvalid
 from penstock.spec.values import plain
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -18,26 +19,33 @@ _LONGEST = 36500 * 86400.0
 _LARGEST = 2**63 - 1
 
 
+class QuantityInvalid(SpecInvalid, ValueError):
+    """What is no duration, size or number of cores. Its code is `value_invalid`."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, code="value_invalid")
+
+
 def seconds_of(value: str | float | None) -> float:
-    """Seconds from a number or from text like `500ms`, `10s`, `2h`. None stays None. Raises ValueError."""
+    """Seconds from a number or from text like `500ms`, `10s`, `2h`. None stays None. Raises QuantityInvalid."""
     value = plain(value)
     if value is None:
         return None  # type: ignore[return-value]  # an attrs converter is typed by its field, which allows None
     if isinstance(value, str):
         found = re.fullmatch(r"(\d{1,20}(?:\.\d{1,20})?)(ms|s|m|h|d)", value, re.A)
         if not found and re.fullmatch(r"[0-9]{1,20}", value):
-            raise ValueError(
+            raise QuantityInvalid(
                 f"`{value}` is not a duration without its unit: write `{value}s`, `{value}m` or `{value}d`"
             )
         if not found:
-            raise ValueError(f"`{value[:40]}` is not a duration: write a number and ms, s, m, h or d, like `10s`")
+            raise QuantityInvalid(f"`{value[:40]}` is not a duration: write a number and ms, s, m, h or d, like `10s`")
         seconds = float(found[1]) * _SECONDS[found[2]]
     elif isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError("a duration is text like `10s` or a number of seconds")
+        raise QuantityInvalid("a duration is text like `10s` or a number of seconds")
     else:
         seconds = value
     if not 0 <= seconds <= _LONGEST:
-        raise ValueError("a duration is not negative and at most 36500d")
+        raise QuantityInvalid("a duration is not negative and at most 36500d")
     return round(float(seconds), 6)
 
 
@@ -50,7 +58,7 @@ def duration_text(seconds: float) -> str:
 
 
 def bytes_of(value: str | int | None) -> int:
-    """Bytes from a whole number or text like `512Mi`, `4Gi`, `2G`. None stays None. Raises ValueError."""
+    """Bytes from a whole number or text like `512Mi`, `4Gi`, `2G`. None stays None. Raises QuantityInvalid."""
     value = plain(value)
     if value is None:
         return None  # type: ignore[return-value]  # an attrs converter is typed by its field, which allows None
@@ -60,13 +68,13 @@ def bytes_of(value: str | int | None) -> int:
         # Whole numbers all the way: a float would lose bytes above 2**53.
         size, rest = divmod(int(found[1] + part) * _BYTES[found[3]], 10 ** len(part)) if found else (0, 1)
         if rest:
-            raise ValueError(f"`{value[:40]}` is not a size: write whole bytes, or like `512Mi`, `4Gi`, `2G`")
+            raise QuantityInvalid(f"`{value[:40]}` is not a size: write whole bytes, or like `512Mi`, `4Gi`, `2G`")
     elif isinstance(value, bool) or not isinstance(value, int):
-        raise ValueError("a size is text like `4Gi` or a whole number of bytes")
+        raise QuantityInvalid("a size is text like `4Gi` or a whole number of bytes")
     else:
         size = value
     if not 0 <= size <= _LARGEST:
-        raise ValueError("a size is not negative and below 2**63 bytes")
+        raise QuantityInvalid("a size is not negative and below 2**63 bytes")
     return size
 
 
@@ -79,12 +87,12 @@ def bytes_text(size: int) -> str:
 
 
 def cores_of(value: float | None) -> float:
-    """CPU cores as a positive number; a whole number and its float are the same. Raises ValueError."""
+    """CPU cores as a positive number; a whole number and its float are the same. Raises QuantityInvalid."""
     value = plain(value)
     if value is None:
         return None  # type: ignore[return-value]  # an attrs converter is typed by its field, which allows None
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-        raise ValueError("cpu is a positive number of cores")
+        raise QuantityInvalid("cpu is a positive number of cores")
     if value > 10**6:
-        raise ValueError("cpu is at most a million cores")
+        raise QuantityInvalid("cpu is at most a million cores")
     return int(value) if value == int(value) else value

@@ -2,26 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from attrs import fields
 
+from penstock.errors import SpecInvalid
 from penstock.spec.keys import default_of
+from penstock.spec.values import plain
 
 
 def mapping(value: Mapping[Any, Any] | None) -> dict[str, Any]:
-    """A mapping as a dict with text keys."""
+    """A mapping as a dict, with text keys where they are text or whole numbers.
+
+    What is no mapping stays as it is, as a key that is none: the check of the pipeline says where it stands.
+    """
+    if value is None or not isinstance(value, Mapping):
+        return {} if value is None else value
+    return {_key(key): item for key, item in value.items()}
+
+
+def _key(key: Any) -> Any:
     # Existing callers have parameters named 1: an integer key is read as text.
-    return {str(key): item for key, item in (value or {}).items()}
+    key = key if isinstance(key, tuple) else plain(key)
+    return str(key) if isinstance(key, int) and not isinstance(key, bool) and abs(key) < _LARGEST else key
 
 
 def names(value: Sequence[str] | None) -> tuple[str, ...]:
-    """A list of names as a tuple. Raises ValueError for a text."""
+    """A list of names as a tuple; what is no list stays as it is, see `mapping`. Raises NamesInvalid for a text."""
     if isinstance(value, str):
         # A text is a sequence too, of its letters, which nobody means.
-        raise ValueError(f"expected a list of names: write `[{value}]`")
-    return tuple(value or ())
+        raise NamesInvalid(f"expected a list of names: write `[{value}]`", code="type_mismatch")
+    return () if value is None else listed(value)
+
+
+def listed(value: Any) -> Any:
+    """A list of any kind as a tuple; what has no order, or is none, stays as it is, see `mapping`."""
+    value = plain(value)
+    other = isinstance(value, str | bytes | bytearray | memoryview | set | frozenset | Mapping)
+    return value if other or not isinstance(value, Iterable) else tuple(map(plain, value))
+
+
+_LARGEST = 2**63
+"""Python writes no number of thousands of digits."""
+
+
+class NamesInvalid(SpecInvalid, ValueError):
+    """What is one text where a list of names belongs."""
 
 
 class Shown:
@@ -51,6 +78,6 @@ def _given(thing: Any) -> list[tuple[str, Any]]:
     for one in fields(type(thing)):
         value = getattr(thing, one.name)
         default = default_of(one.default)
-        if value != default or type(value) is not type(default):
+        if type(value) is not type(default) or value != default:
             found.append((one.name if one.kw_only else "", value))
     return found

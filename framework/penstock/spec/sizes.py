@@ -18,6 +18,8 @@ MAX_WORD = 128 * 1024 - 1
 MAX_WORDS = 2_000_000
 """The longest arguments and variables of a step together; Linux takes 2 MiB, the target's own variables among them."""
 _MAX_NAME = 255
+_COUNTED = 10**18
+"""A step is tried less often, and Python writes no number of thousands of digits."""
 _EACH = 9
 """Bytes that an argument takes besides its text: a NUL and a pointer."""
 
@@ -85,7 +87,7 @@ def size_problems(pipeline: Pipeline) -> Iterator[Problem]:
     """What is too long in a pipeline whatever the values are, each with its path; nothing else is wrong with it."""
     for name in pipeline.steps:
         retry = pipeline.effective(name).retry
-        most = _MAX_NAME - len(f".{retry.attempts if retry else 1}")
+        most = _MAX_NAME - len(f".{min(retry.attempts, _COUNTED) if retry else 1}")
         if most < len(name) <= MAX_KEY:  # one that is longer anyway is told as such
             message = f"the name of a step that is tried so often has at most {most} bytes, not {len(name)}"
             yield Problem("key_invalid", message, ("steps", name), hint="it becomes a file name, the attempt behind it")

@@ -12,7 +12,7 @@ from penstock.spec.command import split
 from penstock.spec.keys import DURATION, KEY, SIZE, Key
 from penstock.spec.parameters import Output
 from penstock.spec.quantity import bytes_of, cores_of, seconds_of
-from penstock.spec.shown import Shown, mapping, names
+from penstock.spec.shown import Shown, listed, mapping, names
 from penstock.spec.values import Type, plain
 
 _FILLED = {KEY: Key(filled=True)}
@@ -23,16 +23,20 @@ _CODE = {KEY: Key(bundled="code")}
 def _command(value: str | Sequence[str]) -> tuple[str, ...]:
     if isinstance(value, PurePath):  # given from Python: one word, whatever is in it
         return (plain(value),)
-    return split(value) if isinstance(value, str) else tuple(map(plain, value))
+    return split(value) if isinstance(value, str) else listed(value)
 
 
 def _variables(value: Mapping[Any, Any] | None) -> dict[str, Any]:
-    return {name: plain(item) for name, item in mapping(value).items()}
+    found: dict[str, Any] = plain(mapping(value))
+    return found
 
 
 def _outputs(value: Mapping[Any, str | Output] | None) -> dict[str, Output]:
     # `table: file` is short for `table: {type: file}`; an Output passes as it is.
-    return {name: Output(cast(Type, item)) if isinstance(item, str) else item for name, item in mapping(value).items()}
+    found = mapping(value)
+    if not isinstance(found, dict):
+        return found
+    return {name: Output(cast(Type, item)) if isinstance(item, str) else item for name, item in found.items()}
 
 
 @frozen(kw_only=True, repr=False)
@@ -69,7 +73,7 @@ class Defaults(Shown):
     """
 
     code: str | None = field(default=None, converter=plain, metadata=_CODE)
-    image: str | None = None
+    image: str | None = field(default=None, converter=plain)
     env: Mapping[str, str] = field(factory=dict, converter=_variables, metadata=_FILLED)
     resources: Resources | None = None
     retry: Retry | None = field(default=None, metadata={KEY: Key(otherwise=Retry)})
@@ -97,7 +101,7 @@ class Step(Shown):
     env: Mapping[str, str] = field(factory=dict, converter=_variables, metadata=_FILLED)
     after: tuple[str, ...] = field(default=(), converter=names, metadata={KEY: Key(steps=True)})
     code: str | None = field(default=None, converter=plain, metadata=_CODE)
-    image: str | None = None
+    image: str | None = field(default=None, converter=plain)
     resources: Resources | None = None
     retry: Retry | None = None
     timeout: float | None = field(default=None, converter=seconds_of, metadata=DURATION)

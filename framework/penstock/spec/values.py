@@ -112,7 +112,7 @@ def normalise(type_: Type, value: Any) -> Value:
     # A type that is none is told elsewhere; until then it is some object.
     kind, held = _KINDS.get(type_, _KINDS["object"]) if isinstance(type_, str) else _KINDS["object"]
     if not isinstance(value, kind) or (isinstance(value, bool) and type_ != "boolean"):
-        raise ValueInvalid(f"expected {type_}, got {describe(value)}{_instead(value)}")
+        raise ValueInvalid(f"expected {type_}, got {describe(value)}{instead(value)}")
     if type_ in ARTIFACT_TYPES and not value:
         raise ValueInvalid(f"expected the path or URI of a {type_}, got an empty text")
     try:
@@ -226,7 +226,7 @@ def _check_nested(value: Any, depth: int = 0) -> None:
         for item in value:
             _check_nested(item, depth + 1)
     elif value is not None and not isinstance(value, str | int | float | bool):
-        raise ValueInvalid(f"{describe(value)} has no JSON form{_instead(value)}")
+        raise ValueInvalid(f"{describe(value)} has no JSON form{instead(value)}")
 
 
 def _check_finite(value: float) -> None:
@@ -245,7 +245,7 @@ def describe(value: Any) -> str:
     return name if value is None or isinstance(value, list | dict) else f"{name} `{short(value)}`"
 
 
-def _instead(value: Any) -> str:
+def instead(value: Any) -> str:
     """What to give instead of a value of Python's that JSON does not have."""
     if isinstance(value, set | frozenset):
         return "; give a list, like `sorted(...)`"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from penstock.callers import Caller
 from penstock.config import Config, load_config
+from penstock.workspace.arguments import opened
 from penstock.workspace.handles import Endpoint as Endpoint
 from penstock.workspace.handles import PublishedPipeline as PublishedPipeline
 from penstock.workspace.handles import Run as Run
@@ -151,11 +152,14 @@ class Workspace:
         """Open the workspace of a folder: `penstock.yaml` there or above it, else a `.penstock` of its own.
 
         `flags` override the configuration (`registry`, `target`, `plugins`). `actor` is who calls, by default
-        `PENSTOCK_ACTOR` or the user of the operating system. Raises ConfigInvalid; nothing is written.
+        `PENSTOCK_ACTOR` or the user of the operating system. Raises ConfigInvalid, and UsageError for an argument of
+        another type; nothing is written.
         """
-        variables = os.environ if env is None else env
-        loaded = load_config(Path(folder) if folder else None, file=config, env=variables, flags=flags)
-        return cls(loaded, actor=actor or variables.get("PENSTOCK_ACTOR") or _system_user(), door=door)
+        said = opened(folder=folder, config=config, env=env, flags=flags, actor=actor, door=door)
+        variables = os.environ if env is None else said["env"]
+        start = Path(said["folder"]) if said["folder"] else None
+        loaded = load_config(start, file=said["config"], env=variables, flags=said["flags"])
+        return cls(loaded, actor=said["actor"] or variables.get("PENSTOCK_ACTOR") or _system_user(), door=said["door"])
 
     def __enter__(self) -> Workspace:
         """The workspace itself."""
@@ -215,7 +219,7 @@ class Workspace:
         tags: Mapping[str, str] | None = None,
     ) -> Endpoint:
         """Create an endpoint with a published pipeline as its version 0 and default."""
-        ref = published if isinstance(published, str) else published.id
+        ref = published.id if isinstance(published, PublishedPipeline) else published
         return Endpoint(self, self.endpoints.create(name, ref, description=description, tags=tags))
 
     def endpoint(self, ref: str) -> Endpoint:

@@ -11,7 +11,7 @@ from attrs import asdict, frozen
 from penstock.callers import Caller
 from penstock.records import HistoryRecord, Page
 from penstock.registry import CheckReport, Counts, HistoryQuery, Registry, Revived
-from penstock.workspace.verbs import Group, folder_of, verb
+from penstock.workspace.verbs import Group, placed, verb
 
 
 @frozen(kw_only=True)
@@ -100,7 +100,7 @@ class Admin(Group):
         Raises Conflict when the file exists, RegistryError `registry_corrupt` when the registry is so damaged that its
         copy could not be restored: then there is none.
         """
-        place = folder_of(caller, f"`{destination}`") / destination
+        place = placed(caller, destination)
         self._services.registry.backup(place)
         return place
 
@@ -112,7 +112,7 @@ class Admin(Group):
         the backup is the registry itself, RegistryError, see `penstock.registry.restoring`, and ConfigInvalid
         `not_trusted` where a registry would be made in a folder of somebody else, with nothing changed.
         """
-        place = folder_of(caller, f"`{backup}`") / backup
+        place = placed(caller, backup)
         self._services.close()
         path = self._services.config.registry.value
         if not path.exists():

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from penstock.errors import RunFailed
 from penstock.records import DefaultAt, EndpointRecord, HistoryRecord, PublishedRecord, RunRecord, VersionRecord
 from penstock.spec import Value
+from penstock.workspace.arguments import taken
 
 if TYPE_CHECKING:
     from penstock.workspace import Downloaded, Workspace
@@ -250,7 +251,7 @@ class Endpoint:
         self, published: PublishedPipeline | str, *, default: bool = False, expect: str | None = None
     ) -> str:
         """Add a published pipeline and return its version; the default moves only when asked."""
-        ref = published if isinstance(published, str) else published.id
+        ref = published.id if isinstance(published, PublishedPipeline) else published
         outcome = self._workspace.endpoints.add_version(self.id, ref, default=default, expect=expect)
         self.record = outcome.endpoint
         return outcome.version
@@ -265,12 +266,12 @@ class Endpoint:
         self.record = self._workspace.endpoints.rollback(self.id, expect=expect, reason=reason).endpoint
         return self
 
-    def disable(self, version: str | None = None, *, reason: str = "", cancel_runs: bool = False) -> Endpoint:
+    def disable(self, version: str | int | None = None, *, reason: str = "", cancel_runs: bool = False) -> Endpoint:
         """Close the gate of the endpoint, or of one version."""
         self._workspace.endpoints.disable(self._gate(version), reason=reason, cancel_runs=cancel_runs)
         return self.refresh()
 
-    def enable(self, version: str | None = None) -> Endpoint:
+    def enable(self, version: str | int | None = None) -> Endpoint:
         """Open the gate of the endpoint, or of one version."""
         self._workspace.endpoints.enable(self._gate(version))
         return self.refresh()
@@ -292,5 +293,7 @@ class Endpoint:
         """What a trigger without a version would have run at that time."""
         return self._workspace.endpoints.at(self.id, when)
 
-    def _gate(self, version: str | None) -> str:
-        return self.id if version is None else f"{self.id}@{version}"
+    def _gate(self, version: str | int | None) -> str:
+        if version is None:
+            return self.id
+        return f"{self.id}@{taken({'version': 'str | int'}, {'version': version})['version']}"

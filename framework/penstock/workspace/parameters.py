@@ -54,16 +54,8 @@ class TriggerOptions:
     deduplicate: bool = False
 
     def __attrs_post_init__(self) -> None:
-        """Refuse what is not text where text belongs. Raises UsageError."""
+        """Refuse a key or a name that is too long. Raises UsageError."""
         key = self.idempotency_key
-        texts: list[tuple[str, object]] = [("description", self.description)]
-        texts += [("experiment", self.experiment)] if self.experiment is not None else []
-        texts += [("idempotency key", key)] if key is not None else []
-        texts += [("name of a tag", name) for name in self.tags]
-        texts += [(f"tag `{name}`", value) for name, value in self.tags.items()]
-        for what, text in texts:
-            if not isinstance(text, str):
-                raise UsageError(f"the {what} is text, got {describe(text)}")
         if key is not None and not 0 < len(key) <= _LONGEST_KEY:
             raise UsageError(
                 f"an idempotency key is 1 to {_LONGEST_KEY} characters, got {len(key)}", code="idempotency_key_invalid"

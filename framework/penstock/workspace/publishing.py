@@ -25,7 +25,7 @@ from penstock.workspace.endpoints import default_moved
 from penstock.workspace.parameters import location_of
 from penstock.workspace.references import locate
 from penstock.workspace.services import Services
-from penstock.workspace.verbs import folder_of
+from penstock.workspace.verbs import folder_of, placed
 
 MOST_CODE = 100_000_000
 """Bytes of code that are published without asking: a data set or an environment got in more often than more code is."""
@@ -67,7 +67,7 @@ def load(source: Path | str | Pipeline, caller: Caller, folder: Path | None = No
     if isinstance(source, Pipeline):
         if caller.folder is None and folder is None:
             return Source(pipeline=_without_files(codec.checked(source), caller), folder=Path("/nonexistent"))
-        return Source(pipeline=codec.checked(source), folder=(folder_of(caller, "`folder`") / (folder or "")).resolve())
+        return Source(pipeline=codec.checked(source), folder=placed(caller, folder or Path()).resolve())
     named = Path(source)
     path = folder_of(caller, f"`{source}`") / named
     # The document is called what the caller calls it.

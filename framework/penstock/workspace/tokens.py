@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from penstock.callers import Caller, Scope
+from penstock.errors import UsageError
 from penstock.records import TokenRecord
 from penstock.registry import NewToken
 from penstock.workspace.verbs import Group, verb
@@ -29,8 +30,12 @@ class Tokens(Group):
         `endpoints` are names or ids of those it is for, None for all. Raises UsageError, NotFound, Conflict
         `name_taken`.
         """
+        try:
+            expires = None if expires_in is None else datetime.now(UTC) + expires_in
+        except OverflowError:
+            message = f"there is no time {expires_in} from now: leave `expires_in` out for a token that does not expire"
+            raise UsageError(message, code="value_invalid") from None
         self._services.make_registry()
-        expires = None if expires_in is None else datetime.now(UTC) + expires_in
         return self._services.registry.tokens.create(name, scope, endpoints, expires, caller)
 
     @verb("token.list", "admin")

@@ -6,7 +6,7 @@ import functools
 import inspect
 import uuid
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from attrs import evolve
@@ -16,6 +16,8 @@ from penstock.contract.hooks import VerbRequest
 from penstock.errors import NotFound, UsageError
 from penstock.spec import Pipeline
 from penstock.spec.names import note_problem, tags_problem
+from penstock.spec.values import describe
+from penstock.workspace.arguments import taken
 from penstock.workspace.rights import SUBMIT_PUBLISHED, Verb, Within, confine, without_names
 from penstock.workspace.services import Services
 
@@ -41,7 +43,8 @@ def verb(
 
     `name` is what plugins and the audit log see, like `endpoint.disable`; the subject is the first argument. `scope`
     is what a caller with `Rights` needs, `within` how one who was given some endpoints is kept to them; without it
-    the verb is not for such a caller. Besides its own errors a verb raises PolicyRefused `scope_missing`.
+    the verb is not for such a caller. Besides its own errors a verb raises PolicyRefused `scope_missing`, and
+    UsageError for an argument that is not what its signature says, see `penstock.workspace.arguments`.
     """
 
     known = Verb(name, scope, within)
@@ -49,40 +52,44 @@ def verb(
     def decorate(method: Callable[Concatenate[G, Caller, P], R]) -> Callable[Concatenate[G, P], R]:
         code = method.__code__
         positional = code.co_varnames[2 : code.co_argcount]
+        takes = {name: str(kind) for name, kind in method.__annotations__.items() if name not in ("caller", "return")}
 
         def call(self: G, /, *args: P.args, **kwargs: P.kwargs) -> R:
             caller = self._caller
             if not caller.request_id:
                 caller = evolve(caller, request_id=str(uuid.uuid4()))
-            named: dict[str, Any] = dict(zip(positional, args, strict=False)) | kwargs
+            given: dict[str, Any] = dict(zip(positional, args, strict=False)) | kwargs
 
             def execute() -> R:
+                if len(given) < len(args) + len(kwargs) or not given.keys() <= takes.keys():
+                    return method(self, caller, *args, **kwargs)  # which raises TypeError: it takes no such argument
+                named = taken(takes, given)
                 _check_notes(named)
                 if caller.rights is None:
-                    return method(self, caller, *args, **kwargs)
+                    return method(self, caller, **named)  # type: ignore[call-arg]  # the same arguments by name
                 subject = named.get(positional[0]) if positional else None
                 told = SUBMIT_PUBLISHED if named.get("only") == "published" else known
                 allowed = confine(self._services, caller, told.name, told.scope, told.within, subject)
                 if within in (None, "listing"):
-                    return method(self, caller, *args, **kwargs)
-                rest: dict[str, Any] = {**named, positional[0]: allowed}
+                    return method(self, caller, **named)  # type: ignore[call-arg]  # as above
+                named[positional[0]] = allowed
                 try:
-                    return method(self, caller, **rest)  # type: ignore[call-arg]  # the same arguments by name
+                    return method(self, caller, **named)  # type: ignore[call-arg]  # as above
                 except NotFound as error:
                     raise without_names(caller, within, subject, error) from None
 
             plugins = self._services.plugins
             if not plugins.wrap_verbs:
                 return execute()
-            subject = named.get(positional[0], "") if positional else ""
+            subject = given.get(positional[0], "") if positional else ""
             request = VerbRequest(
                 verb=name,
-                subject=subject.name if isinstance(subject, Pipeline) else str(subject),
+                subject=subject.name if isinstance(subject, Pipeline) else _shown(subject),
                 actor=caller.actor,
                 verified=caller.verified,
                 door=caller.door,
                 request_id=caller.request_id,
-                arguments=named,
+                arguments=given,
             )
             answer: R = plugins.execute_verb(request, execute)
             return answer
@@ -112,6 +119,11 @@ def _check_notes(arguments: Mapping[str, Any]) -> None:
         raise UsageError(problem, code="text_too_large")
 
 
+def _shown(subject: Any) -> str:
+    """What a call is about, for plugins, which hear of it before it is refused for what it is."""
+    return str(subject) if isinstance(subject, str | PurePath) else describe(subject)
+
+
 def verb_of(method: Callable[..., Any]) -> Verb:
     """The verb that a method is."""
     return _VERBS[method]
@@ -129,3 +141,11 @@ def folder_of(caller: Caller, what: str) -> Path:
             code="file_not_allowed",
         )
     return Path.cwd() / caller.folder
+
+
+def placed(caller: Caller, path: Path) -> Path:
+    """A path that a caller names, seen from its folder. Raises UsageError as `folder_of`, and for what is no path."""
+    folder = folder_of(caller, f"`{path}`")
+    if "\0" in str(path):
+        raise UsageError(f"{str(path)!r} is no path: it holds a NUL character")
+    return folder / path
