@@ -89,6 +89,31 @@ def test_empty_lines_are_written_in_pieces():
     assert max(map(len, written)) < 2**21
 
 
+@given(st.lists(st.tuples(st.sampled_from(["a", "bb"]), st.integers(1, 7)), max_size=20), st.data())
+def test_no_line_of_another_step_comes_into_the_middle_of_a_character(pieces, data):
+    shown, logs = Shown(), {"a": "é€😀x" * 40, "bb": "ü" * 80}
+    left = {step: text.encode() for step, text in logs.items()}
+    for step, size in pieces:
+        shown.lines.add(step, left[step][:size])
+        left[step] = left[step][size:]
+        if data.draw(st.booleans()):
+            shown.now += A_WHILE
+            shown.lines.tick()
+    for step in left:
+        shown.lines.add(step, left[step] + b"\n")
+    shown.lines.end()
+    for step, text in logs.items():
+        assert "".join(line.decode() for line in shown.of(step)) == text
+
+
+def test_what_is_no_character_is_shown_as_it_is_and_so_is_half_of_one_at_the_end():
+    shown = Shown()
+    for piece in (b"bad \xff\xfe\xc3(", b"x" * MOST + b"\xe2\x82", b"\xac", b"\xf0\x9f"):
+        shown.lines.add("a", piece)
+    shown.lines.end()
+    assert shown.of("a") == [b"bad \xff\xfe\xc3(" + b"x" * MOST + b"\xe2\x82\xac\xf0\x9f"]
+
+
 @given(PIECES, st.data())
 def test_nothing_is_lost_or_doubled_whenever_it_is_shown(pieces, data):
     shown = Shown()

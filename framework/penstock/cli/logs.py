@@ -30,7 +30,8 @@ class UnderNames:
     """Writes what steps wrote at the same time: whole lines, each under its step's name, which is `width` wide.
 
     A line ends with LF, CRLF or a CR, with which programs redraw a line; an empty one that a CR ends is none. What has
-    no end for `A_WHILE` is shown as it is by `tick`, and goes on where it was as long as no other step writes.
+    no end for `A_WHILE` is shown as it is by `tick`, and goes on where it was as long as no other step writes; a
+    character of which only a part is there is shown once all of it is.
     """
 
     def __init__(self, write: Callable[[bytes], None], width: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -67,10 +68,11 @@ class UnderNames:
         if end:
             written = self._head(step) + lines.replace(b"\n", b"\n" + self._name(step)) + end
             self._open, since = None, self._clock()
-        if rest and (self._open == step or len(rest) > MOST):
-            written += self._head(step) + rest
-            self._open = step
-        elif rest:
+        if self._open == step or len(rest) > MOST:
+            now, rest = _cut(rest)
+            written += self._head(step) + now if now else b""
+            self._open = step if now else self._open
+        if rest:
             self._pending[step] = rest, since
         if written:
             self._write(written)
@@ -80,7 +82,10 @@ class UnderNames:
         now = self._clock()
         for step, (rest, since) in list(self._pending.items()):
             if now - since >= A_WHILE:
-                self._show(step, rest)
+                whole, begun = _cut(rest)
+                if whole:
+                    self._show(step, whole)
+                    self._pending |= {step: (begun, since)} if begun else {}
 
     def end(self) -> None:
         """Write what never got an end, as lines."""
@@ -103,6 +108,18 @@ class UnderNames:
 
     def _name(self, step: str) -> bytes:
         return f"{step:{self._width}} | ".encode()
+
+
+def _cut(data: bytes) -> tuple[bytes, bytes]:
+    """Cut a character that has only begun off the end of UTF-8: a line of another step may come in between."""
+    for size in range(1, min(len(data), 3) + 1):
+        byte = data[-size]
+        if byte >= 0xC0:
+            length = 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
+            return (data[:-size], data[-size:]) if size < length and byte < 0xF8 else (data, b"")
+        if byte < 0x80:
+            break
+    return data, b""
 
 
 def show_under_names(output: Output, parts: LogParts, width: int, *, follow: bool) -> None:
