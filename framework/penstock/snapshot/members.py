@@ -10,6 +10,7 @@ import hashlib
 import os
 import unicodedata
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import BinaryIO
 
@@ -39,14 +40,16 @@ class Member:
     is_folder: bool = False
 
 
-def members(location: Path) -> Iterator[Member]:
+def members(location: Path, file: BinaryIO | None = None) -> Iterator[Member]:
     """The files and empty folders of an archive, in its order; read the chunks of one before going on to the next.
 
-    Raises RegistryError: `archive_missing`, `archive_corrupt`.
+    `file` is it where it is open, and then `location` what errors call it. Raises RegistryError: `archive_missing`,
+    `archive_corrupt`.
     """
     try:
-        with os.fdopen(open_file(location), "rb") as file:
-            yield from _members(file, location)
+        with os.fdopen(open_file(location), "rb") if file is None else nullcontext(file) as archive:
+            archive.seek(0)
+            yield from _members(archive, location)
     except FileNotFoundError:
         raise RegistryError(f"the archive {location} is missing", code="archive_missing") from None
     except (OSError, ValueError) as error:
@@ -74,13 +77,14 @@ class ContentDigest:
         return f"sha256:{self._sum.hexdigest()}"
 
 
-def digest_of(location: Path, *, normal: bool = False) -> tuple[str, int]:
+def digest_of(location: Path, *, normal: bool = False, file: BinaryIO | None = None) -> tuple[str, int]:
     """The digest of what an archive holds, see `ContentDigest`, and its bytes' number.
 
-    With `normal` the paths count in NFC. Raises RegistryError: `archive_missing`, `archive_corrupt`.
+    With `normal` the paths count in NFC. `file` is as for `members`. Raises RegistryError: `archive_missing`,
+    `archive_corrupt`.
     """
     digest = ContentDigest()
-    for member in members(location):
+    for member in members(location, file):
         path = unicodedata.normalize("NFC", member.path) if normal else member.path
         digest.begin(path, member.size, executable=member.executable, is_folder=member.is_folder)
         for chunk in member.chunks:

@@ -47,15 +47,37 @@ def pack(files: Sequence[Found], store: Path) -> Packed:
                 _write(files, archive)
                 archive.flush()
                 os.fsync(archive.fileno())
-            digest, size = digest_of(partial)
-            is_normal = all(unicodedata.is_normalized("NFC", found.path) for found in files)
-            normal = digest if is_normal else digest_of(partial, normal=True)[0]
-            _make_way(location_of(digest, store))
-            keep_rights(partial, location_of(digest, store))
-            partial.replace(location_of(digest, store))
+            packed = _packed(files, partial)
+            _make_way(location_of(packed.digest, store))
+            keep_rights(partial, location_of(packed.digest, store))
+            partial.replace(location_of(packed.digest, store))
             _sync_folder(store)
     except OSError as error:
         raise _unwritable(store, error) from None
+    return packed
+
+
+def weigh(files: Sequence[Found]) -> Packed:
+    """What `pack` would answer, with nothing kept: the archive has no name, so whoever is killed leaves nothing.
+
+    Raises as `pack`.
+    """
+    import tempfile  # which a publish does not need
+
+    folder = Path(tempfile.gettempdir())
+    try:
+        with tempfile.TemporaryFile(dir=folder) as archive:
+            _write(files, archive)
+            archive.flush()
+            return _packed(files, folder, archive)
+    except OSError as error:
+        raise _unwritable(folder, error) from None
+
+
+def _packed(files: Sequence[Found], location: Path, file: BinaryIO | None = None) -> Packed:
+    digest, size = digest_of(location, file=file)
+    is_normal = all(unicodedata.is_normalized("NFC", found.path) for found in files)
+    normal = digest if is_normal else digest_of(location, normal=True, file=file)[0]
     return Packed(digest, normal, size)
 
 

@@ -16,7 +16,7 @@ from penstock.codec import canonical_json, checked
 from penstock.codec.details import located
 from penstock.errors import Path as DocumentPath
 from penstock.errors import Problem, SpecInvalid, did_you_mean
-from penstock.snapshot.packing import location_of, pack
+from penstock.snapshot.packing import location_of, pack, weigh
 from penstock.snapshot.refused import NotBundled, unreadable
 from penstock.snapshot.stored import snapshot_digest
 from penstock.snapshot.types import Archive, Bundled, Snapshot
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
+_NOWHERE = Path(os.devnull)
+"""Where archives lie that were not kept."""
+
 _LEFT_NAMED = 100
 """Of what stays at home, how much is named."""
 
@@ -38,7 +41,7 @@ _LEFT_NAMED = 100
 def take(
     pipeline: Pipeline,
     folder: Path,
-    store: Path,
+    store: Path | None,
     *,
     document: Document | None = None,
     most_code: int | None = None,
@@ -46,7 +49,8 @@ def take(
 ) -> Snapshot:
     """Freeze a pipeline with its code folders and relative data defaults, which lie in `folder`.
 
-    Archives go to `store`, content-addressed; the same content twice is one archive. `document` is what the
+    Archives go to `store`, content-addressed; the same content twice is one archive. Without it nothing is kept, and
+    what is answered is what would travel and its digest. `document` is what the
     pipeline was read from, so that errors can say line and column. `most_code` are the bytes of code that may travel;
     None is any number. `stays` says of a path without links in its folder whether it never travels in a folder, be it
     code or data. Raises SpecInvalid with everything that cannot travel, each at its key: `file_not_found`,
@@ -67,7 +71,7 @@ def take(
     problems = problems or list(_too_much(found, most_code))
     for bundled, contents in () if problems else found.items():
         try:
-            packed = pack(contents.found, store)
+            packed = weigh(contents.found) if store is None else pack(contents.found, store)
         except NotBundled as error:
             problems.append(Problem(error.code, str(error), bundled.key, hint=error.hint))
             continue
@@ -77,7 +81,7 @@ def take(
             digest=packed.digest,
             normal=packed.normal,
             size=packed.size,
-            location=location_of(packed.digest, store),
+            location=location_of(packed.digest, store or _NOWHERE),
         )
     if problems:
         raise SpecInvalid.of(located(problems, document), document.source if document else "")
@@ -174,7 +178,7 @@ def lacking(pipeline: Pipeline, folder: Path) -> Iterator[Problem]:
             yield Problem(error.code, str(error), bundled.key, hint=error.hint)
 
 
-def _contents(bundled: _BundledPath, root: Path, store: Path, stays: Callable[[Path], bool]) -> Contents:
+def _contents(bundled: _BundledPath, root: Path, store: Path | None, stays: Callable[[Path], bool]) -> Contents:
     real, status = _real(bundled, root)
     if bundled.kind == "file":
         name = checked_name(PurePath(os.path.normpath(bundled.path)).name, "")

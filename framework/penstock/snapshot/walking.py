@@ -61,7 +61,9 @@ def nothing(_: Path) -> bool:
     return False
 
 
-def files_in(root: Path, skip: Path, *, top: Path | None = None, stays: Callable[[Path], bool] = nothing) -> Contents:
+def files_in(
+    root: Path, skip: Path | None, *, top: Path | None = None, stays: Callable[[Path], bool] = nothing
+) -> Contents:
     """What is in a folder (no links in its path). Empty folders travel.
 
     Ignore rules are for code: `top` is the folder from which they count; without it, only `.git` and what is
@@ -69,7 +71,7 @@ def files_in(root: Path, skip: Path, *, top: Path | None = None, stays: Callable
     out: the store, should it lie inside. Raises NotBundled.
     """
     base = "" if top is None or top == root else f"{name_text(root.relative_to(top).as_posix())}/"
-    walk = _Walk(root, Path(os.path.realpath(skip)), base, stays, is_code=top is not None)
+    walk = _Walk(root, None if skip is None else Path(os.path.realpath(skip)), base, stays, is_code=top is not None)
     above = () if top is None else rules_above(top, root)
     identity = _identity(root.stat())
     waiting = [_Folder(root, "", identity, frozenset({identity}), above)]
@@ -81,7 +83,9 @@ def files_in(root: Path, skip: Path, *, top: Path | None = None, stays: Callable
 class _Walk:
     """One walk through a folder; paths that rules look at begin with `base`."""
 
-    def __init__(self, root: Path, skip: Path, base: str, stays: Callable[[Path], bool], *, is_code: bool) -> None:
+    def __init__(
+        self, root: Path, skip: Path | None, base: str, stays: Callable[[Path], bool], *, is_code: bool
+    ) -> None:
         self._root = root
         self._skip = skip
         self._longest = os.pathconf(root, "PC_PATH_MAX")
@@ -144,7 +148,8 @@ class _Walk:
             if error.errno in SWAPPED:
                 raise _changed(folder.path) from None
             raise unreadable(folder.path or ".", error, self._instead(folder.path)) from None
-        return [one for one in named if one[0] != self._skip] if folder.source == self._skip.parent else named
+        skip = self._skip if self._skip is not None and folder.source == self._skip.parent else None
+        return named if skip is None else [one for one in named if one[0] != skip]
 
     def _is_own(self, entry: Path, known: os.stat_result | None, is_folder: bool | None) -> bool:
         """Whether something is ours, which changes while we work and is torn when it is copied."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -48,8 +47,7 @@ class Pipelines(Group):
         """
         opened = self._services.targets.open(target)
         read = publishing.load(source, caller, folder)
-        with tempfile.TemporaryDirectory() as store:
-            taken = publishing.take(self._services, read, Path(store), large_code=True)
+        taken = publishing.take(self._services, read, None, large_code=True)
         warnings = publishing.validate(opened, caller, read)
         return Validation(
             pipeline=read.pipeline,

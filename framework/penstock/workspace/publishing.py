@@ -87,8 +87,8 @@ def _without_files(pipeline: Pipeline, caller: Caller) -> Pipeline:
     return pipeline
 
 
-def take(services: Services, source: Source, store: Path, *, large_code: bool) -> Snapshot:
-    """The snapshot of a pipeline, its archives in `store`. Raises what `snapshot.take` does.
+def take(services: Services, source: Source, store: Path | None, *, large_code: bool) -> Snapshot:
+    """The snapshot of a pipeline, its archives in `store`, or nowhere. Raises what `snapshot.take` does.
 
     The registry stays at home wherever it lies: each publish changes it, and what is copied of it is torn.
     More than 100 MB of code are an error, `code_large`, unless somebody said that they are meant.

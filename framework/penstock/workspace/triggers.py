@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from contextlib import ExitStack
 from functools import partial
@@ -109,8 +108,7 @@ def submit_file(
     source = publishing.load(path, caller)
     name = source.pipeline.name
     if options.idempotency_key is not None and services.exists:
-        with tempfile.TemporaryDirectory() as store:
-            digest = publishing.take(services, source, Path(store), large_code=True).digest
+        digest = publishing.take(services, source, None, large_code=True).digest
         known = services.registry.runs.replay(_trial(services, name, digest, options, target))
         if known is not None:
             return replayed(services, known)
