@@ -33,6 +33,19 @@ def test_a_lost_registry_is_no_empty_workspace(project, cli):
     assert cli("publish", "greet.yaml", "--endpoint", "greet").ok().err == ""
 
 
+def test_a_registry_whose_log_alone_is_left_is_lost_too(project, cli):
+    """A pipeline without code has no archives to tell by."""
+    cli("publish", "greet.yaml", "--endpoint", "greet").ok()
+    cli("registry", "backup", "copy.db").ok()
+    registry = project / ".penstock" / "registry.db"
+    registry.rename(registry.with_name("registry.db-wal"))
+    for listing in ("run list", "status"):
+        said = cli(*listing.split()).refused(12).err
+        assert f"{registry} is missing, whose log `-wal` is still there: put it back" in said
+    cli("registry", "restore", "copy.db").ok()
+    assert "greet" in cli("endpoint", "list").ok().out
+
+
 def test_status_counts_runs_as_they_were_last_seen(project, cli):
     assert "last seen" not in cli("status").ok().out
     cli("submit", "greet.yaml", "--wait").ok()

@@ -87,12 +87,21 @@ class Services:
         return self.exists
 
     def lost(self) -> str | None:
-        """What to say and do where archives are left of a registry that is not there; None where it is not so."""
-        if self.exists or not (self.store.is_dir() and any(self.store.iterdir())):
+        """What to say and do where archives or a log are left of a registry that is not there; else None."""
+        if self.exists:
+            return None
+        from penstock.registry.copying import has_log  # once in a while
+
+        path, left = self.config.registry.value, None
+        if self.store.is_dir() and any(self.store.iterdir()):
+            left = f"archives are in {self.store}"
+        elif has_log(path):  # a pipeline without code has no archives
+            left = "log `-wal` is still there"
+        if left is None:
             return None
         return (
-            f"the registry {self.config.registry.value} is missing, whose archives are in {self.store}: put it back, "
-            "or a backup of it with `penstock registry restore FILE`"
+            f"the registry {path} is missing, whose {left}: put it back, or a backup of it with `penstock registry "
+            "restore FILE`"
         )
 
     @property
