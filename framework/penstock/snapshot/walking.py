@@ -12,7 +12,7 @@ from pathlib import Path
 from attrs import frozen
 
 from penstock.opening import SWAPPED, end_of
-from penstock.snapshot.ignoring import ALWAYS, STATE, Ignoring, Rules, is_cache, is_home, read_rules, rules_above
+from penstock.snapshot.ignoring import ALWAYS, Ignoring, Rules, is_cache, is_home, read_rules, rules_above
 from penstock.snapshot.refused import NotBundled, text_of, unreadable
 from penstock.text import name_text
 
@@ -108,8 +108,6 @@ class _Walk:
             name = name_text(entry.name)
             path, is_folder = folder.path + name, _is_folder(entry, known)
             ruled = f"{path}/" if is_folder else path
-            if entry.name == STATE:  # ours, and no news to anybody
-                continue
             if entry.name in ALWAYS or (self._is_code and is_folder is not False and is_cache(entry)):
                 self._left.append((True, text_of(ruled)))
                 continue
