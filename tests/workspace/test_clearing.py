@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tests.faulty_disk import read_only
 
-from penstock.errors import NotFound
+from penstock.errors import NotFound, RegistryError
 from penstock.workspace import Workspace
 
 SPEC = """\
@@ -182,3 +182,21 @@ def test_a_target_that_could_not_be_asked_is_no_success(workspace, tmp_path):
         assert (done.returncode, json.loads(done.stdout)["runs"]) == (10, [])
     done = clean("--json")
     assert (done.returncode, json.loads(done.stdout)["runs"]) == (0, [run])
+
+
+def test_a_registry_that_cannot_be_written_is_said_once_and_no_target_is_blamed(workspace, tmp_path, monkeypatch):
+    runs = made(workspace, 3)
+    tried = []
+
+    def fail(run, caller):
+        tried.append(run)
+        raise RegistryError("somebody keeps the registry busy", code="registry_busy", undone="nothing was changed")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(workspace._services.registry.runs, "note_cleared", fail, raising=False)
+        cleared = workspace.runs.clean(older_than=0)
+    assert tried == runs[:1]  # the others would wait as long for nothing
+    assert left_behind(tmp_path, runs) == [False, True, True]
+    assert cleared.failed and cleared.runs == ()
+    assert cleared.left == ("the rest was left alone: somebody keeps the registry busy; call it again",)
+    assert workspace.runs.clean(older_than=0).runs == tuple(runs)

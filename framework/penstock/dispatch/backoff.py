@@ -102,8 +102,8 @@ class Patience:
             for one in begun:
                 one.join(max(0.0, deadline - time.monotonic()))
                 if one.is_alive():
-                    late[one.target] = TargetUnavailable(f"target `{one.target}` has not answered within {seconds:g} s")
-                    self._hangs(one, late[one.target])
+                    silent = TargetUnavailable(f"target `{one.target}` has not answered within {seconds:g} s")
+                    late[one.target] = self._why_late(one, silent)
                 elif one.raised is not None:
                     raise one.raised
         finally:
@@ -148,11 +148,16 @@ class Patience:
                 if one.is_alive():
                     since = datetime.now(UTC) - timedelta(seconds=one.silence)
                     error = TargetUnavailable(f"still waiting for target `{target}` since {since:%H:%M:%S} UTC")
-                    self._hangs(one, error)
-                    return error
+                    return self._why_late(one, error)
         return None
 
-    def _hangs(self, work: _Work, error: TargetUnavailable) -> None:
-        """Count it as a failure when the target has not answered for too long."""
+    def _why_late(self, work: _Work, error: TargetUnavailable) -> TargetUnavailable:
+        """Why work is not done: its target has not answered, which counts as a failure when that takes too long; or
+        somebody keeps the registry busy, which is no trouble of the target's.
+        """
+        held_up = self._registry.holds_up(work.ident)
+        if held_up is not None:
+            return TargetUnavailable(held_up.cause)
         if work.silence >= HANGS:
             self.leave_alone(work.target, error)
+        return error

@@ -106,7 +106,6 @@ class Outbox:
         waits: list[str | None] = []
 
         def work() -> None:
-            waits[:] = [f"the target has not answered within {patience:g} s"]
             with self.claimed(run_id):  # also when nobody waits for it any more
                 for _ in self.patience.in_time(count()):
                     error = self.try_now(owed)
@@ -119,7 +118,9 @@ class Outbox:
                     time.sleep(pause)
 
         late = self.patience.work(patience, {target: work})
-        return waits[0] if waits else str(late[target])
+        if not waits and target in late:
+            return str(late[target])
+        return waits[0] if waits else f"the target has not answered within {patience:g} s"
 
     def deliver(self, run: RunRecord) -> str:
         """Hand a run over that was accepted before, if that is due and nobody is at it; returns why it waits, if known.

@@ -48,6 +48,7 @@ class Decisions:
         self._database = database
         self._turn = threading.Lock()
         self._waiting: deque[_Decision] = deque()
+        self._deciding: set[int] = set()
         self.of_thread = _OfThread()
 
     def make(self, work: Callable[[Transaction], T]) -> T:
@@ -62,12 +63,17 @@ class Decisions:
             return self.of_thread.group.decide(work)
         mine = _Decision(work)
         self._waiting.append(mine)
-        self._take_turn(mine)
+        thread = threading.get_ident()
+        self._deciding.add(thread)
         try:
-            while not mine.made:
-                self._make(self._next(mine))
+            self._take_turn(mine)
+            try:
+                while not mine.made:
+                    self._make(self._next(mine))
+            finally:
+                self._turn.release()
         finally:
-            self._turn.release()
+            self._deciding.discard(thread)
         if mine.error is not None:
             raise mine.error
         answer: T = mine.answer
@@ -84,6 +90,12 @@ class Decisions:
                 yield self._database.decision(connection, self._database.last_change(connection))
         finally:
             self._turn.release()
+
+    def holds_up(self, thread: int | None) -> RegistryError | None:
+        """Why a thread of this process waits, where that is for its turn to decide or for what it decides to be
+        written; None where it is not.
+        """
+        return busy(self._database.path, so_far=True) if thread in self._deciding else None
 
     def rewrite(self) -> None:
         """Write nothing but a mark, which fails as every write would. Raises RegistryError."""

@@ -192,6 +192,7 @@ class Registry(_Group):
 
     def __init__(self, database: Database) -> None:
         super().__init__(database, Decisions(database))
+        self.holds_up = self._decisions.holds_up
         self.pipelines = Pipelines(database, self._decisions)
         self.endpoints = Endpoints(database, self._decisions)
         self.runs = Runs(database, self._decisions)

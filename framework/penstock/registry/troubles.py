@@ -169,14 +169,15 @@ def _lacks(folder: Path) -> str:
         return ""
 
 
-def busy(path: Path) -> RegistryError:
-    """The error for whoever waited for others in vain; it names the process that decides just now, or that is alone
-    with it (see `Alone`), if that is known.
+def busy(path: Path, *, so_far: bool = False) -> RegistryError:
+    """The error for whoever waited for others in vain, or, `so_far`, for whoever waits still; it names the process that
+    decides just now, or that is alone with it (see `Alone`), if that is known.
     """
     by = sqlite_writer(path) or holder(path.parent) or "others"
-    has = "have" if by == "others" else "has"
+    many = by == "others"
+    kept = f"{'have' if many else 'has'} kept the registry busy for {BUSY_SECONDS:g} seconds"
     return RegistryError(
-        f"{path}: {by} {has} kept the registry busy for {BUSY_SECONDS:g} seconds",
+        f"{path}: {by} {('keep' if many else 'keeps') + ' the registry busy' if so_far else kept}",
         code="registry_busy",
         undone="nothing was changed, try again",
     )

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from attrs import frozen
 
 from penstock.callers import Caller
-from penstock.errors import ConfigInvalid, NotFound, PenstockError, cause_of
+from penstock.errors import ConfigInvalid, NotFound, PenstockError, RegistryError, cause_of
 from penstock.workspace.services import Services
 
 _HOOK = "penstock_clear_run"
@@ -18,8 +18,8 @@ _HOOK = "penstock_clear_run"
 class Cleared:
     """What `run clean` did, or with `dry_run` what it would do: runs by their ids, and bytes that were freed.
 
-    `left` says of targets why runs on them were left alone; it `failed` where one that is configured
-    could not be asked.
+    `left` says of targets why runs on them were left alone, and why what is cleared cannot be noted; it `failed` where
+    that is so, or one that is configured could not be asked.
     """
 
     runs: tuple[str, ...]
@@ -77,6 +77,10 @@ def clear(services: Services, caller: Caller, *, age: float, keep: int, dry_run:
             if not dry_run:
                 freed += target.clear_run(ref)
                 runs.note_cleared(run, caller)
+        except RegistryError as error:  # no trouble of the target's, and the next run would wait as long for nothing
+            left[""] = f"the rest was left alone: {cause_of(error)}; call it again"
+            failed = True
+            break
         except PenstockError as error:
             left[placement.target] = f"target `{placement.target}` was left out: {cause_of(error)}"
             failed = failed or not isinstance(error, ConfigInvalid)  # that stays so: a target that was taken out

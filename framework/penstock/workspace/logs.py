@@ -43,8 +43,9 @@ class LogParts(Iterator[LogPart]):
     """What steps wrote, piece by piece, waiting for what is still to come when the run is followed.
 
     Who must not wait asks by `look`. `on_untimed` is called once, as soon as times are asked for where there are none,
-    and `on_shorter` with a step whose log has fewer bytes now than were read of it, or is another one. Without `follow`
-    each step comes in one stretch, up to the end that its log had when it was found first.
+    and `on_shorter` with a step whose log has fewer bytes now than were read of it, or is another one. With `follow`
+    `on_stale` is told why nothing newer is known of the run, once for each reason that follows another; without it each
+    step comes in one stretch, up to the end that its log had when it was found first.
     """
 
     def __init__(
@@ -52,6 +53,8 @@ class LogParts(Iterator[LogPart]):
     ) -> None:
         self.on_untimed: Callable[[], None] = lambda: None
         self.on_shorter: Callable[[str], None] = lambda step: None
+        self.on_stale: Callable[[str], None] = lambda why: None
+        self._stale: str | None = None
         self._services = services
         self._run = run
         self._step = step
@@ -129,9 +132,11 @@ class LogParts(Iterator[LogPart]):
             except RegistryError as error:
                 if not (self._follow and error.is_passing):
                     raise
+                self._tell_stale(error.cause)
                 yield None
                 continue
             run = self._run = found.run
+            self._tell_stale(run.stale)
             wanted = [one.name for one in run.steps if self._step in (None, one.name) and one.name not in complete]
             if run.external is None:
                 wanted = []
@@ -163,6 +168,11 @@ class LogParts(Iterator[LogPart]):
                 raise found.trouble
             if quiet:
                 yield None
+
+    def _tell_stale(self, why: str | None) -> None:
+        if self._follow and why not in (None, self._stale):
+            self.on_stale(str(why))
+        self._stale = why
 
     def _once(self, step: str) -> Iterator[LogPart | None]:
         """A step's log up to the end that is found first, because one that grows all the time has no other."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
-from attrs import Attribute, fields, frozen
+from attrs import Attribute, evolve, fields, frozen
 
 from penstock.callers import Caller
 from penstock.config import DOORS, target_config
@@ -77,8 +78,13 @@ class Targets(Group):
             return Health(ok=True, lines=(f"target `{opened.name}` opens; its backend has no check of its own",))
         found = opened.check()
         if found.ok and self._services.exists:
+            from penstock.dispatch.outbox import BUDGET  # a listing has no use for it
+
+            outbox = self._services.outbox
             with suppress(RegistryError):  # it may be read-only
-                self._services.registry.outbox.reached(opened.name)
+                works = {opened.name: partial(self._services.registry.outbox.reached, opened.name)}
+                for held_up in outbox.patience.work(BUDGET, works).values():  # which says nothing of how the target is
+                    return evolve(found, lines=(*found.lines, f"what it is owed waits: {held_up}"))
                 self._services.give_time()
         return found
 

@@ -172,15 +172,18 @@ def logs(session: Session, ref: str, step: str | None, follow: bool, timestamps:
         def warn_shorter(name: str) -> None:
             session.output.warn([f"the log of step `{name}` was cut or removed while it was read"])
 
+        def warn_stale(why: str) -> None:
+            session.output.warn([f"stale: {why}"])
+
         if session.output.json and follow:  # a document is read once it is whole, and what is lost until then is told
             watched = workspace.runs.logs(one.id, step=step, follow=True)
-            watched.on_shorter = warn_shorter
+            watched.on_shorter, watched.on_stale = warn_shorter, warn_stale
             with suppress(TargetUnavailable):  # whoever waits is patient with a target that is away
                 deque(watched, maxlen=0)
             one, follow = workspace.runs.wait(one.id), False
         parts = workspace.runs.logs(one.id, step=step, follow=follow, timestamps=timestamps)
         parts.on_untimed = lambda: session.output.warn([f"target `{one.target}` keeps no times of these logs"])
-        parts.on_shorter = warn_shorter
+        parts.on_shorter, parts.on_stale = warn_shorter, warn_stale
         if session.output.json:
             show_as_json(session.output, one.id, [each.name for each in one.steps if step in (None, each.name)], parts)
         elif step is not None or len(one.steps) == 1:
