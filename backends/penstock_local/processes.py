@@ -17,6 +17,7 @@ import os
 import select
 import signal
 import time
+from collections import deque
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
@@ -164,17 +165,24 @@ def signal_tokens(
 
 
 def _find_more(handles: dict[int, int], tokens: set[str], also: Collection[Child], logs: frozenset[str]) -> bool:
-    """Add handles of what belongs to the tokens and logs and has none yet; whether there was any."""
+    """Add handles of what belongs to the tokens and logs and has none yet; whether there was any.
+
+    Parents come before their children: else a shell whose command is told to end goes on with the next one, before it
+    is told itself.
+    """
     known = len(handles)
     below: dict[int, list[int]] = {}
-    line: list[tuple[int, int | None]] = [*also]
+    line: deque[tuple[int, int | None]] = deque(also)
+    carriers: deque[int] = deque()
     for pid in _pids():
         below.setdefault(parent_of(pid), []).append(pid)
         if pid in handles or token_of(pid) in tokens or _writes_to(pid, logs):
-            line.append((pid, None))
+            carriers.append(pid)
     seen = {os.getpid()}
-    while line:
-        pid, parent = line.pop()
+    while line or carriers:
+        if not line:
+            line.append((carriers.popleft(), None))
+        pid, parent = line.popleft()
         if pid in seen:
             continue
         with contextlib.suppress(ProcessLookupError, PermissionError):

@@ -1,6 +1,8 @@
 """Many steps that are ended together: all processes are looked through for several of them, not for each."""
 
+import os
 import signal
+import subprocess
 
 import pytest
 
@@ -50,3 +52,31 @@ def test_what_could_not_be_sent_is_sent_again_unless_its_step_is_over(monkeypatc
     acts[0]()
     assert sent == [({"two"}, signal.SIGTERM)]
     assert clock.next() is None
+
+
+@pytest.mark.parametrize("whose", ["children", "adopted"])
+def test_no_shell_goes_on_with_its_next_command_when_all_are_told_to_end(place, tmp_path, whose):
+    """It would whenever its command heard of it first: no shell of so many does."""
+    went_on = tmp_path / "on"
+    script = f"(sleep 60; echo on >> {went_on}); echo on >> {went_on}"
+    for count in range(30):
+        token = f"{os.getpid()}x{count}"
+        with subprocess.Popen(["sh", "-c", script], env={processes.TOKEN: token}, start_new_session=True) as shell:
+            place.until(lambda: len(members(place, shell.pid)) == 3, "not all of them come up")
+            also = [(shell.pid, os.getpid())] if whose == "children" else []
+            for handle in processes.signal_tokens({token}, signal.SIGTERM, also):
+                os.close(handle)
+            place.until(lambda: not members(place, shell.pid), "not all of them end")
+    assert not went_on.exists()
+
+
+def members(place, session):
+    """The processes of a session that have not ended."""
+    found = []
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            if os.getsid(int(name)) == session and place.alive(int(name)):
+                found.append(int(name))
+        except ProcessLookupError:
+            continue
+    return found
