@@ -259,6 +259,13 @@ class Keepers:
                 removal.remove(os.fspath(left.journal))
                 self._left.remove(left)
 
+    def sweep(self) -> None:
+        """Remove the journals of keepers that are gone, of which no step is on record as running. Raises OSError."""
+        known = {own.journal for own in self._own} | {left.journal for left in self._left}
+        for path in places.small_files(self._place):
+            if path not in known and not journal.is_kept(path):
+                removal.remove(os.fspath(path))
+
     def end(self) -> None:
         """KILL every keeper of ours, and start no other."""
         self._ends = True

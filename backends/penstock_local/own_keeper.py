@@ -96,6 +96,8 @@ class OwnKeeper:
                 its.callback(os.close, folder)
                 made = journal.create(path)
                 its.callback(os.close, made)
+                unused = its.enter_context(contextlib.ExitStack())
+                unused.callback(path.unlink, missing_ok=True)
                 text, end = os.pipe()  # it takes 64 KiB at once, which is several times that text
                 its.callback(os.close, text)
                 with os.fdopen(end, "wb") as pipe:
@@ -109,6 +111,7 @@ class OwnKeeper:
                     pass_fds=files,
                     process_group=0,  # a key that interrupts an engine in a terminal is not meant for it
                 )
+                unused.pop_all()
             except BaseException:
                 ours.close()
                 raise

@@ -93,6 +93,8 @@ class Schedule:
         """Of an earlier engine's steps run those that were adopted, and of ours none yet."""
         self.ready = False
         self._look()
+        if not queue.running(self.notes.database):
+            self.attempts.keepers.sweep()
         self.preparation.clean_up(self.attempts.steps.values())
         self._memory.sweep()
         self.ready = True

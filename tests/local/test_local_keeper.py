@@ -1,5 +1,6 @@
 """One kill of engine or keeper: no finished step runs again, and what runs goes on under the next, the same process."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import pytest
 
 from penstock.spec import Retry, Step
 from penstock_local import journal
+from penstock_local.own_keeper import OwnKeeper
 
 WAIT = 'echo $$ >> "$1"; until test -e "$2"; do sleep 0.02; done; '
 """Notes that it began, and goes on once a file is there."""
@@ -238,3 +240,26 @@ def test_a_full_disk_takes_no_end_away_that_an_engine_notes(small_disk):
     journal.append(path, journal.tried("0"))  # one more than there is room for
     assert journal.read(path).traces["0"].tries == 1
     os.close(file)
+
+
+def test_the_journal_of_a_kill_while_nothing_ran_goes_with_the_next_engine(place):
+    place.wait(place.submit({"one": "true"}))
+    place.kill_both()
+    (left,) = place.layout.keepers.iterdir()
+    place.wait(place.submit({"one": "true"}))
+    assert not left.exists()
+    place.until(lambda: len(list(place.layout.keepers.iterdir())) == 1, "another journal is left")
+
+
+def test_a_keeper_that_cannot_be_started_leaves_no_journal(place, monkeypatch):
+    """While there are no processes to be had it is tried for as long as that takes."""
+    place.layout.make()
+    place.layout.keepers.mkdir(exist_ok=True)
+
+    def fail(*words, **more):
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr("penstock_local.own_keeper.subprocess.Popen", fail)
+    with pytest.raises(BlockingIOError):
+        OwnKeeper.start(place.layout.root, place.layout.keepers / "one")
+    assert not any(place.layout.keepers.iterdir())
