@@ -12,13 +12,13 @@ from functools import partial
 
 from attrs import evolve, frozen
 
-from penstock_local import environments, interpreters, logs, places, removal, stand_ins, steps, wake
+from penstock_local import environments, interpreters, logs, places, stand_ins, steps, wake
 from penstock_local.jobs import Step
 from penstock_local.layout import Layout
 from penstock_local.steps import Prepared
 from penstock_local.temporary import Temporary
 from penstock_local.unpacked import Unpacked
-from penstock_local.workers import Workers
+from penstock_local.workers import MOST, MOST_REMOVING, Workers
 
 _MOST_BEHIND = 64
 """Attempts that are not cleared up after while the loop has other things to do; then a worker does."""
@@ -54,7 +54,8 @@ class Preparation:
     def __init__(self, layout: Layout, ring: Callable[[], None], ready: Ready) -> None:
         self._layout = layout
         self._ready = ready
-        self._workers = Workers(ring)
+        self._workers = Workers(ring, MOST)
+        self._removing = Workers(ring, MOST_REMOVING)
         self._plain = wake.plain_environment()
         self._over: deque[list[str]] = deque()
         self._ahead: dict[Step, _Ahead] = {}
@@ -64,7 +65,7 @@ class Preparation:
     @property
     def busy(self) -> bool:
         """Whether something is being unpacked or removed."""
-        return self._workers.open > 0
+        return self._workers.open + self._removing.open > 0
 
     def start(self, step: Step) -> None:
         """Prepare the attempt that a step has begun."""
@@ -115,6 +116,7 @@ class Preparation:
     def collect(self) -> None:
         """Go on with what was done in other threads."""
         self._workers.collect()
+        self._removing.collect()
 
     def clean(self, step: Step, keep_work: bool) -> None:
         """Have removed what an attempt needed only while it ran, once the loop has nothing better to do.
@@ -171,9 +173,11 @@ class Preparation:
 
     def forget(self, run: str) -> None:
         """Remove what a run needed that is over: its secret values, with what may hold them, and its copies of data."""
+        if environments.has_any(self._layout, run):  # waits for nothing else that is removed
+            self._beside(self._workers, partial(environments.forget, self._layout, run), _told)
         inputs = os.fspath(self._layout.inputs_of(run))
-        if os.path.lexists(inputs) or environments.has_any(self._layout, run):
-            self._beside(partial(_forget, self._layout, run, inputs), _told)
+        if os.path.lexists(inputs):
+            self._remove([inputs])
 
     def close(self, *, moved: bool = False) -> None:
         """No attempt runs any more, and none will. Of a root that has `moved` another may lie in its place."""
@@ -187,12 +191,12 @@ class Preparation:
         self._temporary.close()
 
     def _remove(self, paths: Sequence[str]) -> None:
-        self._beside(partial(steps.remove, paths, self._layout.root), lambda result: None)
+        self._beside(self._removing, partial(steps.remove, paths, self._layout.root), lambda result: None)
 
-    def _beside(self, work: Callable[[], None], then: Callable[[object], None]) -> None:
+    def _beside(self, workers: Workers, work: Callable[[], None], then: Callable[[object], None]) -> None:
         """Do something in another thread, or here and now where there is none."""
         try:
-            self._workers.start(work, then)
+            workers.start(work, then)
         except OSError:
             try:
                 work()
@@ -209,11 +213,6 @@ def _is_as_prepared(layout: Layout, step: Step, prepared: Prepared) -> bool:
         return False
     is_gone = interpreters.is_gone(step.job.python, prepared.command)
     return search == prepared.search and not is_gone and all(map(places.is_untouched, prepared.empty))
-
-
-def _forget(layout: Layout, run: str, inputs: str) -> None:
-    removal.remove_below(inputs, layout.root)
-    environments.forget(layout, run)
 
 
 def _told(result: object) -> None:

@@ -9,8 +9,12 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any
 
-MOST = 4
-"""Threads at most: several runs unpack at once, and a disk is not asked for more than it can do."""
+MOST = 16
+"""Threads at most that get attempts ready: one that has little to copy waits for none that have much, as long as there
+are no more of them.
+"""
+MOST_REMOVING = 2
+"""Threads at most that remove, of which nobody waits for any: a disk is not asked for more than it can do."""
 _SWITCH = 0.0005
 """Seconds that a thread may keep the interpreter from the loop: a tenth of Python's own, for many small files."""
 
@@ -25,10 +29,11 @@ class Workers:
     an attempt that is not on record yet, or removed for one that is over.
     """
 
-    def __init__(self, ring: Callable[[], None]) -> None:
+    def __init__(self, ring: Callable[[], None], most: int) -> None:
         self.open = 0
         """How many pieces of work have not been collected."""
         self._ring = ring
+        self._most = most
         self._threads = 0
         self._todo: SimpleQueue[tuple[_Work, _Then]] = SimpleQueue()
         self._done: SimpleQueue[tuple[_Then, Any]] = SimpleQueue()
@@ -38,7 +43,7 @@ class Workers:
 
         Raises OSError when there is no thread to do it and none to be had.
         """
-        if self._threads < min(self.open + 1, MOST):
+        if self._threads < min(self.open + 1, self._most):
             self._begin_another()
         self.open += 1
         self._todo.put((work, then))

@@ -9,9 +9,12 @@ import time
 
 import pytest
 
+from penstock.contract.run import BoundParameters
 from penstock.spec import Parameter, Resources, Retry, Step
-from penstock_local import wake
-from penstock_local.workers import MOST, Workers
+from penstock_local import environments, steps, store, wake
+from penstock_local.jobs import Job
+from penstock_local.preparation import Preparation
+from penstock_local.workers import MOST, MOST_REMOVING, Workers
 
 SLOW = """
 import sys, time
@@ -217,7 +220,7 @@ def test_workers_are_bounded_and_tell_everything_in_the_thread_that_collects():
             raise RuntimeError(str(number))
         return number
 
-    workers = Workers(lambda: rung.append(threading.get_ident()))
+    workers = Workers(lambda: rung.append(threading.get_ident()), 4)
     for number in range(30):
         workers.start(lambda number=number: work(number), lambda result: told.append((threading.get_ident(), result)))
     deadline = time.monotonic() + 20
@@ -229,4 +232,38 @@ def test_workers_are_bounded_and_tell_everything_in_the_thread_that_collects():
     assert sorted(int(str(result)) for _, result in told) == list(range(30))
     assert sum(isinstance(result, RuntimeError) for _, result in told) == 6
     assert len(rung) == 30 and here not in rung
-    assert 1 < most <= MOST
+    assert 1 < most <= 4
+
+
+def test_nobody_waits_for_what_others_have_removed_or_copied(place, monkeypatch):
+    """A step with a little code begins while huge folders are removed and huge archives are copied for others."""
+    (place.spec / "src").mkdir()
+    (place.spec / "src" / "one.py").write_text("")
+    busy, begun = threading.Event(), []
+    copied = steps.copy_tree
+
+    def copy(source, destination):
+        begun.append(destination)
+        copied(source, destination)
+
+    monkeypatch.setattr(steps, "copy_tree", copy)
+    place.layout.make()
+    ready = []
+    preparation = Preparation(place.layout, lambda: None, lambda step, result: ready.append(result))
+    for _ in range(MOST_REMOVING):
+        preparation._removing.start(busy.wait, lambda result: None)
+    for _ in range(MOST - 1):
+        preparation._workers.start(busy.wait, lambda result: None)
+    publication = place.publish({"one": Step(command="true", code="src")})
+    plan = store.read_plan(place.layout, publication.external)
+    (step,) = Job.of(1, "run", plan, BoundParameters(), {}).ready()
+    step.begin("token", 1)
+    preparation.start(step)
+    place.until(lambda: preparation.collect() or ready, "the step waits for others")
+    assert isinstance(ready[0], steps.Prepared) and len(begun) == 1
+    environment = place.layout.environment_of("run")
+    environments.keep(place.layout, "run", {"SECRET": "x"}, {})
+    preparation.forget("run")
+    place.until(lambda: not environment.exists(), "a secret waits for what others have removed")
+    busy.set()
+    place.until(lambda: preparation.collect() or not preparation.busy, "the workers do not end")

@@ -276,8 +276,8 @@ def test_what_is_being_unpacked_is_no_leftover(place):
     old.mkdir(parents=True)
     busy = threading.Event()
     preparation = Preparation(place.layout, ring=lambda: None, ready=lambda step, result: None)
-    for _ in range(workers.MOST):  # what is to be removed is removed late
-        preparation._workers.start(busy.wait, lambda result: None)
+    for _ in range(workers.MOST_REMOVING):  # what is to be removed is removed late
+        preparation._removing.start(busy.wait, lambda result: None)
     preparation.clean_up([])
     new.mkdir()  # as a step's preparation does
     busy.set()
