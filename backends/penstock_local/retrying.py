@@ -33,6 +33,11 @@ class Retrying:
         """Whether something waits for its next try."""
         return bool(self._put_off)
 
+    @property
+    def owes(self) -> bool:
+        """Whether something of that is to be done, and not just the pause to be waited for."""
+        return any(act is not _nothing for act in self._put_off)
+
     def surely(self, act: Act) -> None:
         """Do something, and where the machine does not let us, do it again later. Raises any other error."""
         try:

@@ -73,9 +73,13 @@ class Schedule:
 
     @property
     def quiet(self) -> bool:
-        """Whether another engine would find everything in the queue and in journals, as after a kill."""
-        begun = self._prepared or self._noted or self.notes.any or self.retrying.any
-        return not begun and self.preparation.done and self.attempts.quiet
+        """Whether another engine would find everything in the queue and in journals, as after a kill.
+
+        It may lack nothing of what this one waits for, whose limits are lower: then it is not waited for here.
+        """
+        begun = self._prepared or self._noted or self.notes.any or self.retrying.owes
+        tidy = self.preparation.done or (self.retrying.any and not self.preparation.busy)
+        return not begun and tidy and self.attempts.quiet
 
     # From the queue into memory
 

@@ -17,7 +17,7 @@ import time
 
 from penstock import locks
 from penstock.opening import SAFELY, open_file
-from penstock_local import database, installation, journal, ownership, places, starting, wake
+from penstock_local import database, installation, journal, ownership, places, starting, troubles, wake
 from penstock_local.installation import Installation
 from penstock_local.layout import Layout, unusable
 
@@ -80,11 +80,11 @@ def _book(layout: Layout) -> int | None:
 
 
 def is_awaited(layout: Layout) -> bool:
-    """Whether there is a successor."""
+    """Whether there is a successor, or may be: who lacks what it takes to look lacks what a successor may have."""
     try:
         return locks.is_taken(layout.next, SAFELY)
-    except OSError:
-        return False
+    except OSError as error:
+        return troubles.is_machines(error)
 
 
 def successor(layout: Layout) -> str:

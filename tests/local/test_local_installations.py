@@ -6,6 +6,7 @@ Longer than 400 lines, because all of it needs the second installation that is m
 import ast
 import contextlib
 import os
+import resource
 import shutil
 import signal
 import sqlite3
@@ -536,6 +537,22 @@ place.wait(run)
 print(place.log(run, "one").decode().split(), place.engine())
 """
 AS_USER = ["setpriv", "--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search", "--reuid=65534"]
+
+
+def test_an_engine_that_lacks_what_it_may_not_have_gives_way_to_one_that_may(here):
+    """Its limits are those of its first caller, and nothing will be over for it as long as it lives."""
+    place, other = here
+    place.wait(place.submit({"one": "true"}))
+    engine = place.engine()
+    used = {int(name) for name in os.listdir(f"/proc/{engine}/fd")}
+    few = min(set(range(len(used) + 1)) - used)
+    resource.prlimit(engine, resource.RLIMIT_NOFILE, (few, resource.prlimit(engine, resource.RLIMIT_NOFILE)[1]))
+    publication = place.publish({"one": "true"})
+    first = place.start(publication)
+    place.until(lambda: "Too many open files" in place.layout.trouble.read_text(), "it does not say that it waits")
+    second = other.submit(publication)
+    place.until(lambda: not place.alive(engine), "it does not give way")
+    assert [place.wait(run).steps[0].attempt for run in (first, second)] == [1, 1]
 
 
 @pytest.fixture
