@@ -126,7 +126,7 @@ def test_a_target_that_does_not_answer_holds_nobody_up(ws, far, impatient, in_ti
     run = ws.submit("away")
     ws.endpoints.disable("away")
     assert time.monotonic() - begin < MINUTE / 2
-    assert "the target has not answered within 0.2 s" in run.warnings[0]
+    assert "target `away` has not answered within 0.2 s" in run.warnings[0]
     assert run.record.state == "queued"
     far.go_on.set()
     # Nobody hangs up on it: what it answers at last counts.

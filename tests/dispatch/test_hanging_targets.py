@@ -115,7 +115,7 @@ def test_another_process_leaves_it_alone_too(ws, far, hang, folder):
 def test_hand_overs_leave_one_thread_and_lose_no_run(ws, far, hang, monkeypatch):
     far.hanging["away"] = "submit"
     runs = [ws.runs.submit("away")]
-    assert "the target has not answered within 0.3 s" in runs[0].warnings[0]
+    assert "target `away` has not answered within 0.3 s" in runs[0].warnings[0]
     for _ in range(3):
         forget_the_pause(ws)
         runs.append(ws.runs.submit("away"))

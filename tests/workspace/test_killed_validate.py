@@ -10,14 +10,17 @@ import sys
 import pytest
 
 KILLED = """
-import os, sys
+import os, signal, sys
 from penstock import Workspace
 from penstock.snapshot import packing
 
 def die(*_, **__):
     opened = [os.path.realpath(f"/proc/self/fd/{one}") for one in os.listdir("/proc/self/fd")]
     assert any(one.startswith(os.environ["TMPDIR"]) for one in opened)
-    os.kill(os.getpid(), int(sys.argv[1]))
+    number = int(sys.argv[1])
+    if number != signal.SIGKILL:  # whoever runs this may have it ignored, as `nohup` does
+        signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
 
 with Workspace.open() as workspace:
     workspace.publish("greet.yaml", endpoint="hello")

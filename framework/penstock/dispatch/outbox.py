@@ -118,9 +118,9 @@ class Outbox:
                     time.sleep(pause)
 
         late = self.patience.work(patience, {target: work})
-        if not waits and target in late:
-            return str(late[target])
-        return waits[0] if waits else f"the target has not answered within {patience:g} s"
+        if waits:
+            return waits[0]
+        return str(late[target]) if target in late else f"target `{target}` has not answered within {patience:g} s"
 
     def deliver(self, run: RunRecord) -> str:
         """Hand a run over that was accepted before, if that is due and nobody is at it; returns why it waits, if known.
