@@ -10,6 +10,7 @@ It notes as well where each engine found the root that has begun steps, because 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import time
@@ -19,7 +20,7 @@ from pathlib import Path
 from attrs import frozen
 
 from penstock.errors import Conflict
-from penstock_local import processes, queue
+from penstock_local import neighbours, processes, queue
 from penstock_local.layout import Layout
 
 _TABLE = """
@@ -60,9 +61,10 @@ def refuse_copy(layout: Layout, database: sqlite3.Connection) -> None:
     """Raise Conflict `root_copied` in a copy. Raises sqlite3.Error, OSError."""
     path = original(layout, database)
     if path is not None:
+        place = ", as it lies and runs elsewhere by now" if path == os.path.realpath(layout.root) else ""
         raise Conflict(
-            f"`{layout.root}` is a copy of `{path}`, whose runs they are: what is unfinished is not followed here, and "
-            "ends as lost once something is submitted here",
+            f"`{layout.root}` is a copy of `{path}`{place}, whose runs they are: what is unfinished is not followed "
+            "here, and ends as lost once something is submitted here",
             code="root_copied",
         )
 
@@ -151,39 +153,46 @@ def _here(layout: Layout) -> _Root:
 def _is_copy(noted: _Root, here: _Root, database: sqlite3.Connection) -> bool:
     """Whether a queue with such a note is a copy where it lies now.
 
-    Numbers of devices change when a machine or a container starts, so beside the path the inode is enough.
+    Numbers of devices change when a machine or a container starts, so beside the path the inode is enough. But in an
+    overlay and in a snapshot what was copied has its inodes still, so there the original must not live.
     """
-    if noted.inode == here.inode and (noted.device == here.device or noted.path == here.path):
+    if noted.inode == here.inode and noted.device == here.device:
         return False
     return noted.path != here.path or _lives(noted, here, database)
 
 
 def _lives(noted: _Root, here: _Root, database: sqlite3.Connection) -> bool:
-    """Whether the original that made place here runs elsewhere: it has an engine, or a process of a step does."""
-    if noted.lock not in ("", here.lock) and any(_may_be_for(noted, pid) for pid in _holders(noted.lock)):
-        return True
-    rows = database.execute("SELECT token FROM steps WHERE token IS NOT NULL")
-    return processes.is_carried({row[0] for row in rows})
+    """Whether the original whose place this is runs elsewhere: it has an engine, or a process of a step does.
+
+    Where the inode is the same, what runs may be this root's own, whose device has another number since. So it is the
+    original's only when it has something open on the device that was noted.
+    """
+    tokens = {row[0] for row in database.execute("SELECT token FROM steps WHERE token IS NOT NULL")}
+    is_other = noted.inode != here.inode
+    for pid in processes.pids():
+        if processes.token_of(pid) in tokens and (is_other or noted.device in _devices(pid)):
+            return True
+        if noted.lock and (noted.device, noted.lock) != (here.device, here.lock) and _is_engine_of(noted, pid):
+            return True
+    return False
 
 
-def _holders(inode: str) -> list[str]:
-    """The pids of those who have a file of that inode locked as engines do; of other PID namespaces it is 0."""
-    try:
-        lines = Path("/proc/locks").read_text().splitlines()
-    except OSError:
-        return []
-    # 1: FLOCK  ADVISORY  WRITE 2418 fe:01:1573 0 EOF
-    locks = [words for line in lines if len(words := line.split()) > 5 and words[1] == "FLOCK"]
-    return [words[4] for words in locks if words[5].rpartition(":")[2] == inode]
+def _devices(pid: int) -> set[str]:
+    return {str(found.st_dev) for _, found in neighbours.open_files(pid)}
 
 
-def _may_be_for(noted: _Root, pid: str) -> bool:
-    """Whether a process may be the engine of the original: the number of its lock may be another file's by now."""
-    try:
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-    except OSError:  # it cannot be seen
-        return True
-    return any(word.startswith(b"/") and os.path.realpath(word) == noted.path for word in words)
+def _is_engine_of(noted: _Root, pid: int) -> bool:
+    """Whether a process has the lock of the original, wherever that lies by now: the number of a lock that was removed
+    may be another root's.
+    """
+    if not neighbours.is_one(pid):
+        return False
+    for link, found in neighbours.open_files(pid):
+        if (str(found.st_dev), str(found.st_ino)) == (noted.device, noted.lock):
+            with contextlib.suppress(OSError):  # the root was removed
+                root = link.readlink().parent
+                return str(Path(f"/proc/{pid}/root{root}").stat().st_ino) == noted.inode  # as it is seen from there
+    return False
 
 
 def _lose(database: sqlite3.Connection, job: sqlite3.Row, message: str) -> None:

@@ -7,7 +7,9 @@ they hold: a command line can be anybody's.
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from penstock import locks
@@ -46,6 +48,16 @@ def is_keeper(pid: int) -> bool:
         if is_machines(error):
             raise
         return False
+
+
+def open_files(pid: int) -> Iterator[tuple[Path, os.stat_result]]:
+    """The system's link to each open file of a process that may be looked into, its folder among them, and what the
+    system knows of that.
+    """
+    with contextlib.suppress(OSError):  # it has ended, or is another user's
+        for link in (Path(f"/proc/{pid}/cwd"), *Path(f"/proc/{pid}/fd").iterdir()):
+            with contextlib.suppress(OSError):
+                yield link, link.stat()
 
 
 def _words(pid: int) -> list[bytes]:

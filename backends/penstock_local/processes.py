@@ -72,7 +72,7 @@ def children() -> list[int]:
         file = os.open(_CHILDREN, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:  # a kernel without CONFIG_PROC_CHILDREN
         me = os.getpid()
-        return [pid for pid in _pids() if parent_of(pid) == me]
+        return [pid for pid in pids() if parent_of(pid) == me]
     try:
         data = b""
         while piece := os.read(file, _PIECE):  # the kernel gives no more than a page at once
@@ -124,7 +124,7 @@ def variable_of(pid: int, name: str) -> str | None:
 
 def is_carried(tokens: set[str]) -> bool:
     """Whether any process carries one of the tokens."""
-    return any(token_of(pid) in tokens for pid in _pids()) if tokens else False
+    return any(token_of(pid) in tokens for pid in pids()) if tokens else False
 
 
 def signal_group(group: int, number: signal.Signals) -> None:
@@ -174,7 +174,7 @@ def _find_more(handles: dict[int, int], tokens: set[str], also: Collection[Child
     below: dict[int, list[int]] = {}
     line: deque[tuple[int, int | None]] = deque(also)
     carriers: deque[int] = deque()
-    for pid in _pids():
+    for pid in pids():
         below.setdefault(parent_of(pid), []).append(pid)
         if pid in handles or token_of(pid) in tokens or _writes_to(pid, logs):
             carriers.append(pid)
@@ -240,7 +240,8 @@ def outputs_of(pid: int) -> Iterator[str]:
             yield str(Path(f"/proc/{pid}/fd/{number}").readlink()).removesuffix(" (deleted)")
 
 
-def _pids() -> list[int]:
+def pids() -> list[int]:
+    """Those of all processes."""
     return [int(name) for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208  # hundreds of names
 
 

@@ -7,13 +7,14 @@ import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import attrs
 import pytest
 
 from penstock.contract.run import Absent
 from penstock.errors import Conflict
-from penstock.spec import Step
+from penstock.spec import Retry, Step
 from penstock_local import database, hooks, processes, queue
 from penstock_local.layout import Layout
 
@@ -184,6 +185,61 @@ def test_what_takes_the_place_of_an_original_that_still_runs_elsewhere_is_a_copy
         place.get(run)
     original = at(place, aside)
     assert original.get(run).state == "running" and starts(tmp_path) == 1
+
+
+def test_an_original_whose_engine_waits_between_two_attempts_still_lives(places, tmp_path):
+    place = places(idle=300.0)
+    retry = Retry(attempts=2, delay=300.0)
+    run = place.submit({"one": Step(command=["sh", "-c", f"echo $$ >> {tmp_path}/starts; exit 1"], retry=retry)})
+    place.until(lambda: place.steps(run)["one"].attempt == 1 and not alive_steps(place), "the first attempt stays")
+    copied(place, "saved")
+    home = place.target.home
+    home.rename(place.folder / "aside")
+    (place.folder / "saved").rename(home)
+    with pytest.raises(Conflict, match=r"is a copy of .* runs elsewhere"):
+        place.get(run)
+    assert starts(tmp_path) == 1
+
+
+def alive_steps(place) -> bool:
+    with database.opened(place.layout) as connection:
+        return processes.is_carried({row[0] for row in connection.execute("SELECT token FROM steps") if row[0]})
+
+
+OVERLAID = """
+import sys
+from pathlib import Path
+from penstock.contract.run import RunRef
+from penstock.errors import PenstockError
+from tests.local.conftest import Place
+
+place = Place(Path(sys.argv[1]), idle=300.0)
+try:
+    print(place.get(RunRef(id=sys.argv[2], publication=None, external=sys.argv[2])).state)
+except PenstockError as error:
+    print(error.code, len(place.engines()))
+"""
+
+
+def test_a_copy_that_lies_over_the_original_has_its_inodes_and_touches_nothing_of_it(running, tmp_path):
+    place, run = running
+    engine, home = place.engine(), place.target.home
+    more = [tmp_path / "upper", tmp_path / "work"]
+    for folder in more:
+        folder.mkdir()
+    options = f"lowerdir={home},upperdir={more[0]},workdir={more[1]}"
+    overlay = ["unshare", "--mount", "sh", "-c", 'mount -t overlay -o "$0" overlay "$1" && shift && exec "$@"']
+    overlay += [options, os.fspath(home)]
+    if subprocess.run([*overlay, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("needs the right to mount an overlay")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([os.fspath(Path(__file__).parents[2]), *sys.path])}
+    look = [*overlay, sys.executable, "-c", OVERLAID, os.fspath(place.folder), run.id]
+    done = subprocess.run(look, capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.split() == ["root_copied", "1"]
+    assert (place.engine(), place.get(run).state, starts(tmp_path)) == (engine, "running", 1)
+    (tmp_path / "go").touch()
+    assert place.wait(run).state == "succeeded"
+    assert starts(tmp_path) == 1
 
 
 @pytest.mark.parametrize(
