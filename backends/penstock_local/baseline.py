@@ -26,9 +26,12 @@ _LIMITS = {
 }
 """Soft limits that are not simply the hard ones: an endless stack changes how memory is laid out, and some programs
 close every file that they could have."""
-_PR_SET_TIMERSLACK, _SLACK = 29, 50_000
+_PRCTLS = {29: 50_000, 33: 0, 41: 0, 67: 0}
 _DUMPED = "0x33"
-"""What Linux begins with: nanoseconds (prctl(2)), and the kinds of memory in a core file (core(5))."""
+"""What Linux begins with (prctl(2)): PR_SET_TIMERSLACK in nanoseconds, PR_MCE_KILL, PR_SET_THP_DISABLE and
+PR_SET_MEMORY_MERGE; and the kinds of memory in a core file (core(5))."""
+_SYSCALLS = {"x86_64": (251, 238), "aarch64": (30, 237)}
+"""The numbers of `ioprio_set` and `set_mempolicy`, which have no name in C libraries."""
 _OTHERS = (
     resource.RLIMIT_AS,
     resource.RLIMIT_CPU,
@@ -66,9 +69,14 @@ def of_caller() -> tuple[object, ...]:
     another's, see `installation`.
     """
     rights = _rights()
-    nice = 0 if rights >> _CAP_SYS_NICE & 1 else max(0, os.getpriority(os.PRIO_PROCESS, 0))
+    nice = (0, False) if rights >> _CAP_SYS_NICE & 1 else (max(0, os.getpriority(os.PRIO_PROCESS, 0)), _is_idle())
     limits = () if rights >> _CAP_SYS_RESOURCE & 1 else tuple(_in_force(limit) for limit in _FELT)
     return os.getgid(), tuple(sorted(os.getgroups())), nice, limits
+
+
+def _is_idle() -> bool:
+    """Whether it has the scheduling class that nobody leaves without rights."""
+    return os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK == os.SCHED_IDLE
 
 
 def _rights() -> int:
@@ -98,16 +106,20 @@ def _reset_priority() -> None:
 
 
 def _reset_io_priority() -> None:
-    number = {"x86_64": 251, "aarch64": 30}.get(os.uname().machine)  # ioprio_set has no name in C libraries
+    number = _SYSCALLS.get(os.uname().machine)
     if number is not None:
-        ctypes.CDLL(None).syscall(number, 1, 0, 0)  # of this process: no class, which is what goes with the niceness
+        ctypes.CDLL(None).syscall(number[0], 1, 0, 0)  # of this process: no class, which is what goes with the niceness
 
 
 def _reset_rest() -> None:
-    """How memory is laid out, how late timers may be, and what a core file holds."""
+    """How memory is laid out and from which node it comes, how late timers may be, and what a core file holds."""
     libc = ctypes.CDLL(None)
     libc.personality(0)
-    libc.prctl(_PR_SET_TIMERSLACK, _SLACK, 0, 0, 0)
+    for what, plain in _PRCTLS.items():
+        libc.prctl(what, plain, 0, 0, 0)
+    number = _SYSCALLS.get(os.uname().machine)
+    if number is not None:
+        libc.syscall(number[1], 0, None, 0)
     Path("/proc/self/coredump_filter").write_text(_DUMPED)
 
 

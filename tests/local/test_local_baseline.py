@@ -43,6 +43,11 @@ for name, much in {"NOFILE": 100, "FSIZE": 1 << 24, "CPU": 600, "CORE": 1000, "S
         "ctypes.CDLL(None).syscall({'x86_64': 251, 'aarch64': 30}[os.uname().machine], 1, 0, 3 << 13)"
     ),
     "has another personality": "ctypes.CDLL(None).personality(0x0040000)",
+    "takes no huge pages": "ctypes.CDLL(None).prctl(41, 1, 0, 0, 0)",
+    "takes its memory from one node": (
+        "number, first = {'x86_64': 238, 'aarch64': 237}[os.uname().machine], ctypes.c_ulong(1)\n"
+        "ctypes.CDLL(None).syscall(number, 2, ctypes.byref(first), 64)"
+    ),
     "has slow timers": "ctypes.CDLL(None).prctl(29, 5_000_000, 0, 0, 0)",
     "dumps nothing": "Path('/proc/self/coredump_filter').write_text('0')",
     "is somewhere": "os.chdir(sys.argv[1] + '/..')",
@@ -86,7 +91,8 @@ for who in self $PPID $boss; do
 done
 cat /proc/self/timerslack_ns
 ionice -p $$ 2>&1
-grep SigIgn /proc/self/status
+grep -E '^(SigIgn|THP_enabled):' /proc/self/status
+cut -d ' ' -f 2 /proc/self/numa_maps 2>&1 | sort -u
 readlink /proc/$PPID/cwd /proc/$boss/cwd
 """
 

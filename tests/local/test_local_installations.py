@@ -532,7 +532,8 @@ from tests.local.conftest import Place
 from penstock.spec import Step
 
 place = Place(Path(sys.argv[2]), idle=60.0)
-run = place.submit({"one": Step(command=["sh", "-c", "nice; ulimit -Hn; ulimit -Ht; id -g; id -G"])})
+script = "nice; chrt -p $$ | grep -o 'SCHED_[A-Z]*'; ulimit -Hn; ulimit -Ht; id -g; id -G"
+run = place.submit({"one": Step(command=["sh", "-c", script])})
 place.wait(run)
 print(place.log(run, "one").decode().split(), place.engine())
 """
@@ -585,6 +586,7 @@ def as_user(engines_end):
     ("words", "more"),
     [
         (("nice", "-n", "10"), {}),
+        (("chrt", "--idle", "0"), {}),
         (("prlimit", "--nofile=64:64"), {}),
         (("prlimit", "--cpu=1000:1000"), {}),
         ((), {"groups": "4,24"}),
