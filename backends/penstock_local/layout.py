@@ -94,6 +94,11 @@ class Layout:
         with contextlib.suppress(FileNotFoundError):
             _see(self.archives)
 
+    def see_owners(self, external: str) -> None:
+        """The same of the folder that says whose a publication is."""
+        with contextlib.suppress(FileNotFoundError):
+            _see(self.owners_of(external))
+
     def has_queue(self) -> bool:
         """Whether anything was ever submitted here. Raises TargetUnavailable when it cannot be known.
 

@@ -73,6 +73,7 @@ def retire(target: Target, publication: Publication) -> bool:
         return True
     try:
         with _publishing(layout, _RETIRE_PATIENCE, exclusive=True):
+            layout.see_owners(publication.external)
             mine = owners / _owner(target)
             if any(path != mine for path in owners.glob("[!.]*")):
                 mine.unlink(missing_ok=True)
@@ -182,6 +183,7 @@ def _revision(path: Path) -> int:
 def _own(layout: Layout, external: str, target: Target) -> None:
     """Note that a target published something; before it is there, so that it never is without an owner."""
     owners = layout.owners_of(external)
+    layout.see_owners(external)
     if not owners.exists():
         earlier = layout.publication(external).exists()
         try:

@@ -70,6 +70,24 @@ def test_a_folder_of_a_root_that_is_a_link_is_one_error_and_nothing_gets_behind_
     assert place.wait(place.start(published)).state == "succeeded"
 
 
+def test_nobody_is_noted_as_an_owner_behind_a_link(place, tmp_path):
+    published = place.publish({"one": "true"})
+    owners = place.layout.owners_of(published.external)
+    kept = precious(tmp_path / "else")
+    draft = kept.with_name(".0123456789ab.partial")  # as a publish that was killed leaves one
+    draft.touch()
+    swap(owners, tmp_path / "else")
+    for act in (
+        lambda: place.publish({"one": "true"}),
+        lambda: hooks.penstock_retire_pipeline(place.target, published),
+    ):
+        with pytest.raises(TargetUnavailable, match=f"cannot use `{owners}`: it is a link"):
+            act()
+    assert files(tmp_path / "else") == {kept.name, draft.name}
+    put_back(owners)
+    assert place.publish({"one": "true"}) == published
+
+
 def test_neither_logs_nor_what_a_run_left_are_looked_for_behind_a_link(place, tmp_path):
     run = place.submit({"one": "echo mine"}, run="run")
     assert place.wait(run).state == "succeeded"
