@@ -42,9 +42,10 @@ def penstock_target_options() -> type[Any]:
 @_hook
 def penstock_validate_pipeline(target: Target, pipeline: Pipeline) -> Sequence[Problem]:
     """What this machine does differently: images, devices, resources beyond it, content from elsewhere."""
+    from penstock_local import ownership
     from penstock_local.machine import problems
 
-    return list(problems(pipeline, target.options))
+    return list(problems(pipeline, target.options, runs_here=not ownership.would_be_guest(target)))
 
 
 @_hook

@@ -34,11 +34,15 @@ from penstock_local.options import LocalOptions
 Path = tuple[str | int, ...]
 
 
-def problems(pipeline: Pipeline, options: LocalOptions) -> Iterator[Problem]:
-    """What this target cannot do (errors) or does differently (warnings; errors when it is strict)."""
+def problems(pipeline: Pipeline, options: LocalOptions, *, runs_here: bool = True) -> Iterator[Problem]:
+    """What this target cannot do (errors) or does differently (warnings; errors when it is strict).
+
+    Where nothing of this user `runs_here`, because the root is another's, no program is asked for its version either:
+    the owner would have it run as whoever looks.
+    """
     if not sys.platform.startswith("linux"):
         yield Problem(severity="error", code="platform_unsupported", message="the local engine runs on Linux only")
-    wrong = interpreters.wrong(os.fspath(options.python or interpreters.own()))
+    wrong = interpreters.wrong(os.fspath(options.python or interpreters.own())) if runs_here else ""
     if wrong:
         yield Problem("python_unusable", _unusable(options, wrong))
     for name, parameter in pipeline.parameters.items():

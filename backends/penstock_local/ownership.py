@@ -7,6 +7,7 @@ import os
 import sqlite3
 
 from penstock import acls, trust
+from penstock.contract.target import Target
 from penstock.drafts import SQLITE
 from penstock.errors import ConfigInvalid
 from penstock_local import foreign_log
@@ -21,6 +22,17 @@ def is_guest(layout: Layout) -> bool:
         return not trust.is_mine(layout.root.stat())
     except OSError:
         return False  # whoever needs it says so
+
+
+def would_be_guest(target: Target) -> bool:
+    """Whether the root of a target, or the state folder that it belongs to, is another user's or not to be used."""
+    try:
+        layout = Layout.of(target)
+        return is_guest(layout) or not trust.is_mine(target.home.stat())
+    except ConfigInvalid:
+        return True
+    except OSError:  # there is none yet
+        return False
 
 
 def refuse_guest(layout: Layout) -> None:

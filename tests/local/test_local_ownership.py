@@ -111,6 +111,26 @@ def test_nothing_is_made_in_a_state_folder_of_another_user(places, monkeypatch):
         assert list(home.iterdir()) == []
 
 
+@pytest.mark.parametrize("whose", ["the root", "the state folder"])
+def test_no_interpreter_is_asked_for_its_version_in_the_name_of_another_user(places, tmp_path, monkeypatch, whose):
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\ntouch {tmp_path}/ran; exec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    place = places(python=python)
+    pipeline = place.pipeline({"one": "true"})
+    place.target.home.mkdir()
+    if whose == "the root":
+        place.layout.root.mkdir(parents=True)
+    folder = place.layout.root if whose == "the root" else place.target.home
+    os.chown(folder, NOBODY, NOBODY)
+    monkeypatch.setenv("PENSTOCK_TRUST", str(folder))
+    assert hooks.penstock_validate_pipeline(place.target, pipeline) == []
+    assert not (tmp_path / "ran").exists()
+    os.chown(folder, 0, 0)
+    assert hooks.penstock_validate_pipeline(place.target, pipeline) == []
+    assert (tmp_path / "ran").exists()
+
+
 @pytest.mark.thorough
 def test_an_engine_serves_no_root_of_another_user(theirs):
     place, _, _ = theirs
