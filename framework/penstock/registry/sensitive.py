@@ -7,27 +7,34 @@ hand the run over. What a killed process leaves behind is found by `sweep`.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import hmac
 import json
 import os
 import secrets
-from collections.abc import Collection, Mapping
-from contextlib import suppress
+import stat
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from penstock.opening import read_file
 from penstock.registry.copying import not_writable, sync
 from penstock.registry.database import Transaction
 
 _KEY_BYTES = 32
+_LARGEST = 1 << 28
+"""Bytes that a file of values may have; all those of a run are accepted in one request."""
 
 
 def keep(home: Path, run: str, texts: Mapping[str, str]) -> None:
     """Write the values of a run durably. Call inside the transaction that accepts it. Raises RegistryError."""
     folder = _folder(home)
     try:
-        folder.mkdir(mode=0o700, exist_ok=True)
-        _write(folder / run, json.dumps(dict(texts)).encode("ascii"))
+        with suppress(FileExistsError):  # whatever lies there
+            folder.mkdir(mode=0o700)
+        with _opened(home) as opened:
+            _write(opened, run, json.dumps(dict(texts)).encode("ascii"))
         sync(home)
     except OSError as error:
         raise not_writable(folder / run, error) from None
@@ -36,7 +43,7 @@ def keep(home: Path, run: str, texts: Mapping[str, str]) -> None:
 def read(home: Path, run: str) -> dict[str, str] | None:
     """The values of a run; None when they are not there, or not readable, any more."""
     try:
-        found = json.loads((_folder(home) / run).read_bytes())
+        found = json.loads(read_file(_folder(home) / run, _LARGEST, below=home))
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) else None
@@ -44,15 +51,16 @@ def read(home: Path, run: str) -> dict[str, str] | None:
 
 def forget(home: Path, run: str) -> None:
     """Remove the values of a run, as far as they are there; what fails here is left to `sweep`."""
-    with suppress(OSError):
-        (_folder(home) / run).unlink()
-        sync(_folder(home))
+    with suppress(OSError), _opened(home) as opened:
+        os.unlink(run, dir_fd=opened)
+        os.fsync(opened)
 
 
 def left(home: Path) -> list[str]:
     """The runs whose values are there, mostly none."""
     try:
-        return os.listdir(_folder(home))  # noqa: PTH208  # names are all that is needed
+        with _opened(home) as opened:
+            return os.listdir(opened)  # noqa: PTH208  # `Path` takes no handle
     except OSError:
         return []
 
@@ -81,30 +89,52 @@ def _key(home: Path) -> bytes:
     path = home / "sensitive.key"
     try:
         try:
-            return path.read_bytes()
+            return read_file(path, _LARGEST)
         except FileNotFoundError:
-            draft = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
-            _write(draft, secrets.token_bytes(_KEY_BYTES))
-            try:
-                with suppress(FileExistsError):  # another process was faster, and its key is the one
-                    os.link(draft, path)
-                    sync(home)
-            finally:
-                draft.unlink()
-            return path.read_bytes()
+            with _opened_folder(home) as opened:
+                draft = f".{path.name}.{secrets.token_hex(6)}"
+                _write(opened, draft, secrets.token_bytes(_KEY_BYTES))
+                try:
+                    with suppress(FileExistsError):  # another process was faster, and its key is the one
+                        os.link(draft, path.name, src_dir_fd=opened, dst_dir_fd=opened)
+                        os.fsync(opened)
+                finally:
+                    os.unlink(draft, dir_fd=opened)
+            return read_file(path, _LARGEST)
     except OSError as error:
         raise not_writable(path, error) from None
 
 
-def _write(path: Path, data: bytes) -> None:
+def _write(folder: int, name: str, data: bytes) -> None:
     """A file whole and private, or an OSError; what is left of it then is nobody's, and goes with the next sweep."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+    draft = f".{name}.{secrets.token_hex(6)}"
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=folder), "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-    draft.replace(path)
-    sync(path.parent)
+    os.replace(draft, name, src_dir_fd=folder, dst_dir_fd=folder)
+    os.fsync(folder)
+
+
+@contextmanager
+def _opened(home: Path) -> Iterator[int]:
+    """The folder of values, by no link: what lies behind one is neither ours to fill nor to sweep. Raises OSError."""
+    found = os.lstat(_folder(home))
+    if stat.S_ISLNK(found.st_mode):
+        raise OSError(errno.ELOOP, "its folder is a link; move that away")
+    if not stat.S_ISDIR(found.st_mode):
+        raise OSError(errno.ENOTDIR, "its folder is no folder; move that away")
+    with _opened_folder(_folder(home), os.O_NOFOLLOW) as opened:
+        yield opened
+
+
+@contextmanager
+def _opened_folder(folder: Path, more: int = 0) -> Iterator[int]:
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | more)
+    try:
+        yield opened
+    finally:
+        os.close(opened)
 
 
 def _folder(home: Path) -> Path:
