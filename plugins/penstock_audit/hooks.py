@@ -16,6 +16,7 @@ from penstock import trust
 from penstock.contract.hooks import VerbRequest, hookimpl
 from penstock.errors import PenstockError, PolicyRefused
 from penstock.making import make_folder
+from penstock.opening import open_file
 
 
 @frozen(kw_only=True)
@@ -71,12 +72,20 @@ class Audit:
                 self._make_home()
             make_folder(path.parent, 0o700)
             made = os.O_CREAT if trust.is_mine(path.parent.stat()) else 0  # its owner could not go on with ours
-            return os.open(path, os.O_WRONLY | os.O_APPEND | made | os.O_CLOEXEC, 0o600)
+            return self._append_to(path, os.O_WRONLY | os.O_APPEND | made)
         except OSError as error:
             raise PolicyRefused(
                 f"nothing was done, because the audit file {path} cannot be written: {error.strerror}; "
                 "make it writable, or take `audit` out of the plugins"
             ) from error
+
+    def _append_to(self, path: Path, flags: int) -> int:
+        """What a person named may be a link, a device or a pipe, if somebody reads that: nobody is waited for."""
+        if self.file is None:
+            return open_file(path, flags)
+        opened = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+        os.set_blocking(opened, True)
+        return opened
 
     def _make_home(self) -> None:
         # The first verb of all may come before there is a registry, which would have made the folder like this.

@@ -119,6 +119,29 @@ def test_what_cannot_be_audited_does_not_happen(tmp_path: Path, obstacle: str) -
     assert f"nothing was done, because the audit file {file} cannot be written: " in str(caught.value)
 
 
+def test_nobody_waits_for_who_reads_a_pipe_in_the_files_place(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "audit.jsonl")
+    for file in (None, tmp_path / "audit.jsonl"):
+        with pytest.raises(PolicyRefused, match="cannot be written"):
+            plugins(tmp_path, file).execute_verb(request(), lambda: None)
+    reader = os.open(tmp_path / "audit.jsonl", os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        plugins(tmp_path, tmp_path / "audit.jsonl").execute_verb(request(), lambda: None)
+        assert json.loads(os.read(reader, 4096))["outcome"] == "ok"
+    finally:
+        os.close(reader)
+
+
+def test_only_what_was_named_may_be_a_link(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").touch()
+    (tmp_path / "audit.jsonl").symlink_to("elsewhere")
+    with pytest.raises(PolicyRefused, match="cannot be written: it is a link"):
+        plugins(tmp_path).execute_verb(request(), lambda: None)
+    assert lines(tmp_path / "elsewhere") == []
+    plugins(tmp_path, tmp_path / "audit.jsonl").execute_verb(request(), lambda: None)
+    assert len(lines(tmp_path / "elsewhere")) == 1
+
+
 def test_a_full_disk_is_said_and_the_outcome_stands(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert plugins(tmp_path, Path("/dev/full")).execute_verb(request(), lambda: 5) == 5
     assert "plugin `audit` failed in hook `penstock_execute_verb`: OSError" in caplog.text
