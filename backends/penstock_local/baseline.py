@@ -14,6 +14,8 @@ import resource
 import signal
 from pathlib import Path
 
+from penstock_local import control_groups
+
 UMASK = 0o077
 """Of the engine itself: what it writes belongs to its user alone."""
 STEP_UMASK = 0o022
@@ -71,7 +73,7 @@ def of_caller() -> tuple[object, ...]:
     rights = _rights()
     nice = (0, False) if rights >> _CAP_SYS_NICE & 1 else (max(0, os.getpriority(os.PRIO_PROCESS, 0)), _is_idle())
     limits = () if rights >> _CAP_SYS_RESOURCE & 1 else tuple(_in_force(limit) for limit in _FELT)
-    return os.getgid(), tuple(sorted(os.getgroups())), nice, limits
+    return os.getgid(), tuple(sorted(os.getgroups())), nice, limits, control_groups.limits()
 
 
 def _is_idle() -> bool:

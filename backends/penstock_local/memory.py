@@ -23,7 +23,8 @@ from penstock_local.clock import Clock
 
 LEAST = 1 << 20
 """Bytes: under some 400 KiB the kernel ends a shell before it has begun (measured with kernel 6.18, version 1)."""
-_MOUNTS = Path("/proc/self/mountinfo")
+MOUNTS = Path("/proc/self/mountinfo")
+"""Where the system says what is mounted, control groups among it."""
 _NAME = re.compile(r"penstock-[0-9a-f]{12}-[0-9a-f]+")
 _TRIED = re.compile(r"penstock-[0-9a-f]{16}")
 _LONG = 60.0
@@ -174,6 +175,11 @@ def _folder_of(pid: int, like: Group) -> Path | None:
     return next((place.home for place in _places(f"/proc/{pid}/cgroup") if place.kind is like.kind), None)
 
 
+def is_attempts(name: str) -> bool:
+    """Whether a group of that name was made for an attempt."""
+    return _NAME.fullmatch(name) is not None
+
+
 def can_limit() -> bool:
     """Whether a step's memory can be limited by whoever asks, on this machine."""
     return _place() is not None
@@ -190,7 +196,7 @@ def _places(groups: str = "/proc/self/cgroup") -> Iterator[Group]:
     In a container it begins at a group that is not the first of all, and another one may be mounted than is our first.
     """
     with contextlib.suppress(OSError):
-        mounts = [line.split() for line in _MOUNTS.read_text().splitlines()]
+        mounts = [line.split() for line in MOUNTS.read_text().splitlines()]
         for line in Path(groups).read_text().splitlines():
             _, controllers, path = line.split(":", 2)
             first = "memory" in controllers.split(",")

@@ -153,7 +153,7 @@ def test_the_place_of_groups_is_looked_for_in_what_is_mounted(tmp_path, monkeypa
         f"41 31 0:38 {begin} {tmp_path} rw,relatime shared:9 - cgroup2 cgroup2 rw,nsdelegate\n"
     )
     groups.write_text(f"0::{group}\n")
-    monkeypatch.setattr(memory, "_MOUNTS", mounts)
+    monkeypatch.setattr(memory, "MOUNTS", mounts)
     found = [(place.folder, place.home) for place in memory._places(str(groups))]
     assert found == ([] if folder is None else [(tmp_path / folder, tmp_path / home)])
 
