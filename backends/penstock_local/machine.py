@@ -33,6 +33,9 @@ from penstock_local.options import LocalOptions
 
 Path = tuple[str | int, ...]
 
+_HALTED = {"engine_stopped": "stopped by a signal", "engine_not_started": "not up yet"}
+"""What is said of an engine that does nothing, by the code of why."""
+
 
 def problems(pipeline: Pipeline, options: LocalOptions, *, runs_here: bool = True) -> Iterator[Problem]:
     """What this target cannot do (errors) or does differently (warnings; errors when it is strict).
@@ -169,7 +172,7 @@ def health(layout: Layout, options: LocalOptions) -> Health:
         if running == "running":
             stopped = halted.found(layout)
             if stopped is not None:
-                running, paused = "stopped by a signal", str(stopped)
+                running, paused = _HALTED[stopped.code], str(stopped)
             elif waiting:
                 paused = str(troubles.noted(layout) or "") or _held_up(layout)
     except PenstockError as error:

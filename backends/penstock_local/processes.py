@@ -261,6 +261,20 @@ def began(pid: int) -> int:
     return int(found[19]) if len(found) > 19 else 0
 
 
+def age(pid: int) -> float:
+    """For how many seconds a process has been there; 0 when it has ended."""
+    begin = began(pid)
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - begin / os.sysconf("SC_CLK_TCK") if begin else 0.0
+
+
+def catches(pid: int, number: signal.Signals) -> bool:
+    """Whether a process has a handler for a signal; True where that is not known."""
+    with contextlib.suppress(OSError, StopIteration, ValueError), open(f"/proc/{pid}/status", "rb") as file:  # noqa: PTH123  # the path is text
+        caught = next(line for line in file if line.startswith(b"SigCgt:"))
+        return bool(int(caught.split()[1], 16) >> number - 1 & 1)
+    return True
+
+
 def _stat(pid: int) -> list[bytes]:
     """State, parent and more of a process; of none when it has ended."""
     try:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from penstock.contract.run import RunRef
 from penstock.errors import TargetUnavailable, WaitTimeout
-from penstock_local import hooks, starting
+from penstock_local import halted, hooks, starting
 
 BROKEN_PYTHON = "#!/bin/sh\n"
 REAL = f"exec {sys.executable} "
@@ -82,6 +83,23 @@ def test_a_machine_that_starts_no_process_is_told(place, monkeypatch, number):
         with pytest.raises(TargetUnavailable, match=rf"does not start: .*{os.strerror(number)}"):
             place.start(publication, run="same")
     assert place.wait(place.start(publication, run="same")).state == "succeeded"
+
+
+def test_an_engine_that_hangs_before_it_listens_is_told_to_whoever_looks(place, interpreter, monkeypatch):
+    publication = place.publish({"one": "true"})
+    monkeypatch.setattr(starting, "_PATIENCE", 0.2)
+    monkeypatch.setattr(halted, "_PATIENCE", 0.1)
+    interpreter(f'until test -e {place.folder}/go; do sleep 0.02; done; {REAL} "$@"')
+    with pytest.raises(TargetUnavailable, match="has not come up yet") as raised:
+        place.start(publication, run="one")
+    assert raised.value.code == "engine_not_started" and str(place.layout.log) in str(raised.value)
+    run = RunRef(id="one", publication=publication, external="one")
+    with pytest.raises(TargetUnavailable, match="has not come up yet"):
+        place.get(run)
+    assert "engine: not up yet" in place_health(place)
+    (place.folder / "go").touch()
+    place.until(lambda: halted.found(place.layout) is None, "it comes up and nobody sees it")
+    assert place.wait(run).state == "succeeded"
 
 
 def test_every_door_tells_of_an_engine_that_does_not_start(workspace, project, interpreter):
