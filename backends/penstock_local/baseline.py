@@ -50,6 +50,8 @@ _FELT = (
     *(resource.RLIMIT_DATA, resource.RLIMIT_FSIZE, resource.RLIMIT_NPROC),
 )
 """The limits that a step may run into."""
+_RIGHTS = "CapEff", "CapBnd", "NoNewPrivs", "Seccomp"
+"""Capabilities, those that a program of another user may give, and what takes any from a process (proc(5))."""
 _CAP_SYS_NICE, _CAP_SYS_RESOURCE = 23, 24
 
 
@@ -71,9 +73,11 @@ def of_caller() -> tuple[object, ...]:
     another's, see `installation`.
     """
     rights = _rights()
-    nice = (0, False) if rights >> _CAP_SYS_NICE & 1 else (max(0, os.getpriority(os.PRIO_PROCESS, 0)), _is_idle())
-    limits = () if rights >> _CAP_SYS_RESOURCE & 1 else tuple(_in_force(limit) for limit in _FELT)
-    return os.getgid(), tuple(sorted(os.getgroups())), nice, limits, control_groups.limits()
+    may = rights.get("CapEff", 0)
+    nice = (0, False) if may >> _CAP_SYS_NICE & 1 else (max(0, os.getpriority(os.PRIO_PROCESS, 0)), _is_idle())
+    limits = () if may >> _CAP_SYS_RESOURCE & 1 else tuple(_in_force(limit) for limit in _FELT)
+    groups = os.getgid(), tuple(sorted(os.getgroups()))
+    return *groups, tuple(sorted(rights.items())), nice, limits, control_groups.limits()
 
 
 def _is_idle() -> bool:
@@ -81,11 +85,12 @@ def _is_idle() -> bool:
     return os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK == os.SCHED_IDLE
 
 
-def _rights() -> int:
-    with contextlib.suppress(OSError, StopIteration, ValueError):
+def _rights() -> dict[str, int]:
+    """What this process may do, or may never do again, by the names that the kernel has for it."""
+    with contextlib.suppress(OSError, ValueError):
         lines = Path("/proc/self/status").read_text(encoding="utf-8", errors="replace").splitlines()
-        return int(next(line for line in lines if line.startswith("CapEff:")).split()[1], 16)
-    return 0
+        return {name: int(said, 16) for name, _, said in (line.partition(":") for line in lines) if name in _RIGHTS}
+    return {}
 
 
 def _in_force(limit: int) -> int:

@@ -532,7 +532,8 @@ from tests.local.conftest import Place
 from penstock.spec import Step
 
 place = Place(Path(sys.argv[2]), idle=60.0)
-script = "nice; chrt -p $$ | grep -o 'SCHED_[A-Z]*'; ulimit -Hn; ulimit -Ht; id -g; id -G"
+script = "nice; chrt -p $$ | grep -o 'SCHED_[A-Z]*'; grep NoNewPrivs /proc/self/status"
+script += "; ulimit -Hn; ulimit -Ht; id -g; id -G"
 run = place.submit({"one": Step(command=["sh", "-c", script])})
 place.wait(run)
 print(place.log(run, "one").decode().split(), place.engine())
@@ -587,6 +588,7 @@ def as_user(engines_end):
     [
         (("nice", "-n", "10"), {}),
         (("chrt", "--idle", "0"), {}),
+        (("setpriv", "--no-new-privs"), {}),
         (("prlimit", "--nofile=64:64"), {}),
         (("prlimit", "--cpu=1000:1000"), {}),
         ((), {"groups": "4,24"}),
