@@ -90,14 +90,16 @@ def test_an_engine_that_hangs_before_it_listens_is_told_to_whoever_looks(place, 
     monkeypatch.setattr(starting, "_PATIENCE", 0.2)
     monkeypatch.setattr(halted, "_PATIENCE", 0.1)
     interpreter(f'until test -e {place.folder}/go; do sleep 0.02; done; {REAL} "$@"')
-    with pytest.raises(TargetUnavailable, match="has not come up yet") as raised:
-        place.start(publication, run="one")
-    assert raised.value.code == "engine_not_started" and str(place.layout.log) in str(raised.value)
-    run = RunRef(id="one", publication=publication, external="one")
-    with pytest.raises(TargetUnavailable, match="has not come up yet"):
-        place.get(run)
-    assert "engine: not up yet" in place_health(place)
-    (place.folder / "go").touch()
+    try:
+        with pytest.raises(TargetUnavailable, match="has not come up yet") as raised:
+            place.start(publication, run="one")
+        assert raised.value.code == "engine_not_started" and str(place.layout.log) in str(raised.value)
+        run = RunRef(id="one", publication=publication, external="one")
+        with pytest.raises(TargetUnavailable, match="has not come up yet"):
+            place.get(run)
+        assert "engine: not up yet" in place_health(place)
+    finally:
+        (place.folder / "go").touch()
     place.until(lambda: halted.found(place.layout) is None, "it comes up and nobody sees it")
     assert place.wait(run).state == "succeeded"
 
