@@ -85,10 +85,10 @@ def _is_idle() -> bool:
     return os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK == os.SCHED_IDLE
 
 
-def _rights() -> dict[str, int]:
-    """What this process may do, or may never do again, by the names that the kernel has for it."""
+def _rights(pid: int | str = "self") -> dict[str, int]:
+    """What a process may do, or may never do again, by the names that the kernel has for it."""
     with contextlib.suppress(OSError, ValueError):
-        lines = Path("/proc/self/status").read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace").splitlines()
         return {name: int(said, 16) for name, _, said in (line.partition(":") for line in lines) if name in _RIGHTS}
     return {}
 

@@ -13,8 +13,8 @@ MOST = 16
 """Threads at most that get attempts ready: one that has little to copy waits for none that have much, as long as there
 are no more of them.
 """
-MOST_REMOVING = 2
-"""Threads at most that remove, of which nobody waits for any: a disk is not asked for more than it can do."""
+MOST_REMOVING = 1
+"""Threads at most that remove, which nobody waits for: two that met in a folder would leave it both."""
 _SWITCH = 0.0005
 """Seconds that a thread may keep the interpreter from the loop: a tenth of Python's own, for many small files."""
 

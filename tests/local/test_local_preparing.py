@@ -267,3 +267,17 @@ def test_nobody_waits_for_what_others_have_removed_or_copied(place, monkeypatch)
     place.until(lambda: not environment.exists(), "a secret waits for what others have removed")
     busy.set()
     place.until(lambda: preparation.collect() or not preparation.busy, "the workers do not end")
+
+
+def test_removals_do_not_meet_in_a_folder(place):
+    """A run's copies go when it is over, and an attempt's among them just before."""
+    place.layout.make()
+    preparation = Preparation(place.layout, lambda: None, lambda step, result: None)
+    copies = place.layout.inputs_of("run")
+    for _ in range(20):
+        for number in range(40):
+            (copies / "one.1" / "a" / f"{number}" / "b").mkdir(parents=True)
+        preparation._remove([f"{copies}/one.1"])
+        preparation.forget("run")
+        place.until(lambda: preparation.collect() or not preparation.busy, "the workers do not end")
+        assert not copies.exists()

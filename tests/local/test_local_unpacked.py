@@ -7,12 +7,13 @@ import shutil
 import subprocess
 import sys
 import threading
+from functools import partial
 
 import pytest
 
 from penstock.contract.run import RunRef
 from penstock.spec import Parameter, Step
-from penstock_local import hooks, wake, workers
+from penstock_local import baseline, hooks, wake, workers
 from penstock_local.copying import copy_tree
 from penstock_local.preparation import Preparation
 
@@ -40,10 +41,11 @@ def place(places):
 
 
 @pytest.fixture
-def modest(place):
-    """The same, with an engine for which modes hold, whoever runs these tests."""
+def modest(place, monkeypatch):
+    """The same, with an engine for which modes hold, whoever runs these tests, and calls by one who may do as much."""
     engine = subprocess.Popen([sys.executable, "-c", MODEST, str(place.layout.root)])
     place.until(lambda: place.layout.wake.exists() and wake.listening(place.layout), "the engine does not come up")
+    monkeypatch.setattr(baseline, "_rights", partial(baseline._rights, engine.pid))
     yield place
     engine.kill()
     engine.wait()
