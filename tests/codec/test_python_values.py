@@ -6,7 +6,6 @@ import enum
 from collections import UserDict
 from decimal import Decimal
 
-import numpy
 import pytest
 import yaml
 
@@ -83,6 +82,7 @@ def test_what_cannot_be_read_is_an_error_of_ours_which_python_knows_as_a_value_e
 
 
 def test_text_enums_numpys_texts_and_mappings_of_any_kind_are_what_they_hold():
+    numpy = pytest.importorskip("numpy")
     made = Pipeline(
         name=Name.ONE,
         parameters=UserDict({Name.ONE: Parameter("string", default=numpy.str_("x"), enum=numpy.array(["x", "y"]))}),
