@@ -13,7 +13,7 @@ import pytest
 import penstock
 from penstock.contract.hooks import hookimpl
 from penstock.errors import Conflict, GateClosed, NotFound, ParameterInvalid, PenstockError, RunFailed, UsageError
-from penstock.workspace import Endpoint, PublishedPipeline, Run, Workspace
+from penstock.workspace import Endpoint, PublishedPipeline, Run, Workspace, publishing
 
 
 def greeting(**changes) -> penstock.Pipeline:
@@ -207,6 +207,20 @@ def test_publishing_while_others_delete_never_leaves_a_version_that_cannot_run(w
         ran += 1
     deleter.join()
     assert ran
+
+
+def test_who_published_what_another_deletes_at_once_is_told_that_it_was_published(workspace, project, monkeypatch):
+    first = workspace.publish(project / "greet.yaml")
+    publish = publishing.publish
+
+    def publish_and_lose(*arguments):
+        outcome = publish(*arguments)
+        with Workspace.open(project, actor="bo") as other:
+            other.pipelines.delete(outcome.published.id)
+        return outcome
+
+    monkeypatch.setattr(publishing, "publish", publish_and_lose)
+    assert workspace.publish(project / "greet.yaml").id == first.id
 
 
 def _delete_again_and_again(project):

@@ -12,7 +12,7 @@ from penstock import codec, snapshot
 from penstock.callers import Caller
 from penstock.codec import Document
 from penstock.contract.hooks import Event
-from penstock.errors import NotFound, ParameterInvalid, Problem, TargetUnsupported
+from penstock.errors import NotFound, ParameterInvalid, Problem, RegistryError, TargetUnsupported
 from penstock.records import EndpointRecord, FrozenSnapshot, PublishedRecord
 from penstock.registry import PublishOutcome, PublishRequest
 from penstock.registry.beside import own_files
@@ -125,7 +125,10 @@ def kept_options(services: Services, target: OpenTarget, outcome: PublishOutcome
     """What was published before and froze other options than the target has now: it keeps them."""
     if outcome.created:
         return
-    before = json.loads(services.registry.pipelines.placement(outcome.published.id).options)
+    try:
+        before = json.loads(services.registry.pipelines.placement(outcome.published.id).options)
+    except (NotFound, RegistryError):  # it is published, whatever became of that since
+        return
     now = json.loads(target.placement.options)
     for key in sorted(key for key in {*before, *now} if before.get(key) != now.get(key)):
         message = (
