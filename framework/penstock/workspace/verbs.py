@@ -52,6 +52,7 @@ def verb(
     def decorate(method: Callable[Concatenate[G, Caller, P], R]) -> Callable[Concatenate[G, P], R]:
         code = method.__code__
         positional = code.co_varnames[2 : code.co_argcount]
+        by_name: Callable[..., R] = method
         takes = {name: str(kind) for name, kind in method.__annotations__.items() if name not in ("caller", "return")}
 
         def call(self: G, /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -66,15 +67,15 @@ def verb(
                 named = taken(takes, given)
                 _check_notes(named)
                 if caller.rights is None:
-                    return method(self, caller, **named)  # type: ignore[call-arg]  # the same arguments by name
+                    return by_name(self, caller, **named)
                 subject = named.get(positional[0]) if positional else None
                 told = SUBMIT_PUBLISHED if named.get("only") == "published" else known
                 allowed = confine(self._services, caller, told.name, told.scope, told.within, subject)
                 if within in (None, "listing"):
-                    return method(self, caller, **named)  # type: ignore[call-arg]  # as above
+                    return by_name(self, caller, **named)
                 named[positional[0]] = allowed
                 try:
-                    return method(self, caller, **named)  # type: ignore[call-arg]  # as above
+                    return by_name(self, caller, **named)
                 except NotFound as error:
                     raise without_names(caller, within, subject, error) from None
 
